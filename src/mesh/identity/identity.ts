@@ -1,0 +1,45 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { Failure } from '../terms/failure.js';
+
+declare const brand: unique symbol;
+/** A server's public identity key (raw Ed25519) in base64, 44 characters. Made by {@link parseIdentity}. */
+export type Identity = string & { readonly [brand]: 'Identity' };
+
+/** DER of a SubjectPublicKeyInfo for Ed25519 up to the 32 bytes of the key (RFC 8410, section 4). */
+export const ed25519SpkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+
+/**
+ * The one parser of identities.
+ * @throws Failure `invalid`
+ */
+export function parseIdentity(text: string): Identity {
+  const key = Buffer.from(text, 'base64');
+  if (key.length !== 32 || key.toString('base64') !== text) {
+    throw new Failure('invalid', `${JSON.stringify(text.slice(0, 80))} is not an identity`, {
+      hint: 'An identity is 44 characters of base64; `anemone-peer identity` on the other server prints it.',
+    });
+  }
+  return text as Identity;
+}
+
+/** @throws Failure `invalid` when there are not 32 bytes */
+export function identityFromBytes(raw: Uint8Array): Identity {
+  return parseIdentity(Buffer.from(raw).toString('base64'));
+}
+
+export function identityBytes(identity: Identity): Buffer {
+  return Buffer.from(identity, 'base64');
+}
+
+export function identityKey(identity: Identity): KeyObject {
+  return publicKeyFromBytes(identityBytes(identity));
+}
+
+export function publicKeyFromBytes(raw: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([ed25519SpkiPrefix, raw]), format: 'der', type: 'spki' });
+}
+
+/** The 32 bytes of an Ed25519 public key. */
+export function publicKeyBytes(key: KeyObject): Buffer {
+  return key.export({ format: 'der', type: 'spki' }).subarray(ed25519SpkiPrefix.length);
+}

@@ -1,0 +1,135 @@
+import { type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { Failure } from '../terms/failure.js';
+import { bits, explicit, generalizedTime, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.js';
+import {
+  ed25519SpkiPrefix,
+  type Identity,
+  identityBytes,
+  identityKey,
+  parseIdentity,
+  publicKeyBytes,
+} from './identity.js';
+
+/**
+ * The certificate that ties a node key to its server's identity (X.509 v3, RFC 5280 and RFC 8410).
+ *
+ * Its issuer is `CN=<identity>` and its serial number is the epoch. It is valid at any time: a machine rebuilt with a wrong
+ * clock must still be let in, and what ends a node key is a newer epoch, not a date.
+ */
+export interface NodeCertificate {
+  readonly der: Buffer;
+  /** Who issued it: the identity of the server. Proven only once {@link verifyNodeCertificate} has passed. */
+  readonly identity: Identity;
+  /** When the node key was made, milliseconds since 1970 by its maker's clock. Of two, the newer one counts. */
+  readonly epoch: number;
+  readonly publicKey: KeyObject;
+}
+
+const ed25519 = sequence(oid('2b6570'));
+const commonName = (text: string): Buffer => sequence(set(sequence(oid('550403'), utf8(text))));
+const critical = (id: string, content: Buffer): Buffer => sequence(oid(id), yes, octets(content));
+const always = sequence(utcTime('200101000000Z'), generalizedTime('99991231235959Z'));
+
+const basicConstraints = '551d13';
+const keyUsage = '551d0f';
+const extendedKeyUsage = '551d25';
+const serverAuth = '2b06010505070301';
+const clientAuth = '2b06010505070302';
+
+interface ToBeSigned {
+  readonly serial: bigint;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly key: Buffer;
+  readonly extensions: readonly Buffer[];
+}
+
+function toBeSigned({ serial, issuer, subject, key, extensions }: ToBeSigned): Buffer {
+  return sequence(
+    explicit(0, integer(2n)),
+    integer(serial),
+    ed25519,
+    commonName(issuer),
+    always,
+    commonName(subject),
+    Buffer.concat([ed25519SpkiPrefix, key]),
+    explicit(3, sequence(...extensions)),
+  );
+}
+
+/** Certifies a node key; `subject` is for people and is never read. */
+export function issueNodeCertificate(options: {
+  readonly identity: Identity;
+  readonly identityKey: KeyObject;
+  readonly nodePublicKey: KeyObject;
+  readonly subject: string;
+  readonly epoch: number;
+}): NodeCertificate {
+  const body = toBeSigned({
+    serial: BigInt(options.epoch),
+    issuer: options.identity,
+    subject: options.subject,
+    key: publicKeyBytes(options.nodePublicKey),
+    extensions: [
+      critical(basicConstraints, sequence()),
+      critical(keyUsage, bits(Buffer.from([0x80]), 7)),
+      sequence(oid(extendedKeyUsage), octets(sequence(oid(serverAuth), oid(clientAuth)))),
+    ],
+  });
+  return readNodeCertificate(sequence(body, ed25519, bits(sign(null, body, options.identityKey))));
+}
+
+/**
+ * A trust anchor made of nothing but a pinned public key. OpenSSL does not check an anchor's own signature, so these 64
+ * bytes are zeros; what it checks is that a node certificate is signed by the key in here.
+ */
+export function anchorPem(identity: Identity): string {
+  const body = toBeSigned({
+    serial: 1n,
+    issuer: identity,
+    subject: identity,
+    key: identityBytes(identity),
+    extensions: [critical(basicConstraints, sequence(yes)), critical(keyUsage, bits(Buffer.from([0x04]), 2))],
+  });
+  return certificatePem(sequence(body, ed25519, bits(Buffer.alloc(64))));
+}
+
+export function certificatePem(certificate: Buffer): string {
+  const lines = certificate.toString('base64').replace(/.{64}(?=.)/g, '$&\n');
+  return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
+}
+
+/**
+ * Reads a node certificate; proves nothing about who made it.
+ * @throws Failure `untrusted` when it has another shape
+ */
+export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
+  try {
+    const certificate = new X509Certificate(bytes);
+    const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
+    if (certificate.publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
+    return {
+      der: Buffer.from(bytes),
+      identity: parseIdentity(certificate.issuer.replace(/^CN=/, '')),
+      epoch,
+      publicKey: certificate.publicKey,
+    };
+  } catch (cause) {
+    throw new Failure('untrusted', 'this is not the certificate of a node', { cause });
+  }
+}
+
+/**
+ * Reads a node certificate and proves that the identity issued it.
+ * @throws Failure `untrusted`
+ */
+export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
+  const certificate = readNodeCertificate(bytes);
+  if (certificate.identity !== identity) {
+    throw new Failure('untrusted', `the certificate was issued by ${certificate.identity}, not by ${identity}`);
+  }
+  if (!new X509Certificate(bytes).verify(identityKey(identity))) {
+    throw new Failure('untrusted', `the certificate is not signed by ${identity}`);
+  }
+  return certificate;
+}

@@ -1,0 +1,81 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Failure } from '../terms/failure.js';
+import type { Identity } from './identity.js';
+import { certificatePem, issueNodeCertificate, type NodeCertificate, readNodeCertificate } from './node-certificate.js';
+import type { DerivedKeys } from './recovery-key.js';
+import { nodeSigner, type Signer } from './signer.js';
+
+/** What a server proves itself with: its node key, and the certificate that its identity issued for it. */
+export interface ServerIdentity {
+  readonly identity: Identity;
+  readonly certificate: NodeCertificate;
+  readonly nodeKey: KeyObject;
+  readonly signer: Signer;
+}
+
+/**
+ * Makes a node key and its certificate, in memory.
+ * @param subject the hostname, for people who look at the certificate
+ * @param epoch milliseconds since 1970; must be newer than any that peers have seen of this identity
+ */
+export function makeServerIdentity(keys: DerivedKeys, subject: string, epoch: number): ServerIdentity {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const certificate = issueNodeCertificate({
+    identity: keys.identity,
+    identityKey: keys.identityKey,
+    nodePublicKey: publicKey,
+    subject,
+    epoch,
+  });
+  return serverIdentity(certificate, privateKey);
+}
+
+/** Writes node key (0600) and certificate into the state folder (0700), replacing what is there. */
+export async function storeServerIdentity(identity: ServerIdentity, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700);
+  await replaceFile(join(folder, 'node.key'), nodeKeyPem(identity));
+  await replaceFile(join(folder, 'node.crt'), certificatePem(identity.certificate.der));
+}
+
+/** @throws Failure `config` when there is none, or key and certificate do not belong together */
+export async function loadServerIdentity(folder: string): Promise<ServerIdentity> {
+  const keyFile = join(folder, 'node.key');
+  const certificateFile = join(folder, 'node.crt');
+  const hint = 'Run `anemone-peer init` for a new server, or `anemone-peer restore` for one that is rebuilt.';
+  try {
+    const nodeKey = createPrivateKey(await readFile(keyFile));
+    const certificate = readNodeCertificate(await readFile(certificateFile));
+    if (createPublicKey(nodeKey).equals(certificate.publicKey)) return serverIdentity(certificate, nodeKey);
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const what = missing
+      ? 'this server has no identity yet: there is no'
+      : 'the identity of this server is unreadable:';
+    throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint });
+  }
+  throw new Failure('config', `${keyFile} does not belong to ${certificateFile}`, { hint });
+}
+
+export function nodeKeyPem(identity: ServerIdentity): string {
+  return identity.nodeKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+}
+
+function serverIdentity(certificate: NodeCertificate, nodeKey: KeyObject): ServerIdentity {
+  return { identity: certificate.identity, certificate, nodeKey, signer: nodeSigner(certificate, nodeKey) };
+}
+
+async function replaceFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.new`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.chmod(0o600);
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}

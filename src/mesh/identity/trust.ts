@@ -1,0 +1,90 @@
+import { constants } from 'node:crypto';
+import { connect, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import type { Clock } from '../terms/clock.js';
+import { Failure } from '../terms/failure.js';
+import type { Identity } from './identity.js';
+import { anchorPem, certificatePem, readNodeCertificate, verifyNodeCertificate } from './node-certificate.js';
+import { nodeKeyPem, type ServerIdentity } from './server-identity.js';
+
+/** What a node shows and whom it lets in; given again to `setSecureContext` when its peers change. */
+export function secureContext(self: ServerIdentity, trusted: readonly Identity[]): SecureContextOptions {
+  return {
+    key: nodeKeyPem(self),
+    cert: certificatePem(self.certificate.der),
+    // Without any anchor Node would fall back to the public authorities; its own identity is harmless.
+    ca: [self.identity, ...trusted].map(anchorPem),
+  };
+}
+
+/**
+ * Options of the node's listener: TLS 1.3, a certificate from everyone, strangers refused in the handshake. There is no
+ * resumption, because a resumed session would skip the certificate.
+ */
+export function listenerOptions(self: ServerIdentity, trusted: readonly Identity[]): TlsOptions {
+  return {
+    ...secureContext(self, trusted),
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.3',
+    ALPNProtocols: ['h2'],
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    handshakeTimeout: 20_000,
+  };
+}
+
+/** Credentials for calling one peer: our certificate, and nobody but that peer on the other side. */
+export function peerCredentials(self: ServerIdentity, peer: Identity): ChannelCredentials {
+  return credentials.createSsl(
+    Buffer.from(anchorPem(peer)),
+    Buffer.from(nodeKeyPem(self)),
+    Buffer.from(certificatePem(self.certificate.der)),
+    {
+      checkServerIdentity: (_name, certificate) =>
+        certificate.issuer.CN === peer ? undefined : new Error(`the server is ${certificate.issuer.CN}, not ${peer}`),
+    },
+  );
+}
+
+/**
+ * Asks the node at an address who it is, for a person to confirm. It proves only that the node holds a key issued by the
+ * identity that is returned.
+ * @throws Failure `unreachable`, or `untrusted` when it is no node of a mesh
+ */
+export function askIdentity(
+  address: { readonly host: string; readonly port: number },
+  self: ServerIdentity,
+  clock: Clock,
+): Promise<Identity> {
+  const where = `${address.host}:${address.port}`;
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      ...address,
+      key: nodeKeyPem(self),
+      cert: certificatePem(self.certificate.der),
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['h2'],
+      rejectUnauthorized: false,
+    });
+    const stopTimer = clock.after(10_000, () => {
+      socket.destroy(new Failure('unreachable', `${where} does not answer`));
+    });
+    socket.once('secureConnect', () => {
+      try {
+        const { raw } = socket.getPeerCertificate();
+        const { identity } = readNodeCertificate(raw);
+        verifyNodeCertificate(raw, identity);
+        resolve(identity);
+      } catch (error) {
+        reject(new Failure('untrusted', `${where} is not a node of an anemone-peer mesh`, { cause: error }));
+      }
+      socket.destroy();
+    });
+    socket.once('error', (error) => {
+      reject(
+        error instanceof Failure ? error : new Failure('unreachable', `${where}: ${error.message}`, { cause: error }),
+      );
+    });
+    socket.once('close', stopTimer);
+  });
+}

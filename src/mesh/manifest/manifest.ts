@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { Manifest, type SignedManifest } from '../generated/anemone/backup/v1/backup.js';
+import { type Identity, identityBytes } from '../identity/identity.js';
+import { type Signer, verifySignature } from '../identity/signer.js';
+import { type BackupName, parseBackupName } from '../terms/backup-name.js';
+import { Failure } from '../terms/failure.js';
+
+/** A manifest that its owner signed and whose facts agree with each other. Only {@link verifyManifest} makes one. */
+export interface VerifiedManifest {
+  readonly signed: SignedManifest;
+  readonly facts: Manifest;
+  /** SHA-256 of the manifest's bytes: what receipts, uploads and the next manifest refer to. */
+  readonly digest: Buffer;
+  readonly name: BackupName;
+}
+
+/** Longest manifest that is read, in bytes; one that this program writes has about 350. */
+const longestManifest = 4096;
+
+export function signManifest(facts: Manifest, signer: Signer): SignedManifest {
+  const manifest = Buffer.from(Manifest.encode(facts).finish());
+  return { manifest, signature: signer.sign('manifest', manifest), certificate: signer.certificate };
+}
+
+/**
+ * Believes a manifest, or says why not.
+ * @param identity the owner's, from the own configuration or the recovery key; never from the message
+ * @throws Failure `untrusted` when the owner did not sign it, `damaged` when the facts contradict each other
+ */
+export function verifyManifest(signed: SignedManifest, identity: Identity): VerifiedManifest {
+  if (signed.manifest.length > longestManifest) throw contradiction('it is too long');
+  verifySignature('manifest', { ...signed, bytes: signed.manifest }, identity);
+  const facts = decode(signed.manifest);
+  const name = parseBackupName(facts.name);
+  if (name.owner !== facts.owner) throw contradiction('its name is of another owner');
+  if (name.set !== facts.set) throw contradiction('its name is of another set');
+  if (!identityBytes(identity).equals(facts.identity)) throw contradiction('it names another identity');
+  if (facts.sha256.length !== 32 || facts.treeRoot.length !== 32) throw contradiction('a digest has a wrong length');
+  if (facts.previous.length !== (facts.sequence > 1 ? 32 : 0)) {
+    throw contradiction('the digest of the previous one has a wrong length');
+  }
+  if (facts.sequence < 1) throw contradiction('its sequence does not start at 1');
+  if (facts.size < 1) throw contradiction('it describes an empty file');
+  return { signed, facts, digest: manifestDigest(signed), name };
+}
+
+export function manifestDigest(signed: SignedManifest): Buffer {
+  return createHash('sha256').update(signed.manifest).digest();
+}
+
+function decode(bytes: Uint8Array): Manifest {
+  try {
+    return Manifest.decode(bytes);
+  } catch (cause) {
+    throw new Failure('damaged', 'the manifest cannot be read', { cause });
+  }
+}
+
+function contradiction(what: string): Failure {
+  return new Failure('damaged', `the manifest contradicts itself: ${what}`);
+}

@@ -1,0 +1,52 @@
+import { Receipt, type SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
+import { type Identity, identityBytes } from '../identity/identity.js';
+import { type Signer, verifySignature } from '../identity/signer.js';
+import { Failure } from '../terms/failure.js';
+
+/** Longest receipt that is read, in bytes; one that this program writes has about 80. */
+const longestReceipt = 1024;
+
+/** @param facts.receivedAt milliseconds since 1970, by the holder's clock */
+export function signReceipt(
+  facts: { readonly manifestDigest: Buffer; readonly receivedAt: number },
+  signer: Signer,
+): SignedReceipt {
+  const receipt = Buffer.from(
+    Receipt.encode({
+      manifestDigest: facts.manifestDigest,
+      identity: identityBytes(signer.identity),
+      receivedAtMs: facts.receivedAt,
+    }).finish(),
+  );
+  return { receipt, signature: signer.sign('receipt', receipt), certificate: signer.certificate };
+}
+
+/**
+ * Believes that a holder keeps the backup with this manifest, or says why not.
+ * @param holder the identity pinned for the peer; never from the message
+ * @throws Failure `untrusted` when another signed it, or for another backup
+ */
+export function verifyReceipt(
+  signed: SignedReceipt,
+  holder: Identity,
+  manifestDigest: Uint8Array,
+): { readonly receivedAt: number } {
+  if (signed.receipt.length > longestReceipt) throw new Failure('damaged', 'the receipt is too long');
+  verifySignature('receipt', { ...signed, bytes: signed.receipt }, holder);
+  const facts = decode(signed.receipt);
+  if (!identityBytes(holder).equals(facts.identity)) {
+    throw new Failure('untrusted', 'the receipt names another holder than its signer');
+  }
+  if (!Buffer.from(facts.manifestDigest).equals(manifestDigest)) {
+    throw new Failure('untrusted', 'the receipt is for another backup');
+  }
+  return { receivedAt: facts.receivedAtMs };
+}
+
+function decode(bytes: Uint8Array): Receipt {
+  try {
+    return Receipt.decode(bytes);
+  } catch (cause) {
+    throw new Failure('damaged', 'the receipt cannot be read', { cause });
+  }
+}

@@ -1,0 +1,63 @@
+import { isIP } from 'node:net';
+import { type ChannelOptions, Client } from '@grpc/grpc-js';
+import type { Address } from '../config/config.js';
+import type { ServerIdentity } from '../identity/server-identity.js';
+import { peerCredentials } from '../identity/trust.js';
+import type { Clock } from '../terms/clock.js';
+import type { CallContext } from '../wire/calls.js';
+import { flowControlWindow } from '../wire/server-windows.js';
+import { describePeer, formatAddress, type Peer } from './peer.js';
+
+/**
+ * A connection to one peer: two channels, so that a listing never waits behind a transfer. Both connect at the first
+ * call, and again by themselves after a failure.
+ */
+export interface Connection {
+  readonly peer: Peer;
+  readonly control: Client;
+  readonly bulk: Client;
+  /** What a call to this peer needs; `patience` in milliseconds without progress. */
+  context(patience: number, signal?: AbortSignal): CallContext;
+  close(): void;
+}
+
+/** Milliseconds that a small call may take, connecting included. */
+export const controlPatience = 10_000;
+/** Milliseconds without a byte after which a transfer is given up. */
+export const bulkPatience = 60_000;
+
+const channelOptions: ChannelOptions = {
+  'grpc.enable_http_proxy': 0,
+  'grpc.initial_reconnect_backoff_ms': 500,
+  'grpc.max_reconnect_backoff_ms': 15_000,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 60_000,
+  'grpc-node.flow_control_window': flowControlWindow,
+  // Without this, grpc-js lets channels to the same address share one connection.
+  'grpc.use_local_subchannel_pool': 1,
+  // The certificate says who a peer is, not its name; an IP address as a server name would be a warning.
+  'grpc.ssl_target_name_override': 'anemone-peer',
+  'grpc.default_authority': 'anemone-peer',
+};
+
+export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Connection {
+  const credentials = peerCredentials(self, peer.identity);
+  const target = grpcTarget(peer.address);
+  const control = new Client(target, credentials, channelOptions);
+  const bulk = new Client(target, credentials, channelOptions);
+  return {
+    peer,
+    control,
+    bulk,
+    context: (patience, signal) => ({ whom: describePeer(peer), clock, patience, signal }),
+    close() {
+      control.close();
+      bulk.close();
+    },
+  };
+}
+
+function grpcTarget(address: Address): string {
+  const scheme = { 0: 'dns', 4: 'ipv4', 6: 'ipv6' }[isIP(address.host)] ?? 'dns';
+  return `${scheme}:${formatAddress(address)}`;
+}

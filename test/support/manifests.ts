@@ -1,0 +1,33 @@
+import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { identityBytes } from '../../src/mesh/identity/identity.js';
+import type { Signer } from '../../src/mesh/identity/signer.js';
+import { FileDigest } from '../../src/mesh/manifest/digest-tree.js';
+import { signManifest, type VerifiedManifest, verifyManifest } from '../../src/mesh/manifest/manifest.js';
+import { formatBackupName } from '../../src/mesh/terms/backup-name.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
+
+/** The facts that an honest owner would sign about these bytes; `changes` makes them a lie, or another backup. */
+export function factsAbout(content: Uint8Array, signer: Signer, changes: Partial<Manifest> = {}): Manifest {
+  const digest = new FileDigest();
+  digest.update(content);
+  const owner = changes.owner ?? 'FR1';
+  const set = changes.set ?? 'backup';
+  const createdAtMs = changes.createdAtMs ?? Date.UTC(2026, 10, 23, 1, 0, 0);
+  return {
+    owner,
+    identity: identityBytes(signer.identity),
+    set,
+    name: formatBackupName({ owner: parseHostname(owner), set, time: createdAtMs }),
+    sequence: 1,
+    previous: Buffer.alloc(0),
+    createdAtMs,
+    format: 'age',
+    ...digest.finish(),
+    ...changes,
+  };
+}
+
+/** A signed and verified manifest of these bytes. */
+export function manifestOf(content: Uint8Array, signer: Signer, changes: Partial<Manifest> = {}): VerifiedManifest {
+  return verifyManifest(signManifest(factsAbout(content, signer, changes), signer), signer.identity);
+}
