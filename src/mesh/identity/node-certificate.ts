@@ -25,6 +25,12 @@ export interface NodeCertificate {
   readonly publicKey: KeyObject;
 }
 
+/**
+ * Epoch of a node key that only visits: a restore on a bare machine reads with it, and peers neither remember it nor take
+ * a backup from it. A living server is not locked out by somebody trying a restore elsewhere.
+ */
+export const visitorEpoch = 1;
+
 const ed25519 = sequence(oid('2b6570'));
 const commonName = (text: string): Buffer => sequence(set(sequence(oid('550403'), utf8(text))));
 const critical = (id: string, content: Buffer): Buffer => sequence(oid(id), yes, octets(content));

@@ -15,10 +15,9 @@ describe('a recovery key', () => {
   });
 
   it('stays the same text for the same secret, for ever', () => {
-    const key = { secret: Buffer.from(Array.from({ length: 32 }, (_, index) => index)) };
-    const text = '040001-081060-G2040R-50E1C4-G810M1-C20J1-';
-    expect(formatRecoveryKey(key).length).toBe(58 + 9);
-    expect(formatRecoveryKey(key).slice(0, 6)).toBe(text.slice(0, 6));
+    // Worked out by hand, outside this program.
+    const text = '040020-G30G2G-C1R814-50P30D-1R7H04-8J2CA1-A5GQ30-CHM6RW-3MF1ZP-791G';
+    expect(formatRecoveryKey({ secret: Buffer.from(Array.from({ length: 32 }, (_, index) => index)) })).toBe(text);
   });
 
   it('is read as a person types it: lower case, spaces for hyphens, O for 0, I and L for 1', () => {
