@@ -1,0 +1,201 @@
+import { describe, expect, it } from 'vitest';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import type { Log } from '../../../src/mesh/terms/log.js';
+import { jitterOf } from '../../../src/node/schedule/calendar.js';
+import { startScheduler, type Timetable } from '../../../src/node/schedule/scheduler.js';
+import { FakeClock, settle } from '../../support/fake-clock.js';
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+const year = 365 * day;
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const nightly: Timetable = { hostname: 'FR1', schedule: '0 2 * * *', timezone: 'UTC', jitter: 0 };
+
+interface Setup {
+  readonly now?: string;
+  readonly timetable?: Timetable;
+  readonly lastSuccess?: string;
+  readonly run?: (signal: AbortSignal) => Promise<unknown>;
+}
+
+/** A scheduler whose runs are written down as `<trigger> <time>`. */
+function scheduler({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run }: Setup = {}) {
+  const clock = new FakeClock(now);
+  const runs: string[] = [];
+  const started = startScheduler({
+    clock,
+    log: quiet,
+    timetable,
+    lastSuccess: lastSuccess === undefined ? null : Date.parse(lastSuccess),
+    run: async (trigger, signal) => {
+      runs.push(`${trigger} ${new Date(clock.now()).toISOString()}`);
+      await run?.(signal);
+    },
+  });
+  return { clock, runs, ...started };
+}
+
+describe('the scheduler', () => {
+  it('starts a run at its very time, every night', async () => {
+    const { clock, runs, stop } = scheduler();
+    await clock.advance(2 * day);
+    expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'schedule 2026-11-24T02:00:00.000Z']);
+    await stop();
+    expect(clock.pending()).toBe(0);
+  });
+
+  it('waits for the jitter of its server', async () => {
+    const { clock, runs, nextRunAt, stop } = scheduler({ timetable: { ...nightly, jitter: 300 } });
+    const due = Date.parse('2026-11-23T02:00:00Z') + jitterOf('FR1', Date.parse('2026-11-23T02:00:00Z'), 300);
+    expect(due).toBeGreaterThan(Date.parse('2026-11-23T02:00:00Z'));
+    expect(nextRunAt()).toBe(due);
+    await clock.advance(due - clock.now() - 1);
+    expect(runs).toEqual([]);
+    await clock.advance(1);
+    expect(runs).toEqual([`schedule ${new Date(due).toISOString()}`]);
+    await stop();
+  });
+
+  it('catches up one missed night at start, however many were missed', async () => {
+    const { clock, runs, stop } = scheduler({ now: '2026-11-23T09:00:00Z', lastSuccess: '2026-11-01T02:00:10Z' });
+    await clock.advance(12 * hour);
+    expect(runs).toEqual(['catch-up 2026-11-23T09:00:00.000Z']);
+    await stop();
+  });
+
+  it('runs nothing at start when the last night succeeded, or when this server never ran', async () => {
+    for (const setup of [{ lastSuccess: '2026-11-23T02:00:10Z' }, {}]) {
+      const { clock, runs, stop } = scheduler({ now: '2026-11-23T09:00:00Z', ...setup });
+      await clock.advance(12 * hour);
+      expect(runs).toEqual([]);
+      await stop();
+    }
+  });
+
+  it('runs once after the clock jumped a year forward, then every night', async () => {
+    const { clock, runs, stop } = scheduler();
+    await clock.advance(2 * hour);
+    clock.jump(year);
+    await clock.advance(minute);
+    expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'catch-up 2027-11-23T03:01:00.000Z']);
+    await clock.advance(day);
+    expect(runs.slice(2)).toEqual(['schedule 2027-11-24T02:00:00.000Z']);
+    await stop();
+  });
+
+  it('goes on every night after the clock jumped a year back', async () => {
+    const { clock, runs, stop } = scheduler();
+    await clock.advance(2 * hour);
+    clock.jump(-year);
+    await clock.advance(2 * day);
+    expect(runs.slice(1)).toEqual(['schedule 2025-11-24T02:00:00.000Z', 'schedule 2025-11-25T02:00:00.000Z']);
+    await stop();
+  });
+
+  it('never runs the same scheduled moment twice, wherever the clock jumps', async () => {
+    const { clock, runs, stop } = scheduler();
+    await clock.advance(hour + 30 * minute);
+    clock.jump(-hour);
+    await clock.advance(2 * hour);
+    clock.jump(-year);
+    await clock.advance(hour);
+    clock.jump(year);
+    await clock.advance(hour);
+    expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z']);
+    await stop();
+  });
+
+  it('does not repeat the moment of the last success when the clock is set back after a restart', async () => {
+    const { clock, runs, stop } = scheduler({ now: '2026-11-23T02:10:00Z', lastSuccess: '2026-11-23T02:00:01Z' });
+    clock.jump(-20 * minute);
+    await clock.advance(hour);
+    expect(runs).toEqual([]);
+    await stop();
+  });
+
+  it('follows a changed schedule, and does not run what the new one would have run before the change', async () => {
+    const { clock, runs, follow, nextRunAt, stop } = scheduler({ now: '2026-11-23T10:00:00Z' });
+    follow({ ...nightly, schedule: '0 9 * * *' });
+    await clock.advance(hour);
+    expect(runs).toEqual([]);
+    expect(new Date(nextRunAt()).toISOString()).toBe('2026-11-24T09:00:00.000Z');
+    follow({ ...nightly, schedule: '30 12 * * *' });
+    await clock.advance(2 * hour);
+    expect(runs).toEqual(['schedule 2026-11-23T12:30:00.000Z']);
+    await stop();
+  });
+
+  it('runs nothing without a schedule, and starts when one is given', async () => {
+    const { clock, runs, follow, nextRunAt, stop } = scheduler({ timetable: { ...nightly, schedule: null } });
+    expect(nextRunAt()).toBe(0);
+    await clock.advance(2 * day);
+    expect(runs).toEqual([]);
+    follow(nightly);
+    await clock.advance(day);
+    expect(runs).toHaveLength(1);
+    await stop();
+  });
+
+  it('runs one at a time: a run that takes longer than its schedule is followed by one, not by many', async () => {
+    let finish = (): void => {};
+    const { clock, runs, stop } = scheduler({
+      timetable: { ...nightly, schedule: '* * * * *' },
+      run: () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    });
+    await clock.advance(10 * minute + 30 * second);
+    expect(runs).toEqual(['schedule 2026-11-23T01:01:00.000Z']);
+    finish();
+    await settle();
+    expect(runs).toHaveLength(2);
+    const stopped = stop();
+    finish();
+    await stopped;
+  });
+
+  it('tries again soon when another run was under way', async () => {
+    let locked = true;
+    const { clock, runs, stop } = scheduler({
+      run: async () => {
+        if (locked) throw new Failure('locked', 'another run is under way');
+      },
+    });
+    await clock.advance(hour + 3 * minute + second);
+    locked = false;
+    await clock.advance(2 * hour);
+    expect(runs).toHaveLength(5);
+    expect(runs.at(-1)).toBe('catch-up 2026-11-23T02:04:00.000Z');
+    await stop();
+  });
+
+  it('goes on after a run that failed, and does not repeat it before the next night', async () => {
+    const { clock, runs, stop } = scheduler({
+      run: () => Promise.reject(new Error('the disk fails')),
+    });
+    await clock.advance(2 * day);
+    expect(runs).toHaveLength(2);
+    await stop();
+  });
+
+  it('interrupts its run when it stops, and waits for its end', async () => {
+    let interrupted = false;
+    const { clock, stop } = scheduler({
+      run: (signal) =>
+        new Promise<void>((resolve) => {
+          signal.addEventListener('abort', () => {
+            interrupted = true;
+            resolve();
+          });
+        }),
+    });
+    await clock.advance(2 * hour);
+    await stop();
+    expect(interrupted).toBe(true);
+    expect(clock.pending()).toBe(0);
+  });
+});
