@@ -1,0 +1,72 @@
+import { readFile } from 'node:fs/promises';
+import { Outcome, RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { replaceFile } from '../state/replace-file.js';
+
+/** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
+export interface History {
+  /** Keeps a report durably; the newest 1,000 are kept. */
+  append(report: RunReport): Promise<void>;
+  /** All that are kept, oldest first. A line that cannot be read, such as one torn by a crash, is passed over. */
+  reports(): Promise<RunReport[]>;
+  last(): Promise<RunReport | undefined>;
+}
+
+const longest = 1000;
+
+/** @param file `<data>/.state/runs.jsonl` */
+export function openHistory(file: string): History {
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const reports = async (): Promise<RunReport[]> => (await readLines(file)).flatMap(readReport);
+
+  const append = async (report: RunReport): Promise<void> => {
+    const kept = [...(await reports()), report].slice(-longest);
+    await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
+  };
+
+  return {
+    reports,
+    append(report) {
+      const mine = turn.then(() => append(report));
+      turn = mine.catch(() => undefined);
+      return mine;
+    },
+    async last() {
+      return (await reports()).at(-1);
+    },
+  };
+}
+
+/**
+ * When the last run began after which nothing needs to be caught up: for every set, a run saved it or found it unchanged.
+ * Peers do not count, because the outbox goes on by itself. Null when no run tried any of these sets; 0 when one of them
+ * was tried and never saved.
+ */
+export function lastSuccess(reports: readonly RunReport[], sets: readonly string[]): number | null {
+  const perSet = sets.flatMap((set) => {
+    const tried = reports.flatMap((report) =>
+      report.sets.filter((part) => part.set === set).map((part) => ({ part, startedAt: report.startedAtMs })),
+    );
+    const saved = tried.filter(({ part }) => part.outcome !== Outcome.OUTCOME_FAILED);
+    return tried.length === 0 ? [] : [saved.at(-1)?.startedAt ?? 0];
+  });
+  return perSet.length === 0 ? null : Math.min(...perSet);
+}
+
+async function readLines(file: string): Promise<string[]> {
+  try {
+    return (await readFile(file, 'utf8')).split('\n');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw Failure.from(thrown, 'the history of runs cannot be read');
+  }
+}
+
+function readReport(line: string): RunReport[] {
+  try {
+    return [RunReport.fromJSON(JSON.parse(line))];
+  } catch {
+    return [];
+  }
+}

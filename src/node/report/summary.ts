@@ -1,0 +1,61 @@
+import { Outcome, type PeerReport, type RunReport, type SetReport } from '../../mesh/generated/anemone/node/v1/node.js';
+
+type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
+
+/**
+ * The outcome of a run from its parts. `done` takes everything: each set saved whole, each peer served, no problem beside.
+ * A run without a set, or whose sets all failed, has failed, whatever was delivered of older backups.
+ */
+export function outcomeOf({ sets, peers, problems }: Parts): Outcome {
+  const outcomes = [...sets, ...peers].map((part) => part.outcome);
+  if (sets.every((set) => set.outcome === Outcome.OUTCOME_FAILED)) return Outcome.OUTCOME_FAILED;
+  if (problems.length > 0 || !outcomes.every(isWhole)) return Outcome.OUTCOME_PARTLY;
+  return outcomes.every((outcome) => outcome === Outcome.OUTCOME_UNCHANGED)
+    ? Outcome.OUTCOME_UNCHANGED
+    : Outcome.OUTCOME_DONE;
+}
+
+/** One plain sentence about a run, for the log. */
+export function summaryOf(report: RunReport): string {
+  const parts = [
+    ...report.sets.map(setClause),
+    ...report.peers.map(peerClause),
+    ...report.problems.map((problem) => problem.message),
+  ];
+  return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
+}
+
+function isWhole(outcome: Outcome): boolean {
+  return outcome === Outcome.OUTCOME_DONE || outcome === Outcome.OUTCOME_UNCHANGED;
+}
+
+function opening(outcome: Outcome): string {
+  switch (outcome) {
+    case Outcome.OUTCOME_DONE:
+      return 'The backup is done';
+    case Outcome.OUTCOME_UNCHANGED:
+      return 'Nothing changed, and every peer has the last backup';
+    case Outcome.OUTCOME_PARTLY:
+      return 'The backup is done in part';
+    default:
+      return 'The backup failed';
+  }
+}
+
+function setClause(set: SetReport): string {
+  if (set.problem !== undefined) return `set ${set.set}: ${set.problem.message}`;
+  if (set.outcome === Outcome.OUTCOME_UNCHANGED) return `set ${set.set} is unchanged`;
+  const left = set.warnings.length === 0 ? '' : ` with ${counted(set.warnings.length, 'warning')}`;
+  return `set ${set.set} is in ${set.backup}${left}`;
+}
+
+function peerClause(peer: PeerReport): string {
+  const owed = peer.owed === 0 ? '' : `, ${counted(peer.owed, 'backup')} still owed`;
+  const problem = peer.problem === undefined ? '' : ` (${peer.problem.message})`;
+  const got = peer.delivered.length === 0 ? 'took nothing' : `took ${counted(peer.delivered.length, 'backup')}`;
+  return `${peer.peer} ${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'has everything' : got}${owed}${problem}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,44 @@
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/**
+ * Writes a small file of the node's state so that, after a crash at any moment, either the old content or the new is there,
+ * and the new once this resolves. Makes the folder, open to the node's user only. Two writers of one path must take turns.
+ */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const folder = dirname(path);
+  const temporary = `${path}.new`;
+  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  try {
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (thrown) {
+    await rm(temporary, { force: true });
+    throw thrown;
+  }
+  await syncFolder(folder);
+  if (made !== undefined) await syncNewFolders(folder, made);
+}
+
+/** A folder that was just made is durable only once the folder above it is. */
+async function syncNewFolders(innermost: string, outermost: string): Promise<void> {
+  for (let folder = innermost; ; folder = dirname(folder)) {
+    await syncFolder(dirname(folder));
+    if (folder === outermost || folder === dirname(folder)) return;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

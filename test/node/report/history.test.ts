@@ -1,0 +1,113 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Outcome, RunReport, SetReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { lastSuccess, openHistory } from '../../../src/node/report/history.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'history-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const report = (startedAtMs: number, outcome = Outcome.OUTCOME_DONE, set = 'backup'): RunReport => ({
+  ...RunReport.fromJSON({ trigger: 'schedule' }),
+  startedAtMs,
+  outcome,
+  sets: [{ ...SetReport.fromJSON({ set }), outcome }],
+});
+
+describe('the history', () => {
+  it('gives back what was appended, also to the next process', async () => {
+    const file = join(folder, '.state', 'runs.jsonl');
+    const full: RunReport = {
+      trigger: 'catch-up',
+      startedAtMs: 1_795_000_000_000,
+      finishedAtMs: 1_795_000_001_000,
+      outcome: Outcome.OUTCOME_PARTLY,
+      sets: [
+        {
+          set: 'backup',
+          outcome: Outcome.OUTCOME_DONE,
+          backup: 'anemone-backup-FR1-20261123-010000.enc',
+          size: 5_000_000_000,
+          sequence: 7,
+          warnings: ['config/a changed while it was read'],
+          problem: undefined,
+        },
+      ],
+      peers: [
+        {
+          peer: 'FR2',
+          outcome: Outcome.OUTCOME_FAILED,
+          delivered: [],
+          owed: 2,
+          bytes: 0,
+          problem: { kind: 'unreachable', message: 'FR2 does not answer', hint: '' },
+        },
+      ],
+      removed: ['anemone-backup-FR1-20261101-010000.enc'],
+      problems: [],
+    };
+    await openHistory(file).append(report(1));
+    await openHistory(file).append(full);
+    expect(await openHistory(file).last()).toEqual(full);
+    expect(await openHistory(file).reports()).toHaveLength(2);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+  });
+
+  it('is empty at first', async () => {
+    const history = openHistory(join(folder, 'runs.jsonl'));
+    expect(await history.last()).toBeUndefined();
+    expect(await history.reports()).toEqual([]);
+  });
+
+  it('passes over a torn last line, and goes on after it', async () => {
+    const file = join(folder, 'runs.jsonl');
+    const history = openHistory(file);
+    await history.append(report(1));
+    await appendFile(file, '{"trigger":"sched');
+    expect((await history.last())?.startedAtMs).toBe(1);
+    await history.append(report(2));
+    expect((await history.reports()).map((each) => each.startedAtMs)).toEqual([1, 2]);
+  });
+
+  it('keeps the newest 1,000', async () => {
+    const file = join(folder, 'runs.jsonl');
+    const lines = Array.from({ length: 1000 }, (_, index) => `${JSON.stringify(RunReport.toJSON(report(index)))}\n`);
+    await appendFile(file, lines.join(''));
+    await openHistory(file).append(report(1000));
+    const kept = await openHistory(file).reports();
+    expect(kept).toHaveLength(1000);
+    expect(kept[0]?.startedAtMs).toBe(1);
+    expect(kept.at(-1)?.startedAtMs).toBe(1000);
+  });
+
+  it('takes reports of two writers in turn, and leaves no temporary behind', async () => {
+    const file = join(folder, 'runs.jsonl');
+    const history = openHistory(file);
+    await Promise.all([history.append(report(1)), history.append(report(2)), history.append(report(3))]);
+    expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toHaveLength(3);
+    expect(await readdir(folder)).toEqual(['runs.jsonl']);
+  });
+});
+
+describe('the last success', () => {
+  const failed = Outcome.OUTCOME_FAILED;
+
+  it('is the newest run that saved every set', () => {
+    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_PARTLY), report(3, failed)], ['backup'])).toBe(2);
+    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_UNCHANGED)], ['backup'])).toBe(2);
+  });
+  it('is that of the set that waits longest', () => {
+    expect(lastSuccess([report(1, undefined, 'photos'), report(2), report(3)], ['backup', 'photos'])).toBe(1);
+  });
+  it('is long ago where a set was tried and never saved', () => {
+    expect(lastSuccess([report(1, failed)], ['backup'])).toBe(0);
+  });
+  it('does not exist before the first run', () => {
+    expect(lastSuccess([], ['backup'])).toBeNull();
+    expect(lastSuccess([report(1, undefined, 'removed')], ['backup'])).toBeNull();
+  });
+});
