@@ -1,0 +1,62 @@
+import type { Config } from '../mesh/config/config.js';
+import { parseIdentity } from '../mesh/identity/identity.js';
+import type { ServerIdentity } from '../mesh/identity/server-identity.js';
+import { type Connection, connectTo, controlPatience } from '../mesh/peers/connection.js';
+import { describePeer, type Peer } from '../mesh/peers/peer.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { CommonFlags } from './context.js';
+
+/** What one peer said, or why it said nothing. */
+export type PeerAnswer<T> = { readonly peer: Peer } & ({ readonly value: T } | { readonly failure: Failure });
+
+export interface AskOptions {
+  readonly self: ServerIdentity;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly flags: Pick<CommonFlags, 'timeout'>;
+}
+
+/** The peers of a configuration that may be called. */
+export function enabledPeers(config: Pick<Config, 'peers'>): Peer[] {
+  return config.peers
+    .filter((peer) => peer.enabled)
+    .map(({ name, address, identity }) => ({ name, address, identity: parseIdentity(identity) }));
+}
+
+/**
+ * Puts one question to every peer at once. Each has its own connection and its own deadline, so a dead peer costs the
+ * others nothing; the answers come in the order of the peers.
+ * @throws Failure `interrupted` only
+ */
+export async function askPeers<T>(
+  peers: readonly Peer[],
+  options: AskOptions,
+  ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
+): Promise<PeerAnswer<T>[]> {
+  const answers = await Promise.all(peers.map((peer) => askPeer(peer, options, ask)));
+  if (options.signal.aborted) throw new Failure('interrupted', 'interrupted');
+  return answers;
+}
+
+async function askPeer<T>(
+  peer: Peer,
+  { self, clock, signal, flags }: AskOptions,
+  ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
+): Promise<PeerAnswer<T>> {
+  const patience = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
+  const deadline = new AbortController();
+  const stopTimer = clock.after(patience, () => deadline.abort());
+  const connection = connectTo(peer, self, clock);
+  const patient: Connection = { ...connection, context: (_, stop) => connection.context(patience, stop) };
+  try {
+    return { peer, value: await ask(patient, AbortSignal.any([signal, deadline.signal])) };
+  } catch (thrown) {
+    const late = deadline.signal.aborted && !signal.aborted;
+    const why = `${describePeer(peer)} did not answer within ${Math.round(patience / 1000)} s`;
+    return { peer, failure: late ? new Failure('timeout', why, { cause: thrown }) : Failure.from(thrown) };
+  } finally {
+    stopTimer();
+    connection.close();
+  }
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import type { Config } from '../mesh/config/config.js';
+import type { ServerIdentity } from '../mesh/identity/server-identity.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import type { Prompts } from './prompts.js';
+import type { Screen } from './render/screen.js';
+
+/** 0: done, all of it. 3: partly. Any other end of a command is a Failure, which `main.ts` turns into its code. */
+export type ExitCode = 0 | 3;
+
+/** The flags that every command takes. */
+export interface CommonFlags {
+  readonly config?: string;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly json: boolean;
+  /** Seconds that a silent peer is waited for; undefined for the defaults. */
+  readonly timeout?: number;
+}
+
+/** Everything that a command receives from outside. It reads no other clock, stream or variable. */
+export interface Context {
+  readonly screen: Screen;
+  readonly prompts: Prompts;
+  readonly clock: Clock;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  /** Aborts when the user interrupts. */
+  readonly signal: AbortSignal;
+  readonly flags: CommonFlags;
+  /** Standard input, for `--key-stdin`. */
+  readonly stdin: NodeJS.ReadStream;
+  /**
+   * The configuration of this server, read once.
+   * @throws Failure `config`
+   */
+  loadConfig(): Promise<Config>;
+  /**
+   * What this server proves itself with, read once.
+   * @throws Failure `config` when there is none yet
+   */
+  self(): Promise<ServerIdentity>;
+}
+
+/** The folder of a node's private files. */
+export function stateFolder(config: Pick<Config, 'server'>): string {
+  return join(config.server.data, '.state');
+}
+
+/** Adds to what came from outside what is read on demand: `--help` reads nothing. */
+export function makeContext(outside: Omit<Context, 'loadConfig' | 'self'>): Context {
+  const loadConfig = once(async () => {
+    const [{ findConfig }, load] = await Promise.all([
+      import('../mesh/config/find.js'),
+      import('../mesh/config/load.js'),
+    ]);
+    const { config, hints } = await load.loadConfig(findConfig(outside.flags.config, outside.env, outside.cwd));
+    for (const hint of hints) outside.screen.detail(hint);
+    return config;
+  });
+  const self = once(async () => {
+    const { loadServerIdentity } = await import('../mesh/identity/server-identity.js');
+    return loadServerIdentity(stateFolder(await loadConfig()));
+  });
+  return { ...outside, loadConfig, self };
+}
+
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | undefined;
+  return () => {
+    value ??= read();
+    return value;
+  };
+}

@@ -1,0 +1,47 @@
+import { Failure } from '../mesh/terms/failure.js';
+
+/**
+ * Questions to the person at the terminal. They are written to standard error, so that results stay clean. Where standard
+ * input is no terminal, a question is a Failure `usage` that says what to give instead.
+ */
+export interface Prompts {
+  /** Whether a person can answer. */
+  readonly interactive: boolean;
+  /** @param instead what a script gives instead, as one sentence */
+  text(question: string, instead: string): Promise<string>;
+  /** A text that is not shown while it is typed. */
+  secret(question: string, instead: string): Promise<string>;
+  /** Yes or no; the answer of an empty line is no. */
+  confirm(question: string, instead: string): Promise<boolean>;
+}
+
+export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream, signal: AbortSignal): Prompts {
+  const interactive = input.isTTY === true && output.isTTY === true;
+  type Inquirer = typeof import('@inquirer/prompts');
+  const ask = async <T>(
+    question: string,
+    instead: string,
+    put: (
+      inquirer: Inquirer,
+      context: { input: NodeJS.ReadStream; output: NodeJS.WriteStream; signal: AbortSignal },
+    ) => Promise<T>,
+  ): Promise<T> => {
+    if (!interactive) {
+      throw new Failure('usage', `nobody can be asked here: ${question.replace(/[?:]$/, '')}`, { hint: instead });
+    }
+    try {
+      return await put(await import('@inquirer/prompts'), { input, output, signal });
+    } catch (cause) {
+      // Ctrl-C and an aborted signal have errors of their own, known by name only.
+      throw new Failure('interrupted', 'interrupted', { cause });
+    }
+  };
+  return {
+    interactive,
+    text: (message, instead) => ask(message, instead, (inquirer, context) => inquirer.input({ message }, context)),
+    secret: (message, instead) =>
+      ask(message, instead, (inquirer, context) => inquirer.password({ message, mask: false }, context)),
+    confirm: (message, instead) =>
+      ask(message, instead, (inquirer, context) => inquirer.confirm({ message, default: false }, context)),
+  };
+}

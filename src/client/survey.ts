@@ -1,0 +1,199 @@
+import { type HeldBackup, Manifest, type SignedManifest } from '../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../mesh/identity/identity.js';
+import { manifestDigest, type VerifiedManifest, verifyManifest } from '../mesh/manifest/manifest.js';
+import { verifyReceipt } from '../mesh/manifest/receipt.js';
+import type { ListFilter } from '../mesh/peers/list-backups.js';
+import { type BackupName, parseBackupName } from '../mesh/terms/backup-name.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import { printable } from '../mesh/terms/printable.js';
+import { chainFindings } from './chain-findings.js';
+import type { Holder } from './holders.js';
+
+/** What one holder said when it was asked. */
+export type Answer =
+  | { readonly holder: Holder; readonly held: readonly HeldBackup[] }
+  | { readonly holder: Holder; readonly failure: Failure };
+
+/** One holder's copy of a backup. */
+export interface Copy {
+  readonly holder: Holder;
+  /** By the holder's clock, in milliseconds since 1970; null where no receipt proves it. */
+  readonly receivedAt: number | null;
+  /** Why its receipt is not believed; null when it is, and on the owner's own server, which gives none. */
+  readonly doubt: string | null;
+}
+
+/** One backup, told apart by its manifest's digest, with everyone who says that it is held there. */
+export interface FoundBackup {
+  readonly name: BackupName;
+  /** What the manifest says: believed only where the standing is `verified`. */
+  readonly facts: Manifest;
+  /** SHA-256 of the manifest's bytes. */
+  readonly digest: Buffer;
+  readonly standing: Standing;
+  readonly copies: readonly Copy[];
+}
+
+/** Whether a backup's manifest is believed. `unknown-owner`: nothing here says who its owner must be. */
+export type Standing =
+  | { readonly kind: 'verified'; readonly manifest: VerifiedManifest }
+  | { readonly kind: 'unknown-owner'; readonly reason: string }
+  | { readonly kind: 'forged'; readonly reason: string };
+
+/** Something about a peer's answer that a person should know. */
+export interface Finding {
+  /** The holder's hostname. */
+  readonly peer: string;
+  /** `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. */
+  readonly kind: 'forged' | 'conflict' | 'behind' | 'gap';
+  readonly message: string;
+}
+
+/** What the whole mesh answered. */
+export interface Survey {
+  readonly answers: readonly Answer[];
+  /** Newest first. */
+  readonly backups: readonly FoundBackup[];
+  readonly findings: readonly Finding[];
+}
+
+export interface AskOptions {
+  readonly clock: Clock;
+  /** Milliseconds that each holder has for its whole answer. */
+  readonly deadline: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Asks all holders at once. One that is slow, dead or odd costs its own answer only.
+ * @throws Failure `interrupted`
+ */
+export async function askAll(
+  holders: readonly Holder[],
+  filter: ListFilter,
+  options: AskOptions,
+): Promise<readonly Answer[]> {
+  const answers = await Promise.all(holders.map((holder) => ask(holder, filter, options)));
+  if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
+  return answers;
+}
+
+async function ask(holder: Holder, filter: ListFilter, { clock, deadline, signal }: AskOptions): Promise<Answer> {
+  const late = new AbortController();
+  const cancel = clock.after(deadline, () => late.abort());
+  try {
+    const stop = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+    return { holder, held: await holder.list(filter, stop) };
+  } catch (thrown) {
+    const seconds = Math.round(deadline / 1000);
+    const failure = late.signal.aborted
+      ? new Failure('timeout', `${holder.described} did not finish its list within ${seconds} s`, { cause: thrown })
+      : Failure.from(thrown, holder.described);
+    return { holder, failure };
+  } finally {
+    cancel();
+  }
+}
+
+/**
+ * Verifies and merges what the holders answered. Entries that were not asked for are left out.
+ * @param owners the identity of each owner that is known; the backups of others are shown as not verifiable
+ */
+export function weigh(answers: readonly Answer[], filter: ListFilter, owners: ReadonlyMap<string, Identity>): Survey {
+  const found = new Map<string, FoundBackup & { readonly copies: Copy[] }>();
+  const findings: Finding[] = [];
+  for (const answer of answers) {
+    if ('failure' in answer) continue;
+    const { holder } = answer;
+    for (const held of answer.held) {
+      const backup = examine(held, owners);
+      if (typeof backup === 'string') {
+        findings.push({ peer: holder.name, kind: 'forged', message: `${holder.described} shows ${backup}` });
+        continue;
+      }
+      if (!matches(backup, filter)) continue;
+      const { standing } = backup;
+      const key = `${backup.digest.toString('hex')} ${standing.kind === 'verified' ? '' : standing.reason}`;
+      const known = found.get(key) ?? { ...backup, copies: [] };
+      found.set(key, known);
+      if (known.copies.some((copy) => copy.holder === holder)) continue;
+      known.copies.push(copyOf(held, holder, backup));
+      findings.push(...entryFindings(holder, known));
+    }
+  }
+  const backups = [...found.values()].sort(newestFirst);
+  return { answers, backups, findings: [...findings, ...chainFindings(answers, backups)] };
+}
+
+function matches({ facts }: FoundBackup, filter: ListFilter): boolean {
+  return (filter.owner === '' || facts.owner === filter.owner) && (filter.set === '' || facts.set === filter.set);
+}
+
+/** A backup without its copies; or, in words that follow "shows", why nothing of it can even be displayed. */
+function examine(held: HeldBackup, owners: ReadonlyMap<string, Identity>): FoundBackup | string {
+  if (held.manifest === undefined) return 'an entry without a manifest';
+  const read = readFacts(held.manifest);
+  if (typeof read === 'string') return read;
+  const backup = { ...read, digest: manifestDigest(held.manifest), copies: [] };
+  const identity = owners.get(read.facts.owner);
+  if (identity === undefined) {
+    const reason = `the identity of ${read.facts.owner} is not known here`;
+    return { ...backup, standing: { kind: 'unknown-owner', reason } };
+  }
+  try {
+    return { ...backup, standing: { kind: 'verified', manifest: verifyManifest(held.manifest, identity) } };
+  } catch (thrown) {
+    return { ...backup, standing: { kind: 'forged', reason: reasonOf(thrown) } };
+  }
+}
+
+function readFacts({ manifest }: SignedManifest): { readonly facts: Manifest; readonly name: BackupName } | string {
+  try {
+    const facts = Manifest.decode(manifest);
+    const name = parseBackupName(facts.name);
+    if (name.owner !== facts.owner || name.set !== facts.set) return 'a manifest whose name is of another backup';
+    return { facts, name };
+  } catch {
+    return 'an entry that cannot be read';
+  }
+}
+
+function copyOf({ receipt }: HeldBackup, holder: Holder, backup: FoundBackup): Copy {
+  if (receipt === undefined) {
+    const isOwner = holder.name === backup.facts.owner;
+    return { holder, receivedAt: null, doubt: isOwner ? null : 'it shows no receipt' };
+  }
+  try {
+    return { holder, receivedAt: verifyReceipt(receipt, holder.identity, backup.digest).receivedAt, doubt: null };
+  } catch (thrown) {
+    return { holder, receivedAt: null, doubt: reasonOf(thrown) };
+  }
+}
+
+/** What the newest copy of a backup says against its holder. */
+function entryFindings(holder: Holder, { facts, standing, copies }: FoundBackup): Finding[] {
+  const doubt = copies.at(-1)?.doubt ?? null;
+  if (standing.kind === 'unknown-owner') return [];
+  if (standing.kind === 'forged') {
+    const message = `${holder.described} shows ${facts.name}, which is not to be believed: ${standing.reason}`;
+    return [{ peer: holder.name, kind: 'forged', message }];
+  }
+  if (doubt === null) return [];
+  const message = `${holder.described} does not prove that it holds ${facts.name}: ${doubt}`;
+  return [{ peer: holder.name, kind: 'forged', message }];
+}
+
+function reasonOf(thrown: unknown): string {
+  return printable(Failure.from(thrown).message, 300);
+}
+
+function newestFirst(a: FoundBackup, b: FoundBackup): number {
+  return (
+    b.name.time - a.name.time ||
+    b.facts.sequence - a.facts.sequence ||
+    Number(a.standing.kind !== 'verified') - Number(b.standing.kind !== 'verified') ||
+    (a.facts.name < b.facts.name ? -1 : a.facts.name > b.facts.name ? 1 : 0) ||
+    a.digest.compare(b.digest)
+  );
+}
