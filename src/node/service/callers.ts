@@ -1,0 +1,73 @@
+import type { PeerConfig } from '../../mesh/config/config.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { type NodeCertificate, readNodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Epochs } from './epochs.js';
+import type { Admission, Call } from './handlers.js';
+
+/** A peer that proved who it is. */
+export interface Caller {
+  readonly name: Hostname;
+  readonly identity: Identity;
+  /** Bytes it may store here; 0 means no limit. */
+  readonly quota: number;
+  /** Owners, beside itself, whose backups it may list and fetch. */
+  readonly reads: readonly Hostname[];
+  /** The newest epoch seen of its identity. */
+  readonly newestEpoch: number;
+}
+
+/** What a caller must be for a call. */
+export interface Demands {
+  /** It writes: a visitor may not. */
+  readonly writes?: boolean;
+  /** A superseded node key may make this call, to learn which epoch to beat. */
+  readonly supersededToo?: boolean;
+}
+
+/**
+ * Knows a caller by the certificate that the handshake has proven: its issuer is the identity, and the identity is looked
+ * up among the peers of this moment. Nothing that the caller says about itself counts.
+ */
+export function admission(
+  peers: () => readonly PeerConfig[],
+  epochs: Epochs,
+  seen: (name: Hostname) => void,
+  demands: Demands = {},
+): Admission<Caller> {
+  return async (call) => {
+    const certificate = certificateOf(call);
+    const peer = peers().find((candidate) => candidate.enabled && candidate.identity === certificate.identity);
+    if (peer === undefined) throw new Failure('untrusted', 'you are not a peer of this server');
+    const newestEpoch = await admitEpoch(certificate, peer.name, epochs, demands);
+    seen(peer.name);
+    const { name, quota, reads } = peer;
+    return { name, identity: certificate.identity, quota, reads, newestEpoch };
+  };
+}
+
+function certificateOf(call: Call): NodeCertificate {
+  const raw = call.getAuthContext().sslPeerCertificate?.raw;
+  if (raw === undefined) throw new Failure('untrusted', 'you showed no certificate');
+  return readNodeCertificate(raw);
+}
+
+async function admitEpoch(
+  certificate: NodeCertificate,
+  name: Hostname,
+  epochs: Epochs,
+  { writes = false, supersededToo = false }: Demands,
+): Promise<number> {
+  if (certificate.epoch === visitorEpoch) {
+    if (writes) throw new Failure('forbidden', `the node key is for a visit: ${name} may read with it, not write`);
+    return epochs.newest(certificate.identity);
+  }
+  const admitted = await epochs.admit(certificate, name);
+  if (!admitted && !supersededToo) {
+    throw new Failure('untrusted', `this node key of ${name} is superseded: the server was rebuilt with a newer one`, {
+      hint: 'If this is the right server, bring it back with `anemone-peer restore`; if it is not, nothing is to be done.',
+    });
+  }
+  return epochs.newest(certificate.identity);
+}

@@ -1,0 +1,24 @@
+import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Caller } from './callers.js';
+import type { Keeper } from './keeper.js';
+
+/** What a node tells about itself that is not in its vault. */
+export interface Self {
+  readonly hostname: Hostname;
+  /** Version of the program. */
+  readonly version: string;
+  now(): number;
+}
+
+export async function getNode(self: Self, keeper: Keeper, caller: Caller): Promise<GetNodeResponse> {
+  return {
+    hostname: self.hostname,
+    version: self.version,
+    timeMs: self.now(),
+    used: keeper.used(caller.name),
+    quota: caller.quota,
+    free: await keeper.free(),
+    newestEpochMs: caller.newestEpoch,
+  };
+}

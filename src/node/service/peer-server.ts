@@ -1,0 +1,66 @@
+import { Server } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import type { PeerConfig } from '../../mesh/config/config.js';
+import { ServerReflectionService } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { peerService } from '../../mesh/wire/chunks.js';
+import { admission, type Demands } from './callers.js';
+import type { Epochs } from './epochs.js';
+import { fetchBackup } from './fetch-backup.js';
+import { getNode, type Self } from './get-node.js';
+import { handlersFor } from './handlers.js';
+import type { Keeper } from './keeper.js';
+import { listBackups, readableBy } from './list-backups.js';
+import { offerBackup } from './offer-backup.js';
+import { pushBackup } from './push-backup.js';
+import { readDescriptors, reflection } from './reflection.js';
+
+export interface PeerServerOptions {
+  readonly self: Self;
+  readonly keeper: Keeper;
+  /** The peers of this moment. */
+  peers(): readonly PeerConfig[];
+  readonly epochs: Epochs;
+  /** A peer called: it is awake. */
+  seen(name: Hostname): void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const serviceName = 'anemone.peer.v1.PeerService';
+const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
+
+/** Everything that a node answers to its peers. It listens nowhere yet: see {@link listen}. */
+export async function peerServer({
+  self,
+  keeper,
+  peers,
+  epochs,
+  seen,
+  clock,
+  log,
+}: PeerServerOptions): Promise<Server> {
+  const server = new Server({
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 60_000,
+    'grpc.max_concurrent_streams': 64,
+    'grpc.max_receive_message_length': 4 * 2 ** 20,
+  });
+  const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
+  const anyone = handlersFor(who({ supersededToo: true }), log);
+  const reader = handlersFor(who(), log);
+  const writer = handlersFor(who({ writes: true }), log);
+  server.addService(peerService, {
+    getNode: anyone.unary((_request, { caller }) => getNode(self, keeper, caller)),
+    offerBackup: writer.unary((request, { caller }) => offerBackup(keeper, request, caller)),
+    pushBackup: writer.clientStream((requests, incoming) => pushBackup(keeper, requests, incoming, clock)),
+    listBackups: reader.serverStream((filter, { caller }) => listBackups(keeper, filter, readableBy(caller))),
+    fetchBackup: reader.serverStream((request, { caller }) => fetchBackup(keeper, request, readableBy(caller))),
+  });
+  new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(server);
+  const serverReflectionInfo = reflection(await readDescriptors(), services, who());
+  server.addService(ServerReflectionService, { serverReflectionInfo });
+  return server;
+}

@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises';
+import { createFileRegistry, type DescFile, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { type handleBidiStreamingCall, status } from '@grpc/grpc-js';
+import type {
+  ServerReflectionRequest,
+  ServerReflectionResponse,
+} from '../../mesh/generated/grpc/reflection/v1/reflection.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { statusFromFailure } from '../../mesh/wire/status.js';
+import type { Admission } from './handlers.js';
+
+type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
+
+/** The descriptors of all services, as the build leaves them beside the generated code. */
+export async function readDescriptors(): Promise<FileRegistry> {
+  const image = await readFile(new URL('../../mesh/generated/descriptors.binpb', import.meta.url));
+  return createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
+}
+
+/** Answers gRPC tools that ask which services there are and how their messages look. */
+export function reflection(
+  registry: FileRegistry,
+  services: readonly string[],
+  admit: Admission<unknown>,
+): handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse> {
+  return (call) => {
+    const answer = async () => {
+      await admit(call);
+      for await (const request of call) {
+        const messageResponse = answerTo(request as ServerReflectionRequest, registry, services);
+        call.write({ validHost: '', originalRequest: request, messageResponse });
+      }
+      call.end();
+    };
+    answer().catch((thrown) => {
+      if (!call.cancelled) call.emit('error', statusFromFailure(Failure.from(thrown)));
+    });
+  };
+}
+
+function answerTo(
+  { messageRequest }: ServerReflectionRequest,
+  registry: FileRegistry,
+  services: readonly string[],
+): Answer {
+  if (messageRequest?.$case === 'listServices') {
+    return { $case: 'listServicesResponse', value: { service: services.map((name) => ({ name })) } };
+  }
+  const wanted = messageRequest?.value ?? '';
+  const file =
+    messageRequest?.$case === 'fileByFilename'
+      ? registry.getFile(wanted.replace(/\.proto$/, ''))
+      : fileOf(registry, wanted);
+  if (file === undefined) {
+    return { $case: 'errorResponse', value: { errorCode: status.NOT_FOUND, errorMessage: `${wanted} is not known` } };
+  }
+  const fileDescriptorProto = withDependencies(file).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+  return { $case: 'fileDescriptorResponse', value: { fileDescriptorProto } };
+}
+
+/** The file of a message, enum or service, or of a method (`package.Service.Method`). */
+function fileOf(registry: FileRegistry, symbol: string): DescFile | undefined {
+  const found = registry.get(symbol) ?? registry.getService(symbol.replace(/\.[^.]*$/, ''));
+  return found?.kind === 'extension' ? undefined : found?.file;
+}
+
+/** A client needs the files that a file imports, and theirs, to make sense of it. */
+function withDependencies(file: DescFile): DescFile[] {
+  const files = new Set<DescFile>();
+  const add = (next: DescFile): void => {
+    if (files.has(next)) return;
+    files.add(next);
+    next.dependencies.forEach(add);
+  };
+  add(file);
+  return [...files];
+}
