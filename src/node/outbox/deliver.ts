@@ -1,0 +1,99 @@
+import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Holder, Receipts } from './receipts.js';
+
+/** What the outbox needs of a peer. */
+export interface Recipient {
+  /**
+   * Brings one backup to the peer, and resolves with its receipt once it holds it.
+   * @param options.progress told the bytes sent so far; calling it again with the same number says that work goes on
+   * @throws Failure; `retryable` says whether the peer, rather than this backup, stands in the way for now
+   */
+  deliver(
+    backup: VerifiedManifest,
+    options: { readonly progress: (bytes: number) => void; readonly signal: AbortSignal },
+  ): Promise<SignedReceipt>;
+}
+
+export interface Delivery {
+  readonly clock: Clock;
+  readonly peer: Holder;
+  readonly recipient: Recipient;
+  readonly receipts: Receipts;
+  readonly signal: AbortSignal;
+  /** Milliseconds without progress after which a peer is given up for now. */
+  readonly patience: number;
+  /** Told the bytes sent so far of a backup. */
+  progress(backup: VerifiedManifest, bytes: number): void;
+  /** Told when the peer's receipt for a backup is kept. */
+  delivered(backup: VerifiedManifest): void;
+}
+
+/**
+ * Brings a peer its backups, in this order. A failure that is the backup's own (a conflict, a backup beyond the quota) does
+ * not stop the others; one that may pass ends the round, because the peer would fail the next backup too.
+ * @returns the failure to tell, if any: the one that ended the round, or else the first
+ */
+export async function deliver(backups: readonly VerifiedManifest[], delivery: Delivery): Promise<Failure | undefined> {
+  let first: Failure | undefined;
+  for (const backup of backups) {
+    try {
+      delivery.signal.throwIfAborted();
+      const receipt = await attempt(backup, delivery);
+      await delivery.receipts.keep(delivery.peer, backup, receipt);
+      delivery.delivered(backup);
+    } catch (thrown) {
+      const failure = Failure.from(thrown, `${backup.facts.name} to ${delivery.peer.name}`);
+      if (delivery.signal.aborted || mayPass(failure)) return failure;
+      first ??= failure;
+    }
+  }
+  return first;
+}
+
+/** Whether the same delivery may succeed later by itself: the peer is away, busy or shutting down. */
+export function mayPass(failure: Failure): boolean {
+  return failure.retryable || failure.kind === 'interrupted';
+}
+
+/** One backup, given up when no byte moves for too long, or when the signal aborts: even if the recipient hears neither. */
+async function attempt(backup: VerifiedManifest, delivery: Delivery): Promise<SignedReceipt> {
+  const { clock, peer, patience, recipient, signal } = delivery;
+  const givenUp = new AbortController();
+  let over = false;
+  let cancelWatch = (): void => {};
+  const watch = (): void => {
+    cancelWatch();
+    cancelWatch = clock.after(patience, () => givenUp.abort(stalled(backup, peer, patience)));
+  };
+  const progress = (bytes: number): void => {
+    if (over || givenUp.signal.aborted) return;
+    watch();
+    delivery.progress(backup, bytes);
+  };
+  const interrupt = (): void => givenUp.abort(signal.reason);
+  signal.addEventListener('abort', interrupt, { once: true });
+  watch();
+  try {
+    return await Promise.race([
+      recipient.deliver(backup, { progress, signal: givenUp.signal }),
+      new Promise<never>((_, reject) => {
+        givenUp.signal.addEventListener('abort', () => reject(givenUp.signal.reason), { once: true });
+      }),
+    ]);
+  } finally {
+    over = true;
+    cancelWatch();
+    signal.removeEventListener('abort', interrupt);
+  }
+}
+
+function stalled(backup: VerifiedManifest, peer: Holder, patience: number): Failure {
+  return new Failure(
+    'timeout',
+    `${peer.name} took no byte of ${backup.facts.name} for ${Math.round(patience / 1000)} seconds`,
+    { hint: `Look at the link to ${peer.name}. The delivery is tried again by itself.` },
+  );
+}

@@ -1,0 +1,113 @@
+import {
+  type DeliveryProgress,
+  Outcome,
+  type PeerReport,
+  type PeerStatus,
+} from '../../mesh/generated/anemone/node/v1/node.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { problemOf } from '../report/problem.js';
+import { type Lane, type LaneListener, type OutboxParts, type OutboxPeer, startLane } from './lane.js';
+
+/** Brings every peer what it is owed, each at its own pace: none waits for another. */
+export interface Outbox {
+  /** Takes a changed list of peers. A peer whose identity or way of delivery changed starts anew. */
+  follow(peers: readonly OutboxPeer[]): Promise<void>;
+  /** A peer was seen (it called, or answered), or there is something new for all. */
+  kick(name?: Hostname): void;
+  /**
+   * Tries every peer at once, and resolves when each has taken all it is owed or failed. A peer may take as long as it
+   * likes while bytes move.
+   */
+  deliverNow(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
+  /** The peers without a receipt for a backup that is in the vault. @param name its file name */
+  peersWithout(name: string): Promise<Hostname[]>;
+  status(): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>[]>;
+  /** Interrupts what is under way, and resolves when nothing is. What was not delivered is owed after the next start. */
+  stop(): Promise<void>;
+}
+
+export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): Outbox {
+  const lanes = new Map<string, Lane>();
+  const open = (peer: OutboxPeer): void => void lanes.set(peer.name, startLane(peer, parts));
+  for (const peer of peers) open(peer);
+
+  return {
+    async follow(changed) {
+      const leaving = [...lanes.values()].filter((lane) => !changed.some((peer) => isSame(lane.peer, peer)));
+      for (const lane of leaving) lanes.delete(lane.peer.name);
+      await Promise.all(leaving.map((lane) => lane.stop()));
+      for (const peer of changed) if (!lanes.has(peer.name)) open(peer);
+    },
+    kick(name) {
+      for (const lane of lanes.values()) if (name === undefined || lane.peer.name === name) lane.kick();
+    },
+    deliverNow: (emit, signal) => Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal))),
+    async peersWithout(name) {
+      const lacking = [...lanes.values()].map(async (lane) =>
+        (await lane.owed()).some((backup) => backup.facts.name === name) ? [lane.peer.name] : [],
+      );
+      return (await Promise.all(lacking)).flat();
+    },
+    status: () => Promise.all([...lanes.values()].map(statusOf)),
+    async stop() {
+      await Promise.all([...lanes.values()].map((lane) => lane.stop()));
+    },
+  };
+}
+
+function isSame(a: OutboxPeer, b: OutboxPeer): boolean {
+  return a.name === b.name && a.identity === b.identity && a.recipient === b.recipient;
+}
+
+async function deliverTo(
+  lane: Lane,
+  emit: (progress: DeliveryProgress) => void,
+  signal: AbortSignal,
+): Promise<PeerReport> {
+  const peer = lane.peer.name;
+  const delivered = new Set<string>();
+  const sent = new Map<string, number>();
+  const listener: LaneListener = {
+    progress(backup, bytes) {
+      sent.set(backup.facts.name, bytes);
+      emit({ peer, backup: backup.facts.name, bytes, total: backup.facts.size });
+    },
+    delivered: (backup) => void delivered.add(backup.facts.name),
+  };
+  const failure = await lane.tryNow(listener, signal);
+  const left = await countOwed(lane);
+  const trouble = failure ?? (left instanceof Failure ? left : undefined);
+  return {
+    peer,
+    outcome: outcomeFor(delivered.size, trouble),
+    delivered: [...delivered],
+    owed: left instanceof Failure ? 0 : left,
+    bytes: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0),
+    problem: trouble === undefined ? undefined : problemOf(trouble),
+  };
+}
+
+async function countOwed(lane: Lane): Promise<number | Failure> {
+  try {
+    return (await lane.owed()).length;
+  } catch (thrown) {
+    return Failure.from(thrown, `what ${lane.peer.name} is owed`);
+  }
+}
+
+function outcomeFor(delivered: number, failure: Failure | undefined): Outcome {
+  if (failure === undefined) return delivered === 0 ? Outcome.OUTCOME_UNCHANGED : Outcome.OUTCOME_DONE;
+  return delivered === 0 ? Outcome.OUTCOME_FAILED : Outcome.OUTCOME_PARTLY;
+}
+
+async function statusOf(lane: Lane): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>> {
+  const problem = lane.problem();
+  const left = await lane.owed();
+  return {
+    name: lane.peer.name,
+    owed: left.map((backup) => backup.facts.name),
+    problem: problem === undefined ? undefined : problemOf(problem),
+    nextTryAtMs: left.length === 0 ? 0 : lane.nextTryAt(),
+  };
+}

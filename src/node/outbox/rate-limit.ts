@@ -1,0 +1,97 @@
+import type { Clock } from '../../mesh/terms/clock.js';
+
+/** A limit that all uploads share. */
+export interface RateLimit {
+  /**
+   * Resolves when so many bytes may be sent. Peers that wait are served in turn, one request each, whoever asks for how
+   * many connections. A piece larger than what the limit allows in a second is let through, and paid for by a longer wait after it;
+   * smaller pieces (64 KiB) give a smoother flow.
+   * @throws the signal's reason when it aborts first
+   */
+  take(peer: string, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Changes the limit, also for those that wait now. @param bytesPerSecond 0 for no limit */
+  set(bytesPerSecond: number): void;
+}
+
+interface Request {
+  readonly bytes: number;
+  grant(): void;
+}
+
+/** What may be saved up while nobody sends, in seconds of the limit. */
+const burst = 0.25;
+
+/** @param bytesPerSecond 0 for no limit */
+export function rateLimit(clock: Clock, bytesPerSecond: number): RateLimit {
+  /** Requests that wait, by peer; the first peer is served next, and then becomes the last. */
+  const queues = new Map<string, Request[]>();
+  let rate = bytesPerSecond;
+  /** Bytes that may be sent now; below zero, they were sent ahead of time. */
+  let allowance = rate * burst;
+  let counted = clock.monotonic();
+  let cancelTimer = (): void => {};
+
+  const refill = (): void => {
+    const now = clock.monotonic();
+    allowance = Math.min(rate * burst, allowance + ((now - counted) / 1000) * rate);
+    counted = now;
+  };
+
+  const serve = (): void => {
+    cancelTimer();
+    refill();
+    for (let next = takeFirst(queues, rate === 0 || allowance > 0); next !== undefined; ) {
+      if (rate > 0) allowance -= next.bytes;
+      next.grant();
+      next = takeFirst(queues, rate === 0 || allowance > 0);
+    }
+    if (queues.size > 0) cancelTimer = clock.after(Math.max(1, Math.ceil((-allowance / rate) * 1000)), serve);
+  };
+
+  return {
+    take(peer, bytes, signal) {
+      return new Promise((resolve, reject) => {
+        const request: Request = {
+          bytes,
+          grant() {
+            signal.removeEventListener('abort', abort);
+            resolve();
+          },
+        };
+        const abort = (): void => {
+          remove(queues, peer, request);
+          reject(signal.reason);
+          serve();
+        };
+        if (signal.aborted) {
+          reject(signal.reason);
+          return;
+        }
+        signal.addEventListener('abort', abort, { once: true });
+        queues.set(peer, [...(queues.get(peer) ?? []), request]);
+        serve();
+      });
+    },
+    set(changed) {
+      refill();
+      rate = changed;
+      allowance = Math.min(rate * burst, allowance);
+      serve();
+    },
+  };
+}
+
+function takeFirst(queues: Map<string, Request[]>, allowed: boolean): Request | undefined {
+  const [first] = queues;
+  if (!allowed || first === undefined) return undefined;
+  const [peer, [request, ...others]] = first;
+  queues.delete(peer);
+  if (others.length > 0) queues.set(peer, others);
+  return request;
+}
+
+function remove(queues: Map<string, Request[]>, peer: string, request: Request): void {
+  const others = queues.get(peer)?.filter((each) => each !== request) ?? [];
+  if (others.length > 0) queues.set(peer, others);
+  else queues.delete(peer);
+}

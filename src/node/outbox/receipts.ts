@@ -1,0 +1,113 @@
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { verifyReceipt } from '../../mesh/manifest/receipt.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { replaceFile } from '../state/replace-file.js';
+
+/** Who gave a receipt. A receipt counts only for the identity that the peer has now: a former one may have lost its disk. */
+export interface Holder {
+  readonly name: Hostname;
+  readonly identity: Identity;
+}
+
+/** The receipts that peers gave for the server's own backups. */
+export interface Receipts {
+  /**
+   * Keeps a receipt, durably.
+   * @throws Failure `untrusted` or `damaged` when it is not this peer's word about this backup
+   */
+  keep(peer: Holder, backup: VerifiedManifest, receipt: SignedReceipt): Promise<void>;
+  /**
+   * File names of those of the backups that the peer holds by a receipt that proves it. A damaged receipt counts as none,
+   * and is logged.
+   */
+  held(peer: Holder, backups: readonly VerifiedManifest[]): Promise<Set<string>>;
+  /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
+  read(peer: Holder, backup: VerifiedManifest): Promise<SignedReceipt | undefined>;
+  /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
+  prune(names: ReadonlySet<string>): Promise<void>;
+}
+
+const ending = '.receipt';
+
+/** @param folder `<data>/.state/receipts`: a folder a peer, a file a receipt */
+export function openReceipts(folder: string, log: Log): Receipts {
+  const reported = new Set<string>();
+  const fileOf = (peer: Holder, backup: VerifiedManifest): string =>
+    join(folder, peer.name, backup.facts.name + ending);
+
+  const report = (peer: Holder, backup: VerifiedManifest, failure: Failure): void => {
+    const what = `${peer.name}/${backup.facts.name} ${failure.message}`;
+    if (reported.has(what)) return;
+    reported.add(what);
+    log.warn('receipt not believed', { peer: peer.name, backup: backup.facts.name, reason: failure.message });
+  };
+
+  const read = async (peer: Holder, backup: VerifiedManifest): Promise<SignedReceipt | undefined> => {
+    const bytes = await readIfThere(fileOf(peer, backup));
+    if (bytes === undefined) return undefined;
+    try {
+      const receipt = decode(bytes);
+      verifyReceipt(receipt, peer.identity, backup.digest);
+      return receipt;
+    } catch (thrown) {
+      report(peer, backup, Failure.from(thrown));
+      return undefined;
+    }
+  };
+
+  return {
+    read,
+    async keep(peer, backup, receipt) {
+      verifyReceipt(receipt, peer.identity, backup.digest);
+      await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
+    },
+    async held(peer, backups) {
+      const names = new Set<string>();
+      for (const backup of backups) {
+        if ((await read(peer, backup)) !== undefined) names.add(backup.facts.name);
+      }
+      return names;
+    },
+    async prune(names) {
+      for (const peer of await list(folder)) {
+        for (const file of await list(join(folder, peer))) {
+          const orphan = file.endsWith(ending) && !names.has(file.slice(0, -ending.length));
+          if (orphan) await rm(join(folder, peer, file), { force: true });
+        }
+      }
+    },
+  };
+}
+
+function decode(bytes: Uint8Array): SignedReceipt {
+  try {
+    return SignedReceipt.decode(bytes);
+  } catch (cause) {
+    throw new Failure('damaged', 'the receipt cannot be read', { cause });
+  }
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (thrown) {
+    const code = (thrown as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw thrown;
+  }
+}

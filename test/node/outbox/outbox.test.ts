@@ -1,0 +1,325 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type DeliveryProgress, Outcome } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import type { Log } from '../../../src/mesh/terms/log.js';
+import type { Recipient } from '../../../src/node/outbox/deliver.js';
+import type { OutboxPeer } from '../../../src/node/outbox/lane.js';
+import { type Outbox, startOutbox } from '../../../src/node/outbox/outbox.js';
+import { openReceipts } from '../../../src/node/outbox/receipts.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+
+const minute = 60_000;
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const owner = throwawayServer('FR1');
+const forever = new AbortController().signal;
+
+const night = (day: number): VerifiedManifest =>
+  manifestOf(Buffer.from(`night ${day}`), owner.signer, {
+    createdAtMs: Date.UTC(2026, 10, day, 1),
+    sequence: day,
+    previous: Buffer.alloc(32),
+  });
+const [first, second, third] = [night(21), night(22), night(23)];
+
+/** A peer of the mesh that takes backups, unless a test says otherwise. */
+class TestPeer implements Recipient {
+  readonly taken: string[] = [];
+  tries = 0;
+  /** Instead of taking the backup. */
+  instead: ((backup: VerifiedManifest, signal: AbortSignal) => Promise<void>) | undefined;
+  readonly peer: OutboxPeer;
+  readonly #server: ServerIdentity;
+
+  constructor(name: string) {
+    this.#server = throwawayServer(name);
+    this.peer = { name: parseHostname(name), identity: this.#server.identity, recipient: this };
+  }
+
+  async deliver(backup: VerifiedManifest, options: Parameters<Recipient['deliver']>[1]) {
+    this.tries += 1;
+    await this.instead?.(backup, options.signal);
+    options.progress(backup.facts.size);
+    this.taken.push(backup.facts.name);
+    return signReceipt({ manifestDigest: backup.digest, receivedAt: 1_795_000_000_000 }, this.#server.signer);
+  }
+}
+
+let folder: string;
+let clock: FakeClock;
+let backups: VerifiedManifest[];
+let fr2: TestPeer;
+let us1: TestPeer;
+let outbox: Outbox;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'outbox-'));
+  clock = new FakeClock();
+  backups = [first, second];
+  fr2 = new TestPeer('FR2');
+  us1 = new TestPeer('US1');
+});
+afterEach(async () => {
+  await outbox.stop();
+  expect(clock.pending()).toBe(0);
+  await rm(folder, { recursive: true });
+});
+
+function start(...peers: TestPeer[]): Outbox {
+  outbox = startOutbox(
+    peers.map((each) => each.peer),
+    {
+      clock,
+      log: quiet,
+      receipts: openReceipts(join(folder, 'receipts'), quiet),
+      ownBackups: async () => backups,
+      patience: 2 * minute,
+    },
+  );
+  return outbox;
+}
+
+/** Waits for real files; the clock of the outbox stands still meanwhile. */
+async function until(check: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await check())) await setImmediate();
+}
+const caughtUp = async (): Promise<void> =>
+  until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0));
+const planned = async (): Promise<void> =>
+  until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0 || peer.nextTryAtMs > 0));
+
+const unreachable = () => Promise.reject(new Failure('unreachable', 'FR2 does not answer'));
+const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}) => outbox.deliverNow(emit, forever);
+
+describe('the outbox', () => {
+  it('brings every peer everything at its start, newest first', async () => {
+    start(fr2, us1);
+    await caughtUp();
+    expect(fr2.taken).toEqual([second.facts.name, first.facts.name]);
+    expect(us1.taken).toEqual([second.facts.name, first.facts.name]);
+    expect(await outbox.status()).toEqual([
+      { name: 'FR2', owed: [], problem: undefined, nextTryAtMs: 0 },
+      { name: 'US1', owed: [], problem: undefined, nextTryAtMs: 0 },
+    ]);
+  });
+
+  it('mistake 1 of the predecessor: the upload loop ended after the first peer that succeeded', async () => {
+    backups = [];
+    start(fr2, us1, new TestPeer('DE1'));
+    backups = [third];
+    const reports = await deliverNow();
+    expect(reports.map((report) => [report.peer, report.delivered])).toEqual([
+      ['FR2', [third.facts.name]],
+      ['US1', [third.facts.name]],
+      ['DE1', [third.facts.name]],
+    ]);
+  });
+
+  it('mistake 3 of the predecessor: success when every peer had failed', async () => {
+    fr2.instead = unreachable;
+    start(fr2);
+    const [report] = await deliverNow();
+    expect(report).toMatchObject({
+      outcome: Outcome.OUTCOME_FAILED,
+      delivered: [],
+      owed: 2,
+      problem: { kind: 'unreachable', message: 'FR2 does not answer' },
+    });
+  });
+
+  it('delivers nothing twice, also after a restart', async () => {
+    start(fr2);
+    await caughtUp();
+    await outbox.stop();
+    start(fr2);
+    const [report] = await deliverNow();
+    expect(report).toMatchObject({ outcome: Outcome.OUTCOME_UNCHANGED, delivered: [], owed: 0, bytes: 0 });
+    expect(fr2.tries).toBe(2);
+  });
+
+  it('tries a peer that is away again, later and later, until it is back', async () => {
+    fr2.instead = unreachable;
+    start(fr2);
+    await planned();
+    const [status] = await outbox.status();
+    expect(status?.problem).toMatchObject({ kind: 'unreachable' });
+    expect((status?.nextTryAtMs ?? 0) - clock.now()).toBeGreaterThanOrEqual(24_000);
+    expect((status?.nextTryAtMs ?? 0) - clock.now()).toBeLessThanOrEqual(30_000);
+    expect(fr2.tries).toBe(1);
+
+    await clock.advance(30_000);
+    await until(() => fr2.tries === 2);
+    await planned();
+    await clock.advance(30_000);
+    expect(fr2.tries).toBe(2);
+    fr2.instead = undefined;
+    await clock.advance(30_000);
+    await caughtUp();
+    expect((await outbox.status())[0]?.problem).toBeUndefined();
+  });
+
+  it('tries at once when a peer that was away is seen, but not more than every ten seconds', async () => {
+    fr2.instead = unreachable;
+    start(fr2);
+    await planned();
+    outbox.kick(parseHostname('FR2'));
+    outbox.kick(parseHostname('US1'));
+    await clock.advance(9_999);
+    expect(fr2.tries).toBe(1);
+    fr2.instead = undefined;
+    await clock.advance(1);
+    await caughtUp();
+    expect(fr2.taken).toHaveLength(2);
+  });
+
+  it('delivers to the others while one peer hangs, and one is full', async () => {
+    const full = new TestPeer('DE1');
+    fr2.instead = () => new Promise(() => {});
+    full.instead = () =>
+      Promise.reject(new Failure('no-space', 'the quota of FR1 at DE1 is used up', { retryable: true }));
+    start(fr2, full, us1);
+    await until(() => us1.taken.length === 2);
+    await until(() => full.tries === 1 && fr2.tries === 1);
+  });
+
+  it('gives a peer up when no byte moves for two minutes, and not before', async () => {
+    fr2.instead = () => new Promise(() => {});
+    start(fr2);
+    await until(() => fr2.tries === 1);
+    const reports = deliverNow();
+    await clock.advance(2 * minute - 1);
+    expect((await outbox.status())[0]?.problem).toBeUndefined();
+    await clock.advance(1);
+    await until(() => fr2.tries === 2);
+    await clock.advance(2 * minute);
+    expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, problem: { kind: 'timeout' } });
+  });
+
+  it('waits for a slow peer for as long as bytes move', async () => {
+    backups = [first];
+    const slow = new TestPeer('FR2');
+    const recipient: Recipient = {
+      async deliver(backup, options) {
+        for (let sent = 0; sent < 60; sent += 1) {
+          options.progress(sent);
+          await clock.sleep(minute, options.signal);
+        }
+        return slow.deliver(backup, options);
+      },
+    };
+    outbox = startOutbox([{ ...slow.peer, recipient }], {
+      clock,
+      log: quiet,
+      receipts: openReceipts(join(folder, 'receipts'), quiet),
+      ownBackups: async () => backups,
+      patience: 2 * minute,
+    });
+    const reports = deliverNow();
+    await until(() => clock.pending() === 2);
+    await clock.advance(60 * minute);
+    expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, owed: 0 });
+  });
+
+  it('delivers the other backups when one of them is refused for its own sake', async () => {
+    fr2.instead = async (backup) => {
+      if (backup === second) throw new Failure('conflict', 'FR2 has another backup of this name');
+    };
+    start(fr2);
+    const [report] = await deliverNow();
+    expect(report).toMatchObject({ owed: 1, problem: { kind: 'conflict' } });
+    expect(fr2.taken).toEqual([first.facts.name]);
+    expect((await outbox.status())[0]).toMatchObject({
+      owed: [second.facts.name],
+      nextTryAtMs: clock.now() + 15 * minute,
+    });
+  });
+
+  it('believes no receipt that another server signed', async () => {
+    backups = [first];
+    const liar = throwawayServer('FR2');
+    const recipient: Recipient = {
+      deliver: async (backup) => signReceipt({ manifestDigest: backup.digest, receivedAt: 1 }, liar.signer),
+    };
+    start();
+    await outbox.follow([{ ...fr2.peer, recipient }]);
+    const [report] = await deliverNow();
+    expect(report).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, owed: 1, problem: { kind: 'untrusted' } });
+  });
+
+  it('tells the progress of what it delivers, and counts its bytes', async () => {
+    backups = [];
+    start(fr2);
+    await caughtUp();
+    backups = [first, second];
+    const events: DeliveryProgress[] = [];
+    const [report] = await deliverNow((event) => events.push(event));
+    const size = first.facts.size;
+    expect(events).toEqual([
+      { peer: 'FR2', backup: second.facts.name, bytes: size, total: size },
+      { peer: 'FR2', backup: first.facts.name, bytes: size, total: size },
+    ]);
+    expect(report).toMatchObject({ outcome: Outcome.OUTCOME_DONE, bytes: 2 * size });
+  });
+
+  it('ends at once when the run is interrupted, also while an earlier delivery hangs, and goes on later', async () => {
+    fr2.instead = (_, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    start(fr2);
+    await until(() => fr2.tries === 1);
+    const interrupt = new AbortController();
+    const reports = outbox.deliverNow(() => {}, interrupt.signal);
+    interrupt.abort();
+    expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, problem: { kind: 'interrupted' } });
+    fr2.instead = undefined;
+    await clock.advance(2 * minute);
+    await until(async () => ((await outbox.status())[0]?.nextTryAtMs ?? 0) > 0);
+    await clock.advance(minute);
+    await caughtUp();
+  });
+
+  it('knows which peers lack a backup', async () => {
+    fr2.instead = unreachable;
+    start(fr2, us1);
+    await until(() => us1.taken.length === 2);
+    await until(async () => (await outbox.peersWithout(second.facts.name)).length === 1);
+    expect(await outbox.peersWithout(second.facts.name)).toEqual(['FR2']);
+  });
+
+  it('follows peers that are added, removed, or come back with another identity', async () => {
+    start(fr2);
+    await caughtUp();
+    await outbox.follow([fr2.peer, us1.peer]);
+    await caughtUp();
+    expect(us1.taken).toHaveLength(2);
+    expect(fr2.tries).toBe(2);
+
+    const rebuilt = new TestPeer('FR2');
+    await outbox.follow([rebuilt.peer]);
+    await caughtUp();
+    expect(rebuilt.taken).toHaveLength(2);
+    expect((await outbox.status()).map((peer) => peer.name)).toEqual(['FR2']);
+    backups = [...backups, third];
+    await deliverNow();
+    expect(us1.taken).toHaveLength(2);
+  });
+
+  it('is not held up by a peer that is removed while it hangs', async () => {
+    fr2.instead = () => new Promise(() => {});
+    start(fr2, us1);
+    await until(() => fr2.tries === 1);
+    await outbox.follow([us1.peer]);
+    await caughtUp();
+    expect(fr2.taken).toEqual([]);
+  });
+});

@@ -1,0 +1,107 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import type { Log } from '../../../src/mesh/terms/log.js';
+import { type Holder, openReceipts } from '../../../src/node/outbox/receipts.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+
+const owner = throwawayServer('FR1');
+const fr2 = throwawayServer('FR2');
+const peer: Holder = { name: parseHostname('FR2'), identity: fr2.identity };
+const backup = manifestOf(Buffer.from('one'), owner.signer);
+const other = manifestOf(Buffer.from('two'), owner.signer, {
+  createdAtMs: Date.UTC(2026, 10, 24, 1),
+  sequence: 2,
+  previous: Buffer.alloc(32),
+});
+const receiptFor = (of: typeof backup, by = fr2) =>
+  signReceipt({ manifestDigest: of.digest, receivedAt: 1_795_000_000_000 }, by.signer);
+
+let folder: string;
+let warnings: string[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'receipts-'));
+  warnings = [];
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const open = () => {
+  const log: Log = {
+    debug() {},
+    info() {},
+    error() {},
+    warn: (event, fields) => warnings.push(`${event} ${fields?.['backup']}`),
+  };
+  return openReceipts(folder, log);
+};
+const file = () => join(folder, 'FR2', `${backup.facts.name}.receipt`);
+
+describe('the receipts', () => {
+  it('are kept for the next process, one file a backup', async () => {
+    await open().keep(peer, backup, receiptFor(backup));
+    expect(await open().held(peer, [backup, other])).toEqual(new Set([backup.facts.name]));
+    expect(await open().read(peer, backup)).toEqual(receiptFor(backup));
+    expect(await readdir(join(folder, 'FR2'))).toEqual([`${backup.facts.name}.receipt`]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('are none at first', async () => {
+    expect(await open().held(peer, [backup])).toEqual(new Set());
+    await open().prune(new Set());
+  });
+
+  it('of another server, or for another backup, are refused', async () => {
+    const stranger = throwawayServer('US1');
+    await expect(open().keep(peer, backup, receiptFor(backup, stranger))).rejects.toMatchObject({ kind: 'untrusted' });
+    await expect(open().keep(peer, backup, receiptFor(other))).rejects.toMatchObject({ kind: 'untrusted' });
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('by a former identity of a peer do not count', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    const rebuilt = { ...peer, identity: throwawayServer('FR2').identity };
+    expect(await receipts.held(rebuilt, [backup])).toEqual(new Set());
+  });
+
+  it('of a backup that was made again under the same name do not count', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    expect(await receipts.held(peer, [manifestOf(Buffer.from('three'), owner.signer)])).toEqual(new Set());
+  });
+
+  it('that are damaged count as none, are reported once, and are replaced', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    const good = await readFile(file());
+    for (const damaged of [good.subarray(0, -1), Buffer.alloc(0), Buffer.from('not a receipt')]) {
+      await writeFile(file(), damaged);
+      expect(await receipts.held(peer, [backup])).toEqual(new Set());
+    }
+    const flipped = Buffer.from(good);
+    flipped[20] = (flipped[20] ?? 0) ^ 1;
+    await writeFile(file(), flipped);
+    expect(await open().held(peer, [backup])).toEqual(new Set());
+
+    warnings = [];
+    const reader = open();
+    await reader.held(peer, [backup]);
+    await reader.held(peer, [backup]);
+    expect(warnings).toEqual([`receipt not believed ${backup.facts.name}`]);
+    await reader.keep(peer, backup, receiptFor(backup));
+    expect(await reader.held(peer, [backup])).toEqual(new Set([backup.facts.name]));
+  });
+
+  it('of backups that no longer exist are pruned, and nothing else', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    await receipts.keep(peer, other, receiptFor(other));
+    await writeFile(join(folder, 'FR2', 'note.txt'), 'mine');
+    await receipts.prune(new Set([other.facts.name]));
+    expect((await readdir(join(folder, 'FR2'))).sort()).toEqual([`${other.facts.name}.receipt`, 'note.txt']);
+  });
+});
