@@ -1,0 +1,128 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { type Header, type Pack, pack } from 'tar-stream';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { SourceContext } from './source.js';
+import { type Found, identityOf, quote, reason } from './walk.js';
+
+const readSize = 256 * 1024;
+/** The largest user or group that the field of a tar header holds; a larger one goes into a pax record. */
+const largestId = 0o777777;
+/** tar-stream writes times as 32 bits with a sign; what lies outside goes into a pax record. */
+const largestTime = 2 ** 31 - 1;
+
+/**
+ * What was found, as a tar stream. A file that changes while it is read is told through `warn`: its member keeps the size
+ * that it had when it was opened, and is filled with zeros when there is less.
+ * @throws Failure `failed` when there is nothing at all to keep
+ */
+export async function* archive(found: AsyncIterable<Found>, context: SourceContext): AsyncGenerator<Uint8Array> {
+  const tar = pack();
+  const filling = fill(tar, found, context).then(
+    () => tar.finalize(),
+    (error: Error) => tar.destroy(error),
+  );
+  try {
+    yield* tar as AsyncIterable<Uint8Array>;
+  } finally {
+    tar.destroy();
+    await filling;
+  }
+}
+
+async function fill(tar: Pack, all: AsyncIterable<Found>, context: SourceContext): Promise<void> {
+  const names = new Map<string, string>();
+  let entries = 0;
+  for await (const found of all) {
+    context.signal.throwIfAborted();
+    if (tar.destroyed) return;
+    const first = names.get(identityOf(found.stats));
+    if (found.kind !== 'file')
+      await addEmpty(tar, found, found.kind === 'folder' ? 'directory' : 'symlink', found.target);
+    else if (first !== undefined) await addEmpty(tar, found, 'link', first);
+    else if (!(await addFile(tar, found, context.warn))) continue;
+    else if (found.stats.nlink > 1n) names.set(identityOf(found.stats), found.name);
+    entries += 1;
+  }
+  if (entries === 0) throw new Failure('failed', 'paths: nothing to back up: nothing was found that can be kept');
+}
+
+function addEmpty(tar: Pack, found: Found, type: Header['type'], linkname: string): Promise<void> {
+  const name = found.kind === 'folder' ? `${found.name}/` : found.name;
+  return new Promise((resolve, reject) => {
+    tar.entry({ ...headersOf(found.stats), name, type, size: 0, linkname }, (error) =>
+      error ? reject(error) : resolve(),
+    );
+  });
+}
+
+/** @returns false when the file could not be opened, and nothing was written */
+async function addFile(tar: Pack, found: Found, warn: (message: string) => void): Promise<boolean> {
+  let file: FileHandle;
+  try {
+    // O_NONBLOCK: a pipe that took the file's place must not make the open wait.
+    file = await open(found.absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    warn(`${quote(found.name)} is left out: ${reason(error)}`);
+    return false;
+  }
+  try {
+    const before = await file.stat({ bigint: true });
+    if (!before.isFile()) {
+      warn(`${quote(found.name)} is left out: it stopped being a file`);
+      return false;
+    }
+    const size = Number(before.size);
+    const headers = { ...headersOf(before), name: found.name, type: 'file', size } as const;
+    await pipeline(contentOf(file, size, found, warn), tar.entry(headers));
+    const after = await file.stat({ bigint: true });
+    if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
+      warn(`${quote(found.name)} changed while it was read${after.size < before.size ? ': it shrank' : ''}`);
+    }
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+async function* contentOf(
+  file: FileHandle,
+  size: number,
+  found: Found,
+  warn: (message: string) => void,
+): AsyncGenerator<Uint8Array> {
+  let done = 0;
+  while (done < size) {
+    const chunk = Buffer.allocUnsafe(Math.min(readSize, size - done));
+    const read = await file.read(chunk, 0, chunk.length, done).catch((error) => {
+      warn(
+        `${quote(found.name)} cannot be read beyond byte ${done}: ${reason(error)}; zeros take the place of the rest`,
+      );
+      return null;
+    });
+    if (read === null || read.bytesRead === 0) break;
+    yield chunk.subarray(0, read.bytesRead);
+    done += read.bytesRead;
+  }
+  for (; done < size; done += readSize) yield Buffer.alloc(Math.min(readSize, size - done));
+}
+
+/** Only what the tree itself says: no names of users, which differ between machines. */
+function headersOf(stats: BigIntStats): Omit<Partial<Header>, 'name'> {
+  const uid = Number(stats.uid);
+  const gid = Number(stats.gid);
+  const seconds = Number(stats.mtimeNs / 1_000_000_000n);
+  const pax: Record<string, string> = {};
+  if (uid > largestId) pax['uid'] = String(uid);
+  if (gid > largestId) pax['gid'] = String(gid);
+  if (seconds < 0 || seconds > largestTime) pax['mtime'] = String(seconds);
+  return {
+    // tar-stream takes a mode of 0 for none given, and keeps only the lowest 12 bits of this one.
+    mode: Number(stats.mode),
+    uid: Math.min(uid, largestId),
+    gid: Math.min(gid, largestId),
+    mtime: new Date(Math.min(Math.max(seconds, 0), largestTime) * 1000),
+    ...(Object.keys(pax).length === 0 ? {} : { pax }),
+  };
+}

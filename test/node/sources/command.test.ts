@@ -1,0 +1,120 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openSource, type Source } from '../../../src/node/sources/source.js';
+import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-command-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+function node(script: string, timeout = 60): Source {
+  return openSource({ kind: 'command', command: [process.execPath, '-e', script], timeout }, folder, []);
+}
+
+/** Notes the process in a file, so that a test can see whether it still runs. */
+const notePid = "require('fs').appendFileSync('pids', process.pid + '\\n');";
+const writeForEver = "const w = () => process.stdout.write(Buffer.alloc(65536, 'x'), w); w();";
+
+async function everyoneGone(): Promise<void> {
+  const pids = (await readFile(join(folder, 'pids'), 'utf8').catch(() => '')).split('\n').filter(Boolean).map(Number);
+  for (const pid of pids) await gone(pid);
+}
+
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    // A killed process whose parent has gone stays as a zombie until init collects it.
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+    if (stat === null || /\) [ZX] /.test(stat)) return;
+    await setImmediate();
+  }
+}
+
+sourceContract('a command', async () => ({
+  good: node(`${notePid} process.stdout.write('hello')`),
+  long: node(notePid + writeForEver),
+  broken: node(`${notePid} process.stdout.write('half'); process.exitCode = 3`),
+  released: everyoneGone,
+  dispose: async () => {},
+}));
+
+describe('a command as a source', () => {
+  it('yields what the command writes to standard output, run in the base folder without a shell', async () => {
+    const script = "process.stdout.write(process.cwd() + ' $HOME;' + process.argv[1])";
+    const config = { kind: 'command', command: [process.execPath, '-e', script, '`id` | x'], timeout: 60 } as const;
+    const output = await collect(openSource(config, folder, []).read(newReading().context));
+    expect(output.toString()).toBe(`${folder} $HOME;\`id\` | x`);
+  });
+
+  it('fails at the end of the stream, with the last lines of standard error, when the exit code is not 0', async () => {
+    const script = `process.stdout.write('bytes');
+      process.stderr.write('noise\\n'.repeat(9999) + 'connection refused\\r\\n\\x1b[31mgiving up\\x07\\n');
+      process.exitCode = 4`;
+    let received = '';
+    const reader = async (): Promise<void> => {
+      for await (const chunk of node(script).read(newReading().context)) received += Buffer.from(chunk).toString();
+    };
+    const failure = await reader().catch((error) => error);
+    expect(received).toBe('bytes');
+    expect(failure).toMatchObject({ kind: 'failed' });
+    expect(failure.message).toMatch(/exit code 4: noise; noise; noise; connection refused; \[31mgiving up$/);
+    expect(failure.message.length).toBeLessThan(4500);
+  });
+
+  it('fails when the command is killed by a signal', async () => {
+    const reading = collect(
+      node("process.stdout.write('x', () => process.kill(process.pid, 'SIGKILL'))").read(newReading().context),
+    );
+    await expect(reading).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining('SIGKILL') });
+  });
+
+  it('fails when the command succeeds and writes nothing', async () => {
+    const reading = collect(node("process.stderr.write('nothing to dump')").read(newReading().context));
+    await expect(reading).rejects.toMatchObject({ message: expect.stringMatching(/wrote nothing.*nothing to dump/) });
+  });
+
+  it('says that a program does not exist, as an error of the configuration', async () => {
+    const source = openSource({ kind: 'command', command: ['no-such-program'], timeout: 60 }, folder, []);
+    const reading = collect(source.read(newReading().context));
+    await expect(reading).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining('no-such-program'),
+    });
+  });
+
+  it('stops the command, and the processes it started, when the time is up', async () => {
+    const child = JSON.stringify(`${notePid} setInterval(() => {}, 1000); process.stdout.write('x')`);
+    const script = `${notePid} require('child_process').spawn(process.execPath, ['-e', ${child}], { stdio: 'inherit' });
+      setInterval(() => {}, 1000)`;
+    const { context, clock } = newReading();
+    const stream = node(script, 30).read(context)[Symbol.asyncIterator]();
+    await stream.next();
+    const end = stream.next();
+    end.catch(() => {});
+    await clock.advance(29_999);
+    expect(await Promise.race([end, setImmediate('still running')])).toBe('still running');
+    await clock.advance(1);
+    await expect(end).rejects.toMatchObject({ kind: 'timeout', message: expect.stringContaining('30 s') });
+    await everyoneGone();
+    expect(clock.pending()).toBe(0);
+  });
+
+  it('kills a command that ignores SIGTERM five seconds later', async () => {
+    const { context, clock, abort } = newReading();
+    const script = `${notePid} process.on('SIGTERM', () => process.stdout.write('!')); setInterval(() => {}, 1000);
+      process.stdout.write('x')`;
+    const stream = node(script).read(context)[Symbol.asyncIterator]();
+    await stream.next();
+    abort();
+    expect(Buffer.from((await stream.next()).value ?? []).toString()).toBe('!');
+    const end = stream.next();
+    end.catch(() => {});
+    await clock.advance(5000);
+    await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
+    await everyoneGone();
+  });
+});
