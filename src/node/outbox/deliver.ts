@@ -1,7 +1,7 @@
 import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { OwnBackup } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 
 /** What the outbox needs of a peer. */
@@ -12,7 +12,7 @@ export interface Recipient {
    * @throws Failure; `retryable` says whether the peer, rather than this backup, stands in the way for now
    */
   deliver(
-    backup: VerifiedManifest,
+    backup: OwnBackup,
     options: { readonly progress: (bytes: number) => void; readonly signal: AbortSignal },
   ): Promise<SignedReceipt>;
 }
@@ -26,9 +26,9 @@ export interface Delivery {
   /** Milliseconds without progress after which a peer is given up for now. */
   readonly patience: number;
   /** Told the bytes sent so far of a backup. */
-  progress(backup: VerifiedManifest, bytes: number): void;
+  progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
-  delivered(backup: VerifiedManifest): void;
+  delivered(backup: OwnBackup): void;
 }
 
 /**
@@ -36,7 +36,7 @@ export interface Delivery {
  * not stop the others; one that may pass ends the round, because the peer would fail the next backup too.
  * @returns the failure to tell, if any: the one that ended the round, or else the first
  */
-export async function deliver(backups: readonly VerifiedManifest[], delivery: Delivery): Promise<Failure | undefined> {
+export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<Failure | undefined> {
   let first: Failure | undefined;
   for (const backup of backups) {
     try {
@@ -45,7 +45,7 @@ export async function deliver(backups: readonly VerifiedManifest[], delivery: De
       await delivery.receipts.keep(delivery.peer, backup, receipt);
       delivery.delivered(backup);
     } catch (thrown) {
-      const failure = Failure.from(thrown, `${backup.facts.name} to ${delivery.peer.name}`);
+      const failure = Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`);
       if (delivery.signal.aborted || mayPass(failure)) return failure;
       first ??= failure;
     }
@@ -59,7 +59,7 @@ export function mayPass(failure: Failure): boolean {
 }
 
 /** One backup, given up when no byte moves for too long, or when the signal aborts: even if the recipient hears neither. */
-async function attempt(backup: VerifiedManifest, delivery: Delivery): Promise<SignedReceipt> {
+async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedReceipt> {
   const { clock, peer, patience, recipient, signal } = delivery;
   const givenUp = new AbortController();
   let over = false;
@@ -90,10 +90,10 @@ async function attempt(backup: VerifiedManifest, delivery: Delivery): Promise<Si
   }
 }
 
-function stalled(backup: VerifiedManifest, peer: Holder, patience: number): Failure {
+function stalled(backup: OwnBackup, peer: Holder, patience: number): Failure {
   return new Failure(
     'timeout',
-    `${peer.name} took no byte of ${backup.facts.name} for ${Math.round(patience / 1000)} seconds`,
+    `${peer.name} took no byte of ${backup.name} for ${Math.round(patience / 1000)} seconds`,
     { hint: `Look at the link to ${peer.name}. The delivery is tried again by itself.` },
   );
 }

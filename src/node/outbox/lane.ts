@@ -1,10 +1,9 @@
-import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { backoff, longestWait } from './backoff.js';
 import { deliver, mayPass, type Recipient } from './deliver.js';
-import { owed } from './owed.js';
+import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 
 /** A peer to deliver to. */
@@ -18,144 +17,154 @@ export interface OutboxParts {
   readonly log: Log;
   readonly receipts: Receipts;
   /** The server's own backups that are in its vault now. */
-  ownBackups(): Promise<readonly VerifiedManifest[]>;
+  ownBackups(): Promise<readonly OwnBackup[]>;
   /** Milliseconds without progress after which a delivery is given up for now. */
   readonly patience: number;
 }
 
 /** Is told what a lane does while it listens. */
 export interface LaneListener {
-  progress(backup: VerifiedManifest, bytes: number): void;
-  delivered(backup: VerifiedManifest): void;
-}
-
-/** The loop that keeps one peer served. */
-export interface Lane {
-  readonly peer: OutboxPeer;
-  /** Tries soon, because the peer was seen: at once, or a little after the last try. */
-  kick(): void;
-  /** Tries now. Resolves when everything that was owed has been tried once; to the failure that remains, if any. */
-  tryNow(listener: LaneListener, signal: AbortSignal): Promise<Failure | undefined>;
-  owed(): Promise<VerifiedManifest[]>;
-  problem(): Failure | undefined;
-  /** Milliseconds since 1970; 0 when no try is planned. */
-  nextTryAt(): number;
-  stop(): Promise<void>;
+  progress(backup: OwnBackup, bytes: number): void;
+  delivered(backup: OwnBackup): void;
 }
 
 /** A peer that calls often is not tried more often than this, in milliseconds. */
 const kickGap = 10_000;
 
-/** Starts with a try at once: what is owed follows from what is on disk, so a restart forgets nothing. */
-export function startLane(peer: OutboxPeer, parts: OutboxParts): Lane {
-  const { clock, log, receipts } = parts;
-  const stopping = new AbortController();
-  const listeners = new Set<LaneListener>();
-  let turn: Promise<unknown> = Promise.resolve();
-  let busy = 0;
-  let kicked = false;
-  let failures = 0;
-  let problem: Failure | undefined;
-  let lastTry = Number.NEGATIVE_INFINITY;
-  let dueAt: number | null = null;
-  let cancelTimer = (): void => {};
+/**
+ * The loop that keeps one peer served. It starts with a try at once: what is owed follows from what is on disk, so a
+ * restart forgets nothing. One round of deliveries runs at a time.
+ */
+export class Lane {
+  readonly peer: OutboxPeer;
+  readonly #parts: OutboxParts;
+  readonly #stopping = new AbortController();
+  readonly #listeners = new Set<LaneListener>();
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #kicked = false;
+  #failures = 0;
+  #problem: Failure | undefined;
+  /** By the monotonic clock. */
+  #lastTry = Number.NEGATIVE_INFINITY;
+  /** By the monotonic clock; null when no try is planned. */
+  #dueAt: number | null = null;
+  #cancelTimer = (): void => {};
 
-  const stillOwed = async (): Promise<VerifiedManifest[]> => {
-    const backups = await parts.ownBackups();
-    return owed(backups, await receipts.held(peer, backups));
-  };
+  constructor(peer: OutboxPeer, parts: OutboxParts) {
+    this.peer = peer;
+    this.#parts = parts;
+    void this.#inTurn(this.#stopping.signal);
+  }
 
-  const plan = (wait: number): void => {
-    cancelTimer();
-    if (stopping.signal.aborted) return;
-    dueAt = clock.monotonic() + wait;
-    cancelTimer = clock.after(wait, () => void inTurn(stopping.signal));
-  };
+  /** The last failure, until a round brings everything. */
+  get problem(): Failure | undefined {
+    return this.#problem;
+  }
 
-  const round = async (signal: AbortSignal): Promise<Failure | undefined> => {
-    cancelTimer();
-    dueAt = null;
-    kicked = false;
-    let moved = false;
-    const failure = await attemptAll(signal, () => {
-      moved = true;
-    });
-    lastTry = clock.monotonic();
-    if (signal.aborted) {
-      plan(kickGap);
-      return failure;
-    }
-    failures = (moved ? 0 : failures) + (failure === undefined ? 0 : 1);
-    if (failure !== undefined && failure.message !== problem?.message) {
-      log.warn('delivery failed', { peer: peer.name, kind: failure.kind, reason: failure.message });
-    }
-    problem = failure;
-    if (kicked) plan(kickGap);
-    else if (failure !== undefined) plan(mayPass(failure) ? backoff(failures, peer.name) : longestWait);
-    return failure;
-  };
+  /** When the next try is planned, in milliseconds since 1970; 0 when none is. */
+  get nextTryAt(): number {
+    const { clock } = this.#parts;
+    return this.#dueAt === null ? 0 : Math.round(clock.now() + this.#dueAt - clock.monotonic());
+  }
 
-  const attemptAll = async (signal: AbortSignal, moved: () => void): Promise<Failure | undefined> => {
+  async owed(): Promise<OwnBackup[]> {
+    const backups = await this.#parts.ownBackups();
+    return owed(backups, await this.#parts.receipts.held(this.peer, backups));
+  }
+
+  /** Tries soon, because the peer was seen: at once, or a little after the last try. */
+  kick(): void {
+    this.#kicked = true;
+    if (this.#waiting > 0) return;
+    const now = this.#parts.clock.monotonic();
+    const wait = Math.max(0, this.#lastTry + kickGap - now);
+    if (this.#dueAt === null || this.#dueAt > now + wait) this.#plan(wait);
+  }
+
+  /** Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any. */
+  async tryNow(listener: LaneListener, signal: AbortSignal): Promise<Failure | undefined> {
+    const either = AbortSignal.any([signal, this.#stopping.signal]);
+    this.#listeners.add(listener);
     try {
-      return await deliver(await stillOwed(), {
-        clock,
-        peer,
-        recipient: peer.recipient,
-        receipts,
-        signal,
-        patience: parts.patience,
-        progress: (backup, bytes) => {
-          for (const listener of listeners) listener.progress(backup, bytes);
-        },
-        delivered: (backup) => {
-          moved();
-          log.info('backup delivered', { peer: peer.name, backup: backup.facts.name, size: backup.facts.size });
-          for (const listener of listeners) listener.delivered(backup);
-        },
-      });
-    } catch (thrown) {
-      return Failure.from(thrown, `what ${peer.name} is owed`);
+      return await Promise.race([this.#inTurn(either), interruption(either)]);
+    } finally {
+      this.#listeners.delete(listener);
     }
-  };
+  }
 
-  const inTurn = (signal: AbortSignal): Promise<Failure | undefined> => {
-    busy += 1;
-    const mine = turn
-      .then(() => round(signal))
+  /** Interrupts what is under way, and resolves when it is over. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#cancelTimer();
+    await this.#turn;
+  }
+
+  #inTurn(signal: AbortSignal): Promise<Failure | undefined> {
+    this.#waiting += 1;
+    const mine = this.#turn
+      .then(() => this.#round(signal))
       .finally(() => {
-        busy -= 1;
+        this.#waiting -= 1;
       });
-    turn = mine;
+    this.#turn = mine;
     return mine;
-  };
+  }
 
-  void inTurn(stopping.signal);
-  return {
-    peer,
-    kick() {
-      kicked = true;
-      if (busy > 0) return;
-      const wait = Math.max(0, lastTry + kickGap - clock.monotonic());
-      if (dueAt === null || dueAt > clock.monotonic() + wait) plan(wait);
-    },
-    async tryNow(listener, signal) {
-      const either = AbortSignal.any([signal, stopping.signal]);
-      listeners.add(listener);
-      try {
-        return await Promise.race([inTurn(either), interruption(either)]);
-      } finally {
-        listeners.delete(listener);
-      }
-    },
-    owed: stillOwed,
-    problem: () => problem,
-    nextTryAt: () => (dueAt === null ? 0 : Math.round(clock.now() + dueAt - clock.monotonic())),
-    async stop() {
-      stopping.abort();
-      cancelTimer();
-      await turn;
-    },
-  };
+  async #round(signal: AbortSignal): Promise<Failure | undefined> {
+    this.#cancelTimer();
+    this.#dueAt = null;
+    this.#kicked = false;
+    const { failure, moved } = await this.#deliver(signal);
+    this.#lastTry = this.#parts.clock.monotonic();
+    if (signal.aborted) this.#plan(kickGap);
+    else this.#settle(failure, moved);
+    return failure;
+  }
+
+  /** Draws the conclusions of a round: what to tell, and when to try again. */
+  #settle(failure: Failure | undefined, moved: boolean): void {
+    const { name } = this.peer;
+    this.#failures = (moved ? 0 : this.#failures) + (failure === undefined ? 0 : 1);
+    if (failure !== undefined && failure.message !== this.#problem?.message) {
+      this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
+    }
+    this.#problem = failure;
+    if (this.#kicked) this.#plan(kickGap);
+    else if (failure !== undefined) this.#plan(mayPass(failure) ? backoff(this.#failures, name) : longestWait);
+  }
+
+  async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean }> {
+    let moved = false;
+    const tell = (act: (listener: LaneListener) => void): void => {
+      for (const listener of this.#listeners) act(listener);
+    };
+    try {
+      const failure = await deliver(await this.owed(), {
+        ...this.#parts,
+        peer: this.peer,
+        recipient: this.peer.recipient,
+        signal,
+        progress: (backup, bytes) => tell((listener) => listener.progress(backup, bytes)),
+        delivered: (backup) => {
+          moved = true;
+          this.#parts.log.info('backup delivered', { peer: this.peer.name, backup: backup.name, size: backup.size });
+          tell((listener) => listener.delivered(backup));
+        },
+      });
+      return { failure, moved };
+    } catch (thrown) {
+      return { failure: Failure.from(thrown, `what ${this.peer.name} is owed`), moved };
+    }
+  }
+
+  #plan(wait: number): void {
+    this.#cancelTimer();
+    if (this.#stopping.signal.aborted) return;
+    const { clock } = this.#parts;
+    this.#dueAt = clock.monotonic() + wait;
+    this.#cancelTimer = clock.after(wait, () => void this.#inTurn(this.#stopping.signal));
+  }
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */

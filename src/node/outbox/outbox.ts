@@ -7,7 +7,7 @@ import {
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
-import { type Lane, type LaneListener, type OutboxParts, type OutboxPeer, startLane } from './lane.js';
+import { Lane, type LaneListener, type OutboxParts, type OutboxPeer } from './lane.js';
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
 export interface Outbox {
@@ -29,7 +29,7 @@ export interface Outbox {
 
 export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): Outbox {
   const lanes = new Map<string, Lane>();
-  const open = (peer: OutboxPeer): void => void lanes.set(peer.name, startLane(peer, parts));
+  const open = (peer: OutboxPeer): void => void lanes.set(peer.name, new Lane(peer, parts));
   for (const peer of peers) open(peer);
 
   return {
@@ -45,7 +45,7 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
     deliverNow: (emit, signal) => Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal))),
     async peersWithout(name) {
       const lacking = [...lanes.values()].map(async (lane) =>
-        (await lane.owed()).some((backup) => backup.facts.name === name) ? [lane.peer.name] : [],
+        (await lane.owed()).some((backup) => backup.name === name) ? [lane.peer.name] : [],
       );
       return (await Promise.all(lacking)).flat();
     },
@@ -70,10 +70,10 @@ async function deliverTo(
   const sent = new Map<string, number>();
   const listener: LaneListener = {
     progress(backup, bytes) {
-      sent.set(backup.facts.name, bytes);
-      emit({ peer, backup: backup.facts.name, bytes, total: backup.facts.size });
+      sent.set(backup.name, bytes);
+      emit({ peer, backup: backup.name, bytes, total: backup.size });
     },
-    delivered: (backup) => void delivered.add(backup.facts.name),
+    delivered: (backup) => void delivered.add(backup.name),
   };
   const failure = await lane.tryNow(listener, signal);
   const left = await countOwed(lane);
@@ -102,12 +102,12 @@ function outcomeFor(delivered: number, failure: Failure | undefined): Outcome {
 }
 
 async function statusOf(lane: Lane): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>> {
-  const problem = lane.problem();
+  const problem = lane.problem;
   const left = await lane.owed();
   return {
     name: lane.peer.name,
-    owed: left.map((backup) => backup.facts.name),
+    owed: left.map((backup) => backup.name),
     problem: problem === undefined ? undefined : problemOf(problem),
-    nextTryAtMs: left.length === 0 ? 0 : lane.nextTryAt(),
+    nextTryAtMs: left.length === 0 ? 0 : lane.nextTryAt,
   };
 }

@@ -2,12 +2,12 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { replaceFile } from '../state/replace-file.js';
+import type { OwnBackup } from './owed.js';
 
 /** Who gave a receipt. A receipt counts only for the identity that the peer has now: a former one may have lost its disk. */
 export interface Holder {
@@ -21,14 +21,14 @@ export interface Receipts {
    * Keeps a receipt, durably.
    * @throws Failure `untrusted` or `damaged` when it is not this peer's word about this backup
    */
-  keep(peer: Holder, backup: VerifiedManifest, receipt: SignedReceipt): Promise<void>;
+  keep(peer: Holder, backup: OwnBackup, receipt: SignedReceipt): Promise<void>;
   /**
    * File names of those of the backups that the peer holds by a receipt that proves it. A damaged receipt counts as none,
    * and is logged.
    */
-  held(peer: Holder, backups: readonly VerifiedManifest[]): Promise<Set<string>>;
+  held(peer: Holder, backups: readonly OwnBackup[]): Promise<Set<string>>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
-  read(peer: Holder, backup: VerifiedManifest): Promise<SignedReceipt | undefined>;
+  read(peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined>;
   /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
   prune(names: ReadonlySet<string>): Promise<void>;
 }
@@ -38,17 +38,16 @@ const ending = '.receipt';
 /** @param folder `<data>/.state/receipts`: a folder a peer, a file a receipt */
 export function openReceipts(folder: string, log: Log): Receipts {
   const reported = new Set<string>();
-  const fileOf = (peer: Holder, backup: VerifiedManifest): string =>
-    join(folder, peer.name, backup.facts.name + ending);
+  const fileOf = (peer: Holder, backup: OwnBackup): string => join(folder, peer.name, backup.name + ending);
 
-  const report = (peer: Holder, backup: VerifiedManifest, failure: Failure): void => {
-    const what = `${peer.name}/${backup.facts.name} ${failure.message}`;
+  const report = (peer: Holder, backup: OwnBackup, failure: Failure): void => {
+    const what = `${peer.name}/${backup.name} ${failure.message}`;
     if (reported.has(what)) return;
     reported.add(what);
-    log.warn('receipt not believed', { peer: peer.name, backup: backup.facts.name, reason: failure.message });
+    log.warn('receipt not believed', { peer: peer.name, backup: backup.name, reason: failure.message });
   };
 
-  const read = async (peer: Holder, backup: VerifiedManifest): Promise<SignedReceipt | undefined> => {
+  const read = async (peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined> => {
     const bytes = await readIfThere(fileOf(peer, backup));
     if (bytes === undefined) return undefined;
     try {
@@ -70,7 +69,7 @@ export function openReceipts(folder: string, log: Log): Receipts {
     async held(peer, backups) {
       const names = new Set<string>();
       for (const backup of backups) {
-        if ((await read(peer, backup)) !== undefined) names.add(backup.facts.name);
+        if ((await read(peer, backup)) !== undefined) names.add(backup.name);
       }
       return names;
     },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,30 +6,29 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type DeliveryProgress, Outcome } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import type { Recipient } from '../../../src/node/outbox/deliver.js';
 import type { OutboxPeer } from '../../../src/node/outbox/lane.js';
 import { type Outbox, startOutbox } from '../../../src/node/outbox/outbox.js';
+import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
-import { manifestOf } from '../../support/manifests.js';
 
 const minute = 60_000;
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
-const owner = throwawayServer('FR1');
 const forever = new AbortController().signal;
 
-const night = (day: number): VerifiedManifest =>
-  manifestOf(Buffer.from(`night ${day}`), owner.signer, {
-    createdAtMs: Date.UTC(2026, 10, day, 1),
-    sequence: day,
-    previous: Buffer.alloc(32),
-  });
+const night = (day: number): OwnBackup => {
+  const createdAt = Date.UTC(2026, 10, day, 1);
+  const name = formatBackupName({ owner: parseHostname('FR1'), set: 'backup', time: createdAt });
+  const digest = createHash('sha256').update(name).digest();
+  return { name, set: 'backup', sequence: day, createdAt, size: 1000, digest };
+};
 const [first, second, third] = [night(21), night(22), night(23)];
 
 /** A peer of the mesh that takes backups, unless a test says otherwise. */
@@ -36,7 +36,7 @@ class TestPeer implements Recipient {
   readonly taken: string[] = [];
   tries = 0;
   /** Instead of taking the backup. */
-  instead: ((backup: VerifiedManifest, signal: AbortSignal) => Promise<void>) | undefined;
+  instead: ((backup: OwnBackup, signal: AbortSignal) => Promise<void>) | undefined;
   readonly peer: OutboxPeer;
   readonly #server: ServerIdentity;
 
@@ -45,18 +45,18 @@ class TestPeer implements Recipient {
     this.peer = { name: parseHostname(name), identity: this.#server.identity, recipient: this };
   }
 
-  async deliver(backup: VerifiedManifest, options: Parameters<Recipient['deliver']>[1]) {
+  async deliver(backup: OwnBackup, options: Parameters<Recipient['deliver']>[1]) {
     this.tries += 1;
     await this.instead?.(backup, options.signal);
-    options.progress(backup.facts.size);
-    this.taken.push(backup.facts.name);
+    options.progress(backup.size);
+    this.taken.push(backup.name);
     return signReceipt({ manifestDigest: backup.digest, receivedAt: 1_795_000_000_000 }, this.#server.signer);
   }
 }
 
 let folder: string;
 let clock: FakeClock;
-let backups: VerifiedManifest[];
+let backups: OwnBackup[];
 let fr2: TestPeer;
 let us1: TestPeer;
 let outbox: Outbox;
@@ -104,8 +104,8 @@ describe('the outbox', () => {
   it('brings every peer everything at its start, newest first', async () => {
     start(fr2, us1);
     await caughtUp();
-    expect(fr2.taken).toEqual([second.facts.name, first.facts.name]);
-    expect(us1.taken).toEqual([second.facts.name, first.facts.name]);
+    expect(fr2.taken).toEqual([second.name, first.name]);
+    expect(us1.taken).toEqual([second.name, first.name]);
     expect(await outbox.status()).toEqual([
       { name: 'FR2', owed: [], problem: undefined, nextTryAtMs: 0 },
       { name: 'US1', owed: [], problem: undefined, nextTryAtMs: 0 },
@@ -118,9 +118,9 @@ describe('the outbox', () => {
     backups = [third];
     const reports = await deliverNow();
     expect(reports.map((report) => [report.peer, report.delivered])).toEqual([
-      ['FR2', [third.facts.name]],
-      ['US1', [third.facts.name]],
-      ['DE1', [third.facts.name]],
+      ['FR2', [third.name]],
+      ['US1', [third.name]],
+      ['DE1', [third.name]],
     ]);
   });
 
@@ -236,9 +236,9 @@ describe('the outbox', () => {
     start(fr2);
     const [report] = await deliverNow();
     expect(report).toMatchObject({ owed: 1, problem: { kind: 'conflict' } });
-    expect(fr2.taken).toEqual([first.facts.name]);
+    expect(fr2.taken).toEqual([first.name]);
     expect((await outbox.status())[0]).toMatchObject({
-      owed: [second.facts.name],
+      owed: [second.name],
       nextTryAtMs: clock.now() + 15 * minute,
     });
   });
@@ -262,10 +262,10 @@ describe('the outbox', () => {
     backups = [first, second];
     const events: DeliveryProgress[] = [];
     const [report] = await deliverNow((event) => events.push(event));
-    const size = first.facts.size;
+    const size = first.size;
     expect(events).toEqual([
-      { peer: 'FR2', backup: second.facts.name, bytes: size, total: size },
-      { peer: 'FR2', backup: first.facts.name, bytes: size, total: size },
+      { peer: 'FR2', backup: second.name, bytes: size, total: size },
+      { peer: 'FR2', backup: first.name, bytes: size, total: size },
     ]);
     expect(report).toMatchObject({ outcome: Outcome.OUTCOME_DONE, bytes: 2 * size });
   });
@@ -292,8 +292,8 @@ describe('the outbox', () => {
     fr2.instead = unreachable;
     start(fr2, us1);
     await until(() => us1.taken.length === 2);
-    await until(async () => (await outbox.peersWithout(second.facts.name)).length === 1);
-    expect(await outbox.peersWithout(second.facts.name)).toEqual(['FR2']);
+    await until(async () => (await outbox.peersWithout(second.name)).length === 1);
+    expect(await outbox.peersWithout(second.name)).toEqual(['FR2']);
   });
 
   it('follows peers that are added, removed, or come back with another identity', async () => {

@@ -1,24 +1,27 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
+import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { type Holder, openReceipts } from '../../../src/node/outbox/receipts.js';
 import { throwawayServer } from '../../support/identities.js';
-import { manifestOf } from '../../support/manifests.js';
 
-const owner = throwawayServer('FR1');
 const fr2 = throwawayServer('FR2');
 const peer: Holder = { name: parseHostname('FR2'), identity: fr2.identity };
-const backup = manifestOf(Buffer.from('one'), owner.signer);
-const other = manifestOf(Buffer.from('two'), owner.signer, {
-  createdAtMs: Date.UTC(2026, 10, 24, 1),
-  sequence: 2,
-  previous: Buffer.alloc(32),
-});
-const receiptFor = (of: typeof backup, by = fr2) =>
+const backupOf = (content: string, day: number): OwnBackup => {
+  const createdAt = Date.UTC(2026, 10, day, 1);
+  const name = formatBackupName({ owner: parseHostname('FR1'), set: 'backup', time: createdAt });
+  const digest = createHash('sha256').update(content).digest();
+  return { name, set: 'backup', sequence: day, createdAt, size: content.length, digest };
+};
+const backup = backupOf('one', 23);
+const other = backupOf('two', 24);
+const receiptFor = (of: OwnBackup, by = fr2) =>
   signReceipt({ manifestDigest: of.digest, receivedAt: 1_795_000_000_000 }, by.signer);
 
 let folder: string;
@@ -38,14 +41,14 @@ const open = () => {
   };
   return openReceipts(folder, log);
 };
-const file = () => join(folder, 'FR2', `${backup.facts.name}.receipt`);
+const file = () => join(folder, 'FR2', `${backup.name}.receipt`);
 
 describe('the receipts', () => {
   it('are kept for the next process, one file a backup', async () => {
     await open().keep(peer, backup, receiptFor(backup));
-    expect(await open().held(peer, [backup, other])).toEqual(new Set([backup.facts.name]));
+    expect(await open().held(peer, [backup, other])).toEqual(new Set([backup.name]));
     expect(await open().read(peer, backup)).toEqual(receiptFor(backup));
-    expect(await readdir(join(folder, 'FR2'))).toEqual([`${backup.facts.name}.receipt`]);
+    expect(await readdir(join(folder, 'FR2'))).toEqual([`${backup.name}.receipt`]);
     expect(warnings).toEqual([]);
   });
 
@@ -71,7 +74,7 @@ describe('the receipts', () => {
   it('of a backup that was made again under the same name do not count', async () => {
     const receipts = open();
     await receipts.keep(peer, backup, receiptFor(backup));
-    expect(await receipts.held(peer, [manifestOf(Buffer.from('three'), owner.signer)])).toEqual(new Set());
+    expect(await receipts.held(peer, [backupOf('three', 23)])).toEqual(new Set());
   });
 
   it('that are damaged count as none, are reported once, and are replaced', async () => {
@@ -91,9 +94,9 @@ describe('the receipts', () => {
     const reader = open();
     await reader.held(peer, [backup]);
     await reader.held(peer, [backup]);
-    expect(warnings).toEqual([`receipt not believed ${backup.facts.name}`]);
+    expect(warnings).toEqual([`receipt not believed ${backup.name}`]);
     await reader.keep(peer, backup, receiptFor(backup));
-    expect(await reader.held(peer, [backup])).toEqual(new Set([backup.facts.name]));
+    expect(await reader.held(peer, [backup])).toEqual(new Set([backup.name]));
   });
 
   it('of backups that no longer exist are pruned, and nothing else', async () => {
@@ -101,7 +104,7 @@ describe('the receipts', () => {
     await receipts.keep(peer, backup, receiptFor(backup));
     await receipts.keep(peer, other, receiptFor(other));
     await writeFile(join(folder, 'FR2', 'note.txt'), 'mine');
-    await receipts.prune(new Set([other.facts.name]));
-    expect((await readdir(join(folder, 'FR2'))).sort()).toEqual([`${other.facts.name}.receipt`, 'note.txt']);
+    await receipts.prune(new Set([other.name]));
+    expect((await readdir(join(folder, 'FR2'))).sort()).toEqual([`${other.name}.receipt`, 'note.txt']);
   });
 });
