@@ -5,15 +5,15 @@ import type { Clock } from '../mesh/terms/clock.js';
 import type { Prompts } from './prompts.js';
 import type { Screen } from './render/screen.js';
 
-/** 0: done, all of it. 3: partly. Any other end of a command is a Failure, which `main.ts` turns into its code. */
-export type ExitCode = 0 | 3;
+/** 0: done, all of it. 3: partly. 1: failed, and the report that was shown says why. Any other end is a Failure. */
+export type ExitCode = 0 | 1 | 3;
 
 /** The flags that every command takes. */
 export interface CommonFlags {
   readonly config?: string;
-  readonly quiet: boolean;
-  readonly verbose: boolean;
-  readonly json: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly json?: boolean;
   /** Seconds that a silent peer is waited for; undefined for the defaults. */
   readonly timeout?: number;
 }

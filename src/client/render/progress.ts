@@ -1,6 +1,6 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { printable } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
-import { printable } from '../../mesh/terms/printable.js';
 import { formatDuration } from './moments.js';
 import { measureRate, type Rate } from './rate.js';
 import type { Output } from './screen.js';

@@ -1,6 +1,6 @@
+import { printable } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Failure } from '../../mesh/terms/failure.js';
-import { printable } from '../../mesh/terms/printable.js';
 import { type Look, makeLook } from './look.js';
 import { type Progress, plainProgress, silentProgress, terminalProgress } from './progress.js';
 

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import { printable } from '../../mesh/terms/printable.js';
+import { printable } from '../../mesh/terms/clean-text.js';
 import type { Look } from './look.js';
 
 /** A cell: text, or text with a dress of the Look that must not count as width. Text is made printable here. */

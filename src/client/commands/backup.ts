@@ -1,0 +1,31 @@
+import { connectToOwnNode } from '../../mesh/peers/own-node.js';
+import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { asUsage } from '../as-usage.js';
+import type { Context, ExitCode } from '../context.js';
+import { followRun } from '../follow-run.js';
+
+export interface BackupOptions {
+  readonly set?: string;
+  readonly force?: boolean;
+}
+
+/**
+ * Runs the nightly story now, through the running node.
+ * @throws Failure `not-found` for a set that the configuration does not have, `unreachable` without a running node
+ */
+export async function runBackup(context: Context, { set = '', force = false }: BackupOptions): Promise<ExitCode> {
+  const { backup, server } = await context.loadConfig();
+  const names = backup.sets.map(({ name }) => name);
+  if (set !== '' && !names.includes(asUsage('--set', () => parseSetName(set)))) {
+    throw new Failure('not-found', `the configuration has no set ${set}`, {
+      hint: `It has: ${names.join(', ') || 'none'}.`,
+    });
+  }
+  const node = await connectToOwnNode(server.socket, context.clock);
+  try {
+    return await followRun(context, node.runBackup({ set, force }, context.signal));
+  } finally {
+    node.close();
+  }
+}

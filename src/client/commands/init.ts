@@ -1,0 +1,135 @@
+import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { identityToRecipient } from 'age-encryption';
+import { formatAddress, parseAddress } from '../../mesh/config/address.js';
+import type { Config } from '../../mesh/config/config.js';
+import { parseConfig } from '../../mesh/config/load.js';
+import { renderStartingConfig } from '../../mesh/config/render.js';
+import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
+import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { asUsage } from '../as-usage.js';
+import { type Context, type ExitCode, stateFolder } from '../context.js';
+import { introduction, peerAddCommand } from '../render/introduction.js';
+import type { Look } from '../render/look.js';
+import { vpnAddress } from '../vpn-address.js';
+
+export interface InitOptions {
+  readonly name?: string;
+  readonly listen?: string;
+  readonly dir: string;
+}
+
+/**
+ * Makes a new server: its recovery key, which is shown and kept nowhere, its identity, its node key and its configuration.
+ * @throws Failure `config` when there is a server already; nothing is changed then
+ */
+export async function initServer(context: Context, options: InitOptions): Promise<ExitCode> {
+  const name = options.name === undefined ? ownName() : asUsage('--name', () => parseHostname(options.name ?? ''));
+  const listen = asUsage('--listen', () => parseAddress(options.listen ?? vpnAddress(networkInterfaces())));
+  const file = join(resolve(context.cwd, options.dir), 'config.yaml');
+
+  const recoveryKey = generateRecoveryKey();
+  const keys = deriveKeys(recoveryKey);
+  const recipient = await identityToRecipient(keys.ageIdentity);
+  const text = renderStartingConfig({
+    name,
+    listen,
+    recipients: [recipient],
+    paths: [basename(dirname(file)) === 'config' ? './config' : './config.yaml'],
+    timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
+  });
+  const { config } = parseConfig(file, text);
+  await refuseSecondServer(config);
+  await writeNewFile(file, text);
+  try {
+    await storeServerIdentity(makeServerIdentity(keys, name, context.clock.now()), stateFolder(config));
+  } catch (thrown) {
+    await rm(file, { force: true });
+    throw Failure.from(thrown, 'the identity of this server cannot be stored');
+  }
+
+  const made = { config, identity: keys.identity, recipient, recoveryKey: formatRecoveryKey(recoveryKey) };
+  context.screen.result(documentOf(made), (look) => textOf(made, look));
+  return 0;
+}
+
+interface Made {
+  readonly config: Config;
+  readonly identity: string;
+  readonly recipient: string;
+  readonly recoveryKey: string;
+}
+
+function documentOf({ config, identity, recipient, recoveryKey }: Made): unknown {
+  return {
+    name: config.server.name,
+    listen: formatAddress(config.server.listen),
+    config: config.file,
+    data: config.server.data,
+    identity,
+    recipient,
+    recovery_key: recoveryKey,
+    peer_add: peerAddCommand(config.server, identity),
+  };
+}
+
+function textOf({ config, identity, recoveryKey }: Made, look: Look): string {
+  const groups = recoveryKey.split('-');
+  const lines = [groups.slice(0, 5), groups.slice(5)].map((line) => `    ${look.bold(line.join('-'))}`);
+  return `This is the recovery key of ${config.server.name}:
+
+${lines.join('-\n')}
+
+Write it on paper now, and keep the paper away from this machine. It is stored nowhere and is never shown again.
+Without it, no backup of this server can ever be opened, by anybody.
+
+${look.bold(config.server.name)} is ${look.bold(identity)}
+Its configuration is ${config.file}.
+
+Next:
+  1. Look at what is backed up, under \`backup\` in the configuration.
+  2. Introduce this server to its peers, and them to it.
+  3. Start the node: anemone-node --config ${config.file}
+
+${introduction(config.server, identity)}`;
+}
+
+function ownName(): Hostname {
+  const [first = ''] = hostname().split('.');
+  try {
+    return parseHostname(first);
+  } catch (cause) {
+    throw new Failure('usage', `this machine is called ${JSON.stringify(first)}, which cannot name a server`, {
+      cause,
+      hint: 'Give it a name in the mesh: --name FR1.',
+    });
+  }
+}
+
+async function refuseSecondServer(config: Config): Promise<void> {
+  for (const path of [config.file, join(stateFolder(config), 'node.key')]) {
+    if ((await stat(path).catch(() => null)) === null) continue;
+    throw new Failure('config', `there is a server here already: ${path} exists`, {
+      hint: '`anemone-peer identity` shows it. For another server on this machine, give another --dir.',
+    });
+  }
+}
+
+/** Writes a file that must not exist. */
+async function writeNewFile(path: string, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(path, 'wx', 0o644);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    throw Failure.from(thrown, 'the configuration cannot be written');
+  }
+}

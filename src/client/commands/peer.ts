@@ -1,0 +1,110 @@
+import { formatAddress, parseAddress } from '../../mesh/config/address.js';
+import type { Config } from '../../mesh/config/config.js';
+import { addPeer as addToFile, removePeer as removeFromFile } from '../../mesh/config/edit.js';
+import { parseIdentity } from '../../mesh/identity/identity.js';
+import { connectToOwnNode } from '../../mesh/peers/own-node.js';
+import { formatByteSize, parseByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { parseHostname } from '../../mesh/terms/hostname.js';
+import { asUsage } from '../as-usage.js';
+import type { Context, ExitCode } from '../context.js';
+import { renderTable } from '../render/table.js';
+
+export interface AddPeerOptions {
+  readonly vpnIp: string;
+  readonly identity: string;
+  readonly quota?: string;
+}
+
+/** Adds a peer to the configuration file, and has the running node follow. */
+export async function addPeer(context: Context, name: string, options: AddPeerOptions): Promise<ExitCode> {
+  const peer = {
+    name: asUsage('NAME', () => parseHostname(name)),
+    address: asUsage('--vpn-ip', () => parseAddress(options.vpnIp)),
+    identity: asUsage('--identity', () => parseIdentity(options.identity)),
+    ...(options.quota === undefined ? {} : { quota: checkedSize(options.quota) }),
+  };
+  const config = await context.loadConfig();
+  const changed = await addToFile(config.file, peer);
+  return conclude(context, config, {
+    peer: peer.name,
+    changed,
+    text: changed ? `${peer.name} is now in ${config.file}.` : `${peer.name} is in ${config.file} already.`,
+  });
+}
+
+/** Removes a peer from the configuration file, and has the running node follow. What is held for it stays. */
+export async function removePeer(context: Context, name: string): Promise<ExitCode> {
+  const config = await context.loadConfig();
+  await removeFromFile(config.file, name);
+  return conclude(context, config, { peer: name, changed: true, text: `${name} is no longer in ${config.file}.` });
+}
+
+export async function listPeers({ screen, loadConfig }: Context): Promise<ExitCode> {
+  const { peers } = await loadConfig();
+  screen.result(
+    { peers: peers.map(({ address, ...peer }) => ({ ...peer, address: formatAddress(address) })) },
+    (look) => {
+      if (peers.length === 0 && look.terminal)
+        return 'No peers yet. `anemone-peer identity` on another server shows how to add it.';
+      const rows = peers.map((peer) => [
+        peer.name,
+        formatAddress(peer.address),
+        peer.enabled ? 'enabled' : 'disabled',
+        peer.quota === 0 ? 'no limit' : formatByteSize(peer.quota),
+        peer.identity,
+      ]);
+      return renderTable(look, ['PEER', 'ADDRESS', 'STATE', 'QUOTA', 'IDENTITY'], rows);
+    },
+  );
+  return 0;
+}
+
+/** The size as it was written, once it is known to be one. */
+function checkedSize(text: string): string {
+  asUsage('--quota', () => parseByteSize(text));
+  return text;
+}
+
+interface Edit {
+  readonly peer: string;
+  readonly changed: boolean;
+  readonly text: string;
+}
+
+/** Has the running node follow, and says how it went. The file is written by now, so a node that does not is `partly`. */
+async function conclude(context: Context, config: Config, { peer, changed, text }: Edit): Promise<ExitCode> {
+  const { needsRestart, failure } = await reloadNode(context, config);
+  const running = failure?.kind !== 'unreachable';
+  context.screen.result(
+    {
+      peer,
+      changed,
+      file: config.file,
+      node: failure === undefined ? 'follows' : running ? 'failed' : 'not running',
+      needs_restart: needsRestart,
+    },
+    () => text,
+  );
+  if (failure === undefined) context.screen.note('The running node follows.');
+  else if (running) context.screen.warn(`the running node does not follow: ${failure.message}`);
+  else context.screen.note('No node is running; it reads this when it starts.');
+  for (const part of needsRestart) context.screen.warn(`${part} takes effect only after a restart of the node`);
+  return failure === undefined || !running ? 0 : 3;
+}
+
+async function reloadNode(
+  { clock, signal }: Context,
+  config: Config,
+): Promise<{ readonly needsRestart: readonly string[]; readonly failure?: Failure }> {
+  try {
+    const node = await connectToOwnNode(config.server.socket, clock);
+    try {
+      return { needsRestart: await node.reload(signal) };
+    } finally {
+      node.close();
+    }
+  } catch (thrown) {
+    return { needsRestart: [], failure: Failure.from(thrown) };
+  }
+}

@@ -1,0 +1,51 @@
+import type { Config, PeerConfig } from '../../mesh/config/config.js';
+import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import { getNode } from '../../mesh/peers/get-node.js';
+import { connectToOwnNode } from '../../mesh/peers/own-node.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { askPeers, enabledPeers } from '../ask-peers.js';
+import type { Context, ExitCode } from '../context.js';
+import { type MeshStatus, type PeerView, statusDocument, statusText } from '../render/status.js';
+
+/** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer; the rest is shown. */
+export async function showStatus(context: Context): Promise<ExitCode> {
+  const config = await context.loadConfig();
+  const [node, answers] = await Promise.all([askOwnNode(context, config), askEveryPeer(context, config)]);
+  const peers = config.peers.map((peer): PeerView => {
+    const owed = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer.name);
+    return { config: peer, answer: answers.get(peer.name), ...(owed === undefined ? {} : { status: owed }) };
+  });
+  const self = await context.self();
+  const status: MeshStatus = { server: config.server, self, node, peers, now: context.clock.now() };
+  context.screen.result(statusDocument(status), (look) => statusText(status, look));
+  const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
+  if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
+  return silent || 'failure' in node ? 3 : 0;
+}
+
+async function askOwnNode(
+  { clock, signal }: Context,
+  config: Config,
+): Promise<GetStatusResponse | { readonly failure: Failure }> {
+  try {
+    const node = await connectToOwnNode(config.server.socket, clock);
+    try {
+      return await node.getStatus(signal);
+    } finally {
+      node.close();
+    }
+  } catch (thrown) {
+    return { failure: Failure.from(thrown) };
+  }
+}
+
+type Answers = Map<PeerConfig['name'], GetNodeResponse | { readonly failure: Failure }>;
+
+async function askEveryPeer(context: Context, config: Config): Promise<Answers> {
+  const options = { ...context, self: await context.self() };
+  const answers = await askPeers(enabledPeers(config), options, getNode);
+  return new Map(
+    answers.map((answer) => [answer.peer.name, 'failure' in answer ? { failure: answer.failure } : answer.value]),
+  );
+}

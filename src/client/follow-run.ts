@@ -1,0 +1,66 @@
+import { Outcome, type RunEvent, type RunReport } from '../mesh/generated/anemone/node/v1/node.js';
+import { parseBackupName } from '../mesh/terms/backup-name.js';
+import { formatByteSize } from '../mesh/terms/byte-size.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Context, ExitCode } from './context.js';
+import type { Progress } from './render/progress.js';
+import { reportDocument, reportText } from './render/report.js';
+
+/**
+ * Shows a run of the own node from its first event to its report, and says how it ended as an exit code: 1 for a report
+ * that failed, which then says why itself.
+ * @throws Failure `failed` when the node ends the run without a report
+ */
+export async function followRun(
+  { screen }: Pick<Context, 'screen'>,
+  events: AsyncIterable<RunEvent>,
+): Promise<ExitCode> {
+  const progress = screen.progress();
+  const sealing = new Map<string, number>();
+  let report: RunReport | undefined;
+  try {
+    for await (const { event } of events) {
+      if (event === undefined) continue;
+      if (event.$case === 'report') report = event.value;
+      else screen.event({ event: event.$case, ...event.value });
+      if (event.$case === 'seal') {
+        sealing.set(event.value.set, event.value.bytes);
+        progress.update(`set ${event.value.set}`, event.value.bytes, 0);
+      }
+      if (event.$case === 'delivery') {
+        const { peer, backup, bytes, total } = event.value;
+        finishSealing(sealing, progress, backup);
+        progress.update(peer, bytes, total);
+      }
+    }
+  } finally {
+    progress.end();
+  }
+  if (report === undefined) {
+    throw new Failure('failed', 'the node ended the run without a report', { hint: 'Its log says more.' });
+  }
+  return conclude(screen, report);
+}
+
+/** A set whose backup is on its way has been sealed. */
+function finishSealing(sealing: Map<string, number>, progress: Progress, backup: string): void {
+  const { set } = parseBackupName(backup);
+  const bytes = sealing.get(set);
+  if (bytes === undefined) return;
+  sealing.delete(set);
+  progress.finish(`set ${set}`, `sealed ${formatByteSize(bytes)} into ${backup}`);
+}
+
+function conclude(screen: Context['screen'], report: RunReport): ExitCode {
+  if (screen.json) screen.event({ event: 'report', ...reportDocument(report) });
+  else screen.result(null, (look) => reportText(report, look));
+  switch (report.outcome) {
+    case Outcome.OUTCOME_DONE:
+    case Outcome.OUTCOME_UNCHANGED:
+      return 0;
+    case Outcome.OUTCOME_PARTLY:
+      return 3;
+    default:
+      return 1;
+  }
+}

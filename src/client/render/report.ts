@@ -1,0 +1,109 @@
+import {
+  Outcome,
+  type PeerReport,
+  type Problem,
+  type RunReport,
+  type SetReport,
+} from '../../mesh/generated/anemone/node/v1/node.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { printable } from '../../mesh/terms/clean-text.js';
+import type { Look } from './look.js';
+import { formatDuration } from './moments.js';
+import { type Cell, renderTable } from './table.js';
+
+/** The word for an outcome, in texts and in JSON. */
+export function outcomeWord(outcome: Outcome): 'done' | 'partly' | 'unchanged' | 'failed' {
+  switch (outcome) {
+    case Outcome.OUTCOME_DONE:
+      return 'done';
+    case Outcome.OUTCOME_PARTLY:
+      return 'partly';
+    case Outcome.OUTCOME_UNCHANGED:
+      return 'unchanged';
+    default:
+      return 'failed';
+  }
+}
+
+/** A moment of the wire (milliseconds, 0 for none) in JSON: ISO 8601, or null. */
+export function isoTime(ms: number): string | null {
+  return ms === 0 ? null : new Date(ms).toISOString();
+}
+
+/** A run report as scripts read it. */
+export function reportDocument(report: RunReport): Record<string, unknown> {
+  return {
+    outcome: outcomeWord(report.outcome),
+    trigger: report.trigger,
+    started_at: isoTime(report.startedAtMs),
+    finished_at: isoTime(report.finishedAtMs),
+    sets: report.sets.map(({ outcome, problem, ...set }) => ({
+      ...set,
+      outcome: outcomeWord(outcome),
+      problem: problemDocument(problem),
+    })),
+    peers: report.peers.map(({ outcome, problem, ...peer }) => ({
+      ...peer,
+      outcome: outcomeWord(outcome),
+      problem: problemDocument(problem),
+    })),
+    removed: report.removed,
+    problems: report.problems.map(problemDocument),
+  };
+}
+
+export function problemDocument(problem: Problem | undefined): unknown {
+  return problem === undefined ? null : { ...problem, hint: problem.hint === '' ? null : problem.hint };
+}
+
+/** A run report as a person reads it: a line per set and per peer, what went wrong, and how it ended. */
+export function reportText(report: RunReport, look: Look): string {
+  const rows: Cell[][] = [
+    ...report.sets.map((set) => [`set ${set.set}`, outcomeCell(set.outcome, look), setDetail(set)]),
+    ...report.peers.map((peer) => [peer.peer, outcomeCell(peer.outcome, look), peerDetail(peer)]),
+  ];
+  const table = renderTable(look, ['', '', ''], rows).replace(/^\n/, '');
+  const warnings = report.sets.flatMap((set) => set.warnings.map((warning) => `set ${set.set}: ${warning}`));
+  const problems = [...report.sets, ...report.peers].flatMap(({ problem }) => problem?.hint || []);
+  return [
+    ...(table === '' ? [] : [table]),
+    ...warnings.map((warning) => printable(warning)),
+    ...report.problems.map((problem) => printable(problem.message)),
+    ...new Set(problems.map((hint) => printable(hint))),
+    ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
+    `${conclusion(report.outcome)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
+  ].join('\n');
+}
+
+export function outcomeCell(outcome: Outcome, look: Look): Cell {
+  const word = outcomeWord(outcome);
+  const dress = { done: look.good, unchanged: look.good, partly: look.warning, failed: look.bad }[word];
+  return { text: word, dress };
+}
+
+function setDetail({ problem, backup, size, warnings }: SetReport): string {
+  if (problem !== undefined) return problem.message;
+  const left = warnings.length === 0 ? '' : `, ${warnings.length} warnings`;
+  return `${backup}${size === 0 ? '' : `, ${formatByteSize(size)}`}${left}`;
+}
+
+function peerDetail({ problem, delivered, owed, bytes, outcome }: PeerReport): string {
+  const parts = outcome === Outcome.OUTCOME_UNCHANGED ? ['has everything'] : [`took ${delivered.length}`];
+  if (bytes > 0) parts.push(`${formatByteSize(bytes)} sent`);
+  if (owed > 0) parts.push(`${owed} still owed`);
+  if (problem !== undefined) parts.push(problem.message);
+  return parts.join(', ');
+}
+
+function conclusion(outcome: Outcome): string {
+  switch (outcome) {
+    case Outcome.OUTCOME_DONE:
+      return 'Done, all of it.';
+    case Outcome.OUTCOME_UNCHANGED:
+      return 'Nothing changed, and every peer has the last backup.';
+    case Outcome.OUTCOME_PARTLY:
+      return 'Done in part.';
+    default:
+      return 'The backup failed.';
+  }
+}

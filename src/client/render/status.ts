@@ -1,0 +1,148 @@
+import { formatAddress } from '../../mesh/config/address.js';
+import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
+import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import type { Failure } from '../../mesh/terms/failure.js';
+import { printable } from '../../mesh/terms/clean-text.js';
+import type { Look } from './look.js';
+import { formatDuration, formatMoment, formatTime } from './moments.js';
+import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
+import { type Cell, renderTable } from './table.js';
+
+type Silence = { readonly failure: Failure };
+
+/** How things stand, as the own node and every peer told it just now. */
+export interface MeshStatus {
+  readonly server: ServerConfig;
+  readonly self: ServerIdentity;
+  readonly node: GetStatusResponse | Silence;
+  readonly peers: readonly PeerView[];
+  readonly now: number;
+}
+
+export interface PeerView {
+  readonly config: PeerConfig;
+  /** What the peer said; undefined when it is disabled and was not asked. */
+  readonly answer: GetNodeResponse | Silence | undefined;
+  /** What the own node knows of it; absent when the node is not running. */
+  readonly status?: PeerStatus;
+}
+
+/** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
+const clockTolerance = 60_000;
+
+export function statusDocument({ server, self, node, peers, now }: MeshStatus): unknown {
+  const running = 'failure' in node ? null : node;
+  return {
+    server: {
+      name: server.name,
+      address: formatAddress(server.listen),
+      identity: self.identity,
+      running: running !== null,
+      error: 'failure' in node ? node.failure.message : null,
+      version: running?.version ?? null,
+      started_at: isoTime(running?.startedAtMs ?? 0),
+      backup_running: running?.running ?? null,
+      free: running?.free ?? null,
+      findings: running?.findings ?? [],
+    },
+    peers: peers.map((peer) => peerDocument(peer, self, now)),
+    last_run: running?.lastRun === undefined ? null : reportDocument(running.lastRun),
+    next_run_at: isoTime(running?.nextRunAtMs ?? 0),
+  };
+}
+
+function peerDocument(peer: PeerView, self: ServerIdentity, now: number): unknown {
+  const { config, answer, status } = peer;
+  const node = answer === undefined || 'failure' in answer ? undefined : answer;
+  return {
+    name: config.name,
+    address: formatAddress(config.address),
+    enabled: config.enabled,
+    ok: node !== undefined,
+    error: answer !== undefined && 'failure' in answer ? answer.failure.message : null,
+    version: node?.version ?? null,
+    clock_offset_ms: node === undefined ? null : node.timeMs - now,
+    stored_there: node === undefined ? null : { used: node.used, quota: node.quota, free: node.free },
+    stored_here: status === undefined ? null : { used: status.used, quota: status.quota },
+    owed: status?.owed ?? null,
+    last_seen_at: isoTime(status?.lastSeenAtMs ?? 0),
+    problem: problemDocument(status?.problem),
+    next_try_at: isoTime(status?.nextTryAtMs ?? 0),
+    remarks: remarksOf(peer, self, now),
+  };
+}
+
+export function statusText(status: MeshStatus, look: Look): string {
+  const { peers, self, now } = status;
+  const rows = peers.map((peer): Cell[] => [
+    peer.config.name,
+    stateOf(peer, look),
+    peer.status === undefined ? '?' : String(peer.status.owed.length),
+    thereOf(peer),
+    peer.status === undefined ? '?' : usage(peer.status.used, peer.status.quota),
+    remarksOf(peer, self, now).join('; '),
+  ]);
+  return [
+    renderTable(look, [], serverRows(status, look)).replace(/^\n/, ''),
+    ...(look.terminal ? [''] : []),
+    ...(rows.length === 0
+      ? ['No peers yet.']
+      : [renderTable(look, ['PEER', 'STATE', 'OWED', 'OURS THERE', 'THEIRS HERE', ''], rows)]),
+  ].join('\n');
+}
+
+function serverRows({ server, node, now }: MeshStatus, look: Look): Cell[][] {
+  const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
+  if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }]];
+  const { lastRun } = node;
+  const last =
+    lastRun === undefined ? 'none yet' : `${outcomeWord(lastRun.outcome)}, ${formatMoment(lastRun.finishedAtMs, now)}`;
+  const next =
+    node.nextRunAtMs === 0
+      ? 'on request only'
+      : `${formatMoment(node.nextRunAtMs, now)}, ${formatTime(node.nextRunAtMs)}`;
+  return [
+    ...rows,
+    ['node', `running for ${formatDuration(now - node.startedAtMs)}, version ${node.version}`],
+    ['disk', `${formatByteSize(node.free)} free`],
+    ['last run', node.running ? `one is under way; before it: ${last}` : last],
+    ['next run', next],
+    ...node.findings.map((finding): Cell[] => ['finding', finding]),
+  ];
+}
+
+function stateOf({ answer }: PeerView, look: Look): Cell {
+  if (answer === undefined) return { text: 'disabled', dress: look.dim };
+  return 'failure' in answer ? { text: 'no answer', dress: look.bad } : { text: 'ok', dress: look.good };
+}
+
+function thereOf({ answer }: PeerView): string {
+  return answer === undefined || 'failure' in answer ? '?' : usage(answer.used, answer.quota);
+}
+
+function usage(used: number, quota: number): string {
+  return quota === 0 ? formatByteSize(used) : `${formatByteSize(used)} of ${formatByteSize(quota)}`;
+}
+
+/** What a person should know about a peer beside the columns. */
+function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, now: number): string[] {
+  const remarks: string[] = [];
+  if (answer !== undefined && 'failure' in answer) remarks.push(answer.failure.message);
+  else if (answer !== undefined) {
+    if (answer.hostname !== config.name) remarks.push(`calls itself ${answer.hostname}`);
+    if (answer.newestEpochMs > self.certificate.epoch)
+      remarks.push('knows a newer node key of this server: this one is superseded');
+    const offset = answer.timeMs - now;
+    if (Math.abs(offset) > clockTolerance) {
+      remarks.push(`its clock is ${formatDuration(Math.abs(offset))} ${offset > 0 ? 'ahead' : 'behind'}`);
+    }
+  }
+  if (status?.problem !== undefined && status.owed.length > 0) {
+    const retry = status.nextTryAtMs === 0 ? '' : `, next try ${formatMoment(status.nextTryAtMs, now)}`;
+    remarks.push(`${status.problem.message}${retry}`);
+  }
+  return [...new Set(remarks)].map((remark) => printable(remark));
+}

@@ -1,0 +1,117 @@
+import { connect } from 'node:net';
+import { Client, credentials } from '@grpc/grpc-js';
+import type { HeldBackup } from '../generated/anemone/backup/v1/backup.js';
+import type {
+  GetStatusResponse,
+  PushFileRequest,
+  RunBackupRequest,
+  RunEvent,
+} from '../generated/anemone/node/v1/node.js';
+import type { Bytes } from '../terms/bytes.js';
+import type { Clock } from '../terms/clock.js';
+import { Failure } from '../terms/failure.js';
+import { type CallContext, callServerStream, callUnary } from '../wire/calls.js';
+import { nodeService } from '../wire/chunks.js';
+import { flowControlWindow } from '../wire/server-windows.js';
+import { bulkPatience, controlPatience } from './connection.js';
+import type { ListFilter } from './list-backups.js';
+
+/** The node of this very server, asked over its unix socket. */
+export interface OwnNode {
+  /**
+   * Runs the nightly story now. The last event is the report.
+   * @throws Failure `locked` when another run is under way
+   */
+  runBackup(request: RunBackupRequest, signal?: AbortSignal): AsyncGenerator<RunEvent>;
+  /** Keeps a sealed file as the next backup of a set, and pushes it to every peer. The last event is the report. */
+  pushFile(request: PushFileRequest, signal?: AbortSignal): AsyncGenerator<RunEvent>;
+  getStatus(signal?: AbortSignal): Promise<GetStatusResponse>;
+  /** All backups on this server: its own, and those held for peers. Not verified. */
+  listOwn(filter: ListFilter, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
+  /** Bytes of a backup on this server, from an offset to the end. Not verified. */
+  fetchOwn(name: string, offset: number, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
+  /**
+   * Has the configuration read again; resolves when its peers are in force.
+   * @returns what of the change needs a restart of the node
+   */
+  reload(signal?: AbortSignal): Promise<readonly string[]>;
+  close(): void;
+}
+
+/** A run may read its source for hours without a word. When the node dies, the socket says so at once. */
+const untilItEnds = Number.POSITIVE_INFINITY;
+
+/**
+ * @param socket absolute path
+ * @throws Failure `unreachable` when no node listens there, `forbidden` when this user may not open it
+ */
+export async function connectToOwnNode(socket: string, clock: Clock): Promise<OwnNode> {
+  await knock(socket, clock);
+  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+    'grpc.enable_http_proxy': 0,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc-node.flow_control_window': flowControlWindow,
+  });
+  const context = (patience: number, signal?: AbortSignal): CallContext => ({
+    whom: 'the node of this server',
+    clock,
+    patience,
+    signal,
+  });
+  return {
+    async *runBackup(request, signal) {
+      const call = callServerStream(client, nodeService.runBackup, request, context(untilItEnds, signal));
+      for await (const { event } of call) if (event !== undefined) yield event;
+    },
+    async *pushFile(request, signal) {
+      const call = callServerStream(client, nodeService.pushFile, request, context(untilItEnds, signal));
+      for await (const { event } of call) if (event !== undefined) yield event;
+    },
+    getStatus: (signal) => callUnary(client, nodeService.getStatus, {}, context(controlPatience, signal)),
+    async listOwn(filter, signal) {
+      const held: HeldBackup[] = [];
+      const call = callServerStream(client, nodeService.listBackups, filter, context(controlPatience, signal));
+      for await (const { backups } of call) held.push(...backups);
+      return held;
+    },
+    async *fetchOwn(name, offset, signal) {
+      const request = { name, offset, length: 0 };
+      const call = callServerStream(client, nodeService.fetchBackup, request, context(bulkPatience, signal));
+      for await (const { chunk } of call) if (chunk.length > 0) yield chunk;
+    },
+    async reload(signal) {
+      const answer = await callUnary(client, nodeService.reload, {}, context(controlPatience, signal));
+      return answer.needsRestart;
+    },
+    close: () => client.close(),
+  };
+}
+
+/** grpc-js tells a missing socket from a forbidden one only in the words of its message. */
+function knock(socket: string, clock: Clock): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const connection = connect(socket);
+    const stopTimer = clock.after(controlPatience, () => connection.destroy(new Error('nobody answers')));
+    connection.once('connect', () => {
+      connection.destroy();
+      resolve();
+    });
+    connection.once('error', (cause: NodeJS.ErrnoException) => reject(notReached(socket, cause)));
+    connection.once('close', stopTimer);
+  });
+}
+
+function notReached(socket: string, cause: NodeJS.ErrnoException): Failure {
+  if (cause.code === 'EACCES' || cause.code === 'EPERM') {
+    return new Failure('forbidden', `this user may not talk to the node of this server, at ${socket}`, {
+      cause,
+      hint: 'Run this as the user that the node runs as, or as root.',
+    });
+  }
+  const quiet = cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED';
+  return new Failure(
+    'unreachable',
+    `the node of this server is not running: nobody answers at ${socket}${quiet ? '' : ` (${cause.message})`}`,
+    { cause, hint: 'Start it with `anemone-node`, `systemctl start anemone-node` or `docker compose up -d`.' },
+  );
+}
