@@ -23,106 +23,120 @@ export interface SchedulerOptions {
   run(trigger: 'schedule' | 'catch-up', signal: AbortSignal): Promise<unknown>;
 }
 
-export interface Scheduler {
-  /** Takes a changed configuration; what was due under the old one and has not begun is dropped. */
-  follow(timetable: Timetable): void;
-  /** When the next run is due, jitter included, in milliseconds since 1970; 0 when none is. */
-  nextRunAt(): number;
-  /** Interrupts a run that it started, and resolves when that one is over. */
-  stop(): Promise<void>;
-}
-
 /** The machine's clock may be set at any time, and a sleeping machine wakes late: look at it again at least this often. */
-const look = 60_000;
+const lookEvery = 60_000;
 /** A run that starts later than this after its time is told as caught up. */
-const late = 2 * look;
+const late = 2 * lookEvery;
 /** Scheduled moments remembered as run; they matter only where the clock is set back over them. */
 const longestMemory = 1000;
 
 /**
- * Starts runs when they are due. The machine's clock may jump either way: a jump forward makes up for all it skipped by one
- * run, a jump back makes future moments due again at their time, and no scheduled moment is ever run twice.
+ * Starts runs when they are due, one at a time. The machine's clock may jump either way: a jump forward makes up for all it
+ * skipped by one run, a jump back makes future moments due again at their time, and no scheduled moment is ever run twice.
  */
-export function startScheduler({ clock, log, run, ...start }: SchedulerOptions): Scheduler {
-  const stopping = new AbortController();
-  const begun = new Set<number>();
-  let timetable = start.timetable;
-  if (timetable.schedule !== null && start.lastSuccess !== null) {
-    const covered = previousRun(timetable.schedule, timetable.timezone, start.lastSuccess);
-    if (covered !== null) begun.add(covered);
-  }
-  /** Moments up to here are settled. */
-  let settled = Math.min(start.lastSuccess ?? clock.now(), clock.now());
-  let lastLook = clock.now();
-  let cancelTimer = (): void => {};
-  let current: Promise<void> | null = null;
+export class Scheduler {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #run: SchedulerOptions['run'];
+  readonly #stopping = new AbortController();
+  readonly #begun = new Set<number>();
+  #timetable: Timetable;
+  /** Scheduled moments up to here are settled, by the machine's clock. */
+  #settled: number;
+  #lastLook: number;
+  #current: Promise<void> | null = null;
+  #cancelTimer = (): void => {};
 
-  const dueAt = (moment: number): number => moment + jitterOf(timetable.hostname, moment, timetable.jitter);
-
-  /** The scheduled moment that waits for its jitter, or the one after it. */
-  const upcoming = (): number | null => {
-    if (timetable.schedule === null) return null;
-    const missed = missedRun(timetable.schedule, timetable.timezone, settled, clock.now());
-    if (missed !== null && !begun.has(missed)) return missed;
-    let next = nextRun(timetable.schedule, timetable.timezone, clock.now());
-    while (next !== null && begun.has(next)) next = nextRun(timetable.schedule, timetable.timezone, next);
-    return next;
-  };
-
-  const evaluate = (): void => {
-    cancelTimer();
-    if (stopping.signal.aborted) return;
-    const now = clock.now();
-    if (now < lastLook) settled = Math.min(settled, now);
-    lastLook = now;
-    const moment = current === null ? upcoming() : null;
-    if (moment !== null && dueAt(moment) <= now) {
-      current = begin(moment, now - dueAt(moment) > late ? 'catch-up' : 'schedule').then((again) => {
-        current = null;
-        if (again) evaluate();
-      });
+  constructor({ clock, log, run, timetable, lastSuccess }: SchedulerOptions) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#run = run;
+    this.#timetable = timetable;
+    this.#lastLook = clock.now();
+    this.#settled = Math.min(lastSuccess ?? clock.now(), clock.now());
+    if (timetable.schedule !== null && lastSuccess !== null) {
+      const covered = previousRun(timetable.schedule, timetable.timezone, lastSuccess);
+      if (covered !== null) this.#begun.add(covered);
     }
-    const wait = moment === null || current !== null ? look : Math.min(look, dueAt(moment) - now);
-    cancelTimer = clock.after(wait, evaluate);
-  };
+    this.#look();
+  }
+
+  /** When the next run is due, jitter included, in milliseconds since 1970; 0 when none is. */
+  get nextRunAt(): number {
+    const moment = this.#upcoming();
+    return moment === null ? 0 : this.#dueAt(moment);
+  }
+
+  /** Takes a changed configuration; what was due under the old schedule and has not begun is dropped. */
+  follow(timetable: Timetable): void {
+    const { schedule, timezone } = this.#timetable;
+    this.#timetable = timetable;
+    if (schedule !== timetable.schedule || timezone !== timetable.timezone) this.#settled = this.#clock.now();
+    this.#look();
+  }
+
+  /** Interrupts a run that it started, and resolves when that one is over. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#cancelTimer();
+    await this.#current;
+  }
+
+  #look(): void {
+    this.#cancelTimer();
+    if (this.#stopping.signal.aborted) return;
+    const now = this.#clock.now();
+    if (now < this.#lastLook) this.#settled = Math.min(this.#settled, now);
+    this.#lastLook = now;
+    const moment = this.#current === null ? this.#upcoming() : null;
+    if (moment !== null && this.#dueAt(moment) <= now) this.#start(moment, now - this.#dueAt(moment));
+    const waiting = moment !== null && this.#current === null;
+    this.#cancelTimer = this.#clock.after(waiting ? Math.min(lookEvery, this.#dueAt(moment) - now) : lookEvery, () =>
+      this.#look(),
+    );
+  }
+
+  #start(moment: number, delay: number): void {
+    this.#current = this.#attempt(moment, delay > late ? 'catch-up' : 'schedule').then((attempted) => {
+      this.#current = null;
+      if (attempted) this.#look();
+    });
+  }
 
   /** Resolves to false when another run was under way: then the moment waits for the next look. */
-  const begin = async (moment: number, trigger: 'schedule' | 'catch-up'): Promise<boolean> => {
-    const before = settled;
-    remember(begun, moment);
-    settled = moment;
+  async #attempt(moment: number, trigger: 'schedule' | 'catch-up'): Promise<boolean> {
+    const before = this.#settled;
+    remember(this.#begun, moment);
+    this.#settled = moment;
     try {
-      await run(trigger, stopping.signal);
+      await this.#run(trigger, this.#stopping.signal);
     } catch (thrown) {
       const failure = Failure.from(thrown, 'the scheduled run');
-      log.warn('scheduled run not done', { kind: failure.kind, reason: failure.message });
+      this.#log.warn('scheduled run not done', { kind: failure.kind, reason: failure.message });
       if (failure.kind === 'locked') {
-        begun.delete(moment);
-        settled = Math.min(settled, before);
+        this.#begun.delete(moment);
+        this.#settled = Math.min(this.#settled, before);
         return false;
       }
     }
     return true;
-  };
+  }
 
-  evaluate();
-  return {
-    follow(changed) {
-      const same = changed.schedule === timetable.schedule && changed.timezone === timetable.timezone;
-      timetable = changed;
-      if (!same) settled = clock.now();
-      evaluate();
-    },
-    nextRunAt() {
-      const moment = upcoming();
-      return moment === null ? 0 : dueAt(moment);
-    },
-    async stop() {
-      stopping.abort();
-      cancelTimer();
-      await current;
-    },
-  };
+  /** The scheduled moment that passed and has not begun, or else the next one. */
+  #upcoming(): number | null {
+    const { schedule, timezone } = this.#timetable;
+    if (schedule === null) return null;
+    const now = this.#clock.now();
+    const missed = missedRun(schedule, timezone, this.#settled, now);
+    if (missed !== null && !this.#begun.has(missed)) return missed;
+    let next = nextRun(schedule, timezone, now);
+    while (next !== null && this.#begun.has(next)) next = nextRun(schedule, timezone, next);
+    return next;
+  }
+
+  #dueAt(moment: number): number {
+    return moment + jitterOf(this.#timetable.hostname, moment, this.#timetable.jitter);
+  }
 }
 
 function remember(moments: Set<number>, moment: number): void {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { jitterOf } from '../../../src/node/schedule/calendar.js';
-import { startScheduler, type Timetable } from '../../../src/node/schedule/scheduler.js';
+import { Scheduler, type Timetable } from '../../../src/node/schedule/scheduler.js';
 import { FakeClock, settle } from '../../support/fake-clock.js';
 
 const second = 1000;
@@ -22,10 +22,10 @@ interface Setup {
 }
 
 /** A scheduler whose runs are written down as `<trigger> <time>`. */
-function scheduler({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run }: Setup = {}) {
+function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run }: Setup = {}) {
   const clock = new FakeClock(now);
   const runs: string[] = [];
-  const started = startScheduler({
+  const started = new Scheduler({
     clock,
     log: quiet,
     timetable,
@@ -35,12 +35,12 @@ function scheduler({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSucc
       await run?.(signal);
     },
   });
-  return { clock, runs, ...started };
+  return { clock, runs, scheduler: started, stop: () => started.stop() };
 }
 
 describe('the scheduler', () => {
   it('starts a run at its very time, every night', async () => {
-    const { clock, runs, stop } = scheduler();
+    const { clock, runs, stop } = start();
     await clock.advance(2 * day);
     expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'schedule 2026-11-24T02:00:00.000Z']);
     await stop();
@@ -48,10 +48,10 @@ describe('the scheduler', () => {
   });
 
   it('waits for the jitter of its server', async () => {
-    const { clock, runs, nextRunAt, stop } = scheduler({ timetable: { ...nightly, jitter: 300 } });
+    const { clock, runs, scheduler, stop } = start({ timetable: { ...nightly, jitter: 300 } });
     const due = Date.parse('2026-11-23T02:00:00Z') + jitterOf('FR1', Date.parse('2026-11-23T02:00:00Z'), 300);
     expect(due).toBeGreaterThan(Date.parse('2026-11-23T02:00:00Z'));
-    expect(nextRunAt()).toBe(due);
+    expect(scheduler.nextRunAt).toBe(due);
     await clock.advance(due - clock.now() - 1);
     expect(runs).toEqual([]);
     await clock.advance(1);
@@ -60,7 +60,7 @@ describe('the scheduler', () => {
   });
 
   it('catches up one missed night at start, however many were missed', async () => {
-    const { clock, runs, stop } = scheduler({ now: '2026-11-23T09:00:00Z', lastSuccess: '2026-11-01T02:00:10Z' });
+    const { clock, runs, stop } = start({ now: '2026-11-23T09:00:00Z', lastSuccess: '2026-11-01T02:00:10Z' });
     await clock.advance(12 * hour);
     expect(runs).toEqual(['catch-up 2026-11-23T09:00:00.000Z']);
     await stop();
@@ -68,7 +68,7 @@ describe('the scheduler', () => {
 
   it('runs nothing at start when the last night succeeded, or when this server never ran', async () => {
     for (const setup of [{ lastSuccess: '2026-11-23T02:00:10Z' }, {}]) {
-      const { clock, runs, stop } = scheduler({ now: '2026-11-23T09:00:00Z', ...setup });
+      const { clock, runs, stop } = start({ now: '2026-11-23T09:00:00Z', ...setup });
       await clock.advance(12 * hour);
       expect(runs).toEqual([]);
       await stop();
@@ -76,7 +76,7 @@ describe('the scheduler', () => {
   });
 
   it('runs once after the clock jumped a year forward, then every night', async () => {
-    const { clock, runs, stop } = scheduler();
+    const { clock, runs, stop } = start();
     await clock.advance(2 * hour);
     clock.jump(year);
     await clock.advance(minute);
@@ -87,7 +87,7 @@ describe('the scheduler', () => {
   });
 
   it('goes on every night after the clock jumped a year back', async () => {
-    const { clock, runs, stop } = scheduler();
+    const { clock, runs, stop } = start();
     await clock.advance(2 * hour);
     clock.jump(-year);
     await clock.advance(2 * day);
@@ -96,7 +96,7 @@ describe('the scheduler', () => {
   });
 
   it('never runs the same scheduled moment twice, wherever the clock jumps', async () => {
-    const { clock, runs, stop } = scheduler();
+    const { clock, runs, stop } = start();
     await clock.advance(hour + 30 * minute);
     clock.jump(-hour);
     await clock.advance(2 * hour);
@@ -109,7 +109,7 @@ describe('the scheduler', () => {
   });
 
   it('does not repeat the moment of the last success when the clock is set back after a restart', async () => {
-    const { clock, runs, stop } = scheduler({ now: '2026-11-23T02:10:00Z', lastSuccess: '2026-11-23T02:00:01Z' });
+    const { clock, runs, stop } = start({ now: '2026-11-23T02:10:00Z', lastSuccess: '2026-11-23T02:00:01Z' });
     clock.jump(-20 * minute);
     await clock.advance(hour);
     expect(runs).toEqual([]);
@@ -117,23 +117,23 @@ describe('the scheduler', () => {
   });
 
   it('follows a changed schedule, and does not run what the new one would have run before the change', async () => {
-    const { clock, runs, follow, nextRunAt, stop } = scheduler({ now: '2026-11-23T10:00:00Z' });
-    follow({ ...nightly, schedule: '0 9 * * *' });
+    const { clock, runs, scheduler, stop } = start({ now: '2026-11-23T10:00:00Z' });
+    scheduler.follow({ ...nightly, schedule: '0 9 * * *' });
     await clock.advance(hour);
     expect(runs).toEqual([]);
-    expect(new Date(nextRunAt()).toISOString()).toBe('2026-11-24T09:00:00.000Z');
-    follow({ ...nightly, schedule: '30 12 * * *' });
+    expect(new Date(scheduler.nextRunAt).toISOString()).toBe('2026-11-24T09:00:00.000Z');
+    scheduler.follow({ ...nightly, schedule: '30 12 * * *' });
     await clock.advance(2 * hour);
     expect(runs).toEqual(['schedule 2026-11-23T12:30:00.000Z']);
     await stop();
   });
 
   it('runs nothing without a schedule, and starts when one is given', async () => {
-    const { clock, runs, follow, nextRunAt, stop } = scheduler({ timetable: { ...nightly, schedule: null } });
-    expect(nextRunAt()).toBe(0);
+    const { clock, runs, scheduler, stop } = start({ timetable: { ...nightly, schedule: null } });
+    expect(scheduler.nextRunAt).toBe(0);
     await clock.advance(2 * day);
     expect(runs).toEqual([]);
-    follow(nightly);
+    scheduler.follow(nightly);
     await clock.advance(day);
     expect(runs).toHaveLength(1);
     await stop();
@@ -141,7 +141,7 @@ describe('the scheduler', () => {
 
   it('runs one at a time: a run that takes longer than its schedule is followed by one, not by many', async () => {
     let finish = (): void => {};
-    const { clock, runs, stop } = scheduler({
+    const { clock, runs, stop } = start({
       timetable: { ...nightly, schedule: '* * * * *' },
       run: () =>
         new Promise<void>((resolve) => {
@@ -160,7 +160,7 @@ describe('the scheduler', () => {
 
   it('tries again soon when another run was under way', async () => {
     let locked = true;
-    const { clock, runs, stop } = scheduler({
+    const { clock, runs, stop } = start({
       run: async () => {
         if (locked) throw new Failure('locked', 'another run is under way');
       },
@@ -174,7 +174,7 @@ describe('the scheduler', () => {
   });
 
   it('goes on after a run that failed, and does not repeat it before the next night', async () => {
-    const { clock, runs, stop } = scheduler({
+    const { clock, runs, stop } = start({
       run: () => Promise.reject(new Error('the disk fails')),
     });
     await clock.advance(2 * day);
@@ -184,7 +184,7 @@ describe('the scheduler', () => {
 
   it('interrupts its run when it stops, and waits for its end', async () => {
     let interrupted = false;
-    const { clock, stop } = scheduler({
+    const { clock, stop } = start({
       run: (signal) =>
         new Promise<void>((resolve) => {
           signal.addEventListener('abort', () => {

@@ -1,0 +1,214 @@
+import { createHash } from 'node:crypto';
+import type { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { Outcome, type SetReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import { identityBytes } from '../../mesh/identity/identity.js';
+import type { Signer } from '../../mesh/identity/signer.js';
+import { signManifest } from '../../mesh/manifest/manifest.js';
+import { formatBackupName } from '../../mesh/terms/backup-name.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import type { Fingerprint, Fingerprints } from './fingerprints.js';
+import { passThrough, type Sealed } from './pass-through.js';
+
+/** A set, as a run needs it. */
+export interface NightSet {
+  readonly name: string;
+  /** Whether the source gives ciphertext, which is kept as it is. */
+  readonly sealed: boolean;
+  /** The source's bytes; complete only when the stream ends without throwing. */
+  read(context: { readonly signal: AbortSignal; readonly clock: Clock; warn(message: string): void }): Bytes;
+}
+
+/** A backup while it is made. `commit` or `discard` ends it; a `discard` after either does nothing. */
+export interface Draft {
+  write(chunk: Uint8Array): Promise<void>;
+  digest(): Pick<Manifest, 'size' | 'sha256' | 'treeRoot'>;
+  /** When it resolves, the backup is durable. */
+  commit(signed: SignedManifest): Promise<unknown>;
+  discard(): Promise<void>;
+}
+
+/** The newest backup of a set, as far as this server knows. */
+export interface ChainHead {
+  /** File name. */
+  readonly name: string;
+  readonly sequence: number;
+  /** SHA-256 of the bytes of its manifest. */
+  readonly digest: Buffer;
+  readonly size: number;
+  /** Whether the vault of this server has it; a server that was rebuilt knows of backups that only its peers have. */
+  readonly held: boolean;
+}
+
+/** How sets are sealed, and when one is skipped. */
+export interface Sealing {
+  readonly mode: 'incremental' | 'always';
+  readonly sealer: { readonly format: string; seal(plaintext: Bytes): Bytes };
+  /** Names the recipients; when it changes, every set counts as changed. Never a secret, nor derived from one. */
+  readonly sealedFor: string;
+}
+
+/** What keeping a set needs of the node. */
+export interface SetParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly owner: Hostname;
+  readonly signer: Signer;
+  readonly fingerprints: Fingerprints;
+  /** As the configuration says now. */
+  sealing(): Promise<Sealing>;
+  draft(): Promise<Draft>;
+  chainHead(set: string): Promise<ChainHead | null>;
+  /** Whether a backup of this file name is known. */
+  isTaken(name: string): boolean;
+  /** The enabled peers without a receipt for a backup of the own vault. */
+  peersWithout(name: string): Promise<readonly string[]>;
+}
+
+export interface SetRequest {
+  readonly set: NightSet;
+  /** Make a backup even when nothing changed. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  /** Told the bytes that the source gave so far. */
+  progress(bytes: number): void;
+}
+
+/** Makes the next backup of a set in the own vault, or finds it unchanged. Never throws: the report tells what went wrong. */
+export async function keepSet(request: SetRequest, parts: SetParts): Promise<SetReport> {
+  const { set, signal } = request;
+  const warnings: string[] = [];
+  const report = {
+    set: set.name,
+    outcome: Outcome.OUTCOME_FAILED,
+    backup: '',
+    size: 0,
+    sequence: 0,
+    problem: undefined,
+  };
+  try {
+    signal.throwIfAborted();
+    const kept = await keep(request, parts, (message) => warnings.push(message));
+    const outcome =
+      warnings.length > 0 && kept.outcome === Outcome.OUTCOME_DONE ? Outcome.OUTCOME_PARTLY : kept.outcome;
+    return { ...report, ...kept, outcome, warnings };
+  } catch (thrown) {
+    const { kind, message, hint = '' } = Failure.from(thrown, `set ${set.name}`);
+    return { ...report, warnings, problem: { kind, message, hint } };
+  }
+}
+
+type Kept = Pick<SetReport, 'outcome' | 'backup' | 'size' | 'sequence'>;
+
+async function keep(request: SetRequest, parts: SetParts, warn: (message: string) => void): Promise<Kept> {
+  const { set, force, signal } = request;
+  const sealing = await parts.sealing();
+  const head = await parts.chainHead(set.name);
+  const draft = await parts.draft();
+  try {
+    const { format, sha256 } = await fill(draft, request, sealing.sealer, { clock: parts.clock, signal, warn });
+    const fingerprint = { sha256, sealedFor: sealing.sealedFor };
+    const maySkip = sealing.mode === 'incremental' && !force;
+    if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {
+      return await stillCurrent(set.name, head, parts);
+    }
+    const facts = nextFacts({ set: set.name, head, format, digest: draft.digest() }, parts);
+    signal.throwIfAborted();
+    await draft.commit(signManifest(facts, parts.signer));
+    await note(set.name, { ...fingerprint, backup: facts.name }, parts);
+    return { outcome: Outcome.OUTCOME_DONE, backup: facts.name, size: facts.size, sequence: facts.sequence };
+  } finally {
+    await discard(draft, parts);
+  }
+}
+
+/** Reads the source, seals it and writes it, in one pass. The fingerprint is of what the source gave. */
+async function fill(
+  draft: Draft,
+  { set, progress }: SetRequest,
+  sealer: Sealing['sealer'],
+  context: Parameters<NightSet['read']>[0],
+): Promise<{ format: string; sha256: string }> {
+  const hash = createHash('sha256');
+  let count = 0;
+  async function* observed(source: Bytes): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      context.signal.throwIfAborted();
+      hash.update(chunk);
+      count += chunk.length;
+      progress(count);
+      yield chunk;
+    }
+  }
+  const source = observed(set.read(context));
+  const sealed: Sealed = set.sealed
+    ? await passThrough(set.name, source)
+    : { format: sealer.format, bytes: sealer.seal(source) };
+  for await (const chunk of sealed.bytes) await draft.write(chunk);
+  if (count === 0) throw new Failure('failed', `the source of set ${set.name} gave no bytes`);
+  return { format: sealed.format, sha256: hash.digest('hex') };
+}
+
+async function isUnchanged(set: string, now: Fingerprint, { fingerprints }: SetParts): Promise<boolean> {
+  const last = await fingerprints.read(set);
+  return last?.backup === now.backup && last.sha256 === now.sha256 && last.sealedFor === now.sealedFor;
+}
+
+/**
+ * An unchanged set is skipped only when every peer has its last backup. Where one lacks it, that very backup is delivered
+ * later in this run: another one with the same content would help nobody, and would push older states out of everyone's
+ * retention for as long as one peer is away.
+ */
+async function stillCurrent(set: string, head: ChainHead, { log, peersWithout }: SetParts): Promise<Kept> {
+  const lacking = await peersWithout(head.name);
+  if (lacking.length > 0) log.info('set unchanged, but owed', { set, backup: head.name, peers: lacking.join(', ') });
+  const outcome = lacking.length === 0 ? Outcome.OUTCOME_UNCHANGED : Outcome.OUTCOME_DONE;
+  return { outcome, backup: head.name, size: head.size, sequence: head.sequence };
+}
+
+/** Names are whole seconds: a second that is taken is passed over for the next free one. */
+function nextFacts(
+  made: {
+    readonly set: string;
+    readonly head: ChainHead | null;
+    readonly format: string;
+    readonly digest: ReturnType<Draft['digest']>;
+  },
+  { clock, owner, signer, isTaken }: SetParts,
+): Manifest {
+  const nameAt = (time: number): string => formatBackupName({ owner, set: made.set, time });
+  let time = Math.floor(clock.now() / 1000) * 1000;
+  while (isTaken(nameAt(time))) time += 1000;
+  return {
+    owner,
+    identity: identityBytes(signer.identity),
+    set: made.set,
+    name: nameAt(time),
+    sequence: (made.head?.sequence ?? 0) + 1,
+    previous: made.head?.digest ?? Buffer.alloc(0),
+    createdAtMs: time,
+    format: made.format,
+    ...made.digest,
+  };
+}
+
+/** The backup is safe already: without its fingerprint, the worst is one backup too many next time. */
+async function note(set: string, fingerprint: Fingerprint, { fingerprints, log }: SetParts): Promise<void> {
+  try {
+    await fingerprints.write(set, fingerprint);
+  } catch (thrown) {
+    log.warn('fingerprint not kept', { set, reason: Failure.from(thrown).message });
+  }
+}
+
+/** After a commit there is nothing to discard. A draft that stays behind is removed at the next start. */
+async function discard(draft: Draft, { log }: SetParts): Promise<void> {
+  try {
+    await draft.discard();
+  } catch (thrown) {
+    log.warn('draft not removed', { reason: Failure.from(thrown).message });
+  }
+}

@@ -1,0 +1,135 @@
+import {
+  type DeliveryProgress,
+  Outcome,
+  type PeerReport,
+  type Problem,
+  type RunEvent,
+  type RunReport,
+  type SetReport,
+} from '../../mesh/generated/anemone/node/v1/node.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { problemOf } from '../report/problem.js';
+import { outcomeOf, summaryOf } from '../report/summary.js';
+import { keepSet, type NightSet, type SetParts } from './keep-set.js';
+import { type Progress, thinned } from './progress.js';
+
+export interface NightRequest {
+  readonly trigger: 'schedule' | 'catch-up' | 'request';
+  readonly sets: readonly NightSet[];
+  /** Make backups even where nothing changed. */
+  readonly force: boolean;
+}
+
+/** Everything that a night does to the world. */
+export interface NightParts extends SetParts {
+  /** Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it. */
+  deliverAll(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
+  /** Rotation and retention; the file names that were removed. */
+  sweep(): Promise<readonly string[]>;
+  /** Keeps the report in the history. */
+  record(report: RunReport): Promise<void>;
+}
+
+export interface NightlyRun {
+  /**
+   * Tells the story of one night, and resolves with its report once that is in the history. The report is also the last
+   * event. An interrupted run has a report too: it says `interrupted` where something is missing, and leaves no draft.
+   * @throws Failure `locked` when another run is under way
+   */
+  run(request: NightRequest, emit: (event: RunEvent) => void, signal: AbortSignal): Promise<RunReport>;
+  running(): boolean;
+}
+
+/** Runs nights, one at a time. */
+export function nightlyRun(parts: NightParts): NightlyRun {
+  let running = false;
+  return {
+    running: () => running,
+    async run(request, emit, signal) {
+      if (running) {
+        throw new Failure('locked', 'another run is under way', {
+          hint: 'Wait until it is done; `anemone-peer status` tells.',
+        });
+      }
+      running = true;
+      try {
+        return await night(request, parts, emit, signal);
+      } finally {
+        running = false;
+      }
+    },
+  };
+}
+
+async function night(
+  request: NightRequest,
+  parts: NightParts,
+  emit: (event: RunEvent) => void,
+  signal: AbortSignal,
+): Promise<RunReport> {
+  const startedAtMs = parts.clock.now();
+  const problems: Problem[] = [];
+  const progress = thinned(parts.clock, emit);
+  const attempt = <T>(what: string, work: () => Promise<T>, otherwise: T): Promise<T> =>
+    work().catch((thrown: unknown) => {
+      problems.push(problemOf(Failure.from(thrown, what)));
+      return otherwise;
+    });
+  parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
+
+  const sets = await keepSets(request, parts, progress, signal);
+  const peers = await attempt('delivery', () => deliver(parts, progress, signal), null);
+  const removed = signal.aborted ? [] : await attempt('retention', () => parts.sweep(), []);
+
+  if (peers?.length === 0) problems.push(noPeers);
+  const facts = { trigger: request.trigger, startedAtMs, sets, peers: peers ?? [], removed: [...removed], problems };
+  const report = { ...facts, finishedAtMs: parts.clock.now(), outcome: outcomeOf(facts) };
+  await attempt('the history', () => parts.record(report), undefined);
+  return announce({ ...report, outcome: outcomeOf(report) }, parts, progress);
+}
+
+/**
+ * A backup on the very machine that it is a backup of saves nobody: a run without peers is done in part at best. (The
+ * predecessor found no peers by mistake, and told it as success.)
+ */
+const noPeers: Problem = {
+  kind: 'config',
+  message: 'no peer is configured and enabled, so the backup is on this server only',
+  hint: 'Add a peer with `anemone-peer peer add`.',
+};
+
+/** One set after the other, each with its own fate. */
+async function keepSets(
+  { sets, force }: NightRequest,
+  parts: NightParts,
+  { emit, flush }: Progress,
+  signal: AbortSignal,
+): Promise<SetReport[]> {
+  const reports: SetReport[] = [];
+  for (const set of sets) {
+    const progress = (bytes: number): void => emit({ event: { $case: 'seal', value: { set: set.name, bytes } } });
+    const report = await keepSet({ set, force, signal, progress }, parts);
+    flush();
+    if (report.problem !== undefined) {
+      parts.log.error('set not saved', { set: set.name, kind: report.problem.kind, reason: report.problem.message });
+    }
+    for (const warning of report.warnings) parts.log.warn('left out', { set: set.name, reason: warning });
+    reports.push(report);
+  }
+  return reports;
+}
+
+async function deliver(parts: NightParts, { emit, flush }: Progress, signal: AbortSignal): Promise<PeerReport[]> {
+  const reports = await parts.deliverAll((value) => emit({ event: { $case: 'delivery', value } }), signal);
+  flush();
+  return reports;
+}
+
+function announce(report: RunReport, { log }: NightParts, { emit }: Progress): RunReport {
+  const fields = { trigger: report.trigger, summary: summaryOf(report) };
+  if (report.outcome === Outcome.OUTCOME_FAILED) log.error('run finished', fields);
+  else if (report.outcome === Outcome.OUTCOME_PARTLY) log.warn('run finished', fields);
+  else log.info('run finished', fields);
+  emit({ event: { $case: 'report', value: report } });
+  return report;
+}

@@ -1,0 +1,293 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Outcome, type RunEvent } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { Stage, setOf } from './night-stage.js';
+
+const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;
+const firstName = 'anemone-backup-FR1-20261123-010000.enc';
+const day = 86_400_000;
+
+let stage: Stage;
+beforeEach(async () => {
+  stage = await Stage.open('FR2', 'US1');
+});
+afterEach(async () => {
+  expect(await stage.drafts()).toEqual([]);
+  expect(stage.clock.pending()).toBe(0);
+  await stage.close();
+});
+
+const config = setOf('backup', 'listen: ', '10.8.0.1');
+const broken = (name = 'db') =>
+  setOf(name, 'half', () => {
+    throw new Error('pg_dump ended with code 1');
+  });
+
+describe('a night', () => {
+  it('seals the source, keeps it, delivers it everywhere, sweeps, and reports', async () => {
+    const report = await stage.run([config]);
+    expect(report).toEqual({
+      trigger: 'schedule',
+      startedAtMs: Date.parse('2026-11-23T01:00:00.700Z'),
+      finishedAtMs: Date.parse('2026-11-23T01:00:00.700Z'),
+      outcome: done,
+      sets: [
+        { set: 'backup', outcome: done, backup: firstName, size: 38, sequence: 1, warnings: [], problem: undefined },
+      ],
+      peers: [
+        { peer: 'FR2', outcome: done, delivered: [firstName], owed: 0, bytes: 0, problem: undefined },
+        { peer: 'US1', outcome: done, delivered: [firstName], owed: 0, bytes: 0, problem: undefined },
+      ],
+      removed: ['anemone-backup-FR1-20260101-010000.enc'],
+      problems: [],
+    });
+    expect(await stage.content(firstName)).toBe('age-encryption.org/v1\nlisten: 10.8.0.1');
+    expect(stage.recorded).toEqual([report]);
+    expect(stage.events.at(-1)).toEqual({ event: { $case: 'report', value: report } });
+  });
+
+  it('signs a manifest that goes on from the one before', async () => {
+    await stage.run([config]);
+    await stage.clock.advance(day);
+    await stage.run([setOf('backup', 'listen: 10.8.0.2')]);
+    const [first, second] = stage.backups;
+    expect(first?.facts).toMatchObject({ owner: 'FR1', set: 'backup', sequence: 1, format: 'age' });
+    expect(first?.facts.createdAtMs).toBe(Date.parse('2026-11-23T01:00:00Z'));
+    expect(first?.facts.previous).toHaveLength(0);
+    expect(second?.facts.sequence).toBe(2);
+    expect(Buffer.from(second?.facts.previous ?? [])).toEqual(first?.digest);
+  });
+
+  it('goes on from what its peers know when the server was rebuilt', async () => {
+    stage.before = {
+      name: 'anemone-backup-FR1-20261001-010000.enc',
+      sequence: 41,
+      size: 9,
+      digest: Buffer.alloc(32, 7),
+      held: false,
+    };
+    await stage.run([config]);
+    expect(stage.backups[0]?.facts).toMatchObject({ sequence: 42 });
+    expect(Buffer.from(stage.backups[0]?.facts.previous ?? [])).toEqual(Buffer.alloc(32, 7));
+  });
+
+  it('uses the next free second for a second run within the same one', async () => {
+    await stage.run([config]);
+    await stage.run([config], { force: true });
+    await stage.run([config], { force: true });
+    expect(await stage.local()).toEqual([
+      firstName,
+      'anemone-backup-FR1-20261123-010001.enc',
+      'anemone-backup-FR1-20261123-010002.enc',
+    ]);
+  });
+
+  it('lets each set succeed or fail on its own', async () => {
+    const report = await stage.run([broken('one'), config, broken('two')]);
+    expect(report.outcome).toBe(partly);
+    expect(report.sets.map((set) => set.outcome)).toEqual([failed, done, failed]);
+    expect(report.sets[0]?.problem).toEqual({
+      kind: 'failed',
+      message: 'set one: pg_dump ended with code 1',
+      hint: '',
+    });
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('is partly done when something was left out of a set', async () => {
+    const set = setOf('backup', 'bytes');
+    const report = await stage.run([
+      {
+        ...set,
+        read: (context) => {
+          context.warn('config/a changed while it was read');
+          return set.read(context);
+        },
+      },
+    ]);
+    expect(report.outcome).toBe(partly);
+    expect(report.sets[0]).toMatchObject({ outcome: partly, warnings: ['config/a changed while it was read'] });
+  });
+
+  it('is partly done when no peer can be reached: the local copy exists', async () => {
+    for (const peer of stage.peers) peer.away = true;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(partly);
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('mistake 2 of the predecessor: no peers were found, and that was success', async () => {
+    stage.peers.length = 0;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(partly);
+    expect(report.problems).toMatchObject([{ kind: 'config', message: expect.stringContaining('no peer') }]);
+  });
+
+  it('mistake 3 of the predecessor: exit code 0 when every peer had failed', async () => {
+    for (const peer of stage.peers) peer.away = true;
+    await stage.run([config]);
+    await stage.clock.advance(day);
+    expect((await stage.run([config])).outcome).toBe(partly);
+    expect((await stage.run([broken()])).outcome).toBe(failed);
+    expect((await stage.run([])).outcome).toBe(failed);
+  });
+
+  it('refuses plaintext from a source that promises ciphertext, and keeps nothing', async () => {
+    const report = await stage.run([{ ...setOf('export', '<html>Please log in</html>'), sealed: true }]);
+    expect(report.sets[0]?.problem).toMatchObject({ kind: 'invalid', hint: expect.stringContaining('sealed: true') });
+    expect(report.outcome).toBe(failed);
+    expect(await stage.local()).toEqual([]);
+  });
+
+  it('passes ciphertext through as it is', async () => {
+    const report = await stage.run([{ ...setOf('export', 'age-encryption.org/v1\n', 'secret'), sealed: true }]);
+    expect(await stage.content(report.sets[0]?.backup ?? '')).toBe('age-encryption.org/v1\nsecret');
+    expect(stage.backups[0]?.facts.format).toBe('age');
+  });
+
+  it('never takes nothing for a backup', async () => {
+    for (const sealed of [true, false]) {
+      const report = await stage.run([{ ...setOf('backup'), sealed }]);
+      expect(report.outcome).toBe(failed);
+      expect(report.sets[0]?.problem?.message).toContain('gave no bytes');
+    }
+  });
+
+  it('tells what did not work beside the backup', async () => {
+    stage.failSweep = true;
+    stage.failRecord = true;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(partly);
+    expect(report.problems.map((problem) => problem.message)).toEqual([
+      'retention: the disk is read-only',
+      'the history: the disk is full',
+    ]);
+  });
+});
+
+describe('an incremental night', () => {
+  it('skips a set that did not change and that every peer has', async () => {
+    await stage.run([config]);
+    await stage.clock.advance(day);
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(unchanged);
+    expect(report.sets[0]).toMatchObject({ outcome: unchanged, backup: firstName, sequence: 1, size: 38 });
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('does not skip when a peer lacks the last backup: it delivers that one, and makes no other', async () => {
+    const [fr2] = stage.peers;
+    if (fr2 !== undefined) fr2.away = true;
+    await stage.run([config]);
+    await stage.clock.advance(day);
+    expect((await stage.run([config])).outcome).toBe(partly);
+    if (fr2 !== undefined) fr2.away = false;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(done);
+    expect(report.sets[0]).toMatchObject({ outcome: done, backup: firstName });
+    expect(report.peers[0]?.delivered).toEqual([firstName]);
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('makes a backup of what changed', async () => {
+    await stage.run([config, setOf('db', 'rows')]);
+    await stage.clock.advance(day);
+    const report = await stage.run([config, setOf('db', 'more rows')]);
+    expect(report.sets.map((set) => [set.outcome, set.sequence])).toEqual([
+      [unchanged, 1],
+      [done, 2],
+    ]);
+  });
+
+  it('makes a backup of the same bytes in mode always, when forced, and when it is sealed for somebody else', async () => {
+    await stage.run([config]);
+    await stage.run([config], { force: true });
+    stage.sealing = { ...stage.sealing, mode: 'always' };
+    await stage.run([config]);
+    stage.sealing = { ...stage.sealing, mode: 'incremental', sealedFor: 'age1two' };
+    await stage.run([config]);
+    expect(stage.backups.map((backup) => backup.facts.sequence)).toEqual([1, 2, 3, 4]);
+    expect((await stage.run([config])).outcome).toBe(unchanged);
+  });
+
+  it('mistake 4 of the predecessor: the checksum was saved before the backup succeeded', async () => {
+    stage.failCommit = true;
+    expect((await stage.run([config])).outcome).toBe(failed);
+    stage.failCommit = false;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(done);
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('does not believe a fingerprint of another backup than the newest, nor one that is damaged', async () => {
+    const file = join(stage.folder, 'fingerprints', 'backup.json');
+    await stage.run([config]);
+    const sha256 = createHash('sha256').update('listen: 10.8.0.1').digest('hex');
+    for (const content of [
+      '{"backup":"anemone-back',
+      'null',
+      JSON.stringify({ backup: 'another', sha256, sealedFor: 'age1one' }),
+    ]) {
+      await writeFile(file, content);
+      expect((await stage.run([config])).sets[0]?.outcome).toBe(done);
+    }
+    expect((await stage.run([config])).sets[0]?.outcome).toBe(unchanged);
+  });
+
+  it('keeps the backup when its fingerprint cannot be written', async () => {
+    await writeFile(join(stage.folder, 'fingerprints'), 'in the way');
+    expect((await stage.run([config])).outcome).toBe(done);
+    await rm(join(stage.folder, 'fingerprints'));
+    await mkdir(join(stage.folder, 'fingerprints'));
+    expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
+  });
+});
+
+describe('one run at a time', () => {
+  it('refuses a second run as locked, and takes the next one afterwards', async () => {
+    let refused: unknown;
+    await stage.run([
+      setOf('backup', 'bytes', async () => {
+        refused = await stage.run([config]).catch((thrown: unknown) => thrown);
+      }),
+    ]);
+    expect(refused).toMatchObject({ kind: 'locked' });
+    expect((await stage.run([setOf('backup', 'other')])).outcome).toBe(done);
+  });
+
+  it('leaves no draft when it is interrupted, and says so in its report', async () => {
+    const interrupt = new AbortController();
+    const report = await stage.run(
+      [config, setOf('db', 'half', () => interrupt.abort(), 'rest'), setOf('late', 'bytes')],
+      {
+        signal: interrupt.signal,
+      },
+    );
+    expect(report.outcome).toBe(partly);
+    expect(report.sets.map((set) => set.problem?.kind)).toEqual([undefined, 'interrupted', 'interrupted']);
+    expect(report.removed).toEqual([]);
+    expect(await stage.local()).toEqual([firstName]);
+    expect(stage.recorded).toEqual([report]);
+  });
+});
+
+describe('the progress of a night', () => {
+  const seals = (events: readonly RunEvent[]): number[] =>
+    events.flatMap(({ event }) => (event?.$case === 'seal' ? [event.value.bytes] : []));
+
+  it('is told five times a second at most, and the last word always', async () => {
+    const chunks = Array.from({ length: 100 }, () => ['x', () => stage.clock.advance(10)] as const).flat();
+    await stage.run([setOf('backup', ...chunks)]);
+    expect(seals(stage.events)).toEqual([1, 21, 41, 61, 81, 100]);
+  });
+
+  it('tells each delivery from its first byte to its last', async () => {
+    await stage.run([config]);
+    const told = stage.events.flatMap(({ event }) =>
+      event?.$case === 'delivery' ? [`${event.value.peer} ${event.value.bytes}/${event.value.total}`] : [],
+    );
+    expect(told).toEqual(['FR2 0/38', 'FR2 38/38', 'US1 0/38', 'US1 38/38']);
+  });
+});
