@@ -116,7 +116,8 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
     if (certificate.publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
     return {
       der: Buffer.from(bytes),
-      identity: parseIdentity(certificate.issuer.replace(/^CN=/, '')),
+      // Not `issuer`, which is text with escapes.
+      identity: parseIdentity(String(certificate.toLegacyObject().issuer.CN)),
       epoch,
       publicKey: certificate.publicKey,
     };

@@ -1,9 +1,10 @@
 import { constants } from 'node:crypto';
-import { connect, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import { connect, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import type { Identity } from './identity.js';
+import { printable } from '../terms/clean-text.js';
+import { type Identity, parseIdentity } from './identity.js';
 import { anchorPem, certificatePem, readNodeCertificate, verifyNodeCertificate } from './node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from './server-identity.js';
 
@@ -18,19 +19,35 @@ export function secureContext(self: ServerIdentity, trusted: readonly Identity[]
 }
 
 /**
- * Options of the node's listener: TLS 1.3, a certificate from everyone, strangers refused in the handshake. There is no
- * resumption, because a resumed session would skip the certificate.
+ * Options of the node's listener: TLS 1.3, and a certificate from everyone. There is no resumption, because a resumed
+ * session would skip the certificate.
+ *
+ * A certificate that does not lead to an anchor ends in {@link callerOf}, before a byte of HTTP/2 is read. Node would do the
+ * same by itself with `rejectUnauthorized`, but would not say who was refused and why.
  */
 export function listenerOptions(self: ServerIdentity, trusted: readonly Identity[]): TlsOptions {
   return {
     ...secureContext(self, trusted),
     requestCert: true,
-    rejectUnauthorized: true,
+    rejectUnauthorized: false,
     minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
     secureOptions: constants.SSL_OP_NO_TICKET,
     handshakeTimeout: 20_000,
   };
+}
+
+/**
+ * The proven identity of whoever connected to the listener.
+ * @throws Failure `untrusted` for a stranger; its message is for our own log
+ */
+export function callerOf(socket: TLSSocket): Identity {
+  const claimed = socket.getPeerCertificate().issuer?.CN;
+  if (!socket.authorized || claimed === undefined) {
+    const who = claimed === undefined ? 'no certificate' : `a certificate of ${printable(String(claimed), 60)}`;
+    throw new Failure('untrusted', `showed ${who}: ${String(socket.authorizationError)}`);
+  }
+  return parseIdentity(String(claimed));
 }
 
 /** Credentials for calling one peer: our certificate, and nobody but that peer on the other side. */

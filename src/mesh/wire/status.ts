@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { Failure, type FailureKind } from '../terms/failure.js';
-import { printable } from '../terms/printable.js';
+import { printable } from '../terms/clean-text.js';
 
 /** The one translation between this program's Failure and a gRPC status. */
 const codes: Readonly<Record<FailureKind, status>> = {

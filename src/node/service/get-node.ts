@@ -1,7 +1,7 @@
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
-import type { Keeper } from './keeper.js';
 
 /** What a node tells about itself that is not in its vault. */
 export interface Self {
@@ -11,14 +11,14 @@ export interface Self {
   now(): number;
 }
 
-export async function getNode(self: Self, keeper: Keeper, caller: Caller): Promise<GetNodeResponse> {
+export async function getNode(self: Self, vault: Vault, caller: Caller): Promise<GetNodeResponse> {
   return {
     hostname: self.hostname,
     version: self.version,
     timeMs: self.now(),
-    used: keeper.used(caller.name),
+    used: vault.used(caller.name),
     quota: caller.quota,
-    free: await keeper.free(),
+    free: await vault.free(),
     newestEpochMs: caller.newestEpoch,
   };
 }

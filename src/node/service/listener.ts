@@ -3,7 +3,7 @@ import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { listenerOptions, secureContext } from '../../mesh/identity/trust.js';
+import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { withServerWindows } from '../../mesh/wire/server-windows.js';
@@ -32,21 +32,25 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
   const sockets = new Map<TLSSocket, Identity>();
   let allowed = new Set<string>(trusted);
 
-  const listener = createServer(listenerOptions(self, trusted), (socket) => {
-    const identity = socket.getPeerCertificate().issuer?.CN as Identity | undefined;
-    socket.on('error', (error) => log.debug('connection broke', { from: socket.remoteAddress, reason: error.message }));
-    // A peer that was removed while it shook hands; the server's own identity is an anchor, but no peer.
-    if (identity === undefined || !allowed.has(identity) || socket.alpnProtocol !== 'h2') {
-      socket.destroy();
-      return;
-    }
+  const admit = (socket: TLSSocket): void => {
+    const identity = callerOf(socket);
+    if (!allowed.has(identity)) throw new Failure('untrusted', `is ${identity}, which is no peer of this server`);
+    if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
     sockets.set(socket, identity);
     socket.once('close', () => sockets.delete(socket));
     injector.injectConnection(socket);
+  };
+  const listener = createServer(listenerOptions(self, trusted), (socket) => {
+    const from = socket.remoteAddress;
+    socket.on('error', (error) => log.debug('connection broke', { from, reason: error.message }));
+    try {
+      admit(socket);
+    } catch (thrown) {
+      socket.destroy();
+      log.warn('stranger refused', { from, reason: Failure.from(thrown).message });
+    }
   });
-  listener.on('tlsClientError', (error, socket) => {
-    log.warn('stranger refused', { from: socket.remoteAddress, reason: error.message });
-  });
+  listener.on('tlsClientError', (error) => log.debug('handshake failed', { reason: error.message }));
   await bind(listener, address);
 
   return {

@@ -13,9 +13,9 @@ import type {
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { nodeService } from '../../mesh/wire/chunks.js';
+import type { Vault } from '../vault/vault.js';
 import { fetchBackup } from './fetch-backup.js';
 import { handlersFor } from './handlers.js';
-import type { Keeper } from './keeper.js';
 import { listBackups } from './list-backups.js';
 
 type Emit = (event: RunEvent) => void;
@@ -39,7 +39,7 @@ export interface OwnServer {
  * to prove.
  * @throws Failure `config` when another node serves the same socket
  */
-export async function serveOwnClient(socket: string, steward: Steward, keeper: Keeper, log: Log): Promise<OwnServer> {
+export async function serveOwnClient(socket: string, steward: Steward, vault: Vault, log: Log): Promise<OwnServer> {
   const server = new Server();
   const { unary, serverStream } = handlersFor(() => null, log);
   const everything = (): boolean => true;
@@ -47,8 +47,8 @@ export async function serveOwnClient(socket: string, steward: Steward, keeper: K
     runBackup: serverStream((request, { signal }) => events((emit) => steward.runBackup(request, emit, signal))),
     pushFile: serverStream((request, { signal }) => events((emit) => steward.pushFile(request, emit, signal))),
     getStatus: unary(() => steward.status()),
-    listBackups: serverStream((filter) => listBackups(keeper, filter, everything)),
-    fetchBackup: serverStream((request) => fetchBackup(keeper, request, everything)),
+    listBackups: serverStream((filter) => listBackups(vault, filter, everything)),
+    fetchBackup: serverStream((request) => fetchBackup(vault, request, everything)),
     reload: unary(async () => ({ needsRestart: [...(await steward.reload())] })),
   });
   new HealthImplementation({ '': 'SERVING' }).addToServer(server);

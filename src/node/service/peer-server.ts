@@ -6,12 +6,12 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { peerService } from '../../mesh/wire/chunks.js';
+import type { Vault } from '../vault/vault.js';
 import { admission, type Demands } from './callers.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { getNode, type Self } from './get-node.js';
 import { handlersFor } from './handlers.js';
-import type { Keeper } from './keeper.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
 import { pushBackup } from './push-backup.js';
@@ -19,7 +19,7 @@ import { readDescriptors, reflection } from './reflection.js';
 
 export interface PeerServerOptions {
   readonly self: Self;
-  readonly keeper: Keeper;
+  readonly vault: Vault;
   /** The peers of this moment. */
   peers(): readonly PeerConfig[];
   readonly epochs: Epochs;
@@ -33,15 +33,7 @@ const serviceName = 'anemone.peer.v1.PeerService';
 const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
 
 /** Everything that a node answers to its peers. It listens nowhere yet: see {@link listen}. */
-export async function peerServer({
-  self,
-  keeper,
-  peers,
-  epochs,
-  seen,
-  clock,
-  log,
-}: PeerServerOptions): Promise<Server> {
+export async function peerServer({ self, vault, peers, epochs, seen, clock, log }: PeerServerOptions): Promise<Server> {
   const server = new Server({
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
@@ -53,11 +45,11 @@ export async function peerServer({
   const reader = handlersFor(who(), log);
   const writer = handlersFor(who({ writes: true }), log);
   server.addService(peerService, {
-    getNode: anyone.unary((_request, { caller }) => getNode(self, keeper, caller)),
-    offerBackup: writer.unary((request, { caller }) => offerBackup(keeper, request, caller)),
-    pushBackup: writer.clientStream((requests, incoming) => pushBackup(keeper, requests, incoming, clock)),
-    listBackups: reader.serverStream((filter, { caller }) => listBackups(keeper, filter, readableBy(caller))),
-    fetchBackup: reader.serverStream((request, { caller }) => fetchBackup(keeper, request, readableBy(caller))),
+    getNode: anyone.unary((_request, { caller }) => getNode(self, vault, caller)),
+    offerBackup: writer.unary((request, { caller }) => offerBackup(vault, request, caller)),
+    pushBackup: writer.clientStream((requests, incoming) => pushBackup(vault, requests, incoming, clock)),
+    listBackups: reader.serverStream((filter, { caller }) => listBackups(vault, filter, readableBy(caller))),
+    fetchBackup: reader.serverStream((request, { caller }) => fetchBackup(vault, request, readableBy(caller))),
   });
   new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(server);
   const serverReflectionInfo = reflection(await readDescriptors(), services, who());

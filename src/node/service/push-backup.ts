@@ -3,9 +3,10 @@ import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { longestChunk } from '../../mesh/wire/chunks.js';
+import type { RangeReceiver } from '../vault/receiving.js';
+import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
 import type { Incoming } from './handlers.js';
-import type { Keeper, Receiving } from './keeper.js';
 
 /** Milliseconds in which at least one leaf has to arrive; a slower upload gives its place to others. */
 const leafPatience = 60_000;
@@ -15,18 +16,18 @@ const leafPatience = 60_000;
  * finished one to grpc-js.
  */
 export async function pushBackup(
-  keeper: Keeper,
+  vault: Vault,
   requests: AsyncIterable<PushBackupRequest>,
   { caller, signal }: Incoming<Caller>,
   clock: Clock,
 ): Promise<PushBackupResponse> {
   const parts = requests[Symbol.asyncIterator]();
   const pace = paceOf(parts, signal, clock);
-  let receiving: Receiving | null = null;
+  let receiving: RangeReceiver | null = null;
   try {
     const { manifestDigest, range } = headerOf(await pace.next());
     if (range === undefined) throw new Failure('invalid', 'the header of the upload names no range');
-    receiving = await keeper.receive(caller.name, manifestDigest, range);
+    receiving = await vault.receive(caller.name, manifestDigest, range);
     for (let chunk = chunkOf(await pace.next()); chunk !== null; chunk = chunkOf(await pace.next())) {
       await receiving.write(chunk);
       pace.arrived(chunk.length);

@@ -25,17 +25,16 @@ export function reflection(
   admit: Admission<unknown>,
 ): handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse> {
   return (call) => {
-    const answer = async () => {
-      await admit(call);
-      for await (const request of call) {
-        const messageResponse = answerTo(request as ServerReflectionRequest, registry, services);
+    const refuse = (thrown: unknown): void => void call.emit('error', statusFromFailure(Failure.from(thrown)));
+    // Not `for await`: at the end of the questions it would destroy the stream with the answers still in it.
+    const answer = (): void => {
+      call.on('data', (request: ServerReflectionRequest) => {
+        const messageResponse = answerTo(request, registry, services);
         call.write({ validHost: '', originalRequest: request, messageResponse });
-      }
-      call.end();
+      });
+      call.on('end', () => call.end());
     };
-    answer().catch((thrown) => {
-      if (!call.cancelled) call.emit('error', statusFromFailure(Failure.from(thrown)));
-    });
+    Promise.resolve(call).then(admit).then(answer).catch(refuse);
   };
 }
 

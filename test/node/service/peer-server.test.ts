@@ -1,0 +1,375 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ServerReflectionService } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
+import { certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { askIdentity } from '../../../src/mesh/identity/trust.js';
+import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
+import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { listBackups } from '../../../src/mesh/peers/list-backups.js';
+import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
+import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { callClientStream } from '../../../src/mesh/wire/calls.js';
+import { pushBackupMethod } from '../../../src/mesh/wire/chunks.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+
+const running: PeerNode[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((node) => node.stop()));
+});
+
+async function start(options: Parameters<typeof startPeerNode>[0]): Promise<PeerNode> {
+  const node = await startPeerNode(options);
+  running.push(node);
+  return node;
+}
+
+async function* chunksOf(content: Buffer, offset: number, length: number): AsyncGenerator<Buffer> {
+  for (let at = offset; at < offset + length; at += 100_000) {
+    yield content.subarray(at, Math.min(at + 100_000, offset + length));
+  }
+}
+
+function reading(content: Buffer) {
+  return { read: (offset: number, length: number) => chunksOf(content, offset, length) };
+}
+
+async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+describe('the handshake', () => {
+  it('refuses a stranger, and logs from where and who', async () => {
+    const node = await start({ peers: [] });
+    const stranger = throwawayServer();
+    await expect(getNode(node.callAs(stranger))).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(node.log.events).toContainEqual({
+      level: 'warn',
+      event: 'stranger refused',
+      fields: { from: '127.0.0.1', reason: expect.stringContaining(stranger.identity) },
+    });
+  });
+
+  it('refuses a certificate that names a peer as its issuer but is not signed by it', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const thief = throwawayServer();
+    const forged = makeServerIdentity({ ...deriveKeys(generateRecoveryKey()), identity: peer.identity }, 'FR1', 2);
+    expect(forged.identity).toBe(peer.identity);
+    await expect(getNode(node.callAs(forged))).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(getNode(node.callAs(thief))).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(getNode(node.callAs(peer))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+
+  it('refuses whoever shows no certificate, before a byte of HTTP/2', async () => {
+    const node = await start({ peers: [] });
+    const socket = connect({ ...node.address, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+    const received: Buffer[] = [];
+    socket.on('data', (data) => received.push(data));
+    await new Promise<void>((resolve) => {
+      socket.once('error', () => {});
+      socket.once('close', () => resolve());
+    });
+    expect(Buffer.concat(received)).toHaveLength(0);
+    expect(node.log.events.map(({ event }) => event)).toContain('stranger refused');
+  });
+
+  it('speaks TLS 1.3 only', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const error = await new Promise<Error>((resolve) => {
+      connect({
+        ...node.address,
+        key: nodeKeyPem(peer),
+        cert: certificatePem(peer.certificate.der),
+        maxVersion: 'TLSv1.2',
+        rejectUnauthorized: false,
+      }).once('error', resolve);
+    });
+    expect(error.message).toMatch(/protocol version/);
+  });
+
+  it('protects the caller too: a node with another identity than the pinned one gets no call', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    await expect(getNode(node.callAs(peer, throwawayServer()))).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
+  it('tells a caller without a pin which identity answers, for a person to compare', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    expect(await askIdentity(node.address, peer, systemClock)).toBe(node.server.identity);
+  });
+});
+
+describe('a change of peers', () => {
+  it('lets a new peer in and closes the connections of a removed one, without a restart', async () => {
+    const [first, second] = [throwawayServer(), throwawayServer()];
+    const node = await start({ peers: [peerConfig('FR1', first)] });
+    const [asFirst, asSecond] = [node.callAs(first), node.callAs(second)];
+    await getNode(asFirst);
+    await expect(getNode(asSecond)).rejects.toMatchObject({ kind: 'unreachable' });
+    node.follow([peerConfig('US1', second)]);
+    await expect(getNode(asFirst)).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(getNode(node.callAs(second))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+});
+
+describe('a push', () => {
+  it('is on disk under the hostname of its owner when the receipt arrives, and is fetched byte for byte', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const connection = node.callAs(peer);
+    const content = randomBytes(300_000);
+    const manifest = manifestOf(content, peer.signer);
+    const progress: number[] = [];
+    await pushBackup(connection, manifest, { ...reading(content), progress: (bytes) => progress.push(bytes) });
+    expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
+    expect(progress.at(-1)).toBe(content.length);
+    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, 0))).toEqual(content);
+    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, 299_990))).toEqual(content.subarray(299_990));
+  });
+
+  it('sends nothing when the backup is held already, and gives the same receipt again', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const content = randomBytes(1000);
+    const manifest = manifestOf(content, peer.signer);
+    const receipt = await pushBackup(node.callAs(peer), manifest, reading(content));
+    const again = await pushBackup(node.callAs(peer), manifest, {
+      read: () => {
+        throw new Error('nothing should be read');
+      },
+    });
+    expect(again).toEqual(receipt);
+  });
+
+  it('goes on where it was cut', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const content = randomBytes(1_000_000);
+    const manifest = manifestOf(content, peer.signer);
+    const observer = node.callAs(peer);
+    const arrived = async (): Promise<boolean> => {
+      const offer = await offerBackup(observer, manifest);
+      return 'missing' in offer && offer.missing.every(({ offset }) => offset > 0);
+    };
+    const cut = pushBackup(node.callAs(peer), manifest, {
+      async *read(offset, length) {
+        yield* chunksOf(content, offset, length / 2);
+        while (!(await arrived()));
+        throw new Error('the cable was pulled');
+      },
+    });
+    await expect(cut).rejects.toThrow('the cable was pulled');
+    expect(await readdir(node.data)).not.toContain('FR1');
+    const asked: [number, number][] = [];
+    await pushBackup(node.callAs(peer), manifest, {
+      read(offset, length) {
+        asked.push([offset, length]);
+        return chunksOf(content, offset, length);
+      },
+    });
+    expect(asked).toHaveLength(1);
+    expect(asked[0]?.[0]).toBeGreaterThan(0);
+    expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
+  });
+
+  it('is refused when another backup has its name, and what is held stays', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const [content, other] = [randomBytes(1000), randomBytes(1000)];
+    const manifest = manifestOf(content, peer.signer);
+    await pushBackup(node.callAs(peer), manifest, reading(content));
+    const clash = pushBackup(node.callAs(peer), manifestOf(other, peer.signer), reading(other));
+    await expect(clash).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
+  });
+
+  it('is refused when its bytes are not what the manifest says, and leaves nothing behind', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const content = randomBytes(200_000);
+    const wrong = Buffer.from(content);
+    wrong[100_000] = (wrong[100_000] ?? 0) ^ 1;
+    const lie = pushBackup(node.callAs(peer), manifestOf(content, peer.signer), reading(wrong));
+    await expect(lie).rejects.toMatchObject({ kind: 'damaged' });
+    expect(await readdir(node.data)).not.toContain('FR1');
+    expect(await readdir(join(node.data, '.incoming'))).toEqual([]);
+  });
+
+  it('is refused at the offer when it is beyond the quota, with how much is missing', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer, { quota: 1000 })] });
+    const content = randomBytes(1500);
+    const push = pushBackup(node.callAs(peer), manifestOf(content, peer.signer), {
+      read: () => {
+        throw new Error('nothing should be read');
+      },
+    });
+    await expect(push).rejects.toMatchObject({ kind: 'no-space', message: expect.stringMatching(/^FR2 .*500 B/) });
+  });
+
+  it('of a name that belongs to another server is refused, although the caller signed it', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const offer = offerBackup(node.callAs(peer), manifestOf(randomBytes(10), peer.signer, { owner: 'US1' }));
+    await expect(offer).rejects.toMatchObject({ kind: 'forbidden', message: expect.stringContaining('US1') });
+  });
+
+  it('of a manifest that somebody else signed is refused', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const offer = offerBackup(node.callAs(peer), manifestOf(randomBytes(10), throwawayServer().signer));
+    await expect(offer).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  const header = (digest: Buffer, offset = 0, length = 1000) =>
+    ({ part: { $case: 'header', value: { manifestDigest: digest, range: { offset, length } } } }) as const;
+  const honest = randomBytes(1000);
+  const chunk = (size: number) =>
+    ({ part: { $case: 'chunk', value: Buffer.concat([honest, Buffer.alloc(size)], size) } }) as const;
+  const end = { part: { $case: 'end', value: {} } } as const;
+
+  it.each([
+    ['without its header', () => [chunk(10)], 'invalid'],
+    ['with two headers', (digest: Buffer) => [header(digest), header(digest)], 'invalid'],
+    ['with an empty message', (digest: Buffer) => [header(digest), { part: undefined }], 'invalid'],
+    ['of a backup that was not offered', () => [header(randomBytes(32)), chunk(1000), end], 'not-found'],
+    ['of a range beyond the file', (digest: Buffer) => [header(digest, 65_536, 1000), end], 'invalid'],
+    ['of a range that starts inside a leaf', (digest: Buffer) => [header(digest, 5, 10), end], 'invalid'],
+    ['with more bytes than its range', (digest: Buffer) => [header(digest), chunk(1001), end], 'invalid'],
+    ['with a chunk over 1 MiB', (digest: Buffer) => [header(digest), chunk(1_100_000), end], 'invalid'],
+    ['that ends without its end', (digest: Buffer) => [header(digest), chunk(1000)], 'interrupted'],
+  ])('%s is refused with a reason, and disturbs nobody', async (_what, parts, kind) => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const connection = node.callAs(peer);
+    const manifest = manifestOf(honest, peer.signer);
+    await offerBackup(connection, manifest);
+    async function* requests() {
+      yield* parts(manifest.digest);
+    }
+    const context = connection.context(10_000);
+    const push = callClientStream(connection.bulk, pushBackupMethod, requests(), context);
+    await expect(push).rejects.toMatchObject({ kind });
+    expect(await readdir(node.data)).not.toContain('FR1');
+    await pushBackup(connection, manifest, reading(honest));
+    expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(honest);
+  });
+});
+
+describe('reading', () => {
+  async function twoOwners(reads: PeerNode['name'][] = []) {
+    const [first, second] = [throwawayServer(), throwawayServer()];
+    const node = await start({ peers: [peerConfig('FR1', first), peerConfig('US1', second, { reads })] });
+    const content = randomBytes(1000);
+    const manifest = manifestOf(content, first.signer);
+    await pushBackup(node.callAs(first), manifest, reading(content));
+    return { node, first, second, manifest, content };
+  }
+
+  it('shows a peer its own backups only, with manifest and receipt', async () => {
+    const { node, first, second, manifest } = await twoOwners();
+    const own = await listBackups(node.callAs(first), { owner: '', set: '' });
+    expect(own.map((held) => held.manifest?.manifest)).toEqual([manifest.signed.manifest]);
+    expect(own[0]?.receipt).toBeDefined();
+    expect(await listBackups(node.callAs(second), { owner: '', set: '' })).toEqual([]);
+    const forbidden = listBackups(node.callAs(second), { owner: 'FR1', set: '' });
+    await expect(forbidden).rejects.toMatchObject({ kind: 'forbidden' });
+  });
+
+  it('does not tell a foreign backup from one that is not there', async () => {
+    const { node, second, manifest } = await twoOwners();
+    const foreign = bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, 0));
+    await expect(foreign).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it('is open to a peer that the configuration lets read', async () => {
+    const { node, second, manifest, content } = await twoOwners(['FR1' as PeerNode['name']]);
+    expect(await listBackups(node.callAs(second), { owner: 'FR1', set: '' })).toHaveLength(1);
+    expect(await bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, 0))).toEqual(content);
+  });
+
+  it.each(['../../etc/passwd', 'anemone-backup-..-20261123-010000.enc', '', 'node.key'])(
+    'of %j is refused as a name',
+    async (name) => {
+      const { node, first } = await twoOwners();
+      await expect(bytesOf(fetchBackup(node.callAs(first), name, 0))).rejects.toMatchObject({ kind: 'invalid' });
+    },
+  );
+
+  it('beyond the end is refused', async () => {
+    const { node, first, manifest } = await twoOwners();
+    const beyond = bytesOf(fetchBackup(node.callAs(first), manifest.facts.name, 1001));
+    await expect(beyond).rejects.toMatchObject({ kind: 'invalid' });
+  });
+});
+
+describe('a rebuilt server', () => {
+  function generations(): { keys: ReturnType<typeof deriveKeys>; at(epoch: number): ServerIdentity } {
+    const keys = deriveKeys(generateRecoveryKey());
+    return { keys, at: (epoch) => makeServerIdentity(keys, 'FR1', epoch) };
+  }
+
+  it('locks its predecessor out by coming back, and tells it which epoch to beat', async () => {
+    const server = generations();
+    const [old, rebuilt] = [server.at(1000), server.at(2000)];
+    const node = await start({ peers: [peerConfig('FR1', old)] });
+    const [asOld, asRebuilt] = [node.callAs(old), node.callAs(rebuilt)];
+    await listBackups(asOld, { owner: '', set: '' });
+    await listBackups(asRebuilt, { owner: '', set: '' });
+    const superseded = listBackups(asOld, { owner: '', set: '' });
+    await expect(superseded).rejects.toMatchObject({ kind: 'untrusted', message: expect.stringMatching(/superseded/) });
+    expect(await getNode(asOld)).toMatchObject({ newestEpochMs: 2000 });
+  });
+
+  it('cannot be two: another node key of the same epoch is refused', async () => {
+    const server = generations();
+    const node = await start({ peers: [peerConfig('FR1', server.at(1000))] });
+    const [one, two] = [node.callAs(server.at(3000)), node.callAs(server.at(3000))];
+    await listBackups(one, { owner: '', set: '' });
+    await expect(listBackups(two, { owner: '', set: '' })).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('may visit first: a visitor reads, writes nothing, and locks nobody out', async () => {
+    const server = generations();
+    const [living, visitor] = [server.at(1000), server.at(visitorEpoch)];
+    const node = await start({ peers: [peerConfig('FR1', living)] });
+    await listBackups(node.callAs(living), { owner: '', set: '' });
+    const asVisitor = node.callAs(visitor);
+    expect(await getNode(asVisitor)).toMatchObject({ newestEpochMs: 1000 });
+    expect(await listBackups(asVisitor, { owner: '', set: '' })).toEqual([]);
+    const write = offerBackup(asVisitor, manifestOf(randomBytes(10), visitor.signer));
+    await expect(write).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(listBackups(node.callAs(living), { owner: '', set: '' })).resolves.toEqual([]);
+  });
+});
+
+describe('server reflection', () => {
+  it('names the services, and gives a file with all that it imports', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const { path, requestSerialize, responseDeserialize } = ServerReflectionService.serverReflectionInfo;
+    const call = node.callAs(peer).control.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    call.write({ host: '', messageRequest: { $case: 'listServices', value: '' } });
+    call.write({ host: '', messageRequest: { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } });
+    call.write({ host: '', messageRequest: { $case: 'fileContainingSymbol', value: 'no.such.Thing' } });
+    call.end();
+    const answers = [];
+    for await (const { messageResponse } of call) answers.push(messageResponse);
+    const [services, files, unknown] = answers;
+    expect(services.value.service.map(({ name }: { name: string }) => name)).toContain('anemone.peer.v1.PeerService');
+    expect(files.value.fileDescriptorProto).toHaveLength(2);
+    expect(unknown.$case).toBe('errorResponse');
+  });
+});

@@ -1,0 +1,145 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Server } from '@grpc/grpc-js';
+import type { Address, PeerConfig } from '../../src/mesh/config/config.js';
+import { parseIdentity } from '../../src/mesh/identity/identity.js';
+import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
+import type { Log, LogFields } from '../../src/mesh/terms/log.js';
+import { openEpochs } from '../../src/node/service/epochs.js';
+import { type Listener, listen } from '../../src/node/service/listener.js';
+import { peerServer } from '../../src/node/service/peer-server.js';
+import { openVault, type Vault } from '../../src/node/vault/vault.js';
+import { throwawayServer } from './identities.js';
+
+export interface LoggedEvent {
+  readonly level: string;
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
+/** A log that a test can look into. */
+export function recordingLog(): Log & { readonly events: LoggedEvent[] } {
+  const events: LoggedEvent[] = [];
+  const at =
+    (level: string) =>
+    (event: string, fields: LogFields = {}): void =>
+      void events.push({ level, event, fields });
+  return { events, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** The answering half of a real node on 127.0.0.1: real TLS, real vault, real files. */
+export interface PeerNode {
+  readonly server: ServerIdentity;
+  readonly name: Hostname;
+  readonly address: Address;
+  readonly data: string;
+  readonly vault: Vault;
+  readonly log: ReturnType<typeof recordingLog>;
+  /** Changes the peers while it runs. */
+  follow(peers: readonly PeerConfig[]): void;
+  /** A connection to this node that shows the certificate of `caller`. It is closed with the node. */
+  callAs(caller: ServerIdentity, expected?: ServerIdentity): Connection;
+  stop(): Promise<void>;
+}
+
+export interface PeerNodeOptions {
+  readonly name?: string;
+  readonly peers?: readonly PeerConfig[];
+  readonly minimumFree?: number;
+}
+
+export async function startPeerNode(options: PeerNodeOptions = {}): Promise<PeerNode> {
+  const name = parseHostname(options.name ?? 'FR2');
+  const server = throwawayServer(name);
+  const data = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+  const log = recordingLog();
+  let peers = options.peers ?? [];
+  const vault = await openVault({
+    data,
+    host: name,
+    clock: systemClock,
+    log,
+    identityOf: (host) => peers.map(withIdentity).find((peer) => peer.name === host)?.identity ?? null,
+    acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, server.signer),
+    quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
+    minimumFree: options.minimumFree ?? 0,
+  });
+  const grpc = await peerServer({
+    self: { hostname: name, version: '0.0.0', now: systemClock.now },
+    vault,
+    peers: () => peers,
+    epochs: await openEpochs(join(data, '.state', 'epochs.json'), log),
+    seen: () => {},
+    clock: systemClock,
+    log,
+  });
+  const listener = await listenSomewhere(server, peers, grpc, log);
+  const connections: Connection[] = [];
+  return {
+    server,
+    name,
+    address: listener.address,
+    data,
+    vault,
+    log,
+    follow(changed) {
+      peers = changed;
+      listener.trust(identitiesOf(changed));
+    },
+    callAs(caller, expected = server) {
+      const peer = { name, address: listener.address, identity: expected.identity };
+      const connection = connectTo(peer, caller, systemClock);
+      connections.push(connection);
+      return connection;
+    },
+    async stop() {
+      for (const connection of connections) connection.close();
+      await listener.close(0);
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/** An enabled peer, as the configuration of a test node names it. */
+export function peerConfig(name: string, server: ServerIdentity, changes: Partial<PeerConfig> = {}): PeerConfig {
+  return {
+    name: parseHostname(name),
+    address: { host: '127.0.0.1', port: 1 },
+    identity: server.identity,
+    enabled: true,
+    quota: 0,
+    reads: [],
+    ...changes,
+  };
+}
+
+function identitiesOf(peers: readonly PeerConfig[]) {
+  return peers.map((peer) => withIdentity(peer).identity);
+}
+
+function withIdentity(peer: PeerConfig) {
+  return { name: peer.name, identity: parseIdentity(peer.identity) };
+}
+
+/** A free port is only known to be free by listening on it, so another one is tried when it is not. */
+async function listenSomewhere(
+  self: ServerIdentity,
+  peers: readonly PeerConfig[],
+  server: Server,
+  log: Log,
+): Promise<Listener> {
+  for (let attempts = 20; ; attempts -= 1) {
+    const address = { host: '127.0.0.1', port: 20_000 + (randomBytes(2).readUInt16BE() % 12_000) };
+    try {
+      return await listen({ self, address, trusted: identitiesOf(peers), server, log });
+    } catch (error) {
+      if (attempts === 0) throw error;
+    }
+  }
+}
