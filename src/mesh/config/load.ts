@@ -1,0 +1,116 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import * as v from 'valibot';
+import { Failure } from '../terms/failure.js';
+import type { Config } from './config.js';
+import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
+import { configFailure, keyText, type Problem } from './problem.js';
+import { resolveConfig } from './resolve.js';
+import { configSchema } from './schema.js';
+import { translateSpellings } from './spellings.js';
+import { nearest } from './values.js';
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** What is right but old, unused or surprising; one sentence each, with file and line. */
+  readonly hints: string[];
+}
+
+/**
+ * Reads and checks a configuration file.
+ * @throws Failure `config` that lists everything that is wrong, one line each: file, line, key, what is wrong, the fix
+ */
+export async function loadConfig(file: string): Promise<LoadedConfig> {
+  return parseConfig(file, decodeConfig(file, await readConfigBytes(file)));
+}
+
+/** {@link loadConfig} for text that is (or will be) in `file`. */
+export function parseConfig(file: string, text: string): LoadedConfig {
+  const document = readDocument(text);
+  const problems = [...document.problems];
+  const hints = translateSpellings(document);
+  const value = document.toValue();
+  if (value === undefined && problems.length > 0) throw configFailure(file, problems);
+  const root = rootProblem(value);
+  if (root !== undefined) throw configFailure(file, [...problems, root]);
+  const parsed = v.safeParse(configSchema, value);
+  problems.push(...(parsed.issues ?? []).map((issue) => issueProblem(issue, document.lineOf)));
+  if (!parsed.success || problems.length > 0) throw configFailure(file, problems);
+
+  const config = resolveConfig(file, parsed.output);
+  const socketBytes = Buffer.byteLength(config.server.socket);
+  if (socketBytes > longestSocketPath) {
+    const message = `the path ${config.server.socket} has ${socketBytes} bytes; a socket has ${longestSocketPath} at most. Set server.socket to a shorter one, such as /run/anemone/node.sock`;
+    throw configFailure(file, [{ line: document.lineOf(['server', 'socket']), key: 'server.socket', message }]);
+  }
+  hints.push(...remarks(config, document.lineOf));
+  return { config, hints: hints.map(({ line, message }) => `${file}:${line}: ${message}`) };
+}
+
+/** Linux: `sun_path` has 108 bytes with the zero at its end. */
+const longestSocketPath = 107;
+
+/** The bytes of a regular file; a pipe that nobody writes to is not waited for. */
+export async function readConfigBytes(file: string): Promise<Buffer> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const status = await handle.stat();
+    if (!status.isFile()) throw new Failure('config', `${file} is not a file`, { hint: 'Name the file itself.' });
+    if (status.size > largestConfig) throw tooLarge(file);
+    return await handle.readFile();
+  } catch (thrown) {
+    if (thrown instanceof Failure) throw thrown;
+    const code = (thrown as NodeJS.ErrnoException).code;
+    const [why, hint] =
+      code === 'ENOENT'
+        ? ['does not exist', 'Run `anemone-peer init` to make one, or name another with --config FILE.']
+        : code === 'EACCES'
+          ? ['may not be read', 'Run this as the user that owns it, or change its owner.']
+          : [`cannot be read (${code})`, undefined];
+    throw new Failure('config', `${file} ${why}`, { cause: thrown, ...(hint === undefined ? {} : { hint }) });
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** What to write where something that must be there is not. */
+const whatIsMissing: Readonly<Record<string, string>> = {
+  server: 'begin with `server:` and below it `name:`',
+  name: 'write the name of the server, such as FR1',
+  vpn_ip: "write the peer's address in the VPN, such as 10.8.0.2",
+};
+
+function issueProblem(issue: v.BaseIssue<unknown>, lineOf: (path: (string | number)[]) => number): Problem {
+  const path = (issue.path ?? []).map(({ key }) => key as string | number);
+  return { line: lineOf(path), key: keyText(path), message: issueMessage(issue, String(path.at(-1))) };
+}
+
+function issueMessage(issue: v.BaseIssue<unknown>, key: string): string {
+  if (issue.type === 'loose_object') return `is missing: ${whatIsMissing[key] ?? 'add it'}`;
+  if (issue.type === 'array') return 'is not a list. Write [one, two], or one item a line after "- "';
+  if (issue.type === 'record') return 'is not a mapping of the names of sets to what is in them';
+  return issue.message;
+}
+
+function remarks(config: Config, lineOf: (path: (string | number)[]) => number): { line: number; message: string }[] {
+  const found: { line: number; message: string }[] = [];
+  if (config.backup.sets.length === 0) {
+    const message = 'backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers';
+    found.push({ line: lineOf(['backup', 'sets']), message });
+  }
+  if (config.server.listen.host === '0.0.0.0') {
+    const message = "server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443";
+    found.push({ line: lineOf(['server', 'listen']), message });
+  }
+  const names = [config.server.name, ...config.peers.map((peer) => peer.name)];
+  for (const [index, peer] of config.peers.entries()) {
+    for (const [position, owner] of peer.reads.entries()) {
+      if (names.includes(owner)) continue;
+      const near = nearest(owner, names);
+      const message = `peers[${index}].reads: ${owner} is no server of this file${near === undefined ? '' : `. Did you mean ${near}?`}`;
+      found.push({ line: lineOf(['peers', index, 'reads', position]), message });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,115 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Document, isMap, isScalar, isSeq, parseDocument, stringify, type YAMLSeq } from 'yaml';
+import { Failure } from '../terms/failure.js';
+
+/** A peer as the file spells it. */
+export type PeerEntry = Readonly<Record<string, string | number>>;
+
+/** The text with one more peer at the end of `peers`. */
+export function insertPeer(text: string, peer: PeerEntry): string {
+  const changed = parseDocument(text);
+  const peers = changed.get('peers');
+  if (isSeq(peers)) peers.add(changed.createNode(peer));
+  else changed.set('peers', changed.createNode([peer]));
+  return keepLayout(text, changed, spliceIn(text, peer));
+}
+
+/** The text without the peer at `index`, and without the comment lines right above it. */
+export function deletePeer(text: string, index: number): string {
+  const changed = parseDocument(text);
+  changed.deleteIn(['peers', index]);
+  return keepLayout(text, changed, spliceOut(text, index));
+}
+
+/**
+ * A cut in the text leaves every other byte alone, which printing the document anew does not (aligned comments move). It
+ * is taken only if it reads back as exactly the change that was meant; unusual layouts get the printed document.
+ */
+function keepLayout(text: string, changed: Document.Parsed, spliced: string | undefined): string {
+  const wanted = peersApart(changed);
+  if (spliced !== undefined) {
+    const reread = parseDocument(spliced);
+    if (reread.errors.length === 0 && isDeepStrictEqual(peersApart(reread), wanted)) return spliced;
+  }
+  return changed.toString({ lineWidth: 0, ...(text.includes('\r\n') ? { newline: '\r\n' } : {}) });
+}
+
+/** What a document says, where no list of peers and an empty one are the same. */
+function peersApart(document: Document.Parsed): unknown {
+  try {
+    const { peers, ...rest } = document.toJS() as Record<string, unknown>;
+    return [peers ?? [], rest];
+  } catch (thrown) {
+    const message = 'this peer holds a YAML anchor (&name) that other lines refer to';
+    throw new Failure('config', message, { cause: thrown, hint: 'Edit the file by hand.' });
+  }
+}
+
+function spliceIn(text: string, peer: PeerEntry): string | undefined {
+  const root = parseDocument(text).contents;
+  if (!isMap(root) || root.flow === true) return undefined;
+  const pair = root.items.find(({ key }) => isScalar(key) && key.value === 'peers');
+  if (pair === undefined) return `${endLine(text)}peers:\n${block(text, peer, 2)}`;
+  if (isSeq(pair.value) && pair.value.flow !== true && pair.value.items.length > 0) {
+    const end = itemEnd(text, pair.value, pair.value.items.length - 1);
+    const start = dashOf(text, pair.value);
+    if (end === undefined || start === undefined) return undefined;
+    return endLine(text.slice(0, end)) + block(text, peer, start) + text.slice(end);
+  }
+  const [from, to] = rangeOf(pair.value) ?? [];
+  if (from === undefined || to === undefined) return undefined;
+  const end = lineEnd(text, to);
+  return endLine(text.slice(0, from).replace(/ +$/, '') + text.slice(to, end)) + block(text, peer, 2) + text.slice(end);
+}
+
+function spliceOut(text: string, index: number): string | undefined {
+  const peers = parseDocument(text).get('peers');
+  if (!isSeq(peers) || peers.flow === true) return undefined;
+  const from = rangeOf(peers.items[index])?.[0];
+  const to = itemEnd(text, peers, index);
+  if (from === undefined || to === undefined) return undefined;
+  let start = lineStart(text, from);
+  // Comments above the first peer may be about the whole list: they stay.
+  for (let above = start; index > 0 && above > 0; ) {
+    above = lineStart(text, above - 1);
+    if (!text.slice(above, start).trimStart().startsWith('#')) break;
+    start = above;
+  }
+  return text.slice(0, start) + text.slice(to);
+}
+
+/** The peer as lines that end as the lines of `text` do. */
+function block(text: string, peer: PeerEntry, indent: number): string {
+  const lines = stringify([peer], { lineWidth: 0 }).replace(/^(?=.)/gm, ' '.repeat(indent));
+  return text.includes('\r\n') ? lines.replaceAll('\n', '\r\n') : lines;
+}
+
+/** The column of the `-` of the first item; undefined when something else stands before it. */
+function dashOf(text: string, sequence: YAMLSeq): number | undefined {
+  const offset = rangeOf(sequence.items[0])?.[0];
+  if (offset === undefined) return undefined;
+  return /^( *)- *$/.exec(text.slice(lineStart(text, offset), offset))?.[1]?.length;
+}
+
+/** The offset after the line on which the value of an item ends. */
+function itemEnd(text: string, sequence: YAMLSeq, index: number): number | undefined {
+  const end = rangeOf(sequence.items[index])?.[1];
+  return end === undefined || text[end - 1] === '\n' ? end : lineEnd(text, end);
+}
+
+function rangeOf(node: unknown): readonly [number, number, number] | undefined {
+  return (isMap(node) || isSeq(node) || isScalar(node) ? node.range : undefined) ?? undefined;
+}
+
+function lineStart(text: string, offset: number): number {
+  return offset === 0 ? 0 : text.lastIndexOf('\n', offset - 1) + 1;
+}
+
+function lineEnd(text: string, offset: number): number {
+  const newline = text.indexOf('\n', offset);
+  return newline === -1 ? text.length : newline + 1;
+}
+
+function endLine(text: string): string {
+  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+}

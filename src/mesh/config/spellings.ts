@@ -1,0 +1,109 @@
+import { type Document, isMap, isPair, isScalar, isSeq, Pair, Scalar, type YAMLMap } from 'yaml';
+import type { ConfigDocument } from './document.js';
+
+/** Sections of the predecessor's file that say nothing about backups. */
+const ignoredSections = ['storage', 'services', 'wireguard', 'monitoring', 'advanced'];
+/** Keys of WireGuard, and a note, that a peer may carry because one file described the VPN as well. */
+const ignoredPeerKeys = ['public_key', 'endpoint', 'persistent_keepalive', 'description'];
+
+/**
+ * Rewrites the predecessor's spellings in the document into today's, before it is checked. Nodes keep their place in the
+ * text, so that an error in a moved value still names the right line.
+ * @returns one hint for each spelling that was found: its line and what to write today
+ */
+export function translateSpellings({ document, lineAt }: ConfigDocument): { line: number; message: string }[] {
+  const hints: { line: number; message: string }[] = [];
+  const root = document.contents;
+  if (!isMap(root)) return hints;
+  const hint = (pair: Pair, message: string): void => {
+    const offset = isScalar(pair.key) ? pair.key.range?.[0] : undefined;
+    hints.push({ line: lineAt(offset ?? 0), message });
+  };
+  for (const name of ignoredSections) {
+    const section = take(root, name);
+    if (section !== undefined) hint(section, `\`${name}\` is not for backups and is ignored`);
+  }
+  translateNode(document, root, hint);
+  const quota = translateQuota(root, hint);
+  const told = new Set<string>();
+  const hintOnce = (key: string, pair: Pair, message: string): void => {
+    if (!told.has(key)) hint(pair, message);
+    told.add(key);
+  };
+  const peers = root.get('peers');
+  for (const peer of isSeq(peers) ? peers.items : []) {
+    if (isMap(peer)) translatePeer(peer, quota, hintOnce);
+  }
+  return hints.toSorted((a, b) => a.line - b.line);
+}
+
+type Hint = (pair: Pair, message: string) => void;
+
+function translateNode(document: Document.Parsed, root: YAMLMap, hint: Hint): void {
+  const node = take(root, 'node');
+  if (node === undefined) return;
+  const name = isMap(node.value) ? take(node.value, 'name') : undefined;
+  if (name === undefined) {
+    hint(node, '`node` is not for backups and is ignored');
+    return;
+  }
+  if (!root.has('server')) root.items.push(document.createPair('server', {}));
+  const server = root.get('server');
+  if (isMap(server) && server.has('name')) {
+    hint(name, '`node.name` is ignored, because `server.name` is there');
+  } else {
+    hint(name, '`node.name` is called `server.name` now');
+    if (isMap(server)) server.items.push(name);
+  }
+}
+
+/** @returns the size that every peer has as its quota unless it names its own */
+function translateQuota(root: YAMLMap, hint: Hint): unknown {
+  const restic = take(root, 'restic_server');
+  const size = restic !== undefined && isMap(restic.value) ? take(restic.value, 'max_size_per_peer') : undefined;
+  if (size !== undefined) hint(size, '`restic_server.max_size_per_peer` is the `quota` of each peer now');
+  else if (restic !== undefined) hint(restic, '`restic_server` is not used and is ignored');
+  return size?.value;
+}
+
+function translatePeer(peer: YAMLMap, quota: unknown, hint: (key: string, pair: Pair, message: string) => void): void {
+  for (const key of ignoredPeerKeys) {
+    const pair = take(peer, key);
+    if (pair !== undefined && key !== 'description')
+      hint(key, pair, `\`${key}\` of a peer is WireGuard's and is ignored`);
+  }
+  const allowed = find(peer, 'allowed_ips');
+  const address = allowed === undefined ? undefined : singleHost(allowed.value);
+  if (allowed !== undefined && peer.has('vpn_ip')) {
+    take(peer, 'allowed_ips');
+    hint('allowed_ips', allowed, "`allowed_ips` of a peer is WireGuard's and is ignored");
+  } else if (allowed !== undefined && address !== undefined) {
+    allowed.key = Object.assign(new Scalar('vpn_ip'), { range: isScalar(allowed.key) ? allowed.key.range : undefined });
+    allowed.value = address;
+    hint('vpn_ip', allowed, '`allowed_ips` with one address is called `vpn_ip` now');
+  }
+  if (quota !== undefined && !peer.has('quota')) peer.items.push(new Pair(new Scalar('quota'), quota));
+}
+
+/** The one address in `10.8.0.2/32`, in a list of it, or in a list separated by commas; networks are passed over. */
+function singleHost(node: unknown): Scalar | undefined {
+  const scalars = (isSeq(node) ? node.items : [node]).filter((item) => isScalar(item));
+  const hosts = scalars.flatMap((scalar) =>
+    String(scalar.value)
+      .split(',')
+      .map((part) => /^\s*([^/\s]+)\/(?:32|128)\s*$/.exec(part)?.[1])
+      .filter((host) => host !== undefined),
+  );
+  const [host] = hosts;
+  return hosts.length === 1 && host !== undefined ? new Scalar(host) : undefined;
+}
+
+function find(map: YAMLMap, key: string): Pair | undefined {
+  return map.items.find((pair) => isPair(pair) && isScalar(pair.key) && pair.key.value === key);
+}
+
+function take(map: YAMLMap, key: string): Pair | undefined {
+  const pair = find(map, key);
+  if (pair !== undefined) map.items.splice(map.items.indexOf(pair), 1);
+  return pair;
+}

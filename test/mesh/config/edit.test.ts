@@ -1,0 +1,180 @@
+import {
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseAddress } from '../../../src/mesh/config/address.js';
+import { addPeer, removePeer } from '../../../src/mesh/config/edit.js';
+import { loadConfig } from '../../../src/mesh/config/load.js';
+
+const first = 'lfImITEvTjwRH7XjaEfBsT28aH3P/KigH0p/Oq6wslY=';
+const second = 'ORDChkCPmSAVZfouzygy28xk1sXJBm2kfQbu3qibwIg=';
+const us1 = { name: 'US1', address: parseAddress('10.8.0.3:7444'), identity: second, quota: '50GB' };
+const us1Lines = `  - name: US1\n    vpn_ip: 10.8.0.3:7444\n    identity: ${second}\n    quota: 50GB\n`;
+
+const head = `# mine
+server:
+  name:   FR1      # at home
+  listen: 10.8.0.1:7443
+
+
+`;
+const fr2 = `  # in Lyon
+  - name: FR2
+    vpn_ip: 10.8.0.2   # WireGuard
+    identity: ${first} # from the paper
+`;
+const tail = `
+limits: {upload: 5MB}      # slow line
+`;
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'anemone-edit-'));
+  file = join(folder, 'config.yaml');
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const read = (): string => readFileSync(file, 'utf8');
+
+describe('adding a peer', () => {
+  it.each([
+    ['after the last one', `${head}peers:\n${fr2}${tail}`, `${head}peers:\n${fr2}${us1Lines}${tail}`],
+    ['to an empty list', `${head}peers: []   # none yet\n${tail}`, `${head}peers:   # none yet\n${us1Lines}${tail}`],
+    ['to a list without items', `${head}peers:\n${tail}`, `${head}peers:\n${us1Lines}${tail}`],
+    ['to a file without peers', `${head}${tail}`, `${head}${tail}peers:\n${us1Lines}`],
+    ['to a file that ends without a newline', `${head}peers:\n${fr2.trimEnd()}`, `${head}peers:\n${fr2}${us1Lines}`],
+    [
+      'to a list that is not indented',
+      `${head}peers:\n${fr2.replace(/^ {2}/gm, '')}${tail}`,
+      `${head}peers:\n${fr2.replace(/^ {2}/gm, '')}${us1Lines.replace(/^ {2}/gm, '')}${tail}`,
+    ],
+    [
+      'to a file with the line ends of Windows',
+      `${head}peers:\n${fr2}${tail}`.replaceAll('\n', '\r\n'),
+      `${head}peers:\n${fr2}${us1Lines}${tail}`.replaceAll('\n', '\r\n'),
+    ],
+  ])('%s changes no other byte of the file', async (_, before, after) => {
+    writeFileSync(file, before);
+    expect(await addPeer(file, us1)).toBe(true);
+    expect(read()).toBe(after);
+  });
+
+  it.each([
+    [
+      'in braces',
+      `{ server: { name: FR1 }, peers: [ { name: FR2, vpn_ip: 10.8.0.2, identity: "${first}" } ] } # end\n`,
+    ],
+    [
+      'with a list in brackets',
+      `server: { name: FR1 } # me\npeers: [ { name: FR2, vpn_ip: 10.8.0.2, identity: "${first}" } ]\n`,
+    ],
+    [
+      'with each item below its dash',
+      `server: { name: FR1 } # me\npeers:\n  -\n    name: FR2\n    vpn_ip: 10.8.0.2\n    identity: "${first}"\n`,
+    ],
+  ])('works in an unusual layout: %s', async (_, before) => {
+    writeFileSync(file, before);
+    await addPeer(file, us1);
+    expect((await loadConfig(file)).config.peers).toMatchObject([{ name: 'FR2' }, { name: 'US1', quota: 50e9 }]);
+    expect(read()).toContain(before.includes('# me') ? '# me' : '# end');
+    await removePeer(file, 'FR2');
+    expect((await loadConfig(file)).config.peers).toMatchObject([{ name: 'US1' }]);
+  });
+
+  it('changes nothing when that very peer is there', async () => {
+    writeFileSync(file, `${head}peers:\n${fr2}${us1Lines}`);
+    const before = statSync(file);
+    expect(await addPeer(file, us1)).toBe(false);
+    expect(await addPeer(file, { name: 'FR2', address: parseAddress('10.8.0.2'), identity: first })).toBe(false);
+    expect(statSync(file).ino).toBe(before.ino);
+  });
+
+  it.each([
+    ['another identity', { ...us1, identity: Buffer.alloc(32, 7).toString('base64') }],
+    ['another address', { ...us1, address: parseAddress('10.8.0.3') }],
+    ['another quota', { ...us1, quota: '51GB' }],
+    ['another case', { ...us1, name: 'us1' }],
+  ])('refuses a name that is taken by a peer with %s', async (_, peer) => {
+    const before = `${head}peers:\n${us1Lines}`;
+    writeFileSync(file, before);
+    await expect(addPeer(file, peer)).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining('US1 already'),
+    });
+    expect(read()).toBe(before);
+  });
+
+  it.each([
+    ['an identity of another peer', { ...us1, identity: first }, 'is also the identity'],
+    ['a wrong identity', { ...us1, identity: 'x' }, 'is not an identity'],
+    ['a wrong name', { ...us1, name: '../x' }, 'is not a hostname'],
+    ['the name of this server', { ...us1, name: 'FR1' }, 'is the name of this server'],
+    ['a wrong quota', { ...us1, quota: 'lots' }, 'is not a size'],
+  ])('leaves the file alone when it would become wrong: %s', async (_, peer, message) => {
+    const before = `${head}peers:\n${fr2}${tail}`;
+    writeFileSync(file, before);
+    await expect(addPeer(file, peer)).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining(message),
+    });
+    expect(read()).toBe(before);
+    expect(readdirSync(folder)).toEqual(['config.yaml']);
+  });
+
+  it('keeps the mode of the file, a symbolic link to it, and leaves nothing beside it', async () => {
+    writeFileSync(file, `${head}peers:\n${fr2}`);
+    chmodSync(file, 0o640);
+    const link = join(folder, 'link.yaml');
+    symlinkSync('config.yaml', link);
+    await addPeer(link, us1);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(statSync(file).mode & 0o777).toBe(0o640);
+    expect(read()).toContain('US1');
+    expect(readdirSync(folder).sort()).toEqual(['config.yaml', 'link.yaml']);
+  });
+});
+
+describe('removing a peer', () => {
+  it.each([
+    ['the last', 'US1', `${head}peers:\n${fr2}${us1Lines}${tail}`, `${head}peers:\n${fr2}${tail}`],
+    [
+      'the first, with comments above it kept',
+      'FR2',
+      `${head}peers:\n${fr2}${us1Lines}${tail}`,
+      `${head}peers:\n  # in Lyon\n${us1Lines}${tail}`,
+    ],
+    ['one with its comment', 'FR2', `${head}peers:\n${us1Lines}\n${fr2}${tail}`, `${head}peers:\n${us1Lines}\n${tail}`],
+    ['the only one', 'US1', `${head}peers:\n${us1Lines}${tail}`, `${head}peers:\n${tail}`],
+  ])('takes out %s and no other byte', async (_, name, before, after) => {
+    writeFileSync(file, before);
+    await removePeer(file, name);
+    expect(read()).toBe(after);
+    expect((await loadConfig(file)).config.peers.map((peer) => peer.name)).not.toContain(name);
+  });
+
+  it('is refused when other lines refer to what the peer holds', async () => {
+    const before = `${head}peers:\n${us1Lines.replace('50GB', '&q 50GB')}${fr2}    quota: *q\n`;
+    writeFileSync(file, before);
+    await expect(removePeer(file, 'US1')).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining('anchor'),
+    });
+    expect(read()).toBe(before);
+  });
+
+  it('names the nearest peer when there is none of that name', async () => {
+    writeFileSync(file, `${head}peers:\n${fr2}`);
+    await expect(removePeer(file, 'FR3')).rejects.toMatchObject({ kind: 'not-found', hint: 'Did you mean FR2?' });
+  });
+});
