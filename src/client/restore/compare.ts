@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, type Stats } from 'node:fs';
+import { lstat, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { rootsOf } from './roots.js';
+import type { UnpackedEntry } from './unpack.js';
+
+/** What a restore would do, as paths relative to the target. */
+export interface Comparison {
+  /** Not in the target. */
+  readonly added: readonly string[];
+  /** There, but with another kind, content or mode. */
+  readonly changed: readonly string[];
+  readonly same: readonly string[];
+  /** Inside a folder that is replaced as a whole, and not in the backup: kept beside it only. */
+  readonly dropped: readonly string[];
+}
+
+/**
+ * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
+ * @param target absolute
+ */
+export async function compareTrees(entries: readonly UnpackedEntry[], target: string): Promise<Comparison> {
+  const added: string[] = [];
+  const changed: string[] = [];
+  const same: string[] = [];
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  for (const entry of entries) {
+    const path = join(target, entry.path);
+    const stats = await examine(path);
+    if (stats === null) added.push(entry.path);
+    else if (await isSame(entry, path, stats, byPath)) same.push(entry.path);
+    else changed.push(entry.path);
+  }
+  const dropped: string[] = [];
+  for (const root of rootsOf(entries)) {
+    if ((await examine(join(target, root.path)))?.isDirectory())
+      await collectOthers(target, root.path, byPath, dropped);
+  }
+  return { added, changed, same, dropped };
+}
+
+async function isSame(
+  entry: UnpackedEntry,
+  path: string,
+  stats: Stats,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+): Promise<boolean> {
+  if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
+  if ((stats.mode & 0o7777) !== entry.mode) return false;
+  if (entry.kind === 'folder') return stats.isDirectory();
+  const content = entry.kind === 'hard-link' ? contentOf(entry, byPath) : entry;
+  return stats.isFile() && stats.size === content?.size && (await digestOf(path)) === content.sha256;
+}
+
+/** The file that a chain of hard links leads to; the archive was refused if it did not lead to one. */
+function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEntry>): UnpackedEntry | undefined {
+  let at: UnpackedEntry | undefined = entry;
+  while (at?.kind === 'hard-link') at = byPath.get(at.target);
+  return at;
+}
+
+async function collectOthers(
+  target: string,
+  folder: string,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+  dropped: string[],
+): Promise<void> {
+  for (const item of await readdir(join(target, folder), { withFileTypes: true })) {
+    const path = `${folder}/${item.name}`;
+    if (!byPath.has(path)) dropped.push(path);
+    else if (item.isDirectory()) await collectOthers(target, path, byPath, dropped);
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+function examine(path: string): Promise<Stats | null> {
+  return lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+    throw error;
+  });
+}

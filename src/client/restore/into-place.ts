@@ -1,0 +1,106 @@
+import { chmod, lstat, mkdir, open, rename, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Failure } from '../../mesh/terms/failure.js';
+import { copyTree } from './copy-tree.js';
+import { type Exchange, type Placement, planExchanges } from './exchanges.js';
+import { removeStaleStaging, removeTree } from './staging.js';
+
+export interface Switched {
+  /** Absolute path that now holds what was restored. */
+  readonly path: string;
+  /** Absolute path of what was there before; null when nothing was. */
+  readonly previous: string | null;
+}
+
+/** One step that can be taken back. */
+type Undo = () => Promise<void>;
+
+/**
+ * Exchanges what was unpacked for what is there, one rename a root, and keeps what was there beside it. Everything that
+ * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
+ * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` after everything was put
+ *   back, or saying what could not be
+ */
+export async function intoPlace(placement: Placement): Promise<{ switched: readonly Switched[] }> {
+  const leftovers = [placement.staging];
+  const undos: Undo[] = [];
+  try {
+    const { copies, exchanges } = await planExchanges(placement);
+    for (const { from, to } of copies) {
+      leftovers.push(to);
+      await step(dirname(to), undos, async () => {
+        await removeStaleStaging(dirname(to));
+        await copyTree(from, to);
+      });
+    }
+    for (const exchange of exchanges) await step(exchange.path, undos, () => put(exchange, undos));
+    await step(placement.target, undos, () => syncFolders(exchanges));
+    return { switched: exchanges.map(({ path, previous }) => ({ path, previous })) };
+  } catch (error) {
+    throw Failure.from(error, `cannot restore into ${placement.target}`);
+  } finally {
+    // What cannot be removed now does no harm: the next restore recognises it by its name.
+    for (const path of leftovers) await removeTree(path).catch(() => {});
+  }
+}
+
+async function put({ staged, path, previous, folders }: Exchange, undos: Undo[]): Promise<void> {
+  for (const folder of folders) {
+    await mkdir(folder, { mode: 0o755 });
+    undos.push(() => rmdir(folder));
+  }
+  if (previous !== null) await move(path, previous, undos);
+  await move(staged, path, undos);
+}
+
+async function step(path: string, undos: Undo[], action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    throw await takeBack(path, error, undos);
+  }
+}
+
+async function takeBack(path: string, error: unknown, undos: Undo[]): Promise<Failure> {
+  const why = error instanceof Error ? error.message : String(error);
+  const left: string[] = [];
+  for (const undo of undos.reverse()) {
+    await undo().catch((problem: Error) => left.push(problem.message));
+  }
+  const end = left.length === 0 ? 'everything was put back as it was' : `not all could be put back: ${left.join('; ')}`;
+  return new Failure('failed', `${path} cannot be put into place (${why}); ${end}`, { cause: error });
+}
+
+async function move(from: string, to: string, undos: Undo[]): Promise<void> {
+  await renameAny(from, to);
+  undos.push(() => renameAny(to, from));
+}
+
+/** A folder that its owner may not write to cannot get another parent, so it is opened for that moment. */
+async function renameAny(from: string, to: string): Promise<void> {
+  const stats = await lstat(from);
+  if (!stats.isDirectory() || (stats.mode & 0o200) !== 0 || dirname(from) === dirname(to)) {
+    await rename(from, to);
+    return;
+  }
+  await chmod(from, stats.mode | 0o200);
+  try {
+    await rename(from, to);
+  } catch (error) {
+    await chmod(from, stats.mode);
+    throw error;
+  }
+  await chmod(to, stats.mode);
+}
+
+async function syncFolders(exchanges: readonly Exchange[]): Promise<void> {
+  const folders = exchanges.flatMap(({ path, folders }) => [path, ...folders].map((made) => dirname(made)));
+  for (const folder of new Set(folders)) {
+    const handle = await open(folder);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}

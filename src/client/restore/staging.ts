@@ -1,0 +1,53 @@
+import { chmod, lstat, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const prefix = '.anemone-restore-';
+const stampPattern = /^\d{8}-\d{6}$/;
+
+/** The moment of a restore in UTC, as it appears in the names of folders: `20261123-010000`. */
+export function restoreStamp(now: number): string {
+  const iso = new Date(now).toISOString();
+  return `${iso.slice(0, 10).replaceAll('-', '')}-${iso.slice(11, 19).replaceAll(':', '')}`;
+}
+
+/** Where a restore is prepared: inside the target, so that putting it into place is a rename. */
+export function stagingFolder(target: string, stamp: string): string {
+  return join(target, prefix + stamp);
+}
+
+/** What was there before a restore lies beside it under this name. */
+export function previousPath(path: string, stamp: string): string {
+  return `${path}.before-${stamp}`;
+}
+
+/**
+ * Removes what interrupted restores left in the target. Only one restore may run in a target at a time.
+ * @returns the absolute paths that were removed
+ */
+export async function removeStaleStaging(target: string): Promise<readonly string[]> {
+  const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const stale = names.filter((name) => name.startsWith(prefix) && stampPattern.test(name.slice(prefix.length)));
+  const paths = stale.map((name) => join(target, name));
+  for (const path of paths) await removeTree(path);
+  return paths;
+}
+
+/** Removes a tree, also one whose folders forbid it. Links are removed, never followed. */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    await openFolders(path);
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function openFolders(path: string): Promise<void> {
+  if (!(await lstat(path)).isDirectory()) return;
+  await chmod(path, 0o700);
+  for (const name of await readdir(path)) await openFolders(join(path, name));
+}
