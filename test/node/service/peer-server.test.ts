@@ -156,7 +156,7 @@ describe('a push', () => {
   it('goes on where it was cut', async () => {
     const peer = throwawayServer();
     const node = await start({ peers: [peerConfig('FR1', peer)] });
-    const content = randomBytes(1_000_000);
+    const content = randomBytes(4_000_000);
     const manifest = manifestOf(content, peer.signer);
     const observer = node.callAs(peer);
     const arrived = async (): Promise<boolean> => {
