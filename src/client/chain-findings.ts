@@ -42,21 +42,26 @@ function chainsOf(backups: readonly FoundBackup[]): Link[][] {
   return sorted;
 }
 
-/** Neighbours in a chain that exclude each other: the same sequence, or a successor that names another predecessor. */
+/** Backups that exclude each other: the same sequence, or a successor that names another predecessor. */
 function forks(chain: readonly Link[]): Finding[] {
   const findings: Finding[] = [];
-  for (const [index, next] of chain.entries()) {
-    const before = chain[index - 1];
-    if (before === undefined) continue;
-    const [a, b] = [before.manifest.facts, next.manifest.facts];
-    const follows = a.sequence + 1 !== b.sequence || before.manifest.digest.equals(b.previous);
-    if (a.sequence !== b.sequence && follows) continue;
-    const what =
-      a.sequence === b.sequence
-        ? `${a.owner} signed two backups as number ${a.sequence} of its set ${a.set}: ${a.name} and ${b.name}`
-        : `${b.name} does not follow ${a.name}: ${b.owner} signed another number ${a.sequence} of its set ${b.set}`;
-    for (const holder of next.holders) {
-      findings.push({ peer: holder.name, kind: 'conflict', message: `${what} (the second is on ${holder.described})` });
+  for (const [index, { manifest, holders }] of chain.entries()) {
+    const { facts } = manifest;
+    const twin = chain[index - 1]?.manifest.facts;
+    const before = chain.filter((link) => link.manifest.facts.sequence === facts.sequence - 1);
+    const add = (what: string): void => {
+      for (const { name, described } of holders) {
+        findings.push({ peer: name, kind: 'conflict', message: `${what} (seen on ${described})` });
+      }
+    };
+    if (twin?.sequence === facts.sequence) {
+      add(
+        `${facts.owner} signed two backups as number ${facts.sequence} of its set ${facts.set}, and ${facts.name} is one`,
+      );
+    } else if (before.length > 0 && !before.some((link) => link.manifest.digest.equals(facts.previous))) {
+      add(
+        `${facts.name} does not follow ${before[0]?.manifest.facts.name}, which is number ${facts.sequence - 1} before it`,
+      );
     }
   }
   return findings;

@@ -1,34 +1,87 @@
 import type { HeldBackup } from '../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../mesh/identity/identity.js';
-import type { Connection } from '../mesh/peers/connection.js';
+import type { ServerIdentity } from '../mesh/identity/server-identity.js';
+import { type Connection, connectTo } from '../mesh/peers/connection.js';
 import { fetchBackup } from '../mesh/peers/fetch-backup.js';
 import { type ListFilter, listBackups } from '../mesh/peers/list-backups.js';
-import { describePeer } from '../mesh/peers/peer.js';
+import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
+import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Bytes } from '../mesh/terms/bytes.js';
-import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import type { Failure } from '../mesh/terms/failure.js';
 
 /** A server that may hold backups, as a survey asks it: a peer, or the own node. Nothing that it says is verified. */
 export interface Holder {
-  readonly name: Hostname;
+  /** Its hostname. */
+  readonly name: string;
   /** The host of a peer's address, or `local` for the own node. */
   readonly place: string;
   /** As messages name it: `FR2 (10.8.0.2:7443)`. */
   readonly described: string;
   /** Who must have signed its receipts. */
   readonly identity: Identity;
-  list(filter: ListFilter, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
+  /** @param deadline milliseconds for the whole answer; the caller's signal aborts by then */
+  list(filter: ListFilter, deadline: number, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
   /** The bytes of a backup from an offset to the end. */
   fetch(name: string, offset: number, signal?: AbortSignal): Bytes;
+  close(): void;
 }
 
-export function peerHolder(connection: Connection): Holder {
-  const { peer } = connection;
+export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Holder {
+  const connection = connectTo(peer, self, clock);
   return {
     name: peer.name,
     place: peer.address.host,
     described: describePeer(peer),
     identity: peer.identity,
-    list: (filter, signal) => listBackups(connection, filter, signal),
+    list(filter, deadline, signal) {
+      const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
+      return listBackups(patient, filter, signal);
+    },
     fetch: (name, offset, signal) => fetchBackup(connection, name, offset, signal),
+    close: () => connection.close(),
+  };
+}
+
+/** The node of this server; it need not run until it is asked. */
+export function ownHolder(
+  server: { readonly name: string; readonly socket: string },
+  identity: Identity,
+  clock: Clock,
+): Holder {
+  let node: Promise<OwnNode> | undefined;
+  const connected = (): Promise<OwnNode> => {
+    node ??= connectToOwnNode(server.socket, clock);
+    return node;
+  };
+  return {
+    name: server.name,
+    place: 'local',
+    described: `the node of this server (${server.name})`,
+    identity,
+    list: async (filter, _deadline, signal) => (await connected()).listOwn(filter, signal),
+    async *fetch(name, offset, signal) {
+      yield* (await connected()).fetchOwn(name, offset, signal);
+    },
+    close: () => void node?.then((open) => open.close()).catch(() => undefined),
+  };
+}
+
+/** A server that could not even be asked. */
+export function deadHolder(
+  where: { readonly name: string; readonly place: string },
+  why: Failure,
+  identity: Identity,
+): Holder {
+  return {
+    ...where,
+    described: where.name,
+    identity,
+    list: () => Promise.reject(why),
+    // biome-ignore lint/correctness/useYield: it has nothing to give
+    async *fetch() {
+      throw why;
+    },
+    close() {},
   };
 }

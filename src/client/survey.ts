@@ -4,9 +4,9 @@ import { manifestDigest, type VerifiedManifest, verifyManifest } from '../mesh/m
 import { verifyReceipt } from '../mesh/manifest/receipt.js';
 import type { ListFilter } from '../mesh/peers/list-backups.js';
 import { type BackupName, parseBackupName } from '../mesh/terms/backup-name.js';
+import { printable } from '../mesh/terms/clean-text.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
-import { printable } from '../mesh/terms/printable.js';
 import { chainFindings } from './chain-findings.js';
 import type { Holder } from './holders.js';
 
@@ -84,7 +84,7 @@ async function ask(holder: Holder, filter: ListFilter, { clock, deadline, signal
   const cancel = clock.after(deadline, () => late.abort());
   try {
     const stop = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
-    return { holder, held: await holder.list(filter, stop) };
+    return { holder, held: await holder.list(filter, deadline, stop) };
   } catch (thrown) {
     const seconds = Math.round(deadline / 1000);
     const failure = late.signal.aborted
@@ -152,11 +152,17 @@ function readFacts({ manifest }: SignedManifest): { readonly facts: Manifest; re
   try {
     const facts = Manifest.decode(manifest);
     const name = parseBackupName(facts.name);
+    if (!isMoment(facts.createdAtMs)) return 'a manifest with a time that no calendar has';
     if (name.owner !== facts.owner || name.set !== facts.set) return 'a manifest whose name is of another backup';
     return { facts, name };
   } catch {
     return 'an entry that cannot be read';
   }
+}
+
+/** Whether a Date can say it, so that it can be shown. */
+function isMoment(ms: number): boolean {
+  return ms <= 8.64e15;
 }
 
 function copyOf({ receipt }: HeldBackup, holder: Holder, backup: FoundBackup): Copy {
@@ -165,7 +171,10 @@ function copyOf({ receipt }: HeldBackup, holder: Holder, backup: FoundBackup): C
     return { holder, receivedAt: null, doubt: isOwner ? null : 'it shows no receipt' };
   }
   try {
-    return { holder, receivedAt: verifyReceipt(receipt, holder.identity, backup.digest).receivedAt, doubt: null };
+    const { receivedAt } = verifyReceipt(receipt, holder.identity, backup.digest);
+    if (!isMoment(receivedAt))
+      return { holder, receivedAt: null, doubt: 'its receipt has a time that no calendar has' };
+    return { holder, receivedAt, doubt: null };
   } catch (thrown) {
     return { holder, receivedAt: null, doubt: reasonOf(thrown) };
   }

@@ -1,0 +1,57 @@
+import { basename, resolve } from 'node:path';
+import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context, ExitCode } from '../context.js';
+import { openMesh } from '../mesh.js';
+import { download } from '../restore/download.js';
+import { openPart } from '../restore/part-file.js';
+import { findOne } from './find-one.js';
+
+export interface FetchOptions {
+  readonly peer?: string;
+  readonly output?: string;
+  readonly force?: boolean;
+}
+
+/**
+ * Downloads a backup as it is, still sealed, with its manifest beside it. The file has its name only once its bytes are
+ * those of the manifest. What an attempt that was cut off left is used by the next one.
+ * @throws Failure `usage` when the file is there already
+ */
+export async function fetchToFile(context: Context, reference: string, options: FetchOptions): Promise<ExitCode> {
+  const { screen, signal } = context;
+  const mesh = await openMesh(context, options.peer);
+  try {
+    const { backup } = await findOne(context, mesh, reference);
+    const { facts, digest, signed } = backup.manifest;
+    const target = resolve(context.cwd, options.output ?? facts.name);
+    const part = await openPart(target, digest, options.force ?? false);
+    const progress = screen.progress();
+    try {
+      const holders = backup.copies.map(({ holder }) => holder);
+      await download(backup.manifest, holders, part.file, {
+        progress: (bytes) => progress.update(facts.name, bytes, facts.size),
+        dropped: (_holder, why) => screen.warn(why.message),
+        signal,
+      });
+      await part.keep(HeldBackup.encode({ manifest: signed, receipt: undefined }).finish());
+    } catch (thrown) {
+      const failure = Failure.from(thrown, facts.name);
+      const left = await part.abandon(failure.kind === 'damaged');
+      if (left > 0)
+        screen.note(`${formatByteSize(left)} are kept beside ${target}; the same command goes on from there.`);
+      throw failure;
+    } finally {
+      progress.end();
+    }
+    const document = { file: target, manifest: `${target}.manifest`, name: facts.name, size: facts.size };
+    screen.result({ ...document, sha256: Buffer.from(facts.sha256).toString('hex'), verified: true }, () => target);
+    screen.note(
+      `${basename(target)}: ${formatByteSize(facts.size)}, verified; open it with \`anemone-peer restore --from\`.`,
+    );
+    return 0;
+  } finally {
+    mesh.close();
+  }
+}

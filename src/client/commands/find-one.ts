@@ -1,0 +1,29 @@
+import type { Context } from '../context.js';
+import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
+import { type Candidate, choose } from '../restore/choose.js';
+
+/**
+ * The one backup that `show` and `fetch` are about, with the warnings that concern it. `latest` is of this server.
+ * @returns whether somebody did not answer, beside the backup
+ * @throws Failure `not-found`, `usage` when several fit, `untrusted` when it is not to be believed
+ */
+export async function findOne(
+  context: Context,
+  mesh: Mesh,
+  reference: string,
+): Promise<{ readonly backup: Candidate; readonly silent: boolean }> {
+  const found = await survey(context, mesh, { owner: reference === 'latest' ? mesh.owner : '', set: '' });
+  const nobody = nobodyAnswered(found);
+  if (nobody !== null) throw nobody;
+  let silent = false;
+  for (const answer of found.answers) {
+    if ('held' in answer) continue;
+    silent = true;
+    context.screen.warn(`${answer.holder.name} did not answer: ${answer.failure.message}`);
+  }
+  const backup = choose(found.backups, reference);
+  for (const { kind, message } of found.findings) {
+    if (kind === 'forged' || kind === 'conflict') context.screen.warn(message);
+  }
+  return { backup, silent };
+}

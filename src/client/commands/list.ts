@@ -1,0 +1,120 @@
+import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { parseHostname } from '../../mesh/terms/hostname.js';
+import { asUsage } from '../as-usage.js';
+import type { Context, ExitCode } from '../context.js';
+import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
+import type { Look } from '../render/look.js';
+import { formatMoment } from '../render/moments.js';
+import { type Cell, renderTable } from '../render/table.js';
+import type { Answer, Copy, FoundBackup, Survey } from '../survey.js';
+
+export interface ListOptions {
+  readonly peer?: string;
+  readonly set?: string;
+}
+
+/**
+ * What the whole mesh holds: one line a backup, newest first, and everyone who did not answer.
+ * @throws Failure `not-found` when a host or a set was asked for and nobody has it; `unreachable` when nobody answered
+ */
+export async function listMesh(context: Context, host: string | undefined, options: ListOptions): Promise<ExitCode> {
+  const owner = host === undefined ? '' : asUsage('the host', () => parseHostname(host));
+  const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
+  const mesh = await openMesh(context, options.peer);
+  try {
+    const found = await survey(context, mesh, { owner, set });
+    const { screen, clock } = context;
+    const nobody = nobodyAnswered(found);
+    if (nobody !== null) throw nobody;
+    const silent = found.answers.filter((answer) => 'failure' in answer);
+    if (found.backups.length === 0 && (owner !== '' || set !== '')) throw nothing(owner, set, silent);
+    screen.result(listDocument(mesh, found), (look) => listText(look, found, clock.now()));
+    for (const { message } of found.findings) screen.warn(message);
+    screen.note(summary(found));
+    return silent.length > 0 ? 3 : 0;
+  } finally {
+    mesh.close();
+  }
+}
+
+/** The answer for programs; the keys up to `peer_ip` are the predecessor's. */
+export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, findings }: Survey): object {
+  const rows = backups.flatMap((backup) => backup.copies.map((copy) => listRow(mesh, backup, copy)));
+  const peers = answers.map((answer) => ({
+    name: answer.holder.name,
+    address: answer.holder.place,
+    ok: 'held' in answer,
+    error: 'failure' in answer ? answer.failure.message : null,
+  }));
+  return { server: mesh.owner, backups: rows, total: rows.length, peers, findings };
+}
+
+function listRow({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing }: FoundBackup, copy: Copy): object {
+  const made = new Date(name.time).toISOString();
+  const isAtHome = copy.holder.place === 'local' && facts.owner === owner;
+  return {
+    filename: facts.name,
+    path: `${isAtHome ? 'local' : facts.owner}/${facts.name}`,
+    size: facts.size,
+    timestamp: `${made.slice(0, 10).replaceAll('-', '')}-${made.slice(11, 19).replaceAll(':', '')}`,
+    date: made.slice(0, 10),
+    time: made.slice(11, 19),
+    peer_name: copy.holder.name,
+    peer_ip: copy.holder.place,
+    owner: facts.owner,
+    set: facts.set,
+    sha256: Buffer.from(facts.sha256).toString('hex'),
+    created_at: new Date(facts.createdAtMs).toISOString(),
+    received_at: copy.receivedAt === null ? null : new Date(copy.receivedAt).toISOString(),
+    sequence: facts.sequence,
+    verified: standing.kind === 'verified',
+    problem: standing.kind === 'verified' ? copy.doubt : standing.reason,
+  };
+}
+
+function listText(look: Look, { answers, backups }: Survey, now: number): string {
+  const headings = ['BACKUP', 'OWNER', 'SIZE', 'AGE', 'HELD BY', 'VERIFIED'];
+  const table = renderTable(
+    look,
+    headings,
+    backups.map((backup) => backupCells(look, backup, now)),
+  );
+  const silent = answers.flatMap((answer) =>
+    'failure' in answer ? [look.warning(`${answer.holder.name} did not answer: ${answer.failure.message}`)] : [],
+  );
+  const parts = [backups.length === 0 ? 'no backups' : table, silent.join('\n')];
+  return parts.filter((part) => part !== '').join(look.terminal ? '\n\n' : '\n');
+}
+
+/** A line about a backup: name, owner, size, age, holders, verified or why not. */
+export function backupCells(look: Look, { facts, standing, copies }: FoundBackup, now: number): Cell[] {
+  const holders = copies.map(({ holder, doubt }) => (doubt === null ? holder.name : `${holder.name} (unproven)`));
+  const verdict: Record<FoundBackup['standing']['kind'], Cell> = {
+    verified: { text: 'yes', dress: look.good },
+    'unknown-owner': { text: 'unknown owner', dress: look.warning },
+    forged: { text: standing.kind === 'verified' ? '' : `no: ${standing.reason}`, dress: look.bad },
+  };
+  return [
+    facts.name,
+    facts.owner,
+    formatByteSize(facts.size),
+    formatMoment(facts.createdAtMs, now),
+    holders.join(', '),
+    verdict[standing.kind],
+  ];
+}
+
+function summary({ answers, backups }: Survey): string {
+  const names = answers.filter((answer) => 'held' in answer).map(({ holder }) => holder.name);
+  return `${backups.length} ${backups.length === 1 ? 'backup' : 'backups'}; asked and answered: ${names.join(', ')}`;
+}
+
+function nothing(owner: string, set: string, silent: readonly Answer[]): Failure {
+  const what = [owner === '' ? '' : ` of ${owner}`, set === '' ? '' : ` in the set ${set}`].join('');
+  const names = silent.map(({ holder }) => holder.name).join(', ');
+  return new Failure('not-found', `nobody who answered has a backup${what}`, {
+    hint: names === '' ? '`anemone-peer list` shows what there is.' : `${names} did not answer.`,
+  });
+}

@@ -1,0 +1,178 @@
+import { resolve } from 'node:path';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { asUsage } from '../as-usage.js';
+import type { Context, ExitCode } from '../context.js';
+import type { Mesh } from '../mesh.js';
+import type { BareMesh } from '../restore/bare.js';
+import { type BringBackOptions, bringBack, makeTarget } from '../restore/bring-back.js';
+import type { Candidate } from '../restore/choose.js';
+import { sealedFromFile } from '../restore/from-file.js';
+import { downloadInto, findInMesh } from '../restore/from-mesh.js';
+import { type Keys, keysFrom } from '../restore/keys.js';
+import { type Rebuilt, rebuild } from '../restore/rebuild.js';
+import { tellRestored } from '../restore/result.js';
+import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
+
+export interface RestoreOptions {
+  readonly at?: string;
+  readonly set?: string;
+  readonly target?: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly from?: string;
+  readonly server?: string;
+  readonly peer?: readonly string[];
+  readonly allowUnauthenticated?: boolean;
+  readonly keyStdin?: boolean;
+  readonly ownership?: boolean;
+  /** False with `--no-takeover`. */
+  readonly takeover: boolean;
+  readonly maxSize?: number;
+  readonly maxFiles?: number;
+}
+
+/** Brings a server back: from the mesh, or from a file. */
+export async function restore(
+  context: Context,
+  reference: string | undefined,
+  options: RestoreOptions,
+): Promise<ExitCode> {
+  checkCall(context, reference, options);
+  const keys = keysFrom(context, options.keyStdin ?? false);
+  return options.from === undefined
+    ? restoreFromMesh(context, reference, options, keys)
+    : restoreFromFile(context, options.from, options, keys);
+}
+
+/** What can be known to be wrong before anything is asked or read. */
+function checkCall({ prompts }: Context, reference: string | undefined, options: RestoreOptions): void {
+  const { from, at, server, peer } = options;
+  const wrong = (message: string, hint: string): Failure => new Failure('usage', message, { hint });
+  if (reference !== undefined && at !== undefined) {
+    throw wrong('a backup and --at were both given', 'Give one of them.');
+  }
+  if (from !== undefined && (reference ?? at ?? server ?? peer) !== undefined) {
+    throw wrong(
+      '--from names the backup: nothing else can choose one',
+      'Leave out the backup, --at, --server and --peer.',
+    );
+  }
+  if ((server === undefined) !== (peer === undefined)) {
+    throw wrong('--server and --peer go together', 'On a bare machine: restore --server FR1 --peer 10.8.0.2');
+  }
+  if (prompts.interactive) return;
+  if (from === undefined && reference === undefined && at === undefined) {
+    throw wrong('no backup was named, and nobody can be asked here', 'Name one, or `latest`, or give --at.');
+  }
+  if (options.yes !== true && options.dryRun !== true) {
+    throw wrong('nobody can be asked here whether to go on', 'Give --yes, or look first with --dry-run.');
+  }
+}
+
+async function restoreFromFile(context: Context, from: string, options: RestoreOptions, keys: Keys): Promise<ExitCode> {
+  const known = await configuredOwners(context);
+  const sealed = await sealedFromFile({
+    path: resolve(context.cwd, from),
+    allowUnauthenticated: options.allowUnauthenticated ?? false,
+    owners: known?.owners ?? null,
+    keys,
+  });
+  const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
+  const tidy = await makeTarget(target);
+  try {
+    const outcome = await bringBack(context, sealed, {
+      ...placement(options, keys, target),
+      question: 'Put it in place?',
+    });
+    tellRestored(context.screen, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
+    return 0;
+  } finally {
+    await sealed.file.close();
+    await tidy();
+  }
+}
+
+async function restoreFromMesh(
+  context: Context,
+  reference: string | undefined,
+  options: RestoreOptions,
+  keys: Keys,
+): Promise<ExitCode> {
+  const { mesh, derived, base } = await openSource(context, options, keys);
+  try {
+    const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
+    const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
+    if (chosen === null) return 0;
+    const target = resolve(context.cwd, options.target ?? base);
+    const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
+    const tidy = await makeTarget(target);
+    try {
+      return await restoreChosen(context, chosen, { mesh, derived, target, ageIdentity, options, keys });
+    } finally {
+      await tidy();
+    }
+  } finally {
+    mesh.close();
+  }
+}
+
+interface Choice {
+  readonly mesh: Mesh | BareMesh;
+  readonly derived: DerivedKeys | null;
+  readonly target: string;
+  readonly ageIdentity: string | null;
+  readonly options: RestoreOptions;
+  readonly keys: Keys;
+}
+
+async function restoreChosen(context: Context, chosen: Candidate, choice: Choice): Promise<ExitCode> {
+  const { mesh, derived, target, options, keys } = choice;
+  const takesOver = derived !== null && options.takeover && options.dryRun !== true;
+  const question = takesOver
+    ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
+    : 'Put it in place?';
+  const sealed = await downloadInto(context, chosen, target, choice.ageIdentity);
+  try {
+    const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
+    const rebuilt = takesOver
+      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, mesh)
+      : null;
+    const told = rebuilt instanceof Failure ? null : rebuilt;
+    tellRestored(context.screen, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
+    if (rebuilt instanceof Failure) {
+      context.screen.warn(`The files are in place, but this machine is not ${mesh.owner} yet: ${rebuilt.message}`);
+      return 3;
+    }
+    return told !== null && told.untold.length > 0 ? 3 : 0;
+  } finally {
+    await sealed.discard();
+  }
+}
+
+/** A failure here takes nothing back: the files are in place. */
+async function takeOver(
+  context: Context,
+  restored: Parameters<typeof rebuild>[1],
+  derived: DerivedKeys,
+  mesh: Mesh | BareMesh,
+): Promise<Rebuilt | null | Failure> {
+  try {
+    return await rebuild(context, restored, derived, 'reached' in mesh ? mesh.reached : []);
+  } catch (thrown) {
+    return Failure.from(thrown);
+  }
+}
+
+function placement(
+  { dryRun, yes, ownership, maxSize, maxFiles }: RestoreOptions,
+  keys: Keys,
+  target: string,
+): Omit<BringBackOptions, 'question'> {
+  const limits = {
+    ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
+    ...(maxFiles === undefined ? {} : { entries: maxFiles }),
+  };
+  return { keys, target, dryRun: dryRun ?? false, yes: yes ?? false, ownership: ownership ?? false, limits };
+}

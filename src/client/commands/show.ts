@@ -1,0 +1,76 @@
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import type { Context, ExitCode } from '../context.js';
+import { openMesh } from '../mesh.js';
+import type { Look } from '../render/look.js';
+import { formatMoment, formatTime } from '../render/moments.js';
+import { renderTable } from '../render/table.js';
+import type { Candidate } from '../restore/choose.js';
+import type { Copy } from '../survey.js';
+import { findOne } from './find-one.js';
+
+/** One backup: what its manifest says, who holds it, and the receipts. */
+export async function showBackup(context: Context, reference: string): Promise<ExitCode> {
+  const mesh = await openMesh(context);
+  try {
+    const { backup, silent } = await findOne(context, mesh, reference);
+    context.screen.result(showDocument(backup), (look) => showText(look, backup, context.clock.now()));
+    return silent ? 3 : 0;
+  } finally {
+    mesh.close();
+  }
+}
+
+function showDocument({ manifest: { facts, digest }, copies }: Candidate): object {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  return {
+    filename: facts.name,
+    owner: facts.owner,
+    identity: Buffer.from(facts.identity).toString('base64'),
+    set: facts.set,
+    sequence: facts.sequence,
+    created_at: new Date(facts.createdAtMs).toISOString(),
+    size: facts.size,
+    format: facts.format,
+    sha256: hex(facts.sha256),
+    tree_root: hex(facts.treeRoot),
+    manifest_digest: hex(digest),
+    previous: facts.previous.length === 0 ? null : hex(facts.previous),
+    verified: true,
+    holders: copies.map(({ holder, receivedAt, doubt }) => ({
+      name: holder.name,
+      address: holder.place,
+      received_at: receivedAt === null ? null : new Date(receivedAt).toISOString(),
+      problem: doubt,
+    })),
+  };
+}
+
+function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate, now: number): string {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  const previous = facts.previous.length === 0 ? 'none: it is the first of its set' : hex(facts.previous);
+  const lines: [string, string][] = [
+    ['backup', facts.name],
+    ['owner', `${facts.owner} (${Buffer.from(facts.identity).toString('base64')})`],
+    ['set', `${facts.set}, number ${facts.sequence}`],
+    ['made', `${formatTime(facts.createdAtMs)} (${formatMoment(facts.createdAtMs, now)})`],
+    ['size', `${formatByteSize(facts.size)} (${facts.size} bytes)`],
+    ['format', facts.format === '' ? 'not known' : facts.format],
+    ['sha256', hex(facts.sha256)],
+    ['tree root', hex(facts.treeRoot)],
+    ['manifest', `${hex(digest)} (its signature is right)`],
+    ['previous', previous],
+  ];
+  const width = Math.max(...lines.map(([label]) => label.length));
+  const about = lines.map(([label, text]) => `${look.dim(label.padEnd(width))}  ${text}`).join('\n');
+  const holders = renderTable(
+    look,
+    ['HELD BY', 'ADDRESS', 'RECEIVED'],
+    copies.map((copy) => [copy.holder.name, copy.holder.place, receivedText(copy, now)]),
+  );
+  return `${about}\n\n${holders}`;
+}
+
+function receivedText({ receivedAt, doubt }: Copy, now: number): string {
+  if (receivedAt !== null) return `${formatTime(receivedAt)} (${formatMoment(receivedAt, now)})`;
+  return doubt === null ? 'made here' : `not proven: ${doubt}`;
+}

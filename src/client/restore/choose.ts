@@ -1,0 +1,95 @@
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { formatBackupName } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { formatTime } from '../render/moments.js';
+import type { Copy, FoundBackup } from '../survey.js';
+
+/** A backup that may be fetched: its manifest is proven, and somebody says that it is held there. */
+export interface Candidate {
+  readonly manifest: VerifiedManifest;
+  readonly copies: readonly Copy[];
+}
+
+/** The backups whose manifest is proven, in the order given. */
+export function candidatesOf(backups: readonly FoundBackup[]): Candidate[] {
+  return backups.flatMap(({ standing, copies }) =>
+    standing.kind === 'verified' ? [{ manifest: standing.manifest, copies }] : [],
+  );
+}
+
+/**
+ * The backup that a person means.
+ * @param reference a file name, the beginning of a digest (of the file, or of the manifest), or `latest`
+ * @throws Failure `not-found`; `usage` when it fits several; `untrusted` when it is there, but not to be believed
+ */
+export function choose(backups: readonly FoundBackup[], reference: string): Candidate {
+  const candidates = candidatesOf(backups);
+  if (reference === 'latest') {
+    const newest = newestOf(candidates);
+    if (newest === undefined) throw nothing('there is no verified backup', backups);
+    return newest;
+  }
+  const fitting = candidates.filter((candidate) => fits(candidate.manifest, reference));
+  const [only, another] = fitting;
+  if (only === undefined) throw nothing(`there is no verified backup ${JSON.stringify(reference)}`, backups, reference);
+  if (another !== undefined) throw ambiguous(reference, fitting);
+  return only;
+}
+
+/**
+ * The newest backup made at a moment or before, by its owner's clock.
+ * @param moment milliseconds since 1970
+ * @throws Failure `not-found`
+ */
+export function chooseAt(backups: readonly FoundBackup[], moment: number): Candidate {
+  const early = backups.filter(({ facts }) => facts.createdAtMs <= moment);
+  const newest = newestOf(candidatesOf(early));
+  if (newest === undefined) throw nothing(`there is no verified backup from ${formatTime(moment)} or before`, early);
+  return newest;
+}
+
+/** Of each set the end of its chain, whatever the clock of its owner did; of those, the one made last. */
+function newestOf(candidates: readonly Candidate[]): Candidate | undefined {
+  const ends = new Map<string, Candidate>();
+  for (const candidate of candidates) {
+    const { owner, set, sequence } = candidate.manifest.facts;
+    const end = ends.get(`${owner} ${set}`);
+    if (end === undefined || end.manifest.facts.sequence < sequence) ends.set(`${owner} ${set}`, candidate);
+  }
+  return [...ends.values()].sort((a, b) => b.manifest.facts.createdAtMs - a.manifest.facts.createdAtMs)[0];
+}
+
+/** A digest's beginning must have at least this many digits, so that a short word is not taken for one. */
+const shortestPrefix = 4;
+
+function fits({ facts, digest }: Pick<VerifiedManifest, 'facts' | 'digest'>, reference: string): boolean {
+  if (facts.name === reference) return true;
+  const prefix = reference.toLowerCase();
+  if (prefix.length < shortestPrefix || !/^[0-9a-f]+$/.test(prefix)) return false;
+  return hex(facts.sha256).startsWith(prefix) || hex(digest).startsWith(prefix);
+}
+
+function nothing(message: string, backups: readonly FoundBackup[], reference?: string): Failure {
+  const refused = backups.find(
+    (backup) => backup.standing.kind !== 'verified' && (reference === undefined || fits(backup, reference)),
+  );
+  if (refused === undefined || refused.standing.kind === 'verified') {
+    return new Failure('not-found', message, { hint: '`anemone-peer list` shows what the mesh holds.' });
+  }
+  const holders = refused.copies.map(({ holder }) => holder.described).join(', ');
+  return new Failure(
+    'untrusted',
+    `${message}: ${formatBackupName(refused.name)} on ${holders} is not to be believed: ${refused.standing.reason}`,
+  );
+}
+
+function ambiguous(reference: string, fitting: readonly Candidate[]): Failure {
+  const list = fitting.map(({ manifest: { facts } }) => `${facts.name} (sha256 ${hex(facts.sha256).slice(0, 16)}…)`);
+  return new Failure('usage', `${JSON.stringify(reference)} fits ${fitting.length} backups: ${list.join(', ')}`, {
+    hint: 'Give more digits of the digest.',
+  });
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,95 @@
+import type { FileHandle } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
+import { FileDigest } from '../../mesh/manifest/digest-tree.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Keys } from './keys.js';
+import { openForRestore, type SealedFile } from './sealed-file.js';
+
+export interface FromFileOptions {
+  readonly path: string;
+  /** Open a file that has no manifest. */
+  readonly allowUnauthenticated: boolean;
+  /** The identities that the configuration knows, by hostname; null on a bare machine. */
+  readonly owners: ReadonlyMap<string, Identity> | null;
+  readonly keys: Keys;
+}
+
+/**
+ * A file from disk. With its manifest beside it, it is verified like one from a peer, with the identity that the
+ * configuration or the recovery key gives.
+ * @throws Failure `untrusted` without a manifest and without leave; `wrong-key` when the recovery key is another server's;
+ *   `damaged` when the bytes are not those of the manifest
+ */
+export async function sealedFromFile({
+  path,
+  allowUnauthenticated,
+  owners,
+  keys,
+}: FromFileOptions): Promise<SealedFile> {
+  const file = await openForRestore(path);
+  try {
+    const signed = await readManifest(`${path}.manifest`);
+    if (signed === null) {
+      if (allowUnauthenticated) return { label: path, file, manifest: null, ageIdentity: null };
+      throw new Failure('untrusted', `nothing proves who made ${path}: there is no ${path}.manifest`, {
+        hint: 'If you know where the file comes from, open it with --allow-unauthenticated.',
+      });
+    }
+    const { owner, identity } = claimOf(signed, path);
+    const known = owners?.get(owner);
+    const { derived, ageIdentity } =
+      known === undefined ? await recoveryKeyOf(keys, identity, path) : { derived: known, ageIdentity: null };
+    const manifest = verifyManifest(signed, derived);
+    await compareBytes(file, manifest, path);
+    return { label: path, file, manifest, ageIdentity };
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}
+
+async function recoveryKeyOf(
+  keys: Keys,
+  claimed: Identity,
+  path: string,
+): Promise<{ readonly derived: Identity; readonly ageIdentity: string }> {
+  const { identity, ageIdentity } = await keys.recoveryKey();
+  if (identity === claimed) return { derived: identity, ageIdentity };
+  throw new Failure('wrong-key', `this is the recovery key of another server: ${path} is of ${claimed}`, {
+    hint: `The key given is the one of ${identity}.`,
+  });
+}
+
+async function readManifest(path: string): Promise<NonNullable<HeldBackup['manifest']> | null> {
+  try {
+    const { manifest } = HeldBackup.decode(await readFile(path));
+    if (manifest !== undefined) return manifest;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new Failure('damaged', `${path} cannot be read: ${Failure.from(cause).message}`, { cause });
+  }
+  throw new Failure('damaged', `${path} holds no manifest`);
+}
+
+/** Whose backup it says it is; nothing is proven by it. */
+function claimOf({ manifest }: { readonly manifest: Uint8Array }, path: string): { owner: string; identity: Identity } {
+  try {
+    const { owner, identity } = Manifest.decode(manifest);
+    return { owner, identity: identityFromBytes(identity) };
+  } catch (cause) {
+    throw new Failure('damaged', `${path}.manifest cannot be read`, { cause });
+  }
+}
+
+async function compareBytes(file: FileHandle, { facts }: VerifiedManifest, path: string): Promise<void> {
+  const digest = new FileDigest();
+  for await (const chunk of file.createReadStream({ start: 0, autoClose: false })) digest.update(chunk);
+  const { size, sha256, treeRoot } = digest.finish();
+  if (size === facts.size && sha256.equals(facts.sha256) && treeRoot.equals(facts.treeRoot)) return;
+  throw new Failure('damaged', `${path} is damaged: its bytes are not those of its manifest (${facts.name})`, {
+    hint: 'Fetch it again, or restore it from a peer.',
+  });
+}

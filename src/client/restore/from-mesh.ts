@@ -1,0 +1,121 @@
+import { constants } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
+import { makeLook } from '../render/look.js';
+import { formatMoment } from '../render/moments.js';
+import { renderTable } from '../render/table.js';
+import type { FoundBackup } from '../survey.js';
+import { type Candidate, candidatesOf, choose, chooseAt } from './choose.js';
+import { download } from './download.js';
+import { parseMoment } from './moment.js';
+import type { SealedFile } from './sealed-file.js';
+
+/** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
+export interface Wanted {
+  readonly reference: string | undefined;
+  readonly at: string | undefined;
+  readonly set: string;
+}
+
+/**
+ * Asks the mesh and finds the backup that is meant.
+ * @returns null when the person at the terminal leaves with `q`
+ * @throws Failure `not-found`, `unreachable`, `untrusted`, `usage`
+ */
+export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Candidate | null> {
+  const { screen, clock } = context;
+  const found = await survey(context, mesh, { owner: '', set: wanted.set });
+  for (const answer of found.answers) {
+    if ('failure' in answer) screen.warn(`${answer.holder.name} did not answer: ${answer.failure.message}`);
+  }
+  const nobody = nobodyAnswered(found);
+  if (nobody !== null) throw nobody;
+  const own = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
+  for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);
+  if (own.length === 0) throw nothingOf(mesh, found.backups);
+  if (wanted.at !== undefined) return chooseAt(own, parseMoment(wanted.at, clock.now()));
+  if (wanted.reference !== undefined) return choose(own, wanted.reference);
+  return askWhich(context, own);
+}
+
+function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
+  const others = [...new Set(backups.map(({ facts }) => facts.owner))];
+  return new Failure('not-found', `nobody who answered has a backup of ${mesh.owner}`, {
+    hint:
+      others.length === 0
+        ? 'Ask other peers, or check that the recovery key is the one of this server.'
+        : `They show backups of ${others.join(', ')}: is one of these names meant?`,
+  });
+}
+
+/** Shows the backups that can be restored, newest first, and lets a person pick one. */
+async function askWhich(
+  { screen, prompts, clock }: Context,
+  backups: readonly FoundBackup[],
+): Promise<Candidate | null> {
+  const candidates = candidatesOf(backups);
+  if (candidates.length === 0)
+    throw new Failure('untrusted', 'none of the backups that the peers show is to be believed');
+  const rows = candidates.map(({ manifest: { facts }, copies }, index) => [
+    String(index + 1),
+    facts.name,
+    formatByteSize(facts.size),
+    formatMoment(facts.createdAtMs, clock.now()),
+    copies.map(({ holder }) => holder.name).join(', '),
+  ]);
+  screen.note(renderTable(makeLook(true, false), ['', 'BACKUP', 'SIZE', 'AGE', 'HELD BY'], rows));
+  for (;;) {
+    const typed = await prompts.text('Number of the backup to restore, or q to leave:', 'Name a backup, or `latest`.');
+    if (typed.trim().toLowerCase() === 'q') return null;
+    const candidate = /^\d+$/.test(typed.trim()) ? candidates[Number(typed) - 1] : undefined;
+    if (candidate !== undefined) return candidate;
+    screen.warn(`Give a number from 1 to ${candidates.length}, or q.`);
+  }
+}
+
+/** A backup that lies in the target under a temporary name. */
+export interface Downloaded extends SealedFile {
+  /** Closes and removes it. */
+  discard(): Promise<void>;
+}
+
+/**
+ * Downloads a backup into the target, under a hidden name. When peers cannot be reached, what arrived stays there and the
+ * next attempt goes on with it; after any other failure nothing stays.
+ */
+export async function downloadInto(
+  context: Context,
+  { manifest, copies }: Candidate,
+  target: string,
+  ageIdentity: string | null,
+): Promise<Downloaded> {
+  const { screen, signal } = context;
+  const { facts, digest } = manifest;
+  const path = join(target, `.anemone-restore-${digest.toString('hex').slice(0, 16)}.part`);
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const discard = async (): Promise<void> => {
+    await file.close();
+    await rm(path, { force: true });
+  };
+  const progress = screen.progress();
+  const holders = copies.map(({ holder }) => holder);
+  try {
+    await download(manifest, holders, file, {
+      progress: (bytes) => progress.update(facts.name, bytes, facts.size),
+      dropped: (_holder, why) => screen.warn(why.message),
+      signal,
+    });
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    if (failure.kind === 'unreachable') await file.close();
+    else await discard();
+    throw failure;
+  } finally {
+    progress.end();
+  }
+  return { label: facts.name, file, manifest, ageIdentity, discard };
+}

@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import type { Config } from '../../mesh/config/config.js';
+import { loadConfig } from '../../mesh/config/load.js';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { writeChainHead } from '../../mesh/manifest/chain.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { getNode } from '../../mesh/peers/get-node.js';
+import type { Peer } from '../../mesh/peers/peer.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { askPeers, enabledPeers } from '../ask-peers.js';
+import { type Context, stateFolder } from '../context.js';
+import { survey } from '../mesh.js';
+import { openBareMesh, type PeerAddress } from './bare.js';
+import { candidatesOf } from './choose.js';
+import type { UnpackedEntry } from './unpack.js';
+
+/** What became of the machine after a restore: a server of the mesh again, or why not. */
+export interface Rebuilt {
+  /** The configuration that the node is started with. */
+  readonly config: string;
+  /** Of the new node key, milliseconds since 1970. */
+  readonly epoch: number;
+  /** Peers that took the new node key, and refuse any older one from now on. */
+  readonly accepted: readonly string[];
+  /** Peers that could not be told, with the reason. */
+  readonly untold: readonly { readonly peer: string; readonly reason: string }[];
+  /** The number of the newest backup of each set, after which the next one goes on. */
+  readonly sequences: Readonly<Record<string, number>>;
+}
+
+/** Where a backup may have brought a configuration, relative to the target. */
+const places = ['config/config.yaml', 'config.yaml'];
+
+/**
+ * The last step of a restore on a bare machine: makes and keeps a new node key that is newer than any that the peers have
+ * seen, goes on with the sequence of each set where the mesh has its end, and shows the key to every peer.
+ * @returns null when the backup brought no configuration
+ * @throws Failure `config` when the configuration is wrong, or of another server; nothing was made then
+ */
+export async function rebuild(
+  context: Context,
+  restored: { readonly target: string; readonly entries: readonly UnpackedEntry[]; readonly server: string },
+  keys: DerivedKeys,
+  visited: readonly Peer[],
+): Promise<Rebuilt | null> {
+  const place = places.find((path) => restored.entries.some((entry) => entry.kind === 'file' && entry.path === path));
+  if (place === undefined) return null;
+  const { config } = await loadConfig(join(restored.target, place));
+  if (config.server.name !== restored.server) {
+    throw new Failure(
+      'config',
+      `${config.file} is the configuration of ${config.server.name}, not of ${restored.server}`,
+    );
+  }
+  const state = stateFolder(config);
+  const peers = peersOf(config, visited);
+  const { heads, newestEpoch } = await visitAll(context, config, keys, peers);
+  for (const head of heads) await writeChainHead(state, head.facts.set, head.signed);
+  const epoch = Math.max(context.clock.now(), newestEpoch + 1);
+  const self = makeServerIdentity(keys, config.server.name, epoch);
+  await storeServerIdentity(self, state);
+  const answers = await askPeers(peers, { ...context, self }, getNode);
+  return {
+    config: config.file,
+    epoch,
+    accepted: answers.filter((answer) => 'value' in answer).map(({ peer }) => peer.name),
+    untold: answers.flatMap((answer) =>
+      'failure' in answer ? [{ peer: answer.peer.name, reason: answer.failure.message }] : [],
+    ),
+    sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
+  };
+}
+
+function peersOf(config: Config, visited: readonly Peer[]): readonly Peer[] {
+  const configured = enabledPeers(config);
+  return [...configured, ...visited.filter(({ identity }) => configured.every((peer) => peer.identity !== identity))];
+}
+
+/** Asks every peer, as a visitor still, for the end of each chain and the epoch to beat. */
+async function visitAll(
+  context: Context,
+  config: Config,
+  keys: DerivedKeys,
+  peers: readonly PeerAddress[],
+): Promise<{ readonly heads: readonly VerifiedManifest[]; readonly newestEpoch: number }> {
+  const mesh = await openBareMesh(context, config.server.name, peers, keys, { yes: true });
+  try {
+    const { backups } = await survey(context, mesh, { owner: config.server.name, set: '' });
+    const heads = new Map<string, VerifiedManifest>();
+    for (const { manifest } of candidatesOf(backups)) {
+      const { set, sequence } = manifest.facts;
+      if (sequence > (heads.get(set)?.facts.sequence ?? 0)) heads.set(set, manifest);
+    }
+    const epochs = mesh.reached.map((peer) => peer.newestEpoch);
+    return { heads: [...heads.values()], newestEpoch: Math.max(0, ...epochs) };
+  } finally {
+    mesh.close();
+  }
+}

@@ -1,0 +1,74 @@
+import { printable } from '../../mesh/terms/clean-text.js';
+import type { Screen } from '../render/screen.js';
+import { type BroughtBack, inWords } from './bring-back.js';
+import type { Rebuilt } from './rebuild.js';
+import type { SealedFile } from './sealed-file.js';
+
+/** Everything there is to tell about a restore that worked. */
+export interface Restored {
+  readonly sealed: SealedFile;
+  readonly target: string;
+  readonly dryRun: boolean;
+  readonly outcome: BroughtBack;
+  /** Null where this machine did not become the server. */
+  readonly rebuilt: Rebuilt | null;
+}
+
+/** Says what was restored where, what lies beside it now, and what to do next. */
+export function tellRestored(screen: Screen, restored: Restored): void {
+  screen.result(restoredDocument(restored), () => (restored.dryRun ? dryRunText(restored) : doneText(restored)));
+  if (restored.rebuilt !== null) tellRebuilt(screen, restored.rebuilt);
+}
+
+function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored): object {
+  const { format, entries, bytes, comparison, switched } = outcome;
+  return {
+    backup: sealed.manifest?.facts.name ?? sealed.label,
+    format,
+    verified: sealed.manifest !== null,
+    target,
+    dry_run: dryRun,
+    bytes,
+    entries: entries.length,
+    added: comparison.added,
+    changed: comparison.changed,
+    untouched: comparison.same.length,
+    dropped: comparison.dropped,
+    switched,
+    rebuilt,
+  };
+}
+
+function dryRunText({ sealed, target, outcome: { comparison, format } }: Restored): string {
+  const lines = [
+    ...comparison.added.map((path) => `new        ${path}`),
+    ...comparison.changed.map((path) => `changed    ${path}`),
+    ...comparison.dropped.map((path) => `not in it  ${path}`),
+  ];
+  return [...lines, `${sealed.label} (${format}) into ${target}: ${inWords(comparison)}; nothing was written`]
+    .map((line) => printable(line))
+    .join('\n');
+}
+
+function doneText({ sealed, target, outcome: { switched, comparison, format } }: Restored): string {
+  const lines = switched.map(({ path, previous }) =>
+    previous === null ? `restored  ${path}` : `restored  ${path}  (before: ${previous})`,
+  );
+  return [...lines, `${sealed.label} (${format}) is in place in ${target}: ${inWords(comparison)}`]
+    .map((line) => printable(line))
+    .join('\n');
+}
+
+function tellRebuilt(screen: Screen, { config, accepted, untold, sequences }: Rebuilt): void {
+  const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
+  const who = accepted.length > 0 ? `${accepted.join(', ')} took it, and` : 'Peers that see it';
+  screen.note(`This machine has a new node key. ${who} refuse the former one.`);
+  for (const { peer, reason } of untold) {
+    screen.warn(
+      `${peer} does not know the new node key yet (${reason}). It takes it when the node first calls it; until then it ` +
+        'does not refuse the former one, and backups that only it holds were not seen.',
+    );
+  }
+  if (sets.length > 0) screen.note(`The next backups go on: ${sets.join(', ')}.`);
+  screen.note(`Start the node now: anemone-node --config ${config}`);
+}

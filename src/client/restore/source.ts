@@ -1,0 +1,98 @@
+import { findConfig } from '../../mesh/config/find.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { parseHostname } from '../../mesh/terms/hostname.js';
+import { asUsage } from '../as-usage.js';
+import { enabledPeers } from '../ask-peers.js';
+import type { Context } from '../context.js';
+import { type Mesh, openMesh, ownersOf } from '../mesh.js';
+import { type BareMesh, openBareMesh, parsePeerAddress } from './bare.js';
+import type { Candidate } from './choose.js';
+import type { Keys } from './keys.js';
+
+/** How a restore is told where to look. */
+export interface SourceOptions {
+  readonly server?: string;
+  readonly peer?: readonly string[];
+  readonly yes?: boolean;
+}
+
+export interface Source {
+  readonly mesh: Mesh | BareMesh;
+  /** Known already where the recovery key was needed to connect. */
+  readonly derived: DerivedKeys | null;
+  /** The folder that a restore goes into unless told otherwise. */
+  readonly base: string;
+}
+
+/** The mesh as this machine can reach it: with its own identity where there is one, else as a visitor with the recovery key. */
+export async function openSource(context: Context, options: SourceOptions, keys: Keys): Promise<Source> {
+  const yes = options.yes ?? false;
+  if (options.server !== undefined) {
+    const name = options.server;
+    const server = asUsage('--server', () => parseHostname(name));
+    const peers = (options.peer ?? []).map(parsePeerAddress);
+    const derived = await keys.recoveryKey();
+    return { mesh: await openBareMesh(context, server, peers, derived, { yes }), derived, base: context.cwd };
+  }
+  const config = await context.loadConfig().catch((thrown: unknown) => {
+    throw isConfigured(context)
+      ? thrown
+      : new Failure('usage', 'there is no configuration here, so the peers are not known', {
+          cause: thrown,
+          hint: 'On a bare machine, name the server and a peer: restore --server FR1 --peer 10.8.0.2',
+        });
+  });
+  const identified = await context.self().then(
+    () => true,
+    () => false,
+  );
+  if (identified) return { mesh: await openMesh(context), derived: null, base: config.base };
+  context.screen.note('This machine has no node key: its peers are visited with the recovery key.');
+  const derived = await keys.recoveryKey();
+  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived, { yes });
+  return { mesh, derived, base: config.base };
+}
+
+function isConfigured({ flags, env, cwd }: Context): boolean {
+  try {
+    findConfig(flags.config, env, cwd);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws Failure `wrong-key` when the recovery key is of another server */
+export async function ageIdentityFor(
+  { manifest }: Candidate,
+  mesh: Mesh,
+  derived: DerivedKeys | null,
+  keys: Keys,
+): Promise<string | null> {
+  if (manifest.facts.format === 'anemone-cbc1') return null;
+  if (derived !== null) return derived.ageIdentity;
+  const key = await keys.openingKey();
+  const identity: Identity | undefined = mesh.owners.get(mesh.owner);
+  if (key.derived !== null && key.derived.identity !== identity) {
+    throw new Failure(
+      'wrong-key',
+      `this is the recovery key of another server: ${mesh.owner} has the identity ${identity}`,
+      {
+        hint: `The key given is the one of ${key.derived.identity}.`,
+      },
+    );
+  }
+  return key.ageIdentity;
+}
+
+/** What a configuration says about owners, where there is one with an identity. */
+export async function configuredOwners(
+  context: Context,
+): Promise<{ readonly owners: ReadonlyMap<string, Identity>; readonly base: string } | null> {
+  if (!isConfigured(context)) return null;
+  const config = await context.loadConfig();
+  const self = await context.self().catch(() => null);
+  return self === null ? null : { owners: ownersOf(config, self.identity), base: config.base };
+}
