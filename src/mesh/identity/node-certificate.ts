@@ -115,7 +115,7 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
     if (certificate.publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
     return {
-      der: Buffer.from(bytes),
+      der: Buffer.from(certificate.raw),
       // Not `issuer`, which is text with escapes.
       identity: parseIdentity(String(certificate.toLegacyObject().issuer.CN)),
       epoch,
