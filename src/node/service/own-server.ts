@@ -52,7 +52,7 @@ export async function serveOwnClient(socket: string, steward: Steward, vault: Va
     reload: unary(async () => ({ needsRestart: [...(await steward.reload())] })),
   });
   new HealthImplementation({ '': 'SERVING' }).addToServer(server);
-  await claim(socket);
+  await claimSocket(socket);
   await bind(server, socket);
   return {
     async close(graceMs) {
@@ -74,8 +74,11 @@ async function* events(run: (emit: Emit) => Promise<void>): AsyncGenerator<{ eve
   yield* queue;
 }
 
-/** Removes the socket that a killed node left behind, and refuses to take the one of a living node. */
-async function claim(socket: string): Promise<void> {
+/**
+ * Removes the socket that a killed node left behind, and refuses to take the one of a living node.
+ * @throws Failure `config`
+ */
+export async function claimSocket(socket: string): Promise<void> {
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   const alive = await new Promise<boolean>((resolve) => {
     const probe = connect(socket, () => {

@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { findConfig } from '../mesh/config/find.js';
+import { loadConfig } from '../mesh/config/load.js';
+import { systemClock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import { startNode } from './compose.js';
+import { openLog } from './log/log.js';
+
+const usage = `anemone-node keeps the backups of its peers, and makes and pushes its own.
+
+Usage: anemone-node [--config FILE]           serve until SIGTERM or SIGINT
+       anemone-node --check [--config FILE]   check the configuration and exit
+
+  --config FILE   also ANEMONE_CONFIG; else ./config/config.yaml, /config/config.yaml, /etc/anemone/config.yaml
+  --log LEVEL     debug, info (default), warn or error; also ANEMONE_LOG
+  --version       print the version
+`;
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+const levels = ['debug', 'info', 'warn', 'error'] as const;
+
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        config: { type: 'string' },
+        check: { type: 'boolean', default: false },
+        log: { type: 'string', default: process.env['ANEMONE_LOG'] ?? 'info' },
+        help: { type: 'boolean', short: 'h', default: false },
+        version: { type: 'boolean', default: false },
+      },
+    });
+    const level = levels.find((each) => each === values.log);
+    if (level === undefined) throw new Error(`--log takes ${levels.join(', ')}, not ${values.log}`);
+    return { ...values, level };
+  } catch (cause) {
+    throw new Failure('usage', (cause as Error).message, { cause, hint: 'See `anemone-node --help`.' });
+  }
+}
+
+async function main(): Promise<void> {
+  const flags = readArguments();
+  if (flags.help) return void process.stdout.write(usage);
+  if (flags.version) return void process.stdout.write(`${version}\n`);
+  const { config, hints } = await loadConfig(findConfig(flags.config, process.env, process.cwd()));
+  if (flags.check) {
+    for (const hint of hints) process.stderr.write(`${hint}\n`);
+    return void process.stdout.write(`${config.file} is right\n`);
+  }
+  // What a node keeps is for its user only, whatever the shell that started it says.
+  process.umask(0o077);
+  const log = openLog({
+    folder: config.server.logs,
+    stderr: process.stderr,
+    terminal: process.stderr.isTTY,
+    colour: process.stderr.isTTY && !process.env['NO_COLOR'],
+    level: flags.level,
+  });
+  for (const hint of hints) log.warn('configuration', { hint });
+  const node = await startNode(config, version, log, systemClock);
+  const stopped = await new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  log.info('node stopping', { signal: stopped });
+  await node.stop();
+  await log.close();
+}
+
+main().catch((thrown: unknown) => {
+  const failure = Failure.from(thrown);
+  process.stderr.write(`anemone-node: ${failure.message}\n${failure.hint === undefined ? '' : `${failure.hint}\n`}`);
+  process.exitCode = failure.kind === 'config' || failure.kind === 'usage' ? 2 : 1;
+});

@@ -1,0 +1,27 @@
+import { parseIdentity } from '../../mesh/identity/identity.js';
+import { verifyManifest } from '../../mesh/manifest/manifest.js';
+import type { Connection } from '../../mesh/peers/connection.js';
+import { pushBackup } from '../../mesh/peers/push-backup.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Vault } from '../vault/vault.js';
+import type { Recipient } from './deliver.js';
+import type { RateLimit } from './rate-limit.js';
+
+/** A peer over its connection: what it is given is read from the own vault, at the rate that all peers share. */
+export function peerRecipient(connection: Connection, vault: Vault, identity: string, limit: RateLimit): Recipient {
+  const { name } = connection.peer;
+  return {
+    async deliver(backup, { progress, signal }) {
+      const { manifest } = await vault.held(backup.name);
+      if (manifest === undefined) throw new Failure('damaged', `${backup.name} has no manifest any more`);
+      async function* read(offset: number, length: number): Bytes & AsyncGenerator<Uint8Array> {
+        for await (const chunk of vault.read(backup.name, offset, length)) {
+          await limit.take(name, chunk.length, signal);
+          yield chunk;
+        }
+      }
+      return pushBackup(connection, verifyManifest(manifest, parseIdentity(identity)), { read, progress, signal });
+    },
+  };
+}

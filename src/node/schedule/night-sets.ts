@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Config } from '../../mesh/config/config.js';
+import { readSecretFile } from '../../mesh/config/secrets.js';
+import { sealerFor } from '../../mesh/envelope/seal.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { openSource } from '../sources/source.js';
+import type { NightSet, Sealing } from './keep-set.js';
+
+/**
+ * The sets of a configuration.
+ * @param only the name of one set, or the empty string for all
+ * @throws Failure `not-found` when there is no such set, `config` when there is none at all
+ */
+export function setsOf({ backup, base, server }: Config, only: string): NightSet[] {
+  const chosen = backup.sets.filter(({ name }) => only === '' || name === only);
+  const hint = `Sets are configured under backup.sets: ${backup.sets.map(({ name }) => name).join(', ') || 'there is none'}.`;
+  if (chosen.length === 0 && only !== '') throw new Failure('not-found', `there is no set ${only}`, { hint });
+  if (chosen.length === 0) throw new Failure('config', 'nothing is backed up: no set is configured', { hint });
+  const never = [server.data, server.logs];
+  return chosen.map(({ name, source, sealed }) => ({
+    name,
+    sealed,
+    read: (context) => openSource(source, base, never, sealed).read(context),
+  }));
+}
+
+/** A set whose next backup is a file that is sealed already. */
+export function setFromFile(name: string, path: string): NightSet {
+  return {
+    name,
+    sealed: true,
+    async *read({ signal }) {
+      try {
+        yield* createReadStream(path, { highWaterMark: 256 * 1024, signal });
+      } catch (thrown) {
+        throw Failure.from(thrown, `${path} cannot be read by the node`);
+      }
+    },
+  };
+}
+
+/** How the configuration says that backups are sealed. */
+export async function sealingOf({ backup }: Config, warn: (message: string) => void): Promise<Sealing> {
+  const { encryption, mode } = backup;
+  if (encryption.format === 'age') {
+    return { mode, sealer: sealerFor(encryption), sealedFor: nameOf('age', ...encryption.recipients) };
+  }
+  const keyText = await readSecretFile(encryption.passwordFile, warn);
+  const sealer = sealerFor({ format: encryption.format, keyText });
+  return { mode, sealer, sealedFor: nameOf(encryption.format, encryption.passwordFile) };
+}
+
+function nameOf(format: string, ...recipients: readonly string[]): string {
+  return `${format} ${createHash('sha256').update(recipients.join('\n')).digest('hex').slice(0, 16)}`;
+}

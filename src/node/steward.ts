@@ -1,0 +1,70 @@
+import type { Config } from '../mesh/config/config.js';
+import type { GetStatusResponse, RunEvent, RunReport } from '../mesh/generated/anemone/node/v1/node.js';
+import { defaultSet, parseSetName } from '../mesh/terms/backup-name.js';
+import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Outbox } from './outbox/outbox.js';
+import type { History } from './report/history.js';
+import { setFromFile, setsOf } from './schedule/night-sets.js';
+import type { NightlyRun } from './schedule/nightly-run.js';
+import type { Scheduler } from './schedule/scheduler.js';
+import type { Steward } from './service/own-server.js';
+import type { Vault } from './vault/vault.js';
+
+export interface StewardParts {
+  /** The configuration of this moment. */
+  config(): Config;
+  /** Follows the configuration file; returns what takes effect only after a restart. */
+  reload(): Promise<readonly string[]>;
+  readonly version: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly vault: Vault;
+  readonly outbox: Outbox;
+  readonly nightlyRun: NightlyRun;
+  readonly history: History;
+  readonly scheduler: Scheduler;
+  /** When a peer last called or answered, milliseconds since 1970; 0 for never. */
+  lastSeen(name: Hostname): number;
+}
+
+/** Does for the own client what it asks. */
+export function makeSteward(parts: StewardParts): Steward {
+  const { config, nightlyRun } = parts;
+  const onRequest = async (
+    sets: Parameters<NightlyRun['run']>[0]['sets'],
+    force: boolean,
+    emit: (event: RunEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> => void (await nightlyRun.run({ trigger: 'request', sets, force }, emit, signal));
+  return {
+    runBackup: ({ set, force }, emit, signal) => onRequest(setsOf(config(), set), force, emit, signal),
+    pushFile({ path, set }, emit, signal) {
+      const name = set === '' ? defaultSet : parseSetName(set);
+      return onRequest([setFromFile(name, path)], true, emit, signal);
+    },
+    status: () => statusOf(parts),
+    reload: parts.reload,
+  };
+}
+
+async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
+  const { config, vault, outbox, nightlyRun, history, scheduler } = parts;
+  const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
+  const lastRun: RunReport | undefined = await history.last();
+  const peers = config().peers.filter(({ enabled }) => enabled);
+  return {
+    hostname: config().server.name,
+    version: parts.version,
+    startedAtMs: parts.startedAt,
+    peers: peers.map(({ name, quota }) => {
+      const { owed = [], problem, nextTryAtMs = 0 } = deliveries.get(name) ?? {};
+      const lastSeenAtMs = parts.lastSeen(name);
+      return { name, owed, used: vault.used(name), quota, lastSeenAtMs, problem, nextTryAtMs };
+    }),
+    lastRun,
+    nextRunAtMs: scheduler.nextRunAt,
+    running: nightlyRun.running(),
+    free: await vault.free(),
+    findings: vault.findings(),
+  };
+}

@@ -1,0 +1,94 @@
+import { constants } from 'node:fs';
+import fs, { type FileHandle } from 'node:fs/promises';
+import { Failure } from '../../mesh/terms/failure.js';
+
+/** The calls of `node:fs/promises` that the vault makes: everything it does to a disk goes through here. */
+export type Disk = Pick<typeof fs, 'link' | 'lstat' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'statfs' | 'unlink'>;
+
+export const realDisk: Disk = fs;
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = constants;
+
+// No call follows a link that someone put in place of a file (O_NOFOLLOW), or waits for a pipe (O_NONBLOCK).
+
+/** Makes a file that was not there before, for its owner only. */
+export function create(disk: Disk, path: string): Promise<FileHandle> {
+  return disk.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+}
+
+/** Opens a file for reading and writing; makes it, for its owner only, when it is not there. */
+export function openOrCreate(disk: Disk, path: string): Promise<FileHandle> {
+  return disk.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+}
+
+export function openForReading(disk: Disk, path: string): Promise<FileHandle> {
+  return disk.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/** Makes the names in a folder durable. A failure is final: nothing is known about what the disk kept. */
+export async function syncFolder(disk: Disk, folder: string): Promise<void> {
+  const handle = await disk.open(folder, O_RDONLY | O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes all of the bytes at a place: one call may take only some of them. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    if (bytesWritten === 0) throw new Failure('failed', 'the disk takes no more bytes');
+    done += bytesWritten;
+  }
+}
+
+/** Fills as much of the buffer as the file has from a place on; returns the bytes read. */
+export async function readInto(handle: FileHandle, buffer: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesRead } = await handle.read(buffer, done, buffer.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Reads a small file whole; null when it is longer than `limit` bytes. */
+export async function readSmall(disk: Disk, path: string, limit: number): Promise<Buffer | null> {
+  const handle = await openForReading(disk, path);
+  try {
+    const buffer = Buffer.allocUnsafe(limit + 1);
+    const length = await readInto(handle, buffer, 0);
+    return length > limit ? null : Buffer.from(buffer.subarray(0, length));
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removes a file; it is no failure when there is none. */
+export async function removeFile(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.unlink(path);
+  } catch (thrown) {
+    if (!hasCode(thrown, 'ENOENT')) throw thrown;
+  }
+}
+
+/** Removes what a failure leaves behind. What cannot be removed now is found at the next start. */
+export async function removeLeftovers(disk: Disk, paths: readonly string[]): Promise<void> {
+  await Promise.allSettled(paths.map((path) => disk.unlink(path)));
+}
+
+export function hasCode(thrown: unknown, ...codes: readonly string[]): boolean {
+  return thrown instanceof Error && codes.includes((thrown as NodeJS.ErrnoException).code ?? '');
+}
+
+/** What a disk call threw, as a Failure that says what it was for. */
+export function diskFailure(thrown: unknown, context: string): Failure {
+  if (hasCode(thrown, 'EMFILE', 'ENFILE')) {
+    return new Failure('failed', `${context}: too many open files`, { cause: thrown, retryable: true });
+  }
+  return Failure.from(thrown, context);
+}

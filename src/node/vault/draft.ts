@@ -1,0 +1,118 @@
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { FileDigest } from '../../mesh/manifest/digest-tree.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { create, type Disk, diskFailure, removeLeftovers, writeAll } from './disk.js';
+import type { HeldEntry } from './held-entry.js';
+import type { Inventory } from './inventory.js';
+import type { Keeping } from './keeping.js';
+import type { Temporaries } from './temporaries.js';
+import type { Turn } from './turns.js';
+
+type Digest = ReturnType<FileDigest['finish']>;
+
+/** An own backup while it is made. One call at a time; `commit` or `discard` ends it. */
+export interface Draft {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Ends the writing, and says what the manifest has to say of the bytes. */
+  digest(): Digest;
+  /**
+   * Keeps the backup; when this returns it is durable.
+   * @throws Failure `conflict` when the name is taken; the draft is gone then, as after any failure
+   */
+  commit(signed: SignedManifest): Promise<HeldEntry>;
+  /** Throws the bytes away; does nothing after a commit. */
+  discard(): Promise<void>;
+}
+
+export interface DraftOptions {
+  readonly host: Hostname;
+  readonly disk: Disk;
+  readonly inventory: Inventory;
+  readonly keeping: Keeping;
+  readonly temporaries: Temporaries;
+  turnOf(name: string): Turn;
+  identityOf(host: Hostname): Identity | null;
+}
+
+export async function openDraft(options: DraftOptions): Promise<Draft> {
+  const { disk, inventory, keeping, temporaries } = options;
+  const path = temporaries.take();
+  const handle = await create(disk, path).catch((thrown) => {
+    temporaries.giveBack(path);
+    throw diskFailure(thrown, 'a new backup');
+  });
+  const running = new FileDigest();
+  let position = 0;
+  let digest: Digest | null = null;
+  let over = false;
+
+  function checkOpen(): void {
+    if (over) throw new Failure('failed', 'this draft has ended');
+  }
+
+  async function end(): Promise<void> {
+    over = true;
+    // After a commit it is closed already; else the file is thrown away, whatever the disk says of it.
+    await handle.close().catch(() => undefined);
+    await removeLeftovers(disk, [path]);
+    temporaries.giveBack(path);
+  }
+
+  function finish(): Digest {
+    digest ??= running.finish();
+    return digest;
+  }
+
+  return {
+    async write(chunk) {
+      checkOpen();
+      if (digest !== null) throw new Failure('failed', 'this draft has its digest already');
+      try {
+        await writeAll(handle, chunk, position);
+      } catch (thrown) {
+        throw diskFailure(thrown, 'a new backup');
+      }
+      position += chunk.length;
+      running.update(chunk);
+    },
+    digest() {
+      checkOpen();
+      return finish();
+    },
+    async commit(signed) {
+      checkOpen();
+      over = true;
+      try {
+        const manifest = believe(signed, finish(), options);
+        const { name } = manifest.facts;
+        return await options.turnOf(name)(async () => {
+          if (inventory.find(name) !== null) throw new Failure('conflict', `${name} is held already`);
+          return await keeping.keep(manifest, null, { path, handle });
+        });
+      } catch (thrown) {
+        throw diskFailure(thrown, 'a new backup');
+      } finally {
+        await end();
+      }
+    },
+    async discard() {
+      if (!over) await end();
+    },
+  };
+}
+
+/** @throws Failure `damaged` when the manifest is about other bytes */
+function believe(signed: SignedManifest, digest: Digest, { host, identityOf }: DraftOptions): VerifiedManifest {
+  const identity = identityOf(host);
+  if (identity === null) throw new Failure('config', `the identity of ${host} is not known`);
+  const manifest = verifyManifest(signed, identity);
+  const { name, size, sha256, treeRoot } = manifest.facts;
+  if (manifest.name.owner !== host) throw new Failure('invalid', `${name} is not a backup of ${host}`);
+  if (digest.size !== size || !digest.sha256.equals(sha256) || !digest.treeRoot.equals(treeRoot)) {
+    throw new Failure('damaged', `the manifest of ${name} is not about the bytes that were written`);
+  }
+  return manifest;
+}

@@ -1,0 +1,67 @@
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { HeldEntry } from './held-entry.js';
+
+/** Which entries to list; without a field, all. */
+export interface ListFilter {
+  readonly owner?: Hostname;
+  readonly set?: string;
+}
+
+/** What the vault holds, in memory: read from the disk at start, and kept up to date by whoever changes the disk. */
+export class Inventory {
+  readonly #byName = new Map<string, HeldEntry>();
+  readonly #used = new Map<Hostname, number>();
+  readonly #findings = new Map<string, string>();
+  #sorted: HeldEntry[] | null = null;
+
+  find(name: string): HeldEntry | null {
+    return this.#byName.get(name) ?? null;
+  }
+
+  /** Newest first, by the clock of the owner. */
+  list({ owner, set }: ListFilter): HeldEntry[] {
+    this.#sorted ??= [...this.#byName.values()].sort(newestFirst);
+    return this.#sorted.filter(
+      (entry) => (owner === undefined || entry.owner === owner) && (set === undefined || entry.set === set),
+    );
+  }
+
+  /** Bytes of an owner's backups. */
+  used(owner: Hostname): number {
+    return this.#used.get(owner) ?? 0;
+  }
+
+  add(entry: HeldEntry): void {
+    this.drop(entry.name);
+    this.#byName.set(entry.name, entry);
+    this.#used.set(entry.owner, this.used(entry.owner) + entry.size);
+    this.#sorted = null;
+  }
+
+  drop(name: string): void {
+    const entry = this.#byName.get(name);
+    if (entry === undefined) return;
+    this.#byName.delete(name);
+    this.#used.set(entry.owner, this.used(entry.owner) - entry.size);
+    this.#sorted = null;
+  }
+
+  /** Notes something on the disk that a person should look at. A path has one finding; a later one replaces it. */
+  report(path: string, what: string): void {
+    this.#findings.set(path, `${path}: ${what}`);
+  }
+
+  /** A finding that no longer holds. */
+  settle(path: string): void {
+    this.#findings.delete(path);
+  }
+
+  findings(): string[] {
+    return [...this.#findings.values()].sort();
+  }
+}
+
+function newestFirst(a: HeldEntry, b: HeldEntry): number {
+  if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
+  return a.name < b.name ? 1 : -1;
+}

@@ -1,0 +1,192 @@
+import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { commitBackup, type Staged, stage } from './commit-file.js';
+import { type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, syncFolder } from './disk.js';
+import { entryOf, type HeldEntry, longestSidecar, readSidecar } from './held-entry.js';
+import type { Inventory } from './inventory.js';
+import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
+import type { Temporaries } from './temporaries.js';
+import { turnsOf } from './turns.js';
+
+/** Commits, and sidecars that are read, at once: each has a few files open, and more would not make the disk faster. */
+const atOnce = 16;
+
+export interface KeepingOptions {
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly inventory: Inventory;
+  readonly temporaries: Temporaries;
+  identityOf(host: Hostname): Identity | null;
+}
+
+export interface Acknowledgement {
+  readonly signed: SignedReceipt;
+  /** Milliseconds since 1970. */
+  readonly receivedAt: number;
+}
+
+/**
+ * What changes the set of backups that are held, on the disk and in the inventory. Calls for one backup must not overlap.
+ */
+export class Keeping {
+  readonly #options: KeepingOptions;
+  readonly #commitTurn = turnsOf(atOnce);
+  readonly #readTurn = turnsOf(atOnce);
+  readonly #folders = new Map<string, Promise<void>>();
+
+  constructor(options: KeepingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Commits a backup; when it returns, the backup is durable. The data is gone from its temporary name, whatever happens.
+   * @param receipt this server's own, for a peer's backup
+   */
+  async keep(manifest: VerifiedManifest, receipt: Acknowledgement | null, data: Staged): Promise<HeldEntry> {
+    const { layout, inventory, temporaries } = this.#options;
+    const target = layout.backup(manifest.name);
+    const bytes = HeldBackup.encode({ manifest: manifest.signed, receipt: receipt?.signed }).finish();
+    const temporary = temporaries.take();
+    try {
+      await this.#commitTurn(() => this.#commit(target, data, temporary, bytes));
+    } finally {
+      temporaries.giveBack(temporary);
+    }
+    inventory.settle(target.data);
+    inventory.settle(target.sidecar);
+    const entry = entryOf(manifest, receipt?.receivedAt ?? null);
+    inventory.add(entry);
+    return entry;
+  }
+
+  /** The sidecar of a backup, read from the disk and verified again. @throws Failure `damaged` */
+  async sidecar(entry: HeldEntry): Promise<HeldBackup> {
+    const path = this.#filesOf(entry).sidecar;
+    const bytes = await this.#readTurn(() => readSmall(this.#options.disk, path, longestSidecar)).catch((thrown) => {
+      throw hasCode(thrown, 'ENOENT') ? this.#unreliable(entry, path, 'has vanished') : diskFailure(thrown, path);
+    });
+    if (bytes === null) throw this.#unreliable(entry, path, 'is too long');
+    let read: ReturnType<typeof readSidecar>;
+    try {
+      read = readSidecar(bytes, { ...entry, identity: this.#options.identityOf(entry.owner) });
+    } catch (thrown) {
+      throw this.#unreliable(entry, path, `is damaged: ${Failure.from(thrown).message}`);
+    }
+    if (!read.entry.digest.equals(entry.digest)) throw this.#unreliable(entry, path, 'was replaced by another');
+    return read.held;
+  }
+
+  /** Whether the data on the disk still is what was committed, by its size; if not, it is put into quarantine. */
+  async isIntact(entry: HeldEntry): Promise<boolean> {
+    const size = await this.#sizeOf(this.#filesOf(entry).data);
+    if (size === entry.size) return true;
+    await this.quarantine(
+      entry,
+      size === null ? 'its file has vanished' : `its file has ${size} bytes instead of ${entry.size}`,
+    );
+    return false;
+  }
+
+  /** Data first, and for good, then the sidecar: what a crash leaves is a sidecar alone, which never counts as a backup. */
+  async remove(entry: HeldEntry): Promise<void> {
+    const { disk, inventory, log } = this.#options;
+    const { folder, data, sidecar } = this.#filesOf(entry);
+    await removeFile(disk, data);
+    inventory.drop(entry.name);
+    await syncFolder(disk, folder);
+    await removeFile(disk, sidecar);
+    log.info('backup removed', { owner: entry.owner, backup: entry.name });
+  }
+
+  /** Puts both files where nothing is read from. What is not there any more is no obstacle. */
+  async quarantine(entry: HeldEntry, why: string): Promise<void> {
+    const { disk, inventory, layout, clock, log } = this.#options;
+    const { folder, data, sidecar } = this.#filesOf(entry);
+    // The time keeps what is in quarantine already from being in the way.
+    const away = layout.quarantined(`${clock.now()}-${entry.name}`);
+    inventory.drop(entry.name);
+    await this.#moveAway(data, away);
+    await this.#moveAway(sidecar, sidecarOf(away));
+    await syncFolder(disk, layout.quarantine);
+    await syncFolder(disk, folder);
+    inventory.report(away, `was put into quarantine: ${why}`);
+    log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
+  }
+
+  async #commit(target: BackupFiles, data: Staged, temporary: string, sidecar: Uint8Array): Promise<void> {
+    const { disk } = this.#options;
+    let staged: Staged;
+    try {
+      await this.#folderReady(target.folder);
+      staged = await stage(disk, temporary, sidecar);
+    } catch (thrown) {
+      await data.handle.close().catch(() => undefined);
+      await removeLeftovers(disk, [data.path]);
+      throw thrown;
+    }
+    try {
+      await commitBackup(disk, target, data, staged);
+    } catch (thrown) {
+      // Should someone have removed the folder, the next commit makes it again.
+      this.#folders.delete(target.folder);
+      throw thrown;
+    }
+  }
+
+  /** An owner's folder, with its own name durable: else a power cut could take it with everything in it. */
+  #folderReady(folder: string): Promise<void> {
+    const known = this.#folders.get(folder);
+    if (known !== undefined) return known;
+    const ready = makeFolder(this.#options.disk, folder, this.#options.layout.data);
+    this.#folders.set(folder, ready);
+    ready.catch(() => this.#folders.delete(folder));
+    return ready;
+  }
+
+  #filesOf(entry: HeldEntry): BackupFiles {
+    return this.#options.layout.backup(parseBackupName(entry.name));
+  }
+
+  #unreliable(entry: HeldEntry, path: string, what: string): Failure {
+    this.#options.inventory.report(path, what);
+    return new Failure('damaged', `the manifest beside ${entry.name} ${what}`);
+  }
+
+  /** Null where there is nothing; -1 for what is no ordinary file. */
+  async #sizeOf(path: string): Promise<number | null> {
+    try {
+      const stat = await this.#options.disk.lstat(path);
+      return stat.isFile() ? stat.size : -1;
+    } catch (thrown) {
+      if (hasCode(thrown, 'ENOENT')) return null;
+      throw thrown;
+    }
+  }
+
+  async #moveAway(from: string, to: string): Promise<void> {
+    try {
+      await this.#options.disk.link(from, to);
+      await this.#options.disk.unlink(from);
+    } catch (thrown) {
+      if (!hasCode(thrown, 'ENOENT')) throw thrown;
+    }
+  }
+}
+
+/** Makes a folder whose name in its parent is durable. */
+async function makeFolder(disk: Disk, folder: string, parent: string): Promise<void> {
+  try {
+    await disk.mkdir(folder, { mode: 0o700 });
+  } catch (thrown) {
+    if (!hasCode(thrown, 'EEXIST')) throw thrown;
+  }
+  await syncFolder(disk, parent);
+}

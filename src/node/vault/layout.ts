@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { type BackupName, formatBackupName } from '../../mesh/terms/backup-name.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+
+/** The two files of a backup: it is held exactly when `data` is there. */
+export interface BackupFiles {
+  /** The owner's folder. */
+  readonly folder: string;
+  readonly data: string;
+  /** A serialised `HeldBackup`: the signed manifest, and the receipt where the owner is another server. */
+  readonly sidecar: string;
+}
+
+/** The files of a backup that is still arriving. */
+export interface UploadFiles {
+  /** The signed manifest as it was offered. */
+  readonly offer: string;
+  /** The bytes that arrived, each at its place. */
+  readonly part: string;
+  /** The hash of each leaf that arrived, 32 bytes at 32 times its index; zeros where it did not. */
+  readonly leaves: string;
+}
+
+/** Where everything of a node is, under its data folder. Paths only: nothing here touches the disk. */
+export interface Layout {
+  readonly data: string;
+  /** The server's own backups. */
+  readonly local: string;
+  /** Uploads and temporaries; in the same file system as the backups, so that a finished file can be linked into place. */
+  readonly incoming: string;
+  readonly quarantine: string;
+  /** The node's private files: keys, receipts, history. */
+  readonly state: string;
+  readonly runs: string;
+  /** Receipts that a peer gave for the server's own backups. */
+  receiptsOf(peer: Hostname): string;
+  folderOf(owner: Hostname): string;
+  backup(name: BackupName): BackupFiles;
+  /** @param digest of the manifest */
+  upload(digest: Uint8Array): UploadFiles;
+  /** @param token what makes the path unlike any other */
+  temporary(token: string): string;
+  /** Where a file goes that is not to be believed. @param label what makes the path unlike any other */
+  quarantined(label: string): string;
+}
+
+const sidecarEnding = '.manifest';
+const offerEnding = '.offer';
+
+/**
+ * @param data absolute path of the data folder
+ * @param host the server whose own backups are in `local/`
+ */
+export function layoutOf(data: string, host: Hostname): Layout {
+  const local = join(data, 'local');
+  const incoming = join(data, '.incoming');
+  const quarantine = join(data, '.quarantine');
+  const state = join(data, '.state');
+  const folderOf = (owner: Hostname): string => (owner === host ? local : join(data, owner));
+  return {
+    data,
+    local,
+    incoming,
+    quarantine,
+    state,
+    runs: join(state, 'runs.jsonl'),
+    receiptsOf: (peer) => join(state, 'receipts', peer),
+    folderOf,
+    backup(name) {
+      const folder = folderOf(name.owner);
+      const path = join(folder, formatBackupName(name));
+      return { folder, data: path, sidecar: sidecarOf(path) };
+    },
+    upload(digest) {
+      const stem = join(incoming, Buffer.from(digest).toString('hex'));
+      return { offer: `${stem}${offerEnding}`, part: `${stem}.part`, leaves: `${stem}.leaves` };
+    },
+    temporary: (token) => join(incoming, `${token}.tmp`),
+    quarantined: (label) => join(quarantine, label),
+  };
+}
+
+/** The sidecar of a data file; takes a path or a bare file name. */
+export function sidecarOf(data: string): string {
+  return data + sidecarEnding;
+}
+
+/** The data file of a sidecar, or null when the file is no sidecar. */
+export function dataOfSidecar(file: string): string | null {
+  return file.endsWith(sidecarEnding) ? file.slice(0, -sidecarEnding.length) : null;
+}
+
+/** The manifest's digest that an offer's file name spells, or null when the file is no offer. */
+export function digestOfOffer(file: string): Buffer | null {
+  return /^[0-9a-f]{64}\.offer$/.test(file) ? Buffer.from(file.slice(0, -offerEnding.length), 'hex') : null;
+}

@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { type Disk, readSmall, syncFolder } from './disk.js';
+import { longestSidecar, readSidecar } from './held-entry.js';
+import { Inventory } from './inventory.js';
+import { dataOfSidecar, type Layout, sidecarOf } from './layout.js';
+
+export interface ReadInventoryOptions {
+  readonly layout: Layout;
+  readonly host: Hostname;
+  readonly disk: Disk;
+  identityOf(host: Hostname): Identity | null;
+}
+
+/** Backups that are read at the same time: each may have a file open. */
+const readers = 16;
+
+/** Made by the file system itself, at the top of a disk. */
+const notOurs = 'lost+found';
+
+/**
+ * Reads what is on the disk. A backup is data and a sidecar that fit each other; everything else is left as it is and
+ * becomes a finding.
+ */
+export async function readInventory(options: ReadInventoryOptions): Promise<Inventory> {
+  const { layout, host, disk } = options;
+  const inventory = new Inventory();
+  for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
+    const path = join(layout.data, item.name);
+    if (item.name.startsWith('.') || item.name === notOurs) continue;
+    const owner = path === layout.local ? host : hostnameOrNull(item.name);
+    if (owner === null || !item.isDirectory()) inventory.report(path, 'is not the folder of a server');
+    else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
+    else await readFolder(owner, options, inventory);
+  }
+  for (const name of await disk.readdir(layout.quarantine)) {
+    inventory.report(layout.quarantined(name), 'was put into quarantine');
+  }
+  return inventory;
+}
+
+async function readFolder(owner: Hostname, options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
+  const folder = options.layout.folderOf(owner);
+  // A process that was killed may have linked a backup without syncing the folder: from here on it counts, so it must last.
+  await syncFolder(options.disk, folder);
+  const names = new Set(await options.disk.readdir(folder));
+  const pairs: string[] = [];
+  for (const name of names) {
+    const data = dataOfSidecar(name) ?? name;
+    if (!isNameOf(owner, data)) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
+    else if (!names.has(data)) inventory.report(join(folder, name), 'is a manifest without its backup');
+    else if (!names.has(sidecarOf(data))) inventory.report(join(folder, name), 'is a backup without a manifest');
+    else if (name === data) pairs.push(name);
+  }
+  const identity = options.identityOf(owner);
+  const next = pairs.values();
+  const reader = async (): Promise<void> => {
+    for (const name of next) await readPair({ owner, name, identity }, options, inventory);
+  };
+  await Promise.all(Array.from({ length: readers }, reader));
+}
+
+async function readPair(
+  pair: { readonly owner: Hostname; readonly name: string; readonly identity: Identity | null },
+  { layout, host, disk }: ReadInventoryOptions,
+  inventory: Inventory,
+): Promise<void> {
+  const data = join(layout.folderOf(pair.owner), pair.name);
+  const sidecar = sidecarOf(data);
+  let looked = data;
+  try {
+    const stat = await disk.lstat(data);
+    if (!stat.isFile()) throw new Failure('damaged', 'is not an ordinary file');
+    looked = sidecar;
+    const bytes = await readSmall(disk, sidecar, longestSidecar);
+    if (bytes === null) throw new Failure('damaged', 'it is too long');
+    const { entry } = readSidecar(bytes, { ...pair, own: pair.owner === host });
+    looked = data;
+    if (stat.size !== entry.size) {
+      throw new Failure('damaged', `has ${stat.size} bytes where its manifest says ${entry.size}`);
+    }
+    inventory.add(entry);
+  } catch (thrown) {
+    const { message } = Failure.from(thrown);
+    inventory.report(looked, looked === data ? message : `is not a manifest to rely on: ${message}`);
+  }
+}
+
+function isNameOf(owner: Hostname, name: string): boolean {
+  try {
+    return parseBackupName(name).owner === owner;
+  } catch {
+    return false;
+  }
+}
+
+function hostnameOrNull(name: string): Hostname | null {
+  try {
+    return parseHostname(name);
+  } catch {
+    return null;
+  }
+}

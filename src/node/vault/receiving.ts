@@ -1,0 +1,220 @@
+import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import type { Staged } from './commit-file.js';
+import { diskFailure } from './disk.js';
+import type { HeldEntry } from './held-entry.js';
+import type { Inventory } from './inventory.js';
+import type { Keeping } from './keeping.js';
+import { checkRange } from './leaf-map.js';
+import { openRangeWriter, type RangeWriter } from './range-writer.js';
+import type { Turn } from './turns.js';
+import type { Upload } from './upload.js';
+import type { Uploads } from './uploads.js';
+
+/** Ranges that one owner may send at the same time; each has two files open and 1 MiB of memory. */
+const mostOfOneOwner = 16;
+
+/** The answer to an offer. */
+export type OfferAnswer = { readonly held: SignedReceipt } | { readonly missing: Range[] };
+/** The answer to a range that has ended. */
+export type RangeAnswer = { readonly receipt: SignedReceipt } | { readonly missing: Range[] };
+
+/** One range of a backup that is arriving. One call at a time; `finish` or `abort` ends it. */
+export interface RangeReceiver {
+  /** @throws Failure `invalid` as soon as there is more than the range has */
+  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Ends the range. With the last missing leaf the backup is committed, and the receipt says that it is durable; a range
+   * that ended early is simply still missing.
+   * @throws Failure `damaged` when all has arrived and is not what the manifest says; then all of it is thrown away
+   */
+  finish(): Promise<RangeAnswer>;
+  /** Ends the range where it is; the whole leaves that arrived stay for the next offer. Never throws. */
+  abort(): Promise<void>;
+}
+
+export interface ReceivingOptions {
+  readonly host: Hostname;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly inventory: Inventory;
+  readonly keeping: Keeping;
+  readonly uploads: Uploads;
+  /** The turn of what changes the backup of this name. */
+  turnOf(name: string): Turn;
+  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
+}
+
+/** How peers' backups come in. */
+export class Receiving {
+  readonly #options: ReceivingOptions;
+  readonly #running = new Map<Hostname, number>();
+
+  constructor(options: ReceivingOptions) {
+    this.#options = options;
+  }
+
+  async offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+    const { name } = manifest.facts;
+    if (manifest.name.owner !== owner || owner === this.#options.host) {
+      throw new Failure(
+        'forbidden',
+        `${owner} may not store ${name} here: a server stores its own backups with others`,
+      );
+    }
+    try {
+      return await this.#options.turnOf(name)(() => this.#answer(owner, manifest));
+    } catch (thrown) {
+      throw diskFailure(thrown, name);
+    }
+  }
+
+  async receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
+    const upload = await this.#options.uploads.find(manifestDigest);
+    if (upload === null || upload.owner !== owner) {
+      throw new Failure('not-found', 'no backup with this manifest was offered here', {
+        hint: 'Offer it first: the answer says what is missing.',
+      });
+    }
+    checkRange(range, upload.manifest.facts.size);
+    const running = this.#running.get(owner) ?? 0;
+    if (running >= mostOfOneOwner) {
+      throw new Failure('failed', `${owner} sends ${running} ranges already: wait for one of them`, {
+        retryable: true,
+      });
+    }
+    this.#count(owner, 1);
+    try {
+      await upload.enter();
+    } catch (thrown) {
+      this.#count(owner, -1);
+      throw diskFailure(thrown, upload.manifest.facts.name);
+    }
+    return this.#receiver(upload, openRangeWriter(upload, range));
+  }
+
+  #receiver(upload: Upload, writer: RangeWriter): RangeReceiver {
+    const { name } = upload.manifest.facts;
+    const { log } = this.#options;
+    let over = false;
+    const checkOpen = (): void => {
+      if (over) throw new Failure('failed', `the range of ${name} has ended`);
+    };
+    return {
+      write: async (chunk) => {
+        checkOpen();
+        await writer.write(chunk).catch((thrown) => {
+          throw diskFailure(thrown, name);
+        });
+      },
+      finish: async () => {
+        checkOpen();
+        over = true;
+        try {
+          return await this.#finish(upload, writer);
+        } catch (thrown) {
+          throw diskFailure(thrown, name);
+        }
+      },
+      abort: async () => {
+        if (over) return;
+        over = true;
+        await writer.flush().catch((thrown) => log.warn('range lost', { backup: name, reason: String(thrown) }));
+        await this.#leave(upload).catch((thrown) => log.warn('upload lost', { backup: name, reason: String(thrown) }));
+      },
+    };
+  }
+
+  async #finish(upload: Upload, writer: RangeWriter): Promise<RangeAnswer> {
+    try {
+      await writer.flush();
+      if (!upload.complete) return { missing: upload.missing() };
+      const { name } = upload.manifest.facts;
+      return { receipt: await this.#options.turnOf(name)(() => this.#commit(upload)) };
+    } finally {
+      await this.#leave(upload);
+    }
+  }
+
+  /** Ends the use of an upload. One whose bytes cannot be made durable is given up: what is on the disk is unknown. */
+  async #leave(upload: Upload): Promise<void> {
+    this.#count(upload.owner, -1);
+    upload.touched = this.#options.clock.now();
+    try {
+      await upload.leave();
+    } catch (thrown) {
+      await this.#options.uploads.end(upload);
+      throw thrown;
+    }
+  }
+
+  // What follows runs in the turn of the backup's name.
+
+  async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+    const { inventory, keeping, uploads, clock } = this.#options;
+    const entry = inventory.find(manifest.facts.name);
+    if (entry !== null && (await keeping.isIntact(entry))) return { held: await this.#receiptOf(entry, manifest) };
+    const upload = (await uploads.find(manifest.digest)) ?? (await uploads.begin(owner, manifest));
+    upload.touched = clock.now();
+    if (!upload.complete) return { missing: upload.missing() };
+    await upload.enter();
+    try {
+      return { held: await this.#commit(upload) };
+    } finally {
+      await upload.leave();
+    }
+  }
+
+  async #receiptOf(entry: HeldEntry, manifest: VerifiedManifest): Promise<SignedReceipt> {
+    if (!entry.digest.equals(manifest.digest)) {
+      throw new Failure('conflict', `${entry.name} is held already, with another content`, {
+        hint: 'What is held is never overwritten. Make a new backup: it gets a new name.',
+      });
+    }
+    const { receipt } = await this.#options.keeping.sidecar(entry);
+    if (receipt === undefined) throw new Failure('damaged', `the receipt of ${entry.name} is lost`);
+    return receipt;
+  }
+
+  /** Commits a complete upload, unless another connection has done so just now. */
+  async #commit(upload: Upload): Promise<SignedReceipt> {
+    const { inventory, uploads } = this.#options;
+    const held = inventory.find(upload.manifest.facts.name);
+    if (held === null) return this.#keep(upload, await this.#finished(upload));
+    await uploads.end(upload);
+    return this.#receiptOf(held, upload.manifest);
+  }
+
+  async #finished(upload: Upload): Promise<Staged> {
+    try {
+      return await upload.finished();
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.kind === 'damaged') await this.#options.uploads.end(upload);
+      throw thrown;
+    }
+  }
+
+  async #keep(upload: Upload, data: Staged): Promise<SignedReceipt> {
+    const { acknowledge, clock, keeping, log, uploads } = this.#options;
+    const { manifest, owner } = upload;
+    try {
+      const receivedAt = clock.now();
+      const signed = acknowledge(manifest.digest, receivedAt);
+      await keeping.keep(manifest, { signed, receivedAt }, data);
+      log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
+      return signed;
+    } finally {
+      await data.handle.close().catch(() => undefined);
+      await uploads.end(upload);
+    }
+  }
+
+  #count(owner: Hostname, change: number): void {
+    this.#running.set(owner, (this.#running.get(owner) ?? 0) + change);
+  }
+}

@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { create, type Disk, diskFailure, readSmall, removeFile, removeLeftovers, writeAll } from './disk.js';
+import { longestOffer } from './held-entry.js';
+import { digestOfOffer, type Layout } from './layout.js';
+import type { Quota } from './quota.js';
+import type { Temporaries } from './temporaries.js';
+import { Upload } from './upload.js';
+
+/** How long an upload is kept for its owner to go on with, in milliseconds. */
+const patience = 7 * 86_400_000;
+
+/** Backups of one owner that may be arriving at the same time, begun and not finished. */
+const mostOfOneOwner = 100;
+
+export interface UploadsOptions {
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly quota: Quota;
+  readonly temporaries: Temporaries;
+  identityOf(host: Hostname): Identity | null;
+  /** Whether the backup was committed already: a process may be killed before it removes what it committed from. */
+  isHeld(manifest: VerifiedManifest): boolean;
+}
+
+/** The uploads that are under way, in this process or since an earlier one. */
+export class Uploads {
+  readonly #options: UploadsOptions;
+  /** By the digest of the manifest, in hexadecimal. */
+  readonly #uploads = new Map<string, Upload>();
+  /** What an earlier process left and nobody has asked for yet; with the reading that is under way. */
+  readonly #unread = new Map<Upload, Promise<void> | null>();
+
+  private constructor(options: UploadsOptions) {
+    this.#options = options;
+  }
+
+  /** Finds what an earlier process left; what cannot be gone on with is removed. */
+  static async open(options: UploadsOptions): Promise<Uploads> {
+    const uploads = new Uploads(options);
+    for (const file of await options.disk.readdir(options.layout.incoming)) {
+      const digest = digestOfOffer(file);
+      if (digest !== null) await uploads.#resume(digest);
+    }
+    await uploads.tidy();
+    return uploads;
+  }
+
+  /** The upload of the manifest with this digest; what an earlier process left of it is read again first. */
+  async find(digest: Uint8Array): Promise<Upload | null> {
+    const upload = this.#uploads.get(keyOf(digest));
+    if (upload === undefined) return null;
+    const reading = this.#unread.get(upload);
+    if (reading === undefined) return upload;
+    try {
+      const started = reading ?? upload.examine();
+      this.#unread.set(upload, started);
+      await started;
+      this.#unread.delete(upload);
+      return upload;
+    } catch (thrown) {
+      await this.end(upload);
+      throw diskFailure(thrown, `what had arrived of ${upload.manifest.facts.name}`);
+    }
+  }
+
+  /** @throws Failure `no-space` */
+  async begin(owner: Hostname, manifest: VerifiedManifest): Promise<Upload> {
+    const { layout, disk, clock, quota } = this.#options;
+    const offer = Buffer.from(SignedManifest.encode(manifest.signed).finish());
+    if (offer.length > longestOffer) {
+      throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
+    }
+    const reservation = await quota.reserve(owner, manifest.facts.size);
+    if ([...this.#uploads.values()].filter((other) => other.owner === owner).length >= mostOfOneOwner) {
+      reservation.release();
+      throw new Failure('failed', `${owner} has ${mostOfOneOwner} unfinished backups here: finish some of them first`, {
+        retryable: true,
+      });
+    }
+    const files = layout.upload(manifest.digest);
+    const upload = new Upload({ owner, manifest, files, disk, reservation, touched: clock.now() });
+    this.#uploads.set(keyOf(manifest.digest), upload);
+    try {
+      await writeOffer(disk, files.offer, offer);
+      return upload;
+    } catch (thrown) {
+      await this.end(upload);
+      throw thrown;
+    }
+  }
+
+  async end(upload: Upload): Promise<void> {
+    const key = keyOf(upload.manifest.digest);
+    if (this.#uploads.get(key) === upload) this.#uploads.delete(key);
+    this.#unread.delete(upload);
+    await upload.end();
+  }
+
+  /** Removes uploads that nobody touched for 7 days, and temporaries that belong to nothing. */
+  async tidy(): Promise<void> {
+    const { layout, disk, clock, log, temporaries } = this.#options;
+    for (const upload of this.#uploads.values()) {
+      if (!upload.idle || clock.now() - upload.touched < patience) continue;
+      log.warn('upload expired', { owner: upload.owner, backup: upload.manifest.facts.name });
+      await this.end(upload);
+    }
+    const found = await disk.readdir(layout.incoming);
+    const inUse = new Set([...this.#uploads.values()].flatMap(({ files }) => Object.values(files)));
+    for (const path of found.map((file) => join(layout.incoming, file))) {
+      if (!temporaries.inUse(path) && !inUse.has(path)) await removeLeftovers(disk, [path]);
+    }
+  }
+
+  /** Takes up an upload that an earlier process left, when there is something to go on with. */
+  async #resume(digest: Buffer): Promise<void> {
+    const { layout, disk, clock, quota } = this.#options;
+    const files = layout.upload(digest);
+    const manifest = await this.#readOffer(files.offer, digest);
+    if (manifest === null || this.#options.isHeld(manifest)) return;
+    const owner = manifest.name.owner;
+    const written = await lastWritten(disk, files.part).catch(() => lastWritten(disk, files.offer));
+    const reservation = quota.renew(owner, manifest.facts.size);
+    const touched = Math.min(clock.now(), written);
+    const upload = new Upload({ owner, manifest, files, disk, reservation, touched });
+    this.#uploads.set(keyOf(digest), upload);
+    this.#unread.set(upload, null);
+  }
+
+  /** Null for an offer that is damaged, or not of a peer. */
+  async #readOffer(path: string, digest: Buffer): Promise<VerifiedManifest | null> {
+    try {
+      const bytes = await readSmall(this.#options.disk, path, longestOffer);
+      if (bytes === null) return null;
+      const signed = SignedManifest.decode(bytes);
+      const identity = this.#options.identityOf(parseHostname(Manifest.decode(signed.manifest).owner));
+      if (identity === null) return null;
+      const manifest = verifyManifest(signed, identity);
+      return manifest.digest.equals(digest) ? manifest : null;
+    } catch (thrown) {
+      this.#options.log.warn('upload cannot be resumed', { file: path, reason: Failure.from(thrown).message });
+      return null;
+    }
+  }
+}
+
+async function writeOffer(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  await removeFile(disk, path);
+  const handle = await create(disk, path);
+  try {
+    await writeAll(handle, bytes, 0);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function lastWritten(disk: Disk, path: string): Promise<number> {
+  return (await disk.lstat(path)).mtimeMs;
+}
+
+function keyOf(digest: Uint8Array): string {
+  return Buffer.from(digest).toString('hex');
+}

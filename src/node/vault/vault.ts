@@ -1,0 +1,217 @@
+import { dirname } from 'node:path';
+import type { HeldBackup, SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { type Disk, diskFailure, realDisk, syncFolder } from './disk.js';
+import { type Draft, type DraftOptions, openDraft } from './draft.js';
+import type { HeldEntry } from './held-entry.js';
+import type { ListFilter } from './inventory.js';
+import { Keeping } from './keeping.js';
+import { type Layout, layoutOf } from './layout.js';
+import { openQuota } from './quota.js';
+import { readInventory } from './read-inventory.js';
+import { checkReadable, openReading, type ReadRange } from './reading.js';
+import { type OfferAnswer, type RangeReceiver, Receiving, type ReceivingOptions } from './receiving.js';
+import { openTemporaries } from './temporaries.js';
+import { turnsByKey } from './turns.js';
+import { Uploads } from './uploads.js';
+
+export interface VaultOptions {
+  /** Absolute path of the data folder; it is made when it is not there. */
+  readonly data: string;
+  readonly host: Hostname;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The identity of this server or of a peer; null for one that is not known. */
+  identityOf(host: Hostname): Identity | null;
+  /** Signs this server's receipt. */
+  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
+  /** Bytes that a peer may store here; 0 means no limit. */
+  quotaOf(host: Hostname): number;
+  /** Bytes of disk that stay free: a peer's backup that would go below is refused. */
+  readonly minimumFree: number;
+  /** The file system, for tests that make it fail. */
+  readonly disk?: Disk;
+}
+
+/**
+ * Where a node keeps backups: its own, and those of its peers. What is held is durable and was verified; nothing is ever
+ * overwritten. One process at a time may have a data folder open.
+ */
+export interface Vault {
+  readonly layout: Layout;
+  /**
+   * Takes an offer, before any byte of the backup is sent. One that is held already is acknowledged with the same receipt.
+   * After a restart the first offer reads again what had arrived, about 1 s for each GiB.
+   * @throws Failure `conflict` when the name is taken by another backup, `no-space`, `forbidden`
+   */
+  offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer>;
+  /** @throws Failure `not-found` when the owner did not offer it, `invalid` when the range is none of its file */
+  receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver>;
+  /** Begins an own backup. */
+  draft(): Promise<Draft>;
+  /** Newest first. */
+  list(filter?: ListFilter): HeldEntry[];
+  find(name: string): HeldEntry | null;
+  /** What the sidecar of a backup says, verified again. @throws Failure `not-found`, `damaged` */
+  held(name: string): Promise<HeldBackup>;
+  /**
+   * The bytes of a range of a backup.
+   * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
+   */
+  read(name: string, offset: number, length: number): Bytes;
+  /** Removes a backup, for retention. @throws Failure `not-found` */
+  remove(name: string): Promise<void>;
+  /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
+  quarantine(name: string, why: string): Promise<void>;
+  /** Bytes of an owner's backups. */
+  used(owner: Hostname): number;
+  /** Bytes free on the disk. */
+  free(): Promise<number>;
+  /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
+  findings(): string[];
+  /** Removes uploads that nobody touched for 7 days, and temporaries that belong to nothing. */
+  tidy(): Promise<void>;
+}
+
+/** @throws Failure when the data folder cannot be read or its names cannot be made durable */
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  try {
+    return await open(options, options.disk ?? realDisk);
+  } catch (thrown) {
+    throw diskFailure(thrown, `the vault in ${options.data} cannot be opened`);
+  }
+}
+
+async function open(options: VaultOptions, disk: Disk): Promise<Vault> {
+  const { data, host, log } = options;
+  const layout = layoutOf(data, host);
+  await makeFolders(disk, layout);
+  const inventory = await readInventory({ ...options, layout, disk });
+  const shared = {
+    ...options,
+    layout,
+    disk,
+    inventory,
+    temporaries: openTemporaries(layout),
+    turnOf: turnsByKey(),
+    isHeld: ({ facts, digest }: VerifiedManifest) => inventory.find(facts.name)?.digest.equals(digest) ?? false,
+  };
+  const keeping = new Keeping(shared);
+  const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
+  const uploads = await Uploads.open({ ...shared, quota });
+  log.info('vault opened', { backups: inventory.list({}).length, findings: inventory.findings().length });
+  return new OpenVault({ ...shared, keeping, uploads });
+}
+
+type Parts = ReceivingOptions & DraftOptions & { readonly layout: Layout };
+
+class OpenVault implements Vault {
+  readonly layout: Layout;
+  readonly #parts: Parts;
+  readonly #receiving: Receiving;
+  readonly #read: ReadRange;
+
+  constructor(parts: Parts) {
+    this.layout = parts.layout;
+    this.#parts = parts;
+    this.#receiving = new Receiving(parts);
+    this.#read = openReading({
+      disk: parts.disk,
+      damaged: async (entry, why) => {
+        if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
+      },
+    });
+  }
+
+  offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+    return this.#receiving.offer(owner, manifest);
+  }
+
+  receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
+    return this.#receiving.receive(owner, manifestDigest, range);
+  }
+
+  draft(): Promise<Draft> {
+    return openDraft(this.#parts);
+  }
+
+  list(filter: ListFilter = {}): HeldEntry[] {
+    return this.#parts.inventory.list(filter);
+  }
+
+  find(name: string): HeldEntry | null {
+    return this.#parts.inventory.find(name);
+  }
+
+  async held(name: string): Promise<HeldBackup> {
+    return this.#parts.keeping.sidecar(this.#entryOf(name));
+  }
+
+  read(name: string, offset: number, length: number): Bytes {
+    const entry = this.#entryOf(name);
+    checkReadable(entry, offset, length);
+    return this.#read(this.layout.backup(parseBackupName(name)).data, entry, { offset, length });
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#change(name, (entry) => this.#parts.keeping.remove(entry));
+  }
+
+  quarantine(name: string, why: string): Promise<void> {
+    return this.#change(name, (entry) => this.#parts.keeping.quarantine(entry, why));
+  }
+
+  used(owner: Hostname): number {
+    return this.#parts.inventory.used(owner);
+  }
+
+  async free(): Promise<number> {
+    const { bavail, bsize } = await this.#parts.disk.statfs(this.layout.data);
+    return bavail * bsize;
+  }
+
+  findings(): string[] {
+    return this.#parts.inventory.findings();
+  }
+
+  tidy(): Promise<void> {
+    return this.#parts.uploads.tidy();
+  }
+
+  #entryOf(name: string): HeldEntry {
+    const entry = this.find(name);
+    if (entry === null) throw new Failure('not-found', `${JSON.stringify(name.slice(0, 120))} is not held here`);
+    return entry;
+  }
+
+  /** Changes a backup when it is its turn, if it is still held then. */
+  #change(name: string, work: (entry: HeldEntry) => Promise<void>): Promise<void> {
+    return this.#parts.turnOf(name)(async () => {
+      try {
+        await work(this.#entryOf(name));
+      } catch (thrown) {
+        throw diskFailure(thrown, name);
+      }
+    });
+  }
+}
+
+/** The folders that every vault has, with names that outlast a power cut. */
+async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
+  const first = await disk.mkdir(layout.data, { recursive: true, mode: 0o700 });
+  if (first !== undefined) {
+    for (let made = layout.data; made !== dirname(first); made = dirname(made)) await syncFolder(disk, dirname(made));
+  }
+  for (const folder of [layout.local, layout.incoming, layout.quarantine, layout.state]) {
+    await disk.mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+  await syncFolder(disk, layout.data);
+}
