@@ -1,0 +1,43 @@
+import type { Holder } from '../../src/client/holders.js';
+import type { Answer } from '../../src/client/survey.js';
+import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
+import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { Failure } from '../../src/mesh/terms/failure.js';
+import { throwawayServer } from './identities.js';
+
+export const receivedAt = Date.UTC(2026, 10, 23, 1, 5, 0);
+
+/** A peer that exists only as what it answers. */
+export interface StagedHolder extends Holder {
+  readonly server: ServerIdentity;
+  /** The entry of an honest holder. */
+  holding(manifest: VerifiedManifest): HeldBackup;
+  answer(...held: readonly HeldBackup[]): Answer;
+}
+
+export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): StagedHolder {
+  const server = throwawayServer(name);
+  const holder: StagedHolder = {
+    name,
+    place: `${name.toLowerCase()}.example`,
+    described: `${name} (${name.toLowerCase()}.example:7443)`,
+    identity: server.identity,
+    server,
+    list: async () => [],
+    fetch,
+    close() {},
+    holding: (manifest) => ({
+      manifest: manifest.signed,
+      receipt: signReceipt({ manifestDigest: manifest.digest, receivedAt }, server.signer),
+    }),
+    answer: (...held) => ({ holder, held }),
+  };
+  return holder;
+}
+
+// biome-ignore lint/correctness/useYield: it has nothing to give
+async function* nothing(): AsyncGenerator<Uint8Array> {
+  throw new Failure('not-found', 'nothing is held here');
+}
