@@ -47,16 +47,17 @@ async function askPeer<T>(
   const patience = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
   const deadline = new AbortController();
   const stopTimer = clock.after(patience, () => deadline.abort());
-  const connection = connectTo(peer, self, clock);
-  const patient: Connection = { ...connection, context: (_, stop) => connection.context(patience, stop) };
+  let connection: Connection | undefined;
   try {
-    return { peer, value: await ask(patient, AbortSignal.any([signal, deadline.signal])) };
+    const { context, ...channels } = connectTo(peer, self, clock);
+    connection = { ...channels, context: (_, stop) => context(patience, stop) };
+    return { peer, value: await ask(connection, AbortSignal.any([signal, deadline.signal])) };
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;
     const why = `${describePeer(peer)} did not answer within ${Math.round(patience / 1000)} s`;
     return { peer, failure: late ? new Failure('timeout', why, { cause: thrown }) : Failure.from(thrown) };
   } finally {
     stopTimer();
-    connection.close();
+    connection?.close();
   }
 }

@@ -122,4 +122,12 @@ function traceOf(failure: Failure): string {
   return (cause instanceof Error ? cause.stack : failure.stack) ?? failure.message;
 }
 
-process.exitCode = await main();
+/** Waits until what was written has left. A pipe whose reader has gone takes nothing, which is an end too. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}
+
+const code = await main();
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+// A connection to a peer that never finished its handshake would keep the process alive.
+process.exit(code);

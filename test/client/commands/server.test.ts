@@ -1,0 +1,234 @@
+import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { anemonePeer } from '../../support/program.js';
+
+let cwd: string;
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'anemone-server-'));
+});
+afterEach(() => rm(cwd, { recursive: true }));
+
+const run = (...args: string[]) => anemonePeer(args, { cwd });
+const init = (...args: string[]) => run('init', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
+
+/** A server that was made once; everything in its folder is relative to it, so that a copy is a server too. */
+let made: string;
+beforeAll(async () => {
+  made = await mkdtemp(join(tmpdir(), 'anemone-made-'));
+  await anemonePeer(['init', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd: made });
+});
+afterAll(() => rm(made, { recursive: true }));
+const copyServer = () => cp(made, cwd, { recursive: true });
+
+const otherIdentity = Buffer.alloc(32, 7).toString('base64');
+
+describe('init', () => {
+  it('makes an identity that the recovery key it shows derives, and a configuration that is right', async () => {
+    const { code, stdout } = await init('--json');
+    expect(code).toBe(0);
+    const made = JSON.parse(stdout);
+    const { identity } = deriveKeys(parseRecoveryKey(made.recovery_key));
+    expect(made).toMatchObject({
+      name: 'FR1',
+      listen: '10.8.0.1:7443',
+      identity,
+      config: join(cwd, 'config/config.yaml'),
+    });
+    expect((await loadServerIdentity(join(made.data, '.state'))).identity).toBe(identity);
+    expect((await run('config', 'validate')).code).toBe(0);
+  });
+
+  it('shows the recovery key once, and writes it nowhere', async () => {
+    const { stdout } = await init();
+    const shown = /[0-9A-Z]{6}(?:-\s*[0-9A-Z]{4,6}){9}/.exec(stdout)?.[0] ?? '';
+    const key = parseRecoveryKey(shown);
+    expect(stdout).toContain('paper');
+    const later = [
+      await run('identity'),
+      await run('identity', '--json'),
+      await run('config', 'show'),
+      await run('status'),
+    ];
+    const files = [
+      await readFile(join(cwd, 'config/config.yaml'), 'utf8'),
+      await readFile(join(cwd, 'config-backups/.state/node.key'), 'utf8'),
+    ];
+    const secrets = [shown.slice(0, 13), key.secret.toString('base64'), deriveKeys(key).ageIdentity];
+    for (const text of [...later.map((end) => end.stdout + end.stderr), ...files]) {
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    }
+  });
+
+  it('keeps the node key to its user', async () => {
+    await init();
+    expect((await stat(join(cwd, 'config-backups/.state/node.key'))).mode & 0o777).toBe(0o600);
+    expect((await stat(join(cwd, 'config-backups/.state'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('refuses where there is a server already, and changes nothing', async () => {
+    await copyServer();
+    const before = await readFile(join(cwd, 'config/config.yaml'), 'utf8');
+    const again = await init();
+    expect(again).toMatchObject({ code: 2, stdout: '' });
+    expect(again.stderr).toContain('there is a server here already');
+    expect(await readFile(join(cwd, 'config/config.yaml'), 'utf8')).toBe(before);
+  });
+
+  it('refuses where only the identity of a server is left', async () => {
+    await copyServer();
+    await rm(join(cwd, 'config'), { recursive: true });
+    const again = await init();
+    expect(again.code).toBe(2);
+    expect(again.stderr).toContain('node.key');
+    await expect(stat(join(cwd, 'config/config.yaml'))).rejects.toThrow('ENOENT');
+  });
+
+  it('backs up its own configuration only, in a folder that is not called config', async () => {
+    await init('--dir', 'fr1');
+    const { stdout } = await run('config', 'show', '--json', '--config', 'fr1/config.yaml');
+    expect(JSON.parse(stdout)).toMatchObject({
+      server: { data: join(cwd, 'fr1/config-backups') },
+      backup: { sets: { backup: { paths: ['./config.yaml'] } } },
+    });
+  });
+
+  it.each([
+    ['--name', 'local'],
+    ['--name', '../FR1'],
+    ['--listen', '10.8.0.1:99999'],
+  ])('calls %s %s wrong usage', async (flag, value) => {
+    const { code, stderr } = await init(flag, value);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`error: ${flag}: `);
+  });
+});
+
+describe('identity', () => {
+  it('prints a command that adds this server to a peer', async () => {
+    const { stdout } = await init('--json', '--dir', 'fr1/config');
+    await run('init', '--name', 'FR2', '--listen', '10.8.0.2:7444', '--dir', 'fr2/config');
+    const shown = await run('identity', '--config', 'fr2/config/config.yaml');
+    const command = /anemone-peer (peer add .*)/.exec(shown.stdout)?.[1] ?? '';
+    const added = await run(...command.split(' '), '--config', 'fr1/config/config.yaml');
+    expect(added.code).toBe(0);
+    const listed = await run('peer', 'list', '--json', '--config', 'fr1/config/config.yaml');
+    expect(JSON.parse(listed.stdout).peers).toMatchObject([{ name: 'FR2', address: '10.8.0.2:7444' }]);
+    expect(JSON.parse(stdout).peer_add).toContain('peer add FR1 --vpn-ip 10.8.0.1 ');
+  });
+
+  it('asks for the address where the server listens on every interface', async () => {
+    await init('--listen', '0.0.0.0');
+    expect((await run('identity')).stdout).toContain('--vpn-ip <its VPN address>');
+  });
+});
+
+describe('peer', () => {
+  const add = (...args: string[]) =>
+    run('peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2', '--identity', otherIdentity, ...args);
+
+  it('add, list and remove go round, and comments in the file stay', async () => {
+    await copyServer();
+    const file = join(cwd, 'config/config.yaml');
+    const before = await readFile(file, 'utf8');
+    const added = await add('--quota', '5GB');
+    expect(added).toMatchObject({ code: 0, stdout: `FR2 is now in ${file}.\n` });
+    expect(added.stderr).toContain('No node is running');
+    const { peers } = JSON.parse((await run('peer', 'list', '--json')).stdout);
+    expect(peers).toEqual([
+      { name: 'FR2', address: '10.8.0.2:7443', identity: otherIdentity, enabled: true, quota: 5e9, reads: [] },
+    ]);
+    expect((await run('peer', 'remove', 'FR2')).code).toBe(0);
+    const after = await readFile(file, 'utf8');
+    const comments = (text: string): string[] => text.split('\n').filter((line) => line.includes('#'));
+    expect(comments(after)).toEqual(comments(before));
+    expect(JSON.parse((await run('peer', 'list', '--json')).stdout)).toEqual({ peers: [] });
+  });
+
+  it('add is done already when the same peer is there, and refused when another one is', async () => {
+    await copyServer();
+    await add();
+    expect(JSON.parse((await add('--json')).stdout)).toMatchObject({ peer: 'FR2', changed: false });
+    const other = await add('--vpn-ip', '10.8.0.3');
+    expect(other.code).toBe(2);
+    expect(other.stderr).toContain('FR2');
+  });
+
+  it.each([
+    [['--identity', 'short'], '--identity'],
+    [['--vpn-ip', '10.8.0.0/24'], '--vpn-ip'],
+    [['--quota', 'much'], '--quota'],
+  ])('add %j is wrong usage, and nothing is written', async (args, flag) => {
+    await copyServer();
+    const before = await readFile(join(cwd, 'config/config.yaml'), 'utf8');
+    const { code, stderr } = await add(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`error: ${flag}: `);
+    expect(await readFile(join(cwd, 'config/config.yaml'), 'utf8')).toBe(before);
+  });
+
+  it('remove of an unknown one names the nearest', async () => {
+    await copyServer();
+    await add();
+    const { code, stderr } = await run('peer', 'remove', 'FR3');
+    expect(code).toBe(10);
+    expect(stderr).toContain('Did you mean FR2?');
+  });
+
+  it('list is a plain line a peer behind a pipe, its cells separated by tabs', async () => {
+    await copyServer();
+    await add();
+    expect((await run('peer', 'list')).stdout).toBe(`FR2\t10.8.0.2:7443\tenabled\t9.31 GiB\t${otherIdentity}\n`);
+  });
+});
+
+describe('config', () => {
+  it('validate names file, line, key and the nearest known key, and exits with 2', async () => {
+    await copyServer();
+    const file = join(cwd, 'config/config.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('timezone:', 'timezon:'));
+    const { code, stdout, stderr } = await run('config', 'validate');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/config\.yaml:\d+:.*timezon.*timezone/s);
+  });
+
+  it('show prints a configuration that is the same when it is read again', async () => {
+    await copyServer();
+    const shown = await run('config', 'show');
+    await writeFile(join(cwd, 'again.yaml'), shown.stdout);
+    const again = await run('config', 'show', '--config', 'again.yaml');
+    const body = (text: string): string => text.replace(/^#.*\n/, '');
+    expect(body(again.stdout)).toBe(body(shown.stdout));
+  });
+});
+
+describe('without a running node', () => {
+  it.each([['backup'], ['push', 'config/config.yaml']])(
+    '%s says so, says how to start it, and exits with 75',
+    async (...args) => {
+      await copyServer();
+      const { code, stdout, stderr } = await run(...args);
+      expect({ code, stdout }).toEqual({ code: 75, stdout: '' });
+      expect(stderr).toContain('the node of this server is not running');
+      expect(stderr).toContain('anemone-node');
+    },
+  );
+
+  it('status shows what there is, and exits with 3', async () => {
+    await copyServer();
+    const { code, stdout, stderr } = await run('status', '--json');
+    expect(code).toBe(3);
+    expect(stderr).toContain('not running');
+    expect(JSON.parse(stdout)).toMatchObject({ server: { name: 'FR1', running: false }, peers: [], last_run: null });
+  });
+
+  it('backup refuses a set that the configuration does not have', async () => {
+    await copyServer();
+    const { code, stderr } = await run('backup', '--set', 'db');
+    expect(code).toBe(10);
+    expect(stderr).toContain('It has: backup.');
+  });
+});

@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { anemonePeer, clientProgram } from '../support/program.js';
+
+let cwd: string;
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'anemone-client-'));
+});
+afterEach(() => rm(cwd, { recursive: true }));
+
+const run = (...args: string[]) => anemonePeer(args, { cwd });
+
+describe('the help', () => {
+  it('names every command and every exit code, on standard output', async () => {
+    const { code, stdout, stderr } = await run('--help');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const word of [
+      'init',
+      'identity',
+      'peer',
+      'config',
+      'backup',
+      'push',
+      'status',
+      'completion',
+      '130 interrupted',
+    ]) {
+      expect(stdout).toContain(word);
+    }
+  });
+
+  it('loads nothing of gRPC', async () => {
+    const script = `process.argv = ['node', 'anemone-peer', '--help']; await import(${JSON.stringify(clientProgram)});
+      process.stderr.write(String(process.moduleLoadList.includes('NativeModule http2')))`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script]);
+    let loaded = '';
+    child.stderr.on('data', (text) => {
+      loaded += text;
+    });
+    child.stdout.resume();
+    await once(child, 'close');
+    expect(loaded).toBe('false');
+  });
+
+  it('comes on standard error, with exit code 2, when no command was given', async () => {
+    const { code, stdout, stderr } = await run();
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('Usage:');
+  });
+});
+
+describe('the version', () => {
+  it('is that of the package', async () => {
+    const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8'));
+    expect(await run('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});
+
+describe('wrong usage', () => {
+  it.each([
+    [['statsu'], "unknown command 'statsu'", 'Did you mean status?'],
+    [['status', '--jsn'], "unknown option '--jsn'", 'Did you mean --json?'],
+    [['push'], "missing required argument 'file'", 'anemone-peer --help'],
+    [['peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2'], "required option '--identity <key>'", 'anemone-peer --help'],
+    [['status', '--timeout', 'soon'], "'soon' is invalid", 'anemone-peer --help'],
+    [['status', 'now'], 'too many arguments', 'anemone-peer --help'],
+  ])('%j says what is wrong and what was probably meant', async (args, what, hint) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(what);
+    expect(stderr).toContain(hint);
+  });
+
+  it('is one JSON document on standard output with --json, wherever that flag stands', async () => {
+    for (const args of [
+      ['--json', 'statsu'],
+      ['statsu', '--json'],
+    ]) {
+      const { code, stdout } = await run(...args);
+      expect(code).toBe(2);
+      expect(JSON.parse(stdout)).toEqual({
+        error: { kind: 'usage', message: "unknown command 'statsu'", hint: 'Did you mean status?' },
+      });
+    }
+  });
+});
+
+describe('the configuration file', () => {
+  it('that is nowhere to be found is told with every place that was looked at, and exit code 2', async () => {
+    const { code, stderr } = await run('identity');
+    expect(code).toBe(2);
+    expect(stderr).toContain(join(cwd, 'config/config.yaml'));
+    expect(stderr).toContain('anemone-peer init');
+  });
+
+  it('is the one of the flag, before the one of the environment', async () => {
+    const env = { ANEMONE_CONFIG: 'from-environment.yaml' };
+    const fromFlag = await anemonePeer(['identity', '--config', 'from-flag.yaml'], { cwd, env });
+    expect(fromFlag.stderr).toContain(join(cwd, 'from-flag.yaml'));
+    const fromEnvironment = await anemonePeer(['identity'], { cwd, env });
+    expect(fromEnvironment.stderr).toContain(join(cwd, 'from-environment.yaml'));
+  });
+});
+
+describe('the environment', () => {
+  it('gives every flag its value, and 0 or nothing switches one off', async () => {
+    const asJson = await anemonePeer(['identity'], { cwd, env: { ANEMONE_JSON: '1' } });
+    expect(JSON.parse(asJson.stdout).error.kind).toBe('config');
+    for (const off of ['0', 'false', '']) {
+      const asText = await anemonePeer(['identity'], { cwd, env: { ANEMONE_JSON: off } });
+      expect(asText.stdout).toBe('');
+    }
+  });
+
+  it('that makes no sense is wrong usage, and is named', async () => {
+    const { code, stderr } = await anemonePeer(['status'], { cwd, env: { ANEMONE_TIMEOUT: 'soon' } });
+    expect(code).toBe(2);
+    expect(stderr).toContain('ANEMONE_TIMEOUT');
+  });
+});
+
+describe('a peer that never answers', () => {
+  let silent: Server;
+  beforeEach(async () => {
+    silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    await run('init', '--name', 'FR1', '--listen', '127.0.0.1');
+    const identity = Buffer.alloc(32, 7).toString('base64');
+    await run('peer', 'add', 'FR2', '--vpn-ip', `127.0.0.1:${port}`, '--identity', identity);
+  });
+  afterEach(() => {
+    silent.close();
+  });
+
+  it('is given up after the time that --timeout gives, and named', async () => {
+    const { code, stdout } = await run('status', '--json', '--timeout', '0.5');
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout).peers).toMatchObject([{ name: 'FR2', ok: false, error: expect.stringContaining('FR2') }]);
+  });
+
+  it('does not hold up an interrupt, which ends with exit code 130', async () => {
+    const child = spawn(process.execPath, [clientProgram, 'status'], { cwd });
+    await once(silent, 'connection');
+    child.kill('SIGINT');
+    expect(await once(child, 'close')).toEqual([130, null]);
+  });
+});
+
+describe('a pipe whose reader has gone', () => {
+  it('changes nothing of how the command ends, and is no error to see', async () => {
+    await run('init', '--name', 'FR1', '--listen', '127.0.0.1');
+    const command = `"${process.execPath}" "${clientProgram}" config show; echo "exit code $?" >&2`;
+    const child = spawn('sh', ['-c', `(${command}) | true`], { cwd });
+    let told = '';
+    child.stderr.on('data', (text) => {
+      told += text;
+    });
+    await once(child, 'close');
+    expect(told).toBe('exit code 0\n');
+  });
+});

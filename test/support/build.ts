@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '../..');
+const program = join(root, 'dist/client/main.js');
+
+/** Before all tests: builds the programs that some of them run as processes, when a source is newer than the build. */
+export function setup(): void {
+  const built = existsSync(program) ? statSync(program).mtimeMs : 0;
+  const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
+  const newest = Math.max(
+    ...sources.filter((entry) => entry.isFile()).map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs),
+  );
+  if (built > newest) return;
+  const { stdout } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
+    {
+      cwd: root,
+      encoding: 'utf8',
+    },
+  );
+  // Programs come out even with a wrong type, which `npm run types` is there to tell.
+  if (!existsSync(program)) throw new Error(`the programs cannot be built:\n${stdout}`);
+}

@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+/** The built client. */
+export const clientProgram = join(import.meta.dirname, '../../dist/client/main.js');
+
+export interface ProgramEnd {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProgramOptions {
+  readonly cwd: string;
+  /** Beside PATH and HOME nothing else is set. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string;
+}
+
+/** Runs `anemone-peer` as a process of its own, with pipes for its standard streams. */
+export function anemonePeer(
+  args: readonly string[],
+  { cwd, env = {}, input = '' }: ProgramOptions,
+): Promise<ProgramEnd> {
+  return new Promise((resolve, reject) => {
+    const { PATH, HOME } = process.env;
+    const child = spawn(process.execPath, [clientProgram, ...args], { cwd, env: { PATH, HOME, ...env } });
+    const output = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output.stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output.stderr += text;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, ...output }));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
