@@ -18,8 +18,8 @@ type Undo = () => Promise<void>;
 /**
  * Exchanges what was unpacked for what is there, one rename a root, and keeps what was there beside it. Everything that
  * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
- * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` after everything was put
- *   back, or saying what could not be
+ * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
+ *   everything was put back, or saying what could not be
  */
 export async function intoPlace(placement: Placement): Promise<{ switched: readonly Switched[] }> {
   const leftovers = [placement.staging];
@@ -68,7 +68,7 @@ async function takeBack(path: string, error: unknown, undos: Undo[]): Promise<Fa
     await undo().catch((problem: Error) => left.push(problem.message));
   }
   const end = left.length === 0 ? 'everything was put back as it was' : `not all could be put back: ${left.join('; ')}`;
-  return new Failure('failed', `${path} cannot be put into place (${why}); ${end}`, { cause: error });
+  return new Failure(Failure.from(error).kind, `${path} cannot be put into place (${why}); ${end}`, { cause: error });
 }
 
 async function move(from: string, to: string, undos: Undo[]): Promise<void> {

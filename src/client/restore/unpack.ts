@@ -15,7 +15,7 @@ export interface UnpackLimits {
   readonly bytes: number;
   /** Members; 2,000,000 unless given. */
   readonly entries: number;
-  /** Components of a path; 100 unless given. So many folders may be open at once. */
+  /** Components of a path; 256 unless given. So many folders may be open at once. */
   readonly depth: number;
   /** Unpacked bytes for one compressed byte, beyond the first GiB; 500 unless given. */
   readonly ratio: number;
@@ -51,7 +51,7 @@ export interface UnpackSummary {
   readonly bytes: number;
 }
 
-const defaults: UnpackLimits = { bytes: 2 ** 40, entries: 2_000_000, depth: 100, ratio: 500 };
+const defaults: UnpackLimits = { bytes: 2 ** 40, entries: 2_000_000, depth: 256, ratio: 500 };
 const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 /** Folders that the archive only implies get this mode. */
 const impliedMode = 0o755;

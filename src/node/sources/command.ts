@@ -63,7 +63,10 @@ async function* run(config: CommandConfig, base: string, context: SourceContext)
 /** @throws Failure unless the command ended well and wrote something */
 function judge(program: string, end: End, complaint: string, empty: boolean): void {
   if ('error' in end) {
-    throw new Failure('config', `command ${program}: cannot be started: ${end.error.message}`, { cause: end.error });
+    const isWrong = ['ENOENT', 'EACCES', 'ENOTDIR'].includes((end.error as NodeJS.ErrnoException).code ?? '');
+    throw new Failure(isWrong ? 'config' : 'failed', `command ${program}: cannot be started: ${end.error.message}`, {
+      cause: end.error,
+    });
   }
   const said = complaint === '' ? '' : `: ${complaint}`;
   if (end.signal !== null) throw new Failure('failed', `command ${program}: was killed by ${end.signal}${said}`);

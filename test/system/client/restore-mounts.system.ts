@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { intoPlace } from '../../../src/client/restore/into-place.js';
+import { removeTree, stagingFolder } from '../../../src/client/restore/staging.js';
+import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack.js';
+import { type RawMember, rawTar } from '../../client/restore/raw-tar.js';
+import { stream } from '../../client/restore/restoring.js';
+
+const stamp = '20261123-010000';
+let target: string;
+let staging: string;
+let mounted: string[];
+beforeEach(async () => {
+  if (process.getuid?.() !== 0) throw new Error('this test mounts file systems: run it as root');
+  target = await mkdtemp(join(tmpdir(), 'anemone-mounts-'));
+  staging = stagingFolder(target, stamp);
+  mounted = [];
+});
+afterEach(async () => {
+  for (const path of mounted.reverse()) execFileSync('umount', [path]);
+  await removeTree(target);
+});
+
+async function mount(name: string, ...how: string[]): Promise<void> {
+  const path = join(target, name);
+  await mkdir(path, { recursive: true });
+  execFileSync('mount', [...how, path]);
+  mounted.push(path);
+}
+
+async function prepare(...members: RawMember[]): Promise<readonly UnpackedEntry[]> {
+  return (await unpack(stream(rawTar(...members)), staging)).entries;
+}
+
+const members: readonly RawMember[] = [
+  { name: 'config/', type: '5', mode: 0o755 },
+  { name: 'config/app', body: 'new', mode: 0o640 },
+  { name: 'config/joined', type: '1', linkname: 'config/app' },
+  { name: 'config/link', type: '2', linkname: 'app' },
+  { name: 'config/sub/', type: '5', mode: 0o500 },
+  { name: 'config/sub/file', body: 'deep', mode: 0o400 },
+];
+
+describe('a restore over mounts', () => {
+  it.each([
+    ['another file system', ['-t', 'tmpfs', 'tmpfs']],
+    ['a part of the same file system', ['--bind', '/var/tmp/anemone-mounted']],
+  ])('exchanges the children of a root where %s is mounted', async (_, how) => {
+    execFileSync('rm', ['-rf', '/var/tmp/anemone-mounted']);
+    await mkdir('/var/tmp/anemone-mounted');
+    await mount('config', ...how);
+    await writeFile(join(target, 'config/app'), 'old');
+    await writeFile(join(target, 'config/mine'), 'mine');
+    await mkdir(join(target, 'config/.anemone-restore-20200101-000000'));
+    const entries = await prepare(...members);
+    const { switched } = await intoPlace({ staging, target, entries, stamp });
+    expect(switched.map(({ path }) => path).sort()).toEqual(
+      ['app', 'joined', 'link', 'sub'].map((name) => join(target, 'config', name)),
+    );
+    expect((await readdir(target, { recursive: true })).sort()).toEqual(
+      ['', '/app', `/app.before-${stamp}`, '/joined', '/link', '/mine', '/sub', '/sub/file'].map(
+        (name) => `config${name}`,
+      ),
+    );
+    expect(await readFile(join(target, 'config/app'), 'utf8')).toBe('new');
+    const app = await lstat(join(target, 'config/app'));
+    expect([app.mode & 0o7777, app.mtimeMs, app.nlink]).toEqual([0o640, 1_700_000_000_000, 2]);
+    const sub = await lstat(join(target, 'config/sub'));
+    expect([sub.mode & 0o7777, sub.mtimeMs]).toEqual([0o500, 1_700_000_000_000]);
+    execFileSync('rm', ['-rf', '/var/tmp/anemone-mounted']);
+  });
+
+  it('puts the children back when a later step fails', async () => {
+    await mount('config', '-t', 'tmpfs', 'tmpfs');
+    await writeFile(join(target, 'config/app'), 'old');
+    const entries = await prepare(...members, { name: 'z', body: 'new' });
+    execFileSync('rm', [join(staging, 'z')]);
+    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toThrow('everything was put back');
+    expect((await readdir(target, { recursive: true })).sort()).toEqual(['config', 'config/app']);
+    expect(await readFile(join(target, 'config/app'), 'utf8')).toBe('old');
+  });
+
+  it('puts the old back when the disk of the mount is full', async () => {
+    await mount('config', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs');
+    await writeFile(join(target, 'config/app'), 'old');
+    const entries = await prepare(
+      { name: 'config/', type: '5', mode: 0o755 },
+      { name: 'config/app', body: Buffer.alloc(200_000, 'x') },
+    );
+    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'no-space' });
+    expect((await readdir(target, { recursive: true })).sort()).toEqual(['config', 'config/app']);
+  });
+
+  it('is refused before anything has changed when a parent lies on another file system', async () => {
+    await mount('etc', '-t', 'tmpfs', 'tmpfs');
+    await writeFile(join(target, 'a'), 'old');
+    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/b', body: 'new' });
+    const placing = intoPlace({ staging, target, entries, stamp });
+    await expect(placing).rejects.toMatchObject({
+      kind: 'invalid',
+      message: expect.stringContaining('another file system'),
+    });
+    expect(await readFile(join(target, 'a'), 'utf8')).toBe('old');
+  });
+
+  it('is refused when something is mounted inside a root', async () => {
+    await mount('config/volume', '-t', 'tmpfs', 'tmpfs');
+    await chmod(join(target, 'config'), 0o755);
+    const entries = await prepare(...members);
+    const placing = intoPlace({ staging, target, entries, stamp });
+    await expect(placing).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('config/volume') });
+  });
+});
