@@ -10,8 +10,6 @@ const algorithm = 'chacha20-poly1305';
 const tagSize = 16;
 const chunkSize = 64 * 1024;
 const sealedChunkSize = chunkSize + tagSize;
-/** Chunks that are sealed before they leave together, as one piece of 256 KiB. */
-const chunksPerPiece = 4;
 
 export function payloadKey(fileKey: Uint8Array, payloadNonce: Uint8Array): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', fileKey, payloadNonce, 'payload', 32));
@@ -19,18 +17,13 @@ export function payloadKey(fileKey: Uint8Array, payloadNonce: Uint8Array): Uint8
 
 /** The payload of an age file (STREAM: 64 KiB chunks, each with its own tag, the last one marked as the last). */
 export async function* sealPayload(plaintext: Bytes, key: Uint8Array): AsyncGenerator<Uint8Array, void> {
-  let pieces: Uint8Array[] = [];
   let index = 0;
   for await (const { bytes, last } of blocks(plaintext, chunkSize)) {
     const cipher = createCipheriv(algorithm, key, chunkNonce(index, last), { authTagLength: tagSize });
-    pieces.push(cipher.update(bytes));
+    const ciphertext = cipher.update(bytes);
     cipher.final();
-    pieces.push(cipher.getAuthTag());
+    yield Buffer.concat([ciphertext, cipher.getAuthTag()]);
     index += 1;
-    if (last || index % chunksPerPiece === 0) {
-      yield Buffer.concat(pieces);
-      pieces = [];
-    }
   }
 }
 
