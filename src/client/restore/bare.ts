@@ -129,8 +129,33 @@ async function visit(
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;
-    return { address, failure };
+    return {
+      address,
+      failure: failure.kind === 'unreachable' ? await refusedBy(context, peer, visitor, failure) : failure,
+    };
   } finally {
     connection.close();
   }
+}
+
+/**
+ * A peer that refuses us in the handshake looks like one that cannot be reached. Whether somebody is there, and who, is
+ * worth one more question: it tells a wrong key from a broken link.
+ */
+async function refusedBy(
+  { clock }: Context,
+  { address, identity }: Peer,
+  visitor: ServerIdentity,
+  cause: Failure,
+): Promise<Failure> {
+  const shown = await askIdentity(address, visitor, clock).catch(() => null);
+  if (shown === null) return cause;
+  const where = formatAddress(address);
+  if (shown !== identity) {
+    return new Failure('untrusted', `the peer at ${where} is ${shown}, not ${identity}`, { cause });
+  }
+  return new Failure('untrusted', `the peer at ${where} does not know the server of this recovery key`, {
+    cause,
+    hint: `The key has the identity ${visitor.identity}. Is it the key of another server, or was this one removed from the peers?`,
+  });
 }

@@ -1,0 +1,85 @@
+import { Readable } from 'node:stream';
+import { type Context, makeContext } from '../../src/client/context.js';
+import type { Prompts } from '../../src/client/prompts.js';
+import { makeScreen } from '../../src/client/render/screen.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { Failure } from '../../src/mesh/terms/failure.js';
+
+export interface CommandOptions {
+  readonly cwd: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly json?: boolean;
+  readonly config?: string;
+  readonly timeout?: number;
+  readonly stdin?: string;
+  /** What the person at the terminal types, one answer after the other; without it nobody is there. */
+  readonly answers?: readonly (string | boolean)[];
+  readonly signal?: AbortSignal;
+  /** Called before each answer. */
+  readonly onQuestion?: (question: string) => void;
+}
+
+/** A context for one command, and what the command said. */
+export interface CommandTrial {
+  readonly context: Context;
+  readonly said: { stdout: string; stderr: string };
+  /** The questions that were asked, in order. */
+  readonly questions: string[];
+}
+
+export function commandTrial(options: CommandOptions): CommandTrial {
+  const said = { stdout: '', stderr: '' };
+  const questions: string[] = [];
+  const output = (stream: 'stdout' | 'stderr') => ({
+    terminal: false,
+    columns: () => 120,
+    write: (text: string) => {
+      said[stream] += text;
+    },
+  });
+  const json = options.json ?? false;
+  const screen = makeScreen({
+    out: output('stdout'),
+    err: output('stderr'),
+    clock: systemClock,
+    json,
+    quiet: false,
+    verbose: false,
+    colour: false,
+  });
+  const context = makeContext({
+    screen,
+    prompts: typing(options, questions),
+    clock: systemClock,
+    env: options.env ?? {},
+    cwd: options.cwd,
+    signal: options.signal ?? new AbortController().signal,
+    flags: {
+      quiet: false,
+      verbose: false,
+      json,
+      ...(options.config === undefined ? {} : { config: options.config }),
+      ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    },
+    stdin: Readable.from([options.stdin ?? '']) as unknown as NodeJS.ReadStream,
+  });
+  return { context, said, questions };
+}
+
+function typing({ answers, onQuestion }: CommandOptions, questions: string[]): Prompts {
+  const left = [...(answers ?? [])];
+  const next = async (question: string, instead: string): Promise<string | boolean> => {
+    if (answers === undefined) throw new Failure('usage', `nobody can be asked here: ${question}`, { hint: instead });
+    questions.push(question);
+    onQuestion?.(question);
+    const answer = left.shift();
+    if (answer === undefined) throw new Failure('interrupted', `the test has no answer to ${question}`);
+    return answer;
+  };
+  return {
+    interactive: answers !== undefined,
+    text: async (question, instead) => String(await next(question, instead)),
+    secret: async (question, instead) => String(await next(question, instead)),
+    confirm: async (question, instead) => Boolean(await next(question, instead)),
+  };
+}

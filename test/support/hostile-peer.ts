@@ -1,0 +1,78 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:tls';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { listenerOptions } from '../../src/mesh/identity/trust.js';
+import type { Peer } from '../../src/mesh/peers/peer.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { peerService } from '../../src/mesh/wire/chunks.js';
+import { throwawayServer } from './identities.js';
+
+/** What a peer answers that keeps to the protocol and to nothing else. */
+export interface Lies {
+  /** The hostname that it claims. */
+  readonly hostname?: string;
+  list(): readonly HeldBackup[];
+  /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
+  fetch(name: string, offset: number): Iterable<Uint8Array>;
+}
+
+export interface HostilePeer {
+  readonly peer: Peer;
+  readonly server: ServerIdentity;
+  stop(): Promise<void>;
+}
+
+/** A peer with the right certificate and wrong answers, on 127.0.0.1. */
+export async function startHostilePeer(
+  name: string,
+  caller: ServerIdentity,
+  lies: (server: ServerIdentity) => Lies,
+): Promise<HostilePeer> {
+  const server = throwawayServer(name);
+  const { hostname = name, list, fetch } = lies(server);
+  const grpc = new Server();
+  grpc.addService(peerService, {
+    getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
+      answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0 }),
+    listBackups: (call: { write(message: object): void; end(): void }) => {
+      call.write({ backups: list() });
+      call.end();
+    },
+    fetchBackup: (call: {
+      request: { name: string; offset: number };
+      write(message: object): void;
+      end(): void;
+      emit(event: 'error', error: object): void;
+    }) => {
+      try {
+        for (const chunk of fetch(call.request.name, call.request.offset)) call.write({ chunk });
+        call.end();
+      } catch {
+        call.emit('error', { code: status.UNAVAILABLE, details: 'gone' });
+      }
+    },
+  } as never);
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = createServer(listenerOptions(server, [caller.identity]), (socket) =>
+    injector.injectConnection(socket),
+  );
+  const port = await new Promise<number>((resolve) => {
+    listener.listen(0, '127.0.0.1', () => resolve((listener.address() as { port: number }).port));
+  });
+  return {
+    peer: { name: parseHostname(name), address: { host: '127.0.0.1', port }, identity: server.identity },
+    server,
+    async stop() {
+      listener.close();
+      injector.destroy();
+      grpc.forceShutdown();
+    },
+  };
+}
+
+/** Bytes that nobody has asked for. */
+export function garbage(size: number): Buffer {
+  return randomBytes(size);
+}
