@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, type RunEvent } from '../../../src/mesh/generated/anemone/node/v1/node.js';
@@ -213,12 +213,24 @@ describe('an incremental night', () => {
   });
 
   it('mistake 4 of the predecessor: the checksum was saved before the backup succeeded', async () => {
+    const file = join(stage.folder, 'fingerprints', 'backup.json');
+    await stage.run([setOf('backup', 'before')]);
+    const saved = await readFile(file, 'utf8');
     stage.failCommit = true;
     expect((await stage.run([config])).outcome).toBe(failed);
+    expect(await readFile(file, 'utf8')).toBe(saved);
     stage.failCommit = false;
-    const report = await stage.run([config]);
-    expect(report.outcome).toBe(done);
-    expect(await stage.local()).toEqual([firstName]);
+    expect((await stage.run([config])).outcome).toBe(done);
+    expect(await stage.local()).toHaveLength(2);
+  });
+
+  it('makes a backup of unchanged bytes when only peers have the last one: this server was rebuilt', async () => {
+    await stage.run([config]);
+    const [lost] = stage.backups.splice(0);
+    await rm(join(stage.folder, 'local', firstName));
+    stage.before = { name: firstName, sequence: 1, size: 38, digest: lost?.digest ?? Buffer.alloc(32), held: false };
+    await stage.clock.advance(day);
+    expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
   });
 
   it('does not believe a fingerprint of another backup than the newest, nor one that is damaged', async () => {

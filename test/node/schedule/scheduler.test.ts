@@ -96,9 +96,10 @@ describe('the scheduler', () => {
   });
 
   it('never runs the same scheduled moment twice, wherever the clock jumps', async () => {
-    const { clock, runs, stop } = start();
+    const { clock, runs, scheduler, stop } = start();
     await clock.advance(hour + 30 * minute);
     clock.jump(-hour);
+    expect(new Date(scheduler.nextRunAt).toISOString()).toBe('2026-11-24T02:00:00.000Z');
     await clock.advance(2 * hour);
     clock.jump(-year);
     await clock.advance(hour);
