@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest';
+import type { KeepRules } from '../../../src/mesh/config/config.js';
+import { expire } from '../../../src/node/retention/expire.js';
+
+const none: KeepRules = { keepLast: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 0 };
+const now = '2026-11-30T12:00:00Z'; // a Monday
+
+interface Case {
+  /** Times of the backups; a backup is called by its time. */
+  readonly times: readonly string[];
+  readonly rules: Partial<KeepRules>;
+  readonly keep: readonly string[];
+  readonly now?: string;
+  readonly timezone?: string;
+}
+
+/** The same time of day on each of the days before `now`, the newest first. */
+function daily(count: number, end = '2026-11-30', time = 'T01:00:00Z'): string[] {
+  return Array.from({ length: count }, (_, back) => {
+    const date = new Date(Date.parse(`${end}T00:00:00Z`) - back * 86_400_000);
+    return date.toISOString().slice(0, 10) + time;
+  });
+}
+
+const flood = Array.from({ length: 1000 }, (_, second) => new Date(Date.parse(now) - 3_600_000 + second * 1000))
+  .map((time) => time.toISOString())
+  .reverse();
+
+const cases: Record<string, Case> = {
+  'no backup at all': { times: [], rules: { keepLast: 3 }, keep: [] },
+  'the only one stays without any rule': { times: ['2020-01-01T00:00:00Z'], rules: {}, keep: ['2020-01-01T00:00:00Z'] },
+  'without any rule the newest stays': { times: daily(5), rules: {}, keep: daily(1) },
+  'the last ones': { times: daily(5), rules: { keepLast: 3 }, keep: daily(3) },
+  'more to keep than there is': { times: daily(3), rules: { keepLast: 10 }, keep: daily(3) },
+  'exactly as many as there are': { times: daily(3), rules: { keepLast: 3 }, keep: daily(3) },
+  'the order given does not matter': { times: daily(5).reverse(), rules: { keepLast: 2 }, keep: daily(2) },
+  'the newest of each day': {
+    times: ['2026-11-30T11:00:00Z', '2026-11-30T01:00:00Z', '2026-11-29T23:59:59Z', '2026-11-29T00:00:00Z'],
+    rules: { keepDaily: 2 },
+    keep: ['2026-11-30T11:00:00Z', '2026-11-29T23:59:59Z'],
+  },
+  'a day without a backup does not count': {
+    times: ['2026-11-30T01:00:00Z', '2026-11-20T01:00:00Z', '2026-11-10T01:00:00Z', '2026-11-01T01:00:00Z'],
+    rules: { keepDaily: 3 },
+    keep: ['2026-11-30T01:00:00Z', '2026-11-20T01:00:00Z', '2026-11-10T01:00:00Z'],
+  },
+  'weeks begin on Monday': {
+    times: ['2026-11-30T01:00:00Z', '2026-11-29T01:00:00Z', '2026-11-23T01:00:00Z', '2026-11-22T01:00:00Z'],
+    rules: { keepWeekly: 3 },
+    keep: ['2026-11-30T01:00:00Z', '2026-11-29T01:00:00Z', '2026-11-22T01:00:00Z'],
+  },
+  'a week that spans the new year is one week': {
+    now: '2027-01-05T12:00:00Z',
+    times: ['2027-01-03T01:00:00Z', '2026-12-31T01:00:00Z', '2026-12-28T01:00:00Z', '2026-12-27T01:00:00Z'],
+    rules: { keepWeekly: 2 },
+    keep: ['2027-01-03T01:00:00Z', '2026-12-27T01:00:00Z'],
+  },
+  'the newest of each month': {
+    times: ['2026-11-30T01:00:00Z', '2026-11-01T01:00:00Z', '2026-10-31T01:00:00Z', '2026-10-01T01:00:00Z'],
+    rules: { keepMonthly: 2 },
+    keep: ['2026-11-30T01:00:00Z', '2026-10-31T01:00:00Z'],
+  },
+  'the same month of another year is another month': {
+    times: ['2026-11-30T01:00:00Z', '2025-11-30T01:00:00Z', '2024-11-30T01:00:00Z'],
+    rules: { keepMonthly: 2 },
+    keep: ['2026-11-30T01:00:00Z', '2025-11-30T01:00:00Z'],
+  },
+  'the 29th of February is a day': {
+    now: '2028-03-01T12:00:00Z',
+    times: ['2028-03-01T01:00:00Z', '2028-02-29T01:00:00Z', '2028-02-28T01:00:00Z'],
+    rules: { keepDaily: 2 },
+    keep: ['2028-03-01T01:00:00Z', '2028-02-29T01:00:00Z'],
+  },
+  'rules add up': {
+    times: daily(40),
+    rules: { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 2 },
+    keep: [...daily(7), '2026-11-22T01:00:00Z', '2026-11-15T01:00:00Z', '2026-10-31T01:00:00Z'],
+  },
+  'nothing younger than the minimum goes': { times: daily(10), rules: { minimumDays: 7 }, keep: daily(7) },
+  'a backup exactly as old as the minimum may go': {
+    times: ['2026-11-30T11:00:00Z', '2026-11-23T12:00:00.001Z', '2026-11-23T12:00:00Z'],
+    rules: { minimumDays: 7 },
+    keep: ['2026-11-30T11:00:00Z', '2026-11-23T12:00:00.001Z'],
+  },
+  'the newest stays, however old': {
+    times: ['2001-01-02T00:00:00Z', '2001-01-01T00:00:00Z'],
+    rules: { minimumDays: 7 },
+    keep: ['2001-01-02T00:00:00Z'],
+  },
+  'a flood of one hour takes no day from the days before': {
+    times: [...flood, ...daily(7, '2026-11-29')],
+    rules: { keepLast: 3, keepDaily: 4 },
+    keep: [...flood.slice(0, 3), ...daily(3, '2026-11-29')],
+  },
+  'a flood is kept while it is young': { times: flood, rules: { keepLast: 3, minimumDays: 7 }, keep: flood },
+  'a time in the future neither counts nor goes': {
+    times: ['2099-01-01T00:00:00Z', ...daily(5)],
+    rules: { keepLast: 2 },
+    keep: ['2099-01-01T00:00:00Z', ...daily(2)],
+  },
+  'future times do not push out what is real': {
+    times: ['2099-01-03T00:00:00Z', '2099-01-02T00:00:00Z', '2099-01-01T00:00:00Z', ...daily(3)],
+    rules: { keepLast: 1, keepDaily: 1, keepMonthly: 1 },
+    keep: ['2099-01-03T00:00:00Z', '2099-01-02T00:00:00Z', '2099-01-01T00:00:00Z', ...daily(1)],
+  },
+  'a backup of this very moment is not in the future': {
+    times: [now, ...daily(2)],
+    rules: { keepLast: 1 },
+    keep: [now],
+  },
+  'a time before 1970 is a time': {
+    times: ['2026-11-30T01:00:00Z', '1969-12-31T01:00:00Z', '1969-12-29T01:00:00Z', '1969-12-28T01:00:00Z'],
+    rules: { keepWeekly: 3 },
+    keep: ['2026-11-30T01:00:00Z', '1969-12-31T01:00:00Z', '1969-12-28T01:00:00Z'],
+  },
+  'days are those of the time zone': {
+    timezone: 'Europe/Paris',
+    times: ['2026-11-29T23:30:00Z', '2026-11-29T22:30:00Z', '2026-11-28T23:30:00Z', '2026-11-28T22:30:00Z'],
+    rules: { keepDaily: 2 },
+    keep: ['2026-11-29T23:30:00Z', '2026-11-29T22:30:00Z'],
+  },
+  'weeks are those of the time zone': {
+    timezone: 'America/New_York',
+    times: ['2026-11-30T06:00:00Z', '2026-11-30T04:00:00Z', '2026-11-29T12:00:00Z'],
+    rules: { keepWeekly: 2 },
+    keep: ['2026-11-30T06:00:00Z', '2026-11-30T04:00:00Z'],
+  },
+  'months are those of the time zone': {
+    timezone: 'Pacific/Auckland',
+    times: ['2026-11-01T00:00:00Z', '2026-10-31T12:00:00Z', '2026-10-31T10:00:00Z'],
+    rules: { keepMonthly: 2 },
+    keep: ['2026-11-01T00:00:00Z', '2026-10-31T10:00:00Z'],
+  },
+  'the day of 25 hours is one day': {
+    timezone: 'Europe/Paris',
+    times: ['2026-10-26T00:30:00Z', '2026-10-25T22:30:00Z', '2026-10-24T22:00:00Z', '2026-10-24T21:59:59Z'],
+    rules: { keepDaily: 3 },
+    keep: ['2026-10-26T00:30:00Z', '2026-10-25T22:30:00Z', '2026-10-24T21:59:59Z'],
+  },
+  'the hour that comes twice is told apart': {
+    timezone: 'Europe/Paris',
+    times: ['2026-10-25T01:30:00Z', '2026-10-25T00:30:00Z', '2026-10-24T10:00:00Z'],
+    rules: { keepDaily: 2 },
+    keep: ['2026-10-25T01:30:00Z', '2026-10-24T10:00:00Z'],
+  },
+  'the day of 23 hours is one day': {
+    timezone: 'Europe/Paris',
+    times: ['2026-03-29T22:00:00Z', '2026-03-29T21:59:59Z', '2026-03-28T23:00:00Z', '2026-03-28T22:59:59Z'],
+    rules: { keepDaily: 3 },
+    keep: ['2026-03-29T22:00:00Z', '2026-03-29T21:59:59Z', '2026-03-28T22:59:59Z'],
+  },
+  'a year of nights with the rules for peers': {
+    times: daily(365),
+    rules: { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 },
+    keep: [
+      ...daily(7),
+      '2026-11-22T01:00:00Z',
+      '2026-11-15T01:00:00Z',
+      '2026-10-31T01:00:00Z',
+      '2026-09-30T01:00:00Z',
+      '2026-08-31T01:00:00Z',
+      '2026-07-31T01:00:00Z',
+      '2026-06-30T01:00:00Z',
+    ],
+  },
+};
+
+function run({ times, rules, timezone, now: moment = now }: Case) {
+  const backups = times.map((time) => ({ name: time, time: Date.parse(time) }));
+  return expire(backups, { ...none, ...rules }, Date.parse(moment), timezone);
+}
+
+describe('which backups stay', () => {
+  it.each(Object.entries(cases))('%s', (_, example) => {
+    const verdict = run(example);
+    expect(verdict.keep.map(({ name }) => name)).toEqual(example.keep);
+    const gone = example.times.filter((time) => !example.keep.includes(time));
+    expect(verdict.remove.map(({ name }) => name).sort()).toEqual([...gone].sort());
+  });
+
+  it('says why each one stays', () => {
+    const rules = { keepLast: 1, keepDaily: 2, keepWeekly: 1, keepMonthly: 1, minimumDays: 2 };
+    const times = ['2026-12-24T00:00:00Z', '2026-11-30T01:00:00Z', '2026-11-29T01:00:00Z', '2026-11-28T13:00:00Z'];
+    expect(run({ times, rules, keep: [] }).keep).toEqual([
+      { name: times[0], reasons: ['future'] },
+      { name: times[1], reasons: ['newest', 'last', 'daily', 'weekly', 'monthly', 'minimum days'] },
+      { name: times[2], reasons: ['daily', 'minimum days'] },
+      { name: times[3], reasons: ['minimum days'] },
+    ]);
+  });
+
+  it('decides between equal times by name, the same way every time', () => {
+    const time = Date.parse('2026-11-30T01:00:00Z');
+    const names = ['a', 'c', 'b'];
+    const backups = names.map((name) => ({ name, time }));
+    expect(expire(backups, { ...none, keepLast: 1 }, Date.parse(now)).keep.map(({ name }) => name)).toEqual(['c']);
+    expect(expire(backups.reverse(), { ...none, keepLast: 1 }, Date.parse(now)).keep[0]?.name).toBe('c');
+  });
+
+  it('changes nothing when it is asked again about what it kept', () => {
+    const rules = { ...none, keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6 };
+    const once = run({ times: daily(400), rules, keep: [] });
+    expect(run({ times: once.keep.map(({ name }) => name), rules, keep: [] }).remove).toEqual([]);
+  });
+
+  it('does not change the list that it is given', () => {
+    const backups = Object.freeze(daily(3).map((name) => ({ name, time: Date.parse(name) })));
+    expect(() => expire(backups, none, Date.parse(now))).not.toThrow();
+  });
+});
