@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
+import { manifestOf } from '../../support/manifests.js';
+import { type Fault, faultyDisk } from './faulty-disk.js';
+import { backupOfFR2, push, readAll, servers, VaultFixture } from './fixture.js';
+
+const content = randomBytes(150_000);
+
+/** A way to get a backup into the vault. Resolves only when the vault has acknowledged it. */
+interface Story {
+  readonly manifest: VerifiedManifest;
+  readonly folder: string;
+  run(vault: Vault): Promise<unknown>;
+}
+
+const received = backupOfFR2(content);
+const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
+
+const stories: Record<string, Story> = {
+  'a push': { manifest: received, folder: 'FR2', run: (vault) => push(vault, received, content) },
+  'an own backup': {
+    manifest: own,
+    folder: 'local',
+    async run(vault) {
+      const draft = await vault.draft();
+      try {
+        await draft.write(content.subarray(0, 100_000));
+        await draft.write(content.subarray(100_000));
+        return await draft.commit(own.signed);
+      } finally {
+        await draft.discard();
+      }
+    },
+  },
+};
+
+/** Runs a story with faults, and then what every outcome must allow: nothing acknowledged is lost, nothing is in the way. */
+async function suffer(story: Story, fault: Fault, isBad: (call: number) => boolean): Promise<'kept' | Failure> {
+  const fixture = await VaultFixture.make();
+  try {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    const start = faulty.calls.length;
+    faulty.fail(fault, (call) => isBad(call - start));
+    const outcome = await story.run(vault).then(
+      () => 'kept' as const,
+      (thrown: unknown) => thrown,
+    );
+    if (outcome !== 'kept') expect(outcome).toBeInstanceOf(Failure);
+    expect([...faulty.open], 'files left open').toEqual([]);
+
+    const { name } = story.manifest.facts;
+    const reopened = await fixture.open();
+    expect(reopened.find(name) !== null || outcome !== 'kept', 'acknowledged and lost').toBe(true);
+    if (reopened.find(name) === null) await story.run(reopened);
+    expect((await readAll(reopened, story.manifest)).equals(content)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(await fixture.files(story.folder)).toEqual([name, `${name}.manifest`]);
+    expect(reopened.findings()).toEqual([]);
+    return outcome as 'kept' | Failure;
+  } finally {
+    await fixture.remove();
+  }
+}
+
+async function countCalls(story: Story): Promise<string[]> {
+  const fixture = await VaultFixture.make();
+  const faulty = faultyDisk();
+  const vault = await fixture.open({ disk: faulty.disk });
+  const start = faulty.calls.length;
+  await story.run(vault);
+  await rm(fixture.data, { recursive: true });
+  return faulty.calls.slice(start);
+}
+
+describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
+  const patience = 120_000;
+
+  it('is kept or fails cleanly when any one call fails', { timeout: patience }, async () => {
+    const calls = await countCalls(story);
+    expect(calls.length).toBeGreaterThan(10);
+    for (const [bad, call] of calls.entries()) {
+      const outcome = await suffer(story, 'EIO', (number) => number === bad);
+      // Nothing is acknowledged that was not written, synced and named.
+      if (['handle.write', 'handle.sync', 'link'].includes(call)) {
+        expect(outcome, `${call}, call ${bad}`).toBeInstanceOf(Failure);
+      }
+    }
+  });
+
+  it.each([
+    ['ENOSPC', ['handle.write', 'handle.sync', 'link', 'mkdir']],
+    ['EMFILE', ['open']],
+  ] as const)(
+    'fails cleanly, and says that trying again may help, with %s',
+    { timeout: patience },
+    async (code, where) => {
+      const calls = await countCalls(story);
+      for (const [bad, call] of calls.entries()) {
+        if (!where.some((name) => name === call)) continue;
+        const outcome = await suffer(story, code, (number) => number === bad);
+        expect(outcome, `${call}, call ${bad}`).toMatchObject({
+          kind: code === 'ENOSPC' ? 'no-space' : 'failed',
+          retryable: true,
+        });
+      }
+    },
+  );
+
+  it('is kept or fails cleanly when the disk, or the process, dies at any call', { timeout: patience }, async () => {
+    const calls = await countCalls(story);
+    for (const bad of calls.keys()) await suffer(story, 'EIO', (number) => number >= bad);
+  });
+
+  it('is kept when every write takes only half of its bytes', async () => {
+    expect(await suffer(story, 'short write', () => true)).toBe('kept');
+  });
+});

@@ -1,0 +1,120 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../../src/mesh/identity/identity.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import type { Bytes } from '../../../src/mesh/terms/bytes.js';
+import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
+import type { Log } from '../../../src/mesh/terms/log.js';
+import type { RangeAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
+import { openVault, type Vault, type VaultOptions } from '../../../src/node/vault/vault.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+
+export const FR1 = parseHostname('FR1');
+export const FR2 = parseHostname('FR2');
+export const US1 = parseHostname('US1');
+
+/** The vault's own server, a peer, and another peer. */
+export const servers = { FR1: throwawayServer('FR1'), FR2: throwawayServer('FR2'), US1: throwawayServer('US1') };
+
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** In memory where that is possible: these tests sync files by the thousand, and none of them pulls the plug. */
+const fastFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+const firstNight = Date.UTC(2026, 10, 23, 1, 0, 0);
+
+export function identityOf(host: Hostname): Identity | null {
+  return servers[host as keyof typeof servers]?.identity ?? null;
+}
+
+/** A manifest of FR2's nth backup. */
+export function backupOfFR2(content: Uint8Array, nth = 0, changes: Partial<Manifest> = {}): VerifiedManifest {
+  return manifestOf(content, servers.FR2.signer, { owner: 'FR2', createdAtMs: firstNight + nth * 1000, ...changes });
+}
+
+/** FR1's vault in a folder of its own, and what a test wants to do with it. */
+export class VaultFixture {
+  readonly clock = new FakeClock('2026-11-23T02:00:00Z');
+  readonly data: string;
+
+  private constructor(data: string) {
+    this.data = data;
+  }
+
+  static async make(): Promise<VaultFixture> {
+    return new VaultFixture(await mkdtemp(join(fastFolder, 'anemone-vault-')));
+  }
+
+  open(changes: Partial<VaultOptions> = {}): Promise<Vault> {
+    return openVault({
+      data: this.data,
+      host: FR1,
+      clock: this.clock,
+      log: silent,
+      identityOf,
+      acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, servers.FR1.signer),
+      quotaOf: () => 0,
+      minimumFree: 0,
+      ...changes,
+    });
+  }
+
+  /** File names in a folder of the vault; none when it is not there. */
+  async files(...folder: string[]): Promise<string[]> {
+    return (await readdir(join(this.data, ...folder)).catch(() => [])).sort();
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
+/** Offers a backup of FR2 and sends all that is missing. */
+export async function push(vault: Vault, manifest: VerifiedManifest, content: Uint8Array) {
+  const offer = await vault.offer(FR2, manifest);
+  if ('held' in offer) return offer.held;
+  for (let missing = offer.missing; ; ) {
+    const [range] = missing;
+    if (range === undefined) throw new Error('nothing is missing, and nothing is acknowledged');
+    const answer = await send(vault, manifest, content, range);
+    if ('receipt' in answer) return answer.receipt;
+    missing = answer.missing;
+  }
+}
+
+export async function send(
+  vault: Vault,
+  manifest: VerifiedManifest,
+  content: Uint8Array,
+  range: { readonly offset: number; readonly length: number },
+  chunkSize = 100_000,
+): Promise<RangeAnswer> {
+  const receiver = await vault.receive(FR2, manifest.digest, range);
+  try {
+    await writeAll(receiver, content.subarray(range.offset, range.offset + range.length), chunkSize);
+    return await receiver.finish();
+  } catch (thrown) {
+    await receiver.abort();
+    throw thrown;
+  }
+}
+
+export async function writeAll(receiver: RangeReceiver, bytes: Uint8Array, chunkSize: number): Promise<void> {
+  for (let at = 0; at < bytes.length; at += chunkSize) await receiver.write(bytes.subarray(at, at + chunkSize));
+}
+
+export async function collect(bytes: Bytes): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of bytes) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+export function readAll(vault: Vault, manifest: VerifiedManifest): Promise<Buffer> {
+  return collect(vault.read(manifest.facts.name, 0, manifest.facts.size));
+}
