@@ -99,7 +99,7 @@ function outputTo(stream: NodeJS.WriteStream): Output {
   });
   return {
     terminal: stream.isTTY === true,
-    columns: () => stream.columns ?? 80,
+    columns: () => stream.columns || 80,
     write(text) {
       if (open) stream.write(text);
     },

@@ -111,7 +111,8 @@ function describe({ bytes, total, rate }: Moving): string {
   const speed = rate.perSecond();
   const parts = [formatByteSize(bytes)];
   if (total > 0) parts[0] += ` of ${formatByteSize(total)} (${Math.floor((bytes / total) * 100)} %)`;
-  if (speed > 0) parts.push(`${formatByteSize(speed)}/s`);
-  if (speed > 0 && total > bytes) parts.push(`${formatDuration(((total - bytes) / speed) * 1000)} left`);
+  if (speed === 0 || (total > 0 && bytes >= total)) return parts.join(', ');
+  parts.push(`${formatByteSize(speed)}/s`);
+  if (total > 0) parts.push(`${formatDuration(((total - bytes) / speed) * 1000)} left`);
   return parts.join(', ');
 }

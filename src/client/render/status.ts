@@ -4,8 +4,8 @@ import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
-import type { Failure } from '../../mesh/terms/failure.js';
 import { printable } from '../../mesh/terms/clean-text.js';
+import type { Failure } from '../../mesh/terms/failure.js';
 import type { Look } from './look.js';
 import { formatDuration, formatMoment, formatTime } from './moments.js';
 import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
@@ -140,9 +140,10 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
       remarks.push(`its clock is ${formatDuration(Math.abs(offset))} ${offset > 0 ? 'ahead' : 'behind'}`);
     }
   }
-  if (status?.problem !== undefined && status.owed.length > 0) {
-    const retry = status.nextTryAtMs === 0 ? '' : `, next try ${formatMoment(status.nextTryAtMs, now)}`;
-    remarks.push(`${status.problem.message}${retry}`);
+  if (status !== undefined && status.owed.length > 0) {
+    const { problem, nextTryAtMs } = status;
+    if (problem !== undefined && !remarks.includes(problem.message)) remarks.push(problem.message);
+    if (nextTryAtMs > now) remarks.push(`next try ${formatMoment(nextTryAtMs, now)}`);
   }
-  return [...new Set(remarks)].map((remark) => printable(remark));
+  return remarks.map((remark) => printable(remark));
 }

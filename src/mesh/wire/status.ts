@@ -1,7 +1,7 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
-import { Failure, type FailureKind } from '../terms/failure.js';
 import { printable } from '../terms/clean-text.js';
+import { Failure, type FailureKind } from '../terms/failure.js';
 
 /** The one translation between this program's Failure and a gRPC status. */
 const codes: Readonly<Record<FailureKind, status>> = {
@@ -37,6 +37,9 @@ const kinds: Readonly<Partial<Record<status, FailureKind>>> = {
   [status.DEADLINE_EXCEEDED]: 'timeout',
   [status.CANCELLED]: 'interrupted',
 };
+
+/** How grpc-js wraps the words of the system when a connection fails. */
+const noConnection = /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: .*$/s;
 
 const domain = 'anemone-peer';
 const detailsKey = 'grpc-status-details-bin';
@@ -75,7 +78,8 @@ export function failureFromStatus(thrown: unknown, whom: string): Failure {
   const info = readErrorInfo(thrown.metadata);
   const kind = kindOf(info?.reason) ?? kinds[thrown.code] ?? 'failed';
   const hint = info?.facts.get('hint');
-  return new Failure(kind, `${whom}: ${printable(thrown.details, 500)}`, {
+  const details = thrown.details.replace(noConnection, 'no connection ($1)');
+  return new Failure(kind, `${whom}: ${printable(details, 500)}`, {
     cause: thrown,
     ...(info === null ? {} : { retryable: info.facts.get('retryable') === 'true' }),
     ...(hint === undefined ? {} : { hint: printable(hint, 500) }),
