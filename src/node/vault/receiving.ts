@@ -158,7 +158,11 @@ export class Receiving {
   async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
     const { inventory, keeping, uploads, clock } = this.#options;
     const entry = inventory.find(manifest.facts.name);
-    if (entry !== null && (await keeping.isIntact(entry))) return { held: await this.#receiptOf(entry, manifest) };
+    if (entry !== null && (await keeping.isIntact(entry))) {
+      // Of two with one name that were arriving, the other was first.
+      await uploads.forget(manifest.digest);
+      return { held: await this.#receiptOf(entry, manifest) };
+    }
     const upload = (await uploads.find(manifest.digest)) ?? (await uploads.begin(owner, manifest));
     upload.touched = clock.now();
     if (!upload.complete) return { missing: upload.missing() };

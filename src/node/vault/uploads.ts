@@ -27,8 +27,8 @@ export interface UploadsOptions {
   readonly quota: Quota;
   readonly temporaries: Temporaries;
   identityOf(host: Hostname): Identity | null;
-  /** Whether the backup was committed already: a process may be killed before it removes what it committed from. */
-  isHeld(manifest: VerifiedManifest): boolean;
+  /** Whether a backup of this name is held: a process may be killed before it removes what it committed from. */
+  isHeld(name: string): boolean;
 }
 
 /** The uploads that are under way, in this process or since an earlier one. */
@@ -105,6 +105,12 @@ export class Uploads {
     await upload.end();
   }
 
+  /** Ends the upload of the manifest with this digest, if there is one. */
+  async forget(digest: Uint8Array): Promise<void> {
+    const upload = this.#uploads.get(keyOf(digest));
+    if (upload !== undefined) await this.end(upload);
+  }
+
   /** Removes uploads that nobody touched for 7 days, and temporaries that belong to nothing. */
   async tidy(): Promise<void> {
     const { layout, disk, clock, log, temporaries } = this.#options;
@@ -125,7 +131,7 @@ export class Uploads {
     const { layout, disk, clock, quota } = this.#options;
     const files = layout.upload(digest);
     const manifest = await this.#readOffer(files.offer, digest);
-    if (manifest === null || this.#options.isHeld(manifest)) return;
+    if (manifest === null || this.#options.isHeld(manifest.facts.name)) return;
     const owner = manifest.name.owner;
     const written = await lastWritten(disk, files.part).catch(() => lastWritten(disk, files.offer));
     const reservation = quota.renew(owner, manifest.facts.size);

@@ -102,7 +102,7 @@ async function open(options: VaultOptions, disk: Disk): Promise<Vault> {
     inventory,
     temporaries: openTemporaries(layout),
     turnOf: turnsByKey(),
-    isHeld: ({ facts, digest }: VerifiedManifest) => inventory.find(facts.name)?.digest.equals(digest) ?? false,
+    isHeld: (name: string) => inventory.find(name) !== null,
   };
   const keeping = new Keeping(shared);
   const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import type { KeepRules } from '../../../src/mesh/config/config.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { type SweptBackup, type SweptVault, sweep } from '../../../src/node/retention/sweep.js';
+import { FakeClock } from '../../support/fake-clock.js';
+
+const day = 86_400_000;
+const clock = new FakeClock('2026-11-30T12:00:00Z');
+const last = (keepLast: number): KeepRules => ({
+  keepLast,
+  keepDaily: 0,
+  keepWeekly: 0,
+  keepMonthly: 0,
+  minimumDays: 0,
+});
+const rules = { local: last(2), peers: last(1) };
+
+function backup(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
+  const time = clock.now() - age * day;
+  const owner = parseHostname('FR1');
+  return { name, owner, set: 'backup', own: true, createdAt: time, receivedAt: null, verified: true, ...changes };
+}
+
+function received(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
+  return backup(name, age, {
+    owner: parseHostname('FR2'),
+    own: false,
+    receivedAt: clock.now() - age * day,
+    ...changes,
+  });
+}
+
+/** A vault that is a list of backups. */
+class ListedVault implements SweptVault {
+  backups: SweptBackup[];
+  tidied = 0;
+  constructor(...backups: SweptBackup[]) {
+    this.backups = backups;
+  }
+  list(): SweptBackup[] {
+    return [...this.backups];
+  }
+  async remove(name: string): Promise<void> {
+    if (name.startsWith('stuck')) throw new Error('the disk says no');
+    this.backups = this.backups.filter((held) => held.name !== name);
+  }
+  async tidy(): Promise<void> {
+    this.tidied += 1;
+  }
+}
+
+function run(vault: SweptVault) {
+  return sweep({ vault, rules, isPeer: (owner) => owner === 'FR2', clock });
+}
+
+describe('a sweep', () => {
+  it('counts own backups by the local rules and those of peers by the rules for peers', async () => {
+    const vault = new ListedVault(
+      ...[0, 1, 2].map((age) => backup(`own-${age}`, age)),
+      ...[0, 1, 2].map((age) => received(`peer-${age}`, age)),
+    );
+    expect(await run(vault)).toEqual({ removed: ['own-2', 'peer-1', 'peer-2'], failures: [] });
+    expect(vault.list().map(({ name }) => name)).toEqual(['own-0', 'own-1', 'peer-0']);
+  });
+
+  it('counts each set of each owner for itself', async () => {
+    const vault = new ListedVault(
+      received('a', 0),
+      received('b', 1, { set: 'db' }),
+      backup('c', 2),
+      backup('d', 3, { set: 'db' }),
+    );
+    expect((await run(vault)).removed).toEqual([]);
+  });
+
+  it('counts what peers sent by the time of receipt: a forged time of their own changes nothing', async () => {
+    const vault = new ListedVault(
+      received('first', 2, { createdAt: clock.now() + 1000 * day }),
+      received('second', 1, { createdAt: 0 }),
+    );
+    expect((await run(vault)).removed).toEqual(['first']);
+  });
+
+  it('leaves alone what belongs to no peer, or was not verified', async () => {
+    const stranger = { owner: parseHostname('OLD') };
+    const vault = new ListedVault(
+      received('a', 1, stranger),
+      received('b', 2, stranger),
+      received('c', 1),
+      received('d', 2, { verified: false }),
+    );
+    expect((await run(vault)).removed).toEqual([]);
+  });
+
+  it('goes on when one backup cannot be removed, and names it', async () => {
+    const vault = new ListedVault(received('new', 0), received('stuck', 1), received('old', 2));
+    const { removed, failures } = await run(vault);
+    expect(removed).toEqual(['old']);
+    expect(failures).toHaveLength(1);
+    expect(failures[0]).toBeInstanceOf(Failure);
+    expect(failures[0]?.message).toContain('stuck');
+    expect(vault.tidied).toBe(1);
+  });
+
+  it('reports an expiry of uploads that failed', async () => {
+    const vault = new ListedVault();
+    vault.tidy = () => Promise.reject(new Error('the disk says no'));
+    expect((await run(vault)).failures).toHaveLength(1);
+  });
+});

@@ -1,0 +1,515 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
+import { manifestOf } from '../../support/manifests.js';
+import { faultyDisk } from './faulty-disk.js';
+import {
+  backupOfFR2,
+  collect,
+  FR1,
+  FR2,
+  identityOf,
+  push,
+  readAll,
+  send,
+  servers,
+  US1,
+  VaultFixture,
+  writeAll,
+} from './fixture.js';
+
+const leaf = 65_536;
+const content = randomBytes(5 * leaf + 1000);
+const manifest = backupOfFR2(content);
+const { name } = manifest.facts;
+
+let fixture: VaultFixture;
+let vault: Vault;
+
+beforeEach(async () => {
+  fixture = await VaultFixture.make();
+  vault = await fixture.open();
+});
+afterEach(() => fixture.remove());
+
+async function makeOwn(bytes: Uint8Array, own: VerifiedManifest) {
+  const draft = await vault.draft();
+  await draft.write(bytes);
+  return draft.commit(own.signed);
+}
+
+async function missingOf(offered: VerifiedManifest, asked = vault): Promise<Range[]> {
+  const offer = await asked.offer(FR2, offered);
+  if ('held' in offer) throw new Error('it is held already');
+  return offer.missing;
+}
+
+async function isHeldWhole(asked: Vault): Promise<boolean> {
+  return (await readAll(asked, manifest)).equals(content);
+}
+
+describe('a backup of a peer', () => {
+  it('is acknowledged with a receipt of this server, and lies in the folder of its owner', async () => {
+    const receipt = await push(vault, manifest, content);
+    expect(verifyReceipt(receipt, servers.FR1.identity, manifest.digest)).toEqual({ receivedAt: fixture.clock.now() });
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+    expect(await fixture.files('FR2')).toEqual([name, `${name}.manifest`]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(vault.used(FR2)).toBe(content.length);
+  });
+
+  it('is there after a restart, with the facts of its manifest', async () => {
+    await push(vault, manifest, content);
+    const entry = (await fixture.open()).find(name);
+    expect(entry).toEqual(vault.find(name));
+    expect(entry).toMatchObject({ owner: 'FR2', own: false, size: content.length, sequence: 1, verified: true });
+    expect((await vault.held(name)).manifest).toEqual(manifest.signed);
+  });
+
+  it('gets the same receipt when it is offered again, also after a restart', async () => {
+    const receipt = await push(vault, manifest, content);
+    fixture.clock.jump(60_000);
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    expect(await (await fixture.open()).offer(FR2, manifest)).toEqual({ held: receipt });
+  });
+
+  it('is in conflict with another one of its name, and stays as it is', async () => {
+    await push(vault, manifest, content);
+    const other = backupOfFR2(randomBytes(1000));
+    expect(other.facts.name).toBe(name);
+    await expect(vault.offer(FR2, other)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is held once when two with its name are offered before either has arrived', async () => {
+    const otherContent = randomBytes(1000);
+    const other = backupOfFR2(otherContent);
+    await vault.offer(FR2, manifest);
+    await vault.offer(FR2, other);
+    await push(vault, manifest, content);
+    await expect(push(vault, other, otherContent)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is refused when the caller is not its owner, or is this server', async () => {
+    await expect(vault.offer(US1, manifest)).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(vault.offer(FR1, manifestOf(content, servers.FR1.signer))).rejects.toMatchObject({
+      kind: 'forbidden',
+    });
+    await vault.offer(FR2, manifest);
+    const range = { offset: 0, length: content.length };
+    await expect(vault.receive(US1, manifest.digest, range)).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it('is thrown away when its bytes are not those of its manifest', async () => {
+    const forged = Buffer.from(content);
+    forged[leaf] = (forged[leaf] ?? 0) ^ 1;
+    await expect(push(vault, manifest, forged)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(await fixture.files('FR2')).toEqual([]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it.each([1, leaf - 1, leaf, leaf + 1, 16 * leaf, 16 * leaf + 1, 2100 * leaf + 7])(
+    'may have %i bytes',
+    async (size) => {
+      const bytes = randomBytes(size);
+      const sized = backupOfFR2(bytes);
+      await push(vault, sized, bytes);
+      expect((await readAll(vault, sized)).equals(bytes)).toBe(true);
+    },
+  );
+
+  it('that vanished from the disk is taken again when its owner offers it', async () => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, 'FR2', name));
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('takes the place of a manifest that an interrupted commit left alone', async () => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, 'FR2', name));
+    fixture.clock.jump(60_000);
+    const reopened = await fixture.open();
+    expect(reopened.findings()).toEqual([expect.stringContaining('without its backup')]);
+    await push(reopened, manifest, content);
+    expect(reopened.findings()).toEqual([]);
+    expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
+  });
+
+  it('makes a file of the predecessor a backup when the bytes are the same, and leaves it alone when not', async () => {
+    await mkdir(join(fixture.data, 'FR2'));
+    await writeFile(join(fixture.data, 'FR2', name), content);
+    vault = await fixture.open();
+    expect(vault.find(name)).toBeNull();
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(await fixture.open())).toBe(true);
+
+    const second = backupOfFR2(content, 1);
+    await writeFile(join(fixture.data, 'FR2', second.facts.name), 'something else');
+    await expect(push(vault, second, content)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await readFile(join(fixture.data, 'FR2', second.facts.name), 'utf8')).toBe('something else');
+    expect(await fixture.files('FR2')).not.toContain(`${second.facts.name}.manifest`);
+  });
+});
+
+describe('a range', () => {
+  it('may come in any order, and the last one completes the backup', async () => {
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+    const tail = { offset: 4 * leaf, length: leaf + 1000 };
+    const middle = { offset: leaf, length: leaf };
+    expect(await send(vault, manifest, content, tail)).toEqual({ missing: [{ offset: 0, length: 4 * leaf }] });
+    const gaps = [
+      { offset: 0, length: leaf },
+      { offset: 2 * leaf, length: 2 * leaf },
+    ];
+    expect(await send(vault, manifest, content, middle)).toEqual({ missing: gaps });
+    for (const [index, gap] of gaps.entries()) {
+      expect(Object.keys(await send(vault, manifest, content, gap))).toEqual([index === 0 ? 'missing' : 'receipt']);
+    }
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('may come over several connections that overlap, one byte or many at a time', async () => {
+    await vault.offer(FR2, manifest);
+    const whole = { offset: 0, length: content.length };
+    const answers = await Promise.all([
+      send(vault, manifest, content, whole, 70_001),
+      send(vault, manifest, content, { offset: leaf, length: 3 * leaf }, 997),
+      send(vault, manifest, content, whole, 1_000_000),
+      send(vault, manifest, content, { offset: 5 * leaf, length: 1000 }, 1),
+    ]);
+    expect(answers.some((answer) => 'receipt' in answer)).toBe(true);
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it.each([
+    ['starts inside a leaf', 1, leaf - 1],
+    ['ends inside a leaf', 0, leaf + 1],
+    ['goes beyond the end', 5 * leaf, leaf],
+    ['is beyond the end', 6 * leaf, leaf],
+    ['is empty', 0, 0],
+    ['has a negative start', -leaf, leaf],
+    ['has a negative length', leaf, -leaf],
+    ['is no number', Number.NaN, leaf],
+    ['is not of whole bytes', 0, 0.5],
+    ['is larger than numbers go', 0, 2 ** 53],
+  ])('is refused when it %s', async (_, offset, length) => {
+    await vault.offer(FR2, manifest);
+    await expect(vault.receive(FR2, manifest.digest, { offset, length })).rejects.toMatchObject({ kind: 'invalid' });
+  });
+
+  it('is refused at the first byte too many, and what came before stays', async () => {
+    await vault.offer(FR2, manifest);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: leaf });
+    await receiver.write(content.subarray(0, leaf));
+    await expect(receiver.write(content.subarray(leaf, leaf + 1))).rejects.toMatchObject({ kind: 'invalid' });
+    await receiver.abort();
+    expect(await missingOf(manifest)).toEqual([{ offset: leaf, length: content.length - leaf }]);
+  });
+
+  it('that ends early is still missing, but for the whole leaves that arrived', async () => {
+    await vault.offer(FR2, manifest);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
+    await writeAll(receiver, content.subarray(0, 2 * leaf + 5), 50_000);
+    const missing = [{ offset: 2 * leaf, length: content.length - 2 * leaf }];
+    expect(await receiver.finish()).toEqual({ missing });
+    await expect(receiver.write(content)).rejects.toMatchObject({ kind: 'failed' });
+    expect(await missingOf(manifest)).toEqual(missing);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is refused when too many of one owner are open, and there is room again when one has ended', async () => {
+    await vault.offer(FR2, manifest);
+    const range = { offset: 0, length: content.length };
+    const receivers = await Promise.all(Array.from({ length: 16 }, () => vault.receive(FR2, manifest.digest, range)));
+    await expect(vault.receive(FR2, manifest.digest, range)).rejects.toMatchObject({ retryable: true });
+    await Promise.all(receivers.map((receiver) => receiver.abort()));
+    await push(vault, manifest, content);
+  });
+});
+
+describe('an upload that was interrupted', () => {
+  const arrived = { offset: 0, length: 3 * leaf };
+
+  it('goes on after a restart with what is missing', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    vault = await fixture.open();
+    expect(await missingOf(manifest)).toEqual([{ offset: 3 * leaf, length: content.length - 3 * leaf }]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is read again after a restart: a leaf that changed on the disk is missing', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const part = await open(join(fixture.data, '.incoming', `${manifest.digest.toString('hex')}.part`), 'r+');
+    await part.write(Buffer.from([(content[leaf + 9] ?? 0) ^ 4]), 0, 1, leaf + 9);
+    await part.close();
+    vault = await fixture.open();
+    expect(await missingOf(manifest)).toEqual([
+      { offset: leaf, length: leaf },
+      { offset: 3 * leaf, length: content.length - 3 * leaf },
+    ]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it.each(['part', 'leaves'])('is whole again after a power cut that took its %s', async (ending) => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    await truncate(join(fixture.data, '.incoming', `${manifest.digest.toString('hex')}.${ending}`), 0);
+    vault = await fixture.open();
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is removed after 7 days without a byte, by a sweep or at start', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    fixture.clock.jump(7 * 86_400_000 - 1);
+    await vault.tidy();
+    expect(await fixture.files('.incoming')).toHaveLength(3);
+    fixture.clock.jump(1);
+    await vault.tidy();
+    expect(await fixture.files('.incoming')).toEqual([]);
+
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const old = new Date(fixture.clock.now() - 8 * 86_400_000);
+    for (const file of await fixture.files('.incoming')) await utimes(join(fixture.data, '.incoming', file), old, old);
+    await fixture.open();
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('leaves nothing when its offer cannot be read, and stray temporaries go too', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const [, offer = ''] = await fixture.files('.incoming');
+    expect(offer).toMatch(/\.offer$/);
+    await writeFile(join(fixture.data, '.incoming', offer), 'garbage');
+    await writeFile(join(fixture.data, '.incoming', 'whatever.tmp'), 'garbage');
+    await fixture.open();
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is not touched by a sweep while a draft or another upload is being written', async () => {
+    const draft = await vault.draft();
+    await draft.write(content);
+    await vault.offer(FR2, manifest);
+    await vault.tidy();
+    await push(vault, manifest, content);
+    await draft.commit(manifestOf(content, servers.FR1.signer).signed);
+    expect(vault.list()).toHaveLength(2);
+  });
+});
+
+describe('space', () => {
+  it('is promised at the offer: of ten at once, as many are taken as fit', async () => {
+    vault = await fixture.open({ quotaOf: () => 3500 });
+    const bodies = Array.from({ length: 10 }, () => randomBytes(1000));
+    const offers = bodies.map((body, nth) => vault.offer(FR2, backupOfFR2(body, nth)));
+    const refused = (await Promise.allSettled(offers)).filter(({ status }) => status === 'rejected');
+    expect(refused).toHaveLength(7);
+    expect(refused[0]).toMatchObject({ reason: { kind: 'no-space', message: expect.stringContaining('500 B') } });
+    const taken = backupOfFR2(bodies[0] ?? Buffer.alloc(0), 0);
+    await push(vault, taken, bodies[0] ?? Buffer.alloc(0));
+    expect(vault.used(FR2)).toBe(1000);
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(501), 11))).rejects.toMatchObject({ kind: 'no-space' });
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(500), 12))).resolves.toHaveProperty('missing');
+  });
+
+  it('stays promised over a restart, and is free again when the upload has expired', async () => {
+    const limits = { quotaOf: () => content.length };
+    vault = await fixture.open(limits);
+    await vault.offer(FR2, manifest);
+    vault = await fixture.open(limits);
+    const other = backupOfFR2(randomBytes(1), 1);
+    await expect(vault.offer(FR2, other)).rejects.toMatchObject({ kind: 'no-space' });
+    fixture.clock.jump(8 * 86_400_000);
+    await vault.tidy();
+    expect(await missingOf(other)).toHaveLength(1);
+  });
+
+  it('is limited by the disk: some of it always stays free', async () => {
+    const free = await vault.free();
+    vault = await fixture.open({ minimumFree: free - content.length / 2 });
+    await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({ kind: 'no-space', retryable: true });
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+});
+
+describe('an own backup', () => {
+  const own = manifestOf(content, servers.FR1.signer);
+
+  it('is kept in local/, and its digest is known before the manifest is signed', async () => {
+    const draft = await vault.draft();
+    for (let at = 0; at < content.length; at += 7001) await draft.write(content.subarray(at, at + 7001));
+    const { size, sha256, treeRoot } = own.facts;
+    expect(draft.digest()).toEqual({ size, sha256, treeRoot });
+    const entry = await draft.commit(own.signed);
+    expect(entry).toMatchObject({ owner: 'FR1', own: true, receivedAt: null });
+    expect(await fixture.files('local')).toEqual([own.facts.name, `${own.facts.name}.manifest`]);
+    expect((await fixture.open()).find(own.facts.name)).toEqual(entry);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('leaves nothing when it is discarded, or its manifest is about other bytes, or its name is taken', async () => {
+    const discarded = await vault.draft();
+    await discarded.write(content);
+    await discarded.discard();
+    await expect(makeOwn(randomBytes(10), own)).rejects.toMatchObject({ kind: 'damaged' });
+    await makeOwn(content, own);
+    await expect(makeOwn(content, own)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is not made of a manifest that another signed', async () => {
+    await expect(makeOwn(content, manifest)).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+});
+
+describe('reading', () => {
+  beforeEach(() => push(vault, manifest, content));
+
+  it('gives any range', async () => {
+    for (const [offset, length] of [
+      [0, 0],
+      [0, 1],
+      [leaf - 1, 2],
+      [content.length - 1, 1],
+      [content.length, 0],
+    ] as const) {
+      expect((await collect(vault.read(name, offset, length))).equals(content.subarray(offset, offset + length))).toBe(
+        true,
+      );
+    }
+  });
+
+  it('refuses what is not there', () => {
+    expect(() => vault.read(name, 0, content.length + 1)).toThrow(expect.objectContaining({ kind: 'invalid' }));
+    expect(() => vault.read(name, -1, 1)).toThrow(expect.objectContaining({ kind: 'invalid' }));
+    expect(() => vault.read('../FR2', 0, 1)).toThrow(expect.objectContaining({ kind: 'not-found' }));
+  });
+
+  it('closes its file when the reader leaves early', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    for await (const chunk of vault.read(name, 0, content.length)) if (chunk.length > 0) break;
+    expect([...faulty.open]).toEqual([]);
+  });
+
+  it.each([
+    ['was cut off', () => truncate(join(fixture.data, 'FR2', name), 100)],
+    ['vanished', () => rm(join(fixture.data, 'FR2', name))],
+  ])('a file that %s is damaged, and no backup any more', async (_, harm) => {
+    await harm();
+    await expect(readAll(vault, manifest)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.find(name)).toBeNull();
+    expect(vault.used(FR2)).toBe(0);
+    expect(vault.findings()).toEqual([expect.stringContaining('quarantine')]);
+    expect(await fixture.files('FR2')).toEqual([]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+});
+
+describe('what is on the disk', () => {
+  it('is removed data first, so that a crash never leaves what looks like a backup', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const start = faulty.calls.length;
+    faulty.fail('EIO', (call) => call > start);
+    await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'failed' });
+    expect(await fixture.files('FR2')).toEqual([`${name}.manifest`]);
+    expect((await fixture.open()).find(name)).toBeNull();
+  });
+
+  it('is listed newest first, by owner and by set', async () => {
+    await makeOwn(content, manifestOf(content, servers.FR1.signer));
+    const bodies = [randomBytes(10), randomBytes(10), randomBytes(10)];
+    const sets = ['backup', 'db', 'backup'];
+    for (const [nth, body] of bodies.entries()) {
+      await push(vault, backupOfFR2(body, 10 + nth, { set: sets[nth] ?? '' }), body);
+    }
+    const times = vault.list().map(({ createdAt }) => createdAt);
+    expect(times).toEqual([...times].sort().reverse());
+    expect(vault.list({ owner: FR2 })).toHaveLength(3);
+    expect(vault.list({ owner: FR2, set: 'backup' })).toHaveLength(2);
+    expect((await fixture.open()).list()).toEqual(vault.list());
+  });
+
+  it('is left alone and reported where it is not ours, and never shown as a backup', async () => {
+    await push(vault, manifest, content);
+    const folder = join(fixture.data, 'FR2');
+    const [second, third, fourth] = [1, 2, 3].map((nth) => backupOfFR2(content, nth).facts.name);
+    await writeFile(join(folder, 'notes.txt'), 'hello');
+    await writeFile(join(folder, `${second}`), content);
+    await writeFile(join(folder, `${third}.manifest`), 'hello');
+    await symlink(join(folder, name), join(folder, `${fourth}`));
+    await writeFile(join(folder, `${fourth}.manifest`), await readFile(join(folder, `${name}.manifest`)));
+    await writeFile(join(fixture.data, 'stray'), 'hello');
+    await mkdir(join(fixture.data, 'not a host'));
+    await mkdir(join(fixture.data, 'FR1'));
+    const reopened = await fixture.open();
+    expect(reopened.list().map((entry) => entry.name)).toEqual([name]);
+    const about = reopened.findings().map((finding) => finding.slice(fixture.data.length + 1).split(':')[0]);
+    expect(about).toEqual(
+      ['FR1', `FR2/${second}`, `FR2/${third}.manifest`, `FR2/${fourth}`, 'FR2/notes.txt', 'not a host', 'stray'].sort(),
+    );
+    expect(await fixture.files('FR2')).toContain('notes.txt');
+  });
+
+  it.each([
+    ['a manifest with a flipped bit', `${name}.manifest`, (bytes: Buffer) => bytes.fill((bytes[80] ?? 0) ^ 1, 80, 81)],
+    ['an empty manifest', `${name}.manifest`, () => Buffer.alloc(0)],
+    ['a manifest of a megabyte', `${name}.manifest`, () => Buffer.alloc(2 ** 20)],
+    ['a backup that is too short', name, (bytes: Buffer) => bytes.subarray(1)],
+  ])('is reported and not shown when there is %s', async (_, file, harm) => {
+    await push(vault, manifest, content);
+    const path = join(fixture.data, 'FR2', file);
+    await writeFile(path, harm(await readFile(path)));
+    const reopened = await fixture.open();
+    expect(reopened.find(name)).toBeNull();
+    expect(reopened.findings()).toEqual([expect.stringContaining(file)]);
+    expect(reopened.used(FR2)).toBe(0);
+  });
+
+  it('is shown but not called verified when its owner is no peer any more', async () => {
+    await push(vault, manifest, content);
+    const reopened = await fixture.open({ identityOf: (host) => (host === FR2 ? null : identityOf(host)) });
+    expect(reopened.find(name)).toMatchObject({ verified: false });
+    expect(await isHeldWhole(reopened)).toBe(true);
+  });
+
+  it('is not believed when another identity signed it than the owner has now', async () => {
+    await push(vault, manifest, content);
+    const reopened = await fixture.open({ identityOf: () => servers.US1.identity });
+    expect(reopened.find(name)).toBeNull();
+    expect(reopened.findings()).toHaveLength(1);
+  });
+
+  it('goes to quarantine with its manifest and is reported after a restart', async () => {
+    await push(vault, manifest, content);
+    await vault.quarantine(name, 'a leaf does not match');
+    expect(vault.find(name)).toBeNull();
+    expect(vault.findings()).toEqual([expect.stringContaining('a leaf does not match')]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+    expect((await fixture.open()).findings()).toHaveLength(2);
+    await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'not-found' });
+  });
+});
