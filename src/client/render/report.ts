@@ -83,7 +83,8 @@ export function outcomeCell(outcome: Outcome, look: Look): Cell {
 
 function setDetail({ problem, backup, size, warnings }: SetReport): string {
   if (problem !== undefined) return problem.message;
-  const left = warnings.length === 0 ? '' : `, ${warnings.length} warnings`;
+  const count = warnings.length;
+  const left = count === 0 ? '' : `, ${count} ${count === 1 ? 'warning' : 'warnings'}`;
   return `${backup}${size === 0 ? '' : `, ${formatByteSize(size)}`}${left}`;
 }
 

@@ -1,0 +1,87 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readRecoveryKey } from '../../src/client/key-source.js';
+import { makePrompts } from '../../src/client/prompts.js';
+import { makeScreen } from '../../src/client/render/screen.js';
+import { formatRecoveryKey, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
+import { Failure } from '../../src/mesh/terms/failure.js';
+import { FakeClock } from '../support/fake-clock.js';
+
+const key = generateRecoveryKey();
+const text = formatRecoveryKey(key);
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-key-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** A stand-in for the terminal: what is typed, and whether somebody is there to type it. */
+function terminal(typed: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const waiting = [...typed];
+  const told: string[] = [];
+  const stdin = new PassThrough() as unknown as NodeJS.ReadStream;
+  const nowhere = { terminal: false, columns: () => 80, write: (line: string) => void told.push(line) };
+  const screen = makeScreen({
+    out: nowhere,
+    err: nowhere,
+    clock: new FakeClock(),
+    json: false,
+    quiet: false,
+    verbose: false,
+    colour: false,
+  });
+  const { signal } = new AbortController();
+  const silent = makePrompts(stdin, new PassThrough() as unknown as NodeJS.WriteStream, signal);
+  const prompts =
+    typed.length === 0 ? silent : { ...silent, interactive: true, secret: async () => waiting.shift() ?? '' };
+  return { context: { env, prompts, screen, signal, stdin }, told, stdin };
+}
+
+describe('the recovery key', () => {
+  it('comes from a file that the environment names', async () => {
+    const file = join(folder, 'key');
+    await writeFile(file, `${text}\n`, { mode: 0o600 });
+    const { context } = terminal([], { ANEMONE_RECOVERY_KEY_FILE: file });
+    expect(await readRecoveryKey(context, {})).toEqual(key);
+  });
+
+  it('comes from a command that the environment names', async () => {
+    const { context } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: `echo ${text.toLowerCase()}` });
+    expect(await readRecoveryKey(context, {})).toEqual(key);
+  });
+
+  it('comes from standard input with --key-stdin, before anything else', async () => {
+    const { context, stdin } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: 'echo wrong' });
+    (stdin as unknown as PassThrough).end(`${text}\n`);
+    expect(await readRecoveryKey(context, { keyStdin: true })).toEqual(key);
+  });
+
+  it('is asked for again when a person mistypes it, and what was typed is not shown', async () => {
+    const mistyped = `${text.slice(0, -1)}${text.endsWith('0') ? '4' : '0'}`;
+    const { context, told } = terminal(['short', mistyped, text]);
+    expect(await readRecoveryKey(context, {})).toEqual(key);
+    expect(told.join('')).toContain('5 characters instead of 58');
+    expect(told.join('')).toContain('checksum');
+    expect(told.join('')).not.toContain(text.slice(0, 6));
+  });
+
+  it('that is wrong in a file is a failure at once, and is not in its message', async () => {
+    const { context } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: 'echo hunter2' });
+    const failure = await readRecoveryKey(context, {}).catch((thrown: unknown) => thrown);
+    expect(failure).toBeInstanceOf(Failure);
+    expect(failure).toMatchObject({ kind: 'wrong-key' });
+    expect(String(failure)).not.toContain('hunter2');
+  });
+
+  it('that nobody can be asked for is wrong usage, with the ways to give it', async () => {
+    const { context } = terminal([]);
+    await expect(readRecoveryKey(context, {})).rejects.toMatchObject({
+      kind: 'usage',
+      hint: expect.stringMatching(/ANEMONE_RECOVERY_KEY_FILE.*ANEMONE_RECOVERY_KEY_COMMAND.*--key-stdin/),
+    });
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { makeLook } from '../../../src/client/render/look.js';
+import { type MeshStatus, type PeerView, statusDocument, statusText } from '../../../src/client/render/status.js';
+import type { PeerConfig, ServerConfig } from '../../../src/mesh/config/config.js';
+import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { throwawayServer } from '../../support/identities.js';
+
+const now = Date.UTC(2026, 10, 23, 12, 0, 0);
+const hour = 3_600_000;
+const self = throwawayServer();
+const server: ServerConfig = {
+  name: parseHostname('FR1'),
+  listen: { host: '10.8.0.1', port: 7443 },
+  data: '/data',
+  logs: '/logs',
+  socket: '/data/.state/node.sock',
+};
+
+const node: GetStatusResponse = {
+  hostname: 'FR1',
+  version: '0.1.0',
+  startedAtMs: now - 3 * hour,
+  peers: [],
+  lastRun: undefined,
+  nextRunAtMs: now + 14 * hour,
+  running: false,
+  free: 5 * 2 ** 30,
+  findings: ['FR9/notes.txt is not a backup'],
+};
+
+function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetNodeResponse> = {}): PeerView {
+  const config: PeerConfig = {
+    name: parseHostname(name),
+    address: { host: '10.8.0.2', port: 7443 },
+    identity: self.identity,
+    enabled: true,
+    quota: 0,
+    reads: [],
+  };
+  const answer = {
+    hostname: name,
+    version: '0.1.0',
+    timeMs: now,
+    used: 2 ** 30,
+    quota: 4 * 2 ** 30,
+    free: 2 ** 40,
+    newestEpochMs: self.certificate.epoch,
+    ...changes,
+  };
+  return { config, answer, ...parts };
+}
+
+const text = (status: Partial<MeshStatus>): string[] =>
+  statusText({ server, self, node, peers: [], now, ...status }, makeLook(false, false)).split('\n');
+
+describe('the status', () => {
+  it('tells how the own node does, when it ran and when it runs next', () => {
+    expect(text({})).toEqual([
+      'server\tFR1 (10.8.0.1:7443)',
+      'node\trunning for 3 h, version 0.1.0',
+      'disk\t5.00 GiB free',
+      'last run\tnone yet',
+      'next run\tin 14 h, 2026-11-24 02:00:00 UTC',
+      'finding\tFR9/notes.txt is not a backup',
+      'No peers yet.',
+    ]);
+  });
+
+  it('shows the peers also when the own node is not running', () => {
+    const lines = text({ node: { failure: new Failure('unreachable', 'not running') }, peers: [peer('FR2')] });
+    expect(lines).toContain('node\tnot running');
+    expect(lines).toContain('FR2\tok\t?\t1.00 GiB of 4.00 GiB\t?\t');
+  });
+
+  it('tells what is owed to a peer that does not answer, why, and when it is tried again', () => {
+    const message = 'FR2 (10.8.0.2:7443): no connection';
+    const status = {
+      name: 'FR2',
+      owed: ['a', 'b'],
+      used: 0,
+      quota: 0,
+      lastSeenAtMs: 0,
+      problem: { kind: 'unreachable', message, hint: '' },
+      nextTryAtMs: now + 60_000,
+    };
+    const silent = peer('FR2', { answer: { failure: new Failure('unreachable', message) }, status });
+    expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t2\t?\t0 B\t${message}; next try in 1 min`);
+  });
+
+  it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
+    const odd = peer('FR2', {}, { hostname: 'FR7', timeMs: now + hour, newestEpochMs: self.certificate.epoch + 1 });
+    const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
+    expect(document.peers).toMatchObject([
+      {
+        ok: true,
+        clock_offset_ms: hour,
+        remarks: [
+          'calls itself FR7',
+          'knows a newer node key of this server: this one is superseded',
+          'its clock is 1 h ahead',
+        ],
+      },
+    ]);
+  });
+
+  it('does not ask a disabled peer, and says so', () => {
+    expect(text({ peers: [peer('FR2', { answer: undefined })] }).at(-1)).toBe('FR2\tdisabled\t?\t?\t?\t');
+  });
+
+  it('shows no control character that a peer put into its name', () => {
+    const hostile = peer('FR2', {}, { hostname: '\x1b[2J' });
+    expect(text({ peers: [hostile] }).join('')).not.toContain('\x1b');
+    expect(JSON.stringify(statusDocument({ server, self, node, peers: [hostile], now }))).toContain('\\\\x1b');
+  });
+});

@@ -1,0 +1,68 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { nodeService } from '../../../src/mesh/wire/chunks.js';
+import { statusFromFailure } from '../../../src/mesh/wire/status.js';
+
+let folder: string;
+let socket: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-own-'));
+  socket = join(folder, 'node.sock');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const notRunning = {
+  kind: 'unreachable',
+  message: expect.stringContaining('is not running'),
+  hint: expect.stringContaining('anemone-node'),
+};
+
+describe('the node of this server', () => {
+  it('is told to be not running, with how to start it, when there is no socket', async () => {
+    await expect(connectToOwnNode(socket, systemClock)).rejects.toMatchObject(notRunning);
+  });
+
+  it('is told the same of a socket that a killed node left behind', async () => {
+    await writeFile(socket, '');
+    await expect(connectToOwnNode(socket, systemClock)).rejects.toMatchObject(notRunning);
+  });
+
+  it('answers over its socket, and its failures arrive as what they are', async () => {
+    const server = new Server();
+    const locked = statusFromFailure(new Failure('locked', 'another run is under way', { hint: 'Wait.' }));
+    server.addService(nodeService, {
+      runBackup: (call: { emit(name: string, error: unknown): void }) => call.emit('error', locked),
+      reload: (_: unknown, callback: (error: null, answer: unknown) => void) =>
+        callback(null, { needsRestart: ['server.listen'] }),
+    });
+    await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
+    const node = await connectToOwnNode(socket, systemClock);
+    expect(await node.reload()).toEqual(['server.listen']);
+    const run = node.runBackup({ set: '', force: false });
+    await expect(run.next()).rejects.toMatchObject({ kind: 'locked', hint: 'Wait.' });
+    node.close();
+    server.forceShutdown();
+  });
+
+  it('that goes away in the middle of a run is a failure, never a clean end', async () => {
+    const server = new Server();
+    server.addService(nodeService, {
+      runBackup: (call: { write(message: unknown): void }) =>
+        call.write({ event: { event: { $case: 'seal', value: { set: 'backup', bytes: 1 } } } }),
+    });
+    await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
+    const node = await connectToOwnNode(socket, systemClock);
+    const run = node.runBackup({ set: '', force: false });
+    expect((await run.next()).value?.event?.$case).toBe('seal');
+    const next = run.next();
+    server.forceShutdown();
+    await expect(next).rejects.toThrow('the node of this server');
+    node.close();
+  });
+});
