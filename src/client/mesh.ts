@@ -57,14 +57,16 @@ export async function survey(context: Context, mesh: Mesh, filter: ListFilter): 
 
 /** The failure to end with when not one holder answered; null when at least one did. */
 export function nobodyAnswered({ answers }: Survey): Failure | null {
-  const failures = answers.flatMap((answer) => ('failure' in answer ? [answer.failure] : []));
-  const [first] = failures;
-  if (first === undefined || failures.length < answers.length) return null;
-  const reasons = failures.map((failure) => failure.message).join('; ');
-  // When every peer refuses us, trying again does not help; the first reason then counts.
-  const isRefusal = failures.every(({ kind }) => kind !== 'unreachable' && kind !== 'timeout');
-  return new Failure(isRefusal ? first.kind : 'unreachable', `nobody answered: ${reasons}`, {
-    hint: first.hint ?? 'Is the VPN up? Try again when a peer can be reached.',
+  const silent = answers.flatMap((answer) => ('failure' in answer ? [answer] : []));
+  if (silent.length < answers.length) return null;
+  // The own node may be stopped for good reasons; why the peers are silent says more.
+  const peers = silent.filter(({ holder }) => holder.place !== 'local');
+  const telling = (peers.length > 0 ? peers : silent).map(({ failure }) => failure);
+  const isRefusal = telling.every(({ retryable }) => !retryable);
+  const [first] = telling;
+  const reasons = silent.map(({ failure }) => `\n  ${failure.message}`).join('');
+  return new Failure(isRefusal && first !== undefined ? first.kind : 'unreachable', `nobody answered:${reasons}`, {
+    hint: first?.hint ?? 'Is the VPN up? Try again when a peer can be reached.',
   });
 }
 

@@ -15,6 +15,11 @@ export type Answer =
   | { readonly holder: Holder; readonly held: readonly HeldBackup[] }
   | { readonly holder: Holder; readonly failure: Failure };
 
+/** `FR3 did not answer: connect ECONNREFUSED 10.8.0.3:7443` */
+export function silence({ holder, failure }: Extract<Answer, { readonly failure: Failure }>): string {
+  return `${holder.name} did not answer: ${failure.message.replace(`${holder.described}: `, '')}`;
+}
+
 /** One holder's copy of a backup. */
 export interface Copy {
   readonly holder: Holder;

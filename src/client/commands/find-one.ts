@@ -1,6 +1,7 @@
 import type { Context } from '../context.js';
 import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { type Candidate, choose } from '../restore/choose.js';
+import { silence } from '../survey.js';
 
 /**
  * The one backup that `show` and `fetch` are about, with the warnings that concern it. `latest` is of this server.
@@ -19,7 +20,7 @@ export async function findOne(
   for (const answer of found.answers) {
     if ('held' in answer) continue;
     silent = true;
-    context.screen.warn(`${answer.holder.name} did not answer: ${answer.failure.message}`);
+    context.screen.warn(silence(answer));
   }
   const backup = choose(found.backups, reference);
   for (const { kind, message } of found.findings) {

@@ -8,7 +8,7 @@ import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { type Cell, renderTable } from '../render/table.js';
-import type { Answer, Copy, FoundBackup, Survey } from '../survey.js';
+import { type Answer, type Copy, type FoundBackup, type Survey, silence } from '../survey.js';
 
 export interface ListOptions {
   readonly peer?: string;
@@ -81,9 +81,7 @@ function listText(look: Look, { answers, backups }: Survey, now: number): string
     headings,
     backups.map((backup) => backupCells(look, backup, now)),
   );
-  const silent = answers.flatMap((answer) =>
-    'failure' in answer ? [look.warning(`${answer.holder.name} did not answer: ${answer.failure.message}`)] : [],
-  );
+  const silent = answers.flatMap((answer) => ('failure' in answer ? [look.warning(silence(answer))] : []));
   const parts = [backups.length === 0 ? 'no backups' : table, silent.join('\n')];
   return parts.filter((part) => part !== '').join(look.terminal ? '\n\n' : '\n');
 }

@@ -8,7 +8,7 @@ import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { makeLook } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
-import type { FoundBackup } from '../survey.js';
+import { type FoundBackup, silence } from '../survey.js';
 import { type Candidate, candidatesOf, choose, chooseAt } from './choose.js';
 import { download } from './download.js';
 import { parseMoment } from './moment.js';
@@ -30,7 +30,7 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   const { screen, clock } = context;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
   for (const answer of found.answers) {
-    if ('failure' in answer) screen.warn(`${answer.holder.name} did not answer: ${answer.failure.message}`);
+    if ('failure' in answer) screen.warn(silence(answer));
   }
   const nobody = nobodyAnswered(found);
   if (nobody !== null) throw nobody;
