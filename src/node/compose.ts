@@ -3,7 +3,7 @@ import { formatAddress } from '../mesh/config/address.js';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { type Identity, parseIdentity } from '../mesh/identity/identity.js';
-import { loadServerIdentity } from '../mesh/identity/server-identity.js';
+import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
 import type { Connection } from '../mesh/peers/connection.js';
 import type { Peer } from '../mesh/peers/peer.js';
@@ -24,7 +24,7 @@ import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
 import { sealingOf, setsOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
-import { Scheduler } from './schedule/scheduler.js';
+import { Scheduler, type Timetable } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
@@ -42,113 +42,58 @@ const grace = 10_000;
 /** Milliseconds without a byte after which a delivery is given up for now. */
 const deliveryPatience = 60_000;
 
+/** What all parts of one node share. The configuration is replaced when its file changes. */
+interface Base {
+  config: Config;
+  readonly self: ServerIdentity;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
 /** Wires the concrete parts of a node together; the only file that knows them all. */
-export async function startNode(initial: Config, version: string, log: Log, clock: Clock): Promise<RunningNode> {
+export async function startNode(config: Config, version: string, log: Log, clock: Clock): Promise<RunningNode> {
   const startedAt = clock.now();
-  let config = initial;
-  const { data, name: host, socket } = config.server;
-  const state = join(data, '.state');
-  const self = await loadServerIdentity(state);
+  const { data, name: hostname, listen: address, socket } = config.server;
+  const base: Base = { config, self: await loadServerIdentity(join(data, '.state')), log, clock };
   await claimSocket(socket);
-
-  const vault = await openVault({
-    data,
-    host,
-    clock,
-    log,
-    identityOf: (name) => (name === host ? self.identity : identityOf(config, name)),
-    acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, self.signer),
-    quotaOf: (name) => config.peers.find((peer) => peer.name === name)?.quota ?? 0,
-    minimumFree: config.limits.minimumFree,
-  });
-  const epochs = await openEpochs(join(state, 'epochs.json'), log);
-  const receipts = openReceipts(join(state, 'receipts'), log);
-  const history = openHistory(vault.layout.runs);
-  const limit = rateLimit(clock, config.limits.upload);
-  const pool = openPool(self, clock);
-
-  const recipients = new Map<Connection, OutboxPeer>();
-  const outboxPeers = (): OutboxPeer[] =>
-    pool.follow(trusted(config)).map((connection) => {
-      const { name, identity } = connection.peer;
-      const recipient = () => peerRecipient(connection, vault, self.identity, limit);
-      const known = recipients.get(connection) ?? { name, identity, recipient: recipient() };
-      recipients.set(connection, known);
-      return known;
-    });
-  const ownBackups = async () => vault.list().filter(({ own }) => own);
-  const outbox = startOutbox(outboxPeers(), { clock, log, receipts, ownBackups, patience: deliveryPatience });
-
-  const sweepVault = async () => {
-    const isPeer = (owner: Hostname): boolean => config.peers.some(({ name }) => name === owner);
-    const { timezone } = config.backup;
-    const { removed, failures } = await sweep({ vault, rules: config.retention, isPeer, clock, timezone });
-    await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
-    for (const { kind, message } of failures) log.error('retention failed', { kind, reason: message });
-    if (failures[0] !== undefined) throw failures[0];
-    return removed;
-  };
-  const night = nightlyRun({
-    clock,
-    log,
-    owner: host,
-    signer: self.signer,
-    fingerprints: openFingerprints(join(state, 'fingerprints')),
-    sealing: () => sealingOf(config, (message) => log.warn('secret readable by others', { reason: message })),
-    draft: () => vault.draft(),
-    chainHead: chainHeads(vault, self.identity),
-    isTaken: (name) => vault.find(name) !== null,
-    peersWithout: (name) => outbox.peersWithout(name),
-    deliverAll: (emit, signal) => outbox.deliverNow(emit, signal),
-    sweep: sweepVault,
-    record: (report) => history.append(report),
-  });
-  const timetable = () => ({ hostname: host, ...config.backup });
+  const stores = await openStores(base);
+  const deliveries = startDeliveries(base, stores);
+  const night = makeNight(base, stores, deliveries);
+  const { vault, epochs, history } = stores;
   const scheduler = new Scheduler({
     clock,
     log,
-    timetable: timetable(),
+    timetable: timetableOf(base.config),
     lastSuccess: lastSuccess(
       await history.reports(),
-      config.backup.sets.map(({ name }) => name),
+      base.config.backup.sets.map(({ name }) => name),
     ),
-    run: (trigger, signal) => night.run({ trigger, sets: setsOf(config, ''), force: false }, () => {}, signal),
+    run: (trigger, signal) => night.run({ trigger, sets: setsOf(base.config, ''), force: false }, () => {}, signal),
   });
-
   const lastSeen = new Map<Hostname, number>();
-  const server = await peerServer({
-    self: { hostname: host, version, now: () => clock.now() },
-    vault,
-    peers: () => config.peers,
-    epochs,
-    seen(name) {
-      lastSeen.set(name, clock.now());
-      outbox.kick(name);
-    },
-    clock,
-    log,
-  });
-  const identities = () => trusted(config).map(({ identity }) => identity);
-  const listener = await listen({ self, address: config.server.listen, trusted: identities(), server, log });
+  const seen = (name: Hostname): void => {
+    lastSeen.set(name, clock.now());
+    deliveries.outbox.kick(name);
+  };
+  const peers = (): readonly PeerConfig[] => base.config.peers;
+  const self = { hostname, version, now: () => clock.now() };
+  const server = await peerServer({ self, vault, peers, epochs, seen, clock, log });
+  const listener = await listen({ self: base.self, address, trusted: identitiesIn(base.config), server, log });
 
   const reload = async (): Promise<readonly string[]> => {
-    const loaded = await loadConfig(config.file);
-    for (const hint of loaded.hints) log.warn('configuration', { hint });
-    const needsRestart = restartKeys(config, loaded.config);
-    config = { ...loaded.config, server: config.server };
-    listener.trust(identities());
-    limit.set(config.limits.upload);
-    scheduler.follow(timetable());
-    await outbox.follow(outboxPeers());
-    for (const connection of recipients.keys()) if (!isCurrent(connection, config)) recipients.delete(connection);
-    log.info('configuration read again', { peers: identities().length, needsRestart: needsRestart.join(', ') });
+    const { config: changed, hints } = await loadConfig(base.config.file);
+    for (const hint of hints) log.warn('configuration', { hint });
+    const needsRestart = restartKeys(base.config, changed);
+    base.config = { ...changed, server: base.config.server };
+    listener.trust(identitiesIn(base.config));
+    scheduler.follow(timetableOf(base.config));
+    await deliveries.follow();
+    log.info('configuration read again', { peers: peers().length, needsRestart: needsRestart.join(', ') });
     return needsRestart;
   };
-  const stopFollowing = followFile(config.file, clock, async () => {
-    await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
-  });
+  const { outbox } = deliveries;
   const steward = makeSteward({
-    config: () => config,
+    config: () => base.config,
     reload,
     version,
     startedAt,
@@ -160,27 +105,115 @@ export async function startNode(initial: Config, version: string, log: Log, cloc
     lastSeen: (name) => lastSeen.get(name) ?? 0,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, log);
-  log.info('node started', {
-    version,
-    server: host,
-    listen: formatAddress(config.server.listen),
-    peers: identities().length,
+  const stopFollowing = followFile(config.file, clock, async () => {
+    await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
   });
+  log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: peers().length });
 
   return {
     async stop() {
       stopFollowing();
       await scheduler.stop();
-      await outbox.stop();
+      await deliveries.stop();
       await Promise.all([listener.close(grace), ownServer.close(grace)]);
-      pool.close();
       log.info('node stopped');
     },
   };
 }
 
+type Stores = Awaited<ReturnType<typeof openStores>>;
+
+/** Everything of the node that is on disk. */
+async function openStores(base: Base) {
+  const { self, log, clock } = base;
+  const { data, name: host } = base.config.server;
+  const vault = await openVault({
+    data,
+    host,
+    clock,
+    log,
+    identityOf: (name) => (name === host ? self.identity : identityOf(base.config, name)),
+    acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, self.signer),
+    quotaOf: (name) => base.config.peers.find((peer) => peer.name === name)?.quota ?? 0,
+    minimumFree: base.config.limits.minimumFree,
+  });
+  const { state, runs } = vault.layout;
+  return {
+    vault,
+    epochs: await openEpochs(join(state, 'epochs.json'), log),
+    receipts: openReceipts(join(state, 'receipts'), log),
+    fingerprints: openFingerprints(join(state, 'fingerprints')),
+    history: openHistory(runs),
+    ownBackups: async () => vault.list().filter(({ own }) => own),
+  };
+}
+
+type Deliveries = ReturnType<typeof startDeliveries>;
+
+/** The outbox, with a connection and a recipient for each peer of this moment. */
+function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
+  const { self, log, clock } = base;
+  const pool = openPool(self, clock);
+  const limit = rateLimit(clock, base.config.limits.upload);
+  let known = new Map<Connection, OutboxPeer>();
+  const currentPeers = (): OutboxPeer[] => {
+    const next = new Map<Connection, OutboxPeer>();
+    for (const connection of pool.follow(trustedPeers(base.config))) {
+      const { name, identity } = connection.peer;
+      const recipient = () => peerRecipient(connection, vault, self.identity, limit);
+      next.set(connection, known.get(connection) ?? { name, identity, recipient: recipient() });
+    }
+    known = next;
+    return [...next.values()];
+  };
+  const outbox = startOutbox(currentPeers(), { clock, log, receipts, ownBackups, patience: deliveryPatience });
+  return {
+    outbox,
+    async follow(): Promise<void> {
+      limit.set(base.config.limits.upload);
+      await outbox.follow(currentPeers());
+    },
+    async stop(): Promise<void> {
+      await outbox.stop();
+      pool.close();
+    },
+  };
+}
+
+/** The story of a night, with the configuration of its moment. */
+function makeNight(base: Base, { vault, receipts, fingerprints, history, ownBackups }: Stores, { outbox }: Deliveries) {
+  const { self, log, clock } = base;
+  const isPeer = (owner: Hostname): boolean => base.config.peers.some(({ name }) => name === owner);
+  return nightlyRun({
+    clock,
+    log,
+    owner: base.config.server.name,
+    signer: self.signer,
+    fingerprints,
+    sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
+    draft: () => vault.draft(),
+    chainHead: chainHeads(vault, self.identity),
+    isTaken: (name) => vault.find(name) !== null,
+    peersWithout: (name) => outbox.peersWithout(name),
+    deliverAll: (emit, signal) => outbox.deliverNow(emit, signal),
+    async sweep() {
+      const { retention: rules, backup } = base.config;
+      const { removed, failures } = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
+      await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
+      for (const { kind, message } of failures) log.error('retention failed', { kind, reason: message });
+      if (failures[0] !== undefined) throw failures[0];
+      return removed;
+    },
+    record: (report) => history.append(report),
+  });
+}
+
+function timetableOf({ server, backup }: Config): Timetable {
+  return { hostname: server.name, ...backup };
+}
+
 /** The peers that are called and let in. */
-function trusted({ peers }: Config): Peer[] {
+function trustedPeers({ peers }: Config): Peer[] {
   return peers.filter(({ enabled }) => enabled).map((peer) => ({ ...peer, identity: parseIdentity(peer.identity) }));
 }
 
@@ -189,10 +222,8 @@ function identityOf(config: Config, name: Hostname): Identity | null {
   return peer === undefined || peer.identity === '' ? null : parseIdentity(peer.identity);
 }
 
-function isCurrent(connection: Connection, config: Config): boolean {
-  return config.peers.some(
-    ({ name, identity }) => name === connection.peer.name && identity === connection.peer.identity,
-  );
+function identitiesIn(config: Config): Identity[] {
+  return trustedPeers(config).map(({ identity }) => identity);
 }
 
 /** What a running node does not follow: where it listens, who it is, and where it keeps its files. */

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../files/replace-file.js';
 import { Failure } from '../terms/failure.js';
 import type { Identity } from './identity.js';
 import { certificatePem, issueNodeCertificate, type NodeCertificate, readNodeCertificate } from './node-certificate.js';
@@ -32,10 +33,8 @@ export function makeServerIdentity(keys: DerivedKeys, subject: string, epoch: nu
   return serverIdentity(certificate, privateKey);
 }
 
-/** Writes node key (0600) and certificate into the state folder (0700), replacing what is there. */
+/** Writes node key (0600) and certificate into the state folder, replacing what is there. */
 export async function storeServerIdentity(identity: ServerIdentity, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await chmod(folder, 0o700);
   await replaceFile(join(folder, 'node.key'), nodeKeyPem(identity));
   await replaceFile(join(folder, 'node.crt'), certificatePem(identity.certificate.der));
 }
@@ -65,17 +64,4 @@ export function nodeKeyPem(identity: ServerIdentity): string {
 
 function serverIdentity(certificate: NodeCertificate, nodeKey: KeyObject): ServerIdentity {
   return { identity: certificate.identity, certificate, nodeKey, signer: nodeSigner(certificate, nodeKey) };
-}
-
-async function replaceFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.chmod(0o600);
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }

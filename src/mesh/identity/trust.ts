@@ -1,9 +1,9 @@
 import { constants } from 'node:crypto';
 import { connect, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import { printable } from '../terms/clean-text.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import { printable } from '../terms/clean-text.js';
 import { type Identity, parseIdentity } from './identity.js';
 import { anchorPem, certificatePem, readNodeCertificate, verifyNodeCertificate } from './node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from './server-identity.js';

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../files/replace-file.js';
 import { SignedManifest } from '../generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../identity/identity.js';
 import { Failure } from '../terms/failure.js';
@@ -26,16 +27,7 @@ export async function readChainHead(
 }
 
 export async function writeChainHead(stateFolder: string, set: string, head: SignedManifest): Promise<void> {
-  const path = chainFile(stateFolder, set);
-  await mkdir(join(stateFolder, 'chain'), { recursive: true, mode: 0o700 });
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(SignedManifest.encode(head).finish());
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
+  await replaceFile(chainFile(stateFolder, set), SignedManifest.encode(head).finish());
 }
 
 function chainFile(stateFolder: string, set: string): string {

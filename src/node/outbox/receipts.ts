@@ -1,12 +1,12 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../../mesh/files/replace-file.js';
 import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { replaceFile } from '../state/replace-file.js';
 import type { OwnBackup } from './owed.js';
 
 /** Who gave a receipt. A receipt counts only for the identity that the peer has now: a former one may have lost its disk. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { replaceFile } from '../state/replace-file.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
 export interface History {

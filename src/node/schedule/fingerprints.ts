@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '../state/replace-file.js';
+import { replaceFile } from '../../mesh/files/replace-file.js';
 
 /** What went into a backup, so that the next run can tell whether anything changed. */
 export interface Fingerprint {

@@ -1,12 +1,12 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { replaceFile } from '../../mesh/files/replace-file.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { publicKeyBytes } from '../../mesh/identity/identity.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { replaceFile } from '../state/replace-file.js';
 
 /** The newest node key seen of each identity: a rebuilt server locks its stolen predecessor out by coming back. */
 export interface Epochs {

@@ -2,7 +2,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Writes a small file of the node's state so that, after a crash at any moment, either the old content or the new is there,
+ * Writes a small file so that, after a crash at any moment, either the old content or the new is there,
  * and the new once this resolves. Makes the folder, open to the node's user only. Two writers of one path must take turns.
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {

@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+/** Which rooms a room may import beside itself; `docs/design.md` shows the same table. Arrows point down only. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  'mesh/generated': [],
+  'mesh/terms': [],
+  'mesh/files': ['mesh/terms'],
+  'mesh/config': ['mesh/terms', 'mesh/files'],
+  'mesh/identity': ['mesh/terms', 'mesh/files'],
+  'mesh/envelope': ['mesh/terms'],
+  'mesh/manifest': ['mesh/terms', 'mesh/files', 'mesh/identity', 'mesh/generated'],
+  'mesh/wire': ['mesh/terms', 'mesh/generated'],
+  'mesh/peers': ['mesh/terms', 'mesh/config', 'mesh/identity', 'mesh/manifest', 'mesh/wire', 'mesh/generated'],
+  'node/log': ['mesh'],
+  'node/vault': ['mesh'],
+  'node/sources': ['mesh'],
+  'node/report': ['mesh'],
+  'node/retention': ['mesh'],
+  'node/outbox': ['mesh', 'node/report', 'node/vault'],
+  'node/schedule': ['mesh', 'node/report', 'node/sources', 'node/vault'],
+  'node/service': ['mesh', 'node/vault'],
+  node: ['mesh', 'node'],
+  'client/render': ['mesh'],
+  'client/usage': ['mesh', 'client'],
+  'client/restore': ['mesh', 'client'],
+  'client/commands': ['mesh', 'client'],
+  client: ['mesh', 'client'],
+  demo: [],
+};
+
+/** Who may know grpc-js. */
+const grpcRooms = ['mesh/wire', 'mesh/peers', 'mesh/identity', 'node/service'];
+
+const longestFile = 250;
+const longestFunction = 70;
+
+const source = resolve(import.meta.dirname, '../src');
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts') && !path.startsWith('mesh/generated/'))
+  .sort();
+
+function roomOf(path: string): string {
+  if (path.startsWith('mesh/generated/')) return 'mesh/generated';
+  const [first = '', second, third] = path.split('/');
+  return third === undefined ? first : `${first}/${second}`;
+}
+
+function textOf(path: string): string {
+  return readFileSync(join(source, path), 'utf8');
+}
+
+/** The files of the project that a file imports, and the packages, also where only types or lazily. */
+function importsOf(path: string): { files: string[]; packages: string[] } {
+  const found = [...textOf(path).matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name = '']) => name);
+  const local = found.filter((name) => name.startsWith('.'));
+  return {
+    files: local.map((name) => relative(source, resolve(source, dirname(path), name)).replace(/\.js$/, '.ts')),
+    packages: found.filter((name) => !name.startsWith('.')),
+  };
+}
+
+function isAllowed(from: string, to: string): boolean {
+  return from === to || (arrows[from] ?? []).some((room) => to === room || to.startsWith(`${room}/`));
+}
+
+/** Functions with their length in lines, by the braces of code that the formatter has laid out. */
+function longFunctions(path: string): string[] {
+  const lines = textOf(path).split('\n');
+  const long: string[] = [];
+  lines.forEach((line, start) => {
+    const [, indent = ''] =
+      /^(\s*)(?:export )?(?:async )?(?:function\*? \w+|(?:const|get) \w+.*=> \{$)/.exec(line) ?? [];
+    if (!/^\s*(?:export )?(?:async )?(?:function\*? \w+|const \w+.*=> \{$)/.test(line)) return;
+    const end = lines.findIndex((other, index) => index > start && other.startsWith(`${indent}}`));
+    if (end - start > longestFunction) long.push(`${path}:${start + 1} has ${end - start} lines`);
+  });
+  return long;
+}
+
+describe('the architecture', () => {
+  it('has a row in the table for every room', () => {
+    expect(new Set(files.map(roomOf).filter((room) => arrows[room] === undefined))).toEqual(new Set());
+  });
+
+  it('has no arrow that is not in the table', () => {
+    const wrong = files.flatMap((path) =>
+      importsOf(path)
+        .files.filter((target) => !isAllowed(roomOf(path), roomOf(target)))
+        .map((target) => `${path} -> ${target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('keeps grpc-js where the wire is', () => {
+    const knowing = files.filter((path) => importsOf(path).packages.some((name) => name.startsWith('@grpc/')));
+    expect(knowing.filter((path) => !grpcRooms.includes(roomOf(path)))).toEqual([]);
+  });
+
+  it('has no file that nobody imports', () => {
+    const imported = new Set(files.flatMap((path) => importsOf(path).files));
+    expect(files.filter((path) => !imported.has(path) && !path.endsWith('/main.ts'))).toEqual([]);
+  });
+
+  it('reads the clock and starts timers in one place only', () => {
+    const clock = /\bDate\.now\(|\bnew Date\(\)|\bset(?:Timeout|Interval)\(|\bperformance\.now\(/;
+    expect(files.filter((path) => clock.test(textOf(path)) && path !== 'mesh/terms/clock.ts')).toEqual([]);
+  });
+
+  it('has no file or function that a reader cannot hold', () => {
+    const long = files.map((path) => [path, textOf(path).split('\n').length - 1] as const);
+    expect(long.filter(([, lines]) => lines > longestFile)).toEqual([]);
+    expect(files.flatMap(longFunctions)).toEqual([]);
+  });
+});
