@@ -119,6 +119,20 @@ describe('putting a restore into place', () => {
   });
 });
 
+describe.skipIf(process.getuid?.() !== 0)('as a user who is not root', () => {
+  afterEach(() => process.seteuid?.(0));
+
+  it('moves a folder that forbids writing, and keeps its mode', async () => {
+    await chown(target, 65534, 65534);
+    process.seteuid?.(65534);
+    const entries = await prepare({ name: 'ro/', type: '5', mode: 0o500 }, { name: 'ro/file', body: 'new' });
+    await intoPlace({ staging, target, entries, stamp });
+    process.seteuid?.(0);
+    expect(await tree()).toEqual({ ro: '/', 'ro/file': 'new' });
+    expect((await lstat(join(target, 'ro'))).mode & 0o777).toBe(0o500);
+  });
+});
+
 describe('a restore that cannot be put into place', () => {
   it('is refused when a folder above a root is a symlink, before anything has changed', async () => {
     await put('a', 'old');

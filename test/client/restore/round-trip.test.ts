@@ -36,7 +36,7 @@ async function buildNastyTree(server: string): Promise<void> {
     ['private.key', randomBytes(32), 0o600],
     ['run.sh', '#!/bin/sh\n', 0o755],
     ['empty', '', 0o644],
-    ['unreadable', 'x', 0o000],
+    ['unreadable', 'x', isRoot ? 0o000 : 0o400],
     ['with space and é, ü, 漢字, 😀', 'unicode', 0o640],
     ['é'.normalize('NFD'), 'decomposed', 0o644],
     ['é'.normalize('NFC'), 'composed', 0o644],
@@ -64,7 +64,9 @@ async function buildNastyTree(server: string): Promise<void> {
   await mkdir(at('empty-folder'));
   await mkdir(at('readonly-folder'));
   await writeFile(at('readonly-folder/file'), 'x');
+  await mkdir(at('locked-folder/inside'), { recursive: true });
   await setTimes(server);
+  await chmod(at('locked-folder'), isRoot ? 0o000 : 0o500);
   await chmod(at('readonly-folder'), 0o500);
 }
 
@@ -98,7 +100,7 @@ describe('a tree that is packed, unpacked and put into place', () => {
     await buildNastyTree(join(base, 'server'));
     await restore(await pack(join(base, 'server')));
     const before = await describeTree(join(base, 'server'));
-    expect(before).toHaveLength(33);
+    expect(before).toHaveLength(35);
     expect(await describeTree(join(base, 'bare'))).toEqual(before);
   });
 

@@ -80,7 +80,7 @@ describe('an HTTP export as a source', () => {
       (r) => r.writeHead(302, { location: 'http://elsewhere/' }).end(),
       { message: expect.stringContaining('redirect') },
     ],
-    ['an empty body', (r) => r.end(), { message: expect.stringContaining('empty') }],
+    ['an empty body', (r) => r.end(), { message: expect.stringContaining('the export is empty') }],
     [
       'a body that ends before its length',
       (r) => {

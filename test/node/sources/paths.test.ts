@@ -4,6 +4,7 @@ import {
   appendFile,
   chmod,
   link,
+  lstat,
   lutimes,
   mkdir,
   mkdtemp,
@@ -17,10 +18,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { archive } from '../../../src/node/sources/archive.js';
 import { openSource, type Source } from '../../../src/node/sources/source.js';
+import type { Found } from '../../../src/node/sources/walk.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
 
 let base: string;
@@ -165,7 +168,9 @@ describe('what paths keep', () => {
     await put('config/run.sh', '#!/bin/sh');
     await chmod(join(base, 'config/run.sh'), 0o750);
     await put('config/none', '');
-    await chmod(join(base, 'config/none'), 0o000);
+    // Only root can read what nobody may read.
+    const none = process.getuid?.() === 0 ? 0o000 : 0o400;
+    await chmod(join(base, 'config/none'), none);
     await mkdir(join(base, 'config/void'));
     await chmod(join(base, 'config/void'), 0o2700);
     await link(join(base, 'config/run.sh'), join(base, 'config/zz'));
@@ -176,7 +181,7 @@ describe('what paths keep', () => {
     ).toEqual([
       ['config/', 'directory', 0o755, '', ''],
       ['config/link', 'symlink', 0o777, '/absolute/../nowhere', ''],
-      ['config/none', 'file', 0, '', ''],
+      ['config/none', 'file', none, '', ''],
       ['config/run.sh', 'file', 0o750, '', '#!/bin/sh'],
       ['config/void/', 'directory', 0o2700, '', ''],
       ['config/zz', 'link', 0o750, 'config/run.sh', ''],
@@ -341,6 +346,23 @@ describe('a tree that changes while it is read', () => {
     expect(members.map(({ body }) => body.toString())).not.toContain('secret');
     expect(members.at(-1)).toMatchObject({ name: 'config/b', type: 'symlink' });
     expect(warnings).toEqual([]);
+  });
+});
+
+describe('a file that becomes a link between being found and being opened', () => {
+  it('is not followed, and told', async () => {
+    await put('config/a', 'secret');
+    await put('config/b', 'b');
+    await symlink('a', join(base, 'config/link'));
+    const found = async function* (): AsyncGenerator<Found> {
+      const stats = await lstat(join(base, 'config/b'), { bigint: true });
+      for (const name of ['b', 'link'])
+        yield { absolute: join(base, 'config', name), name, kind: 'file', stats, target: '' };
+    };
+    const { context, warnings } = newReading();
+    const members = await membersOf(gzipSync(await collect(archive(found(), context))));
+    expect(members.map(({ name }) => name)).toEqual(['b']);
+    expect(warnings).toEqual([expect.stringMatching(/link.*ELOOP/)]);
   });
 });
 
