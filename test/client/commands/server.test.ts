@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { anemonePeer } from '../../support/program.js';
+import { commandLine } from '../../support/command-line.js';
 
 let cwd: string;
 beforeEach(async () => {
@@ -12,14 +12,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(cwd, { recursive: true }));
 
-const run = (...args: string[]) => anemonePeer(args, { cwd });
+const run = (...args: string[]) => commandLine(args, { cwd });
 const init = (...args: string[]) => run('init', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
 
 /** A server that was made once; everything in its folder is relative to it, so that a copy is a server too. */
 let made: string;
 beforeAll(async () => {
   made = await mkdtemp(join(tmpdir(), 'anemone-made-'));
-  await anemonePeer(['init', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd: made });
+  await commandLine(['init', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd: made });
 });
 afterAll(() => rm(made, { recursive: true }));
 const copyServer = () => cp(made, cwd, { recursive: true });

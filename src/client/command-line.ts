@@ -1,0 +1,87 @@
+import { CommanderError } from 'commander';
+import { Failure, type FailureKind } from '../mesh/terms/failure.js';
+import { type CommonFlags, type Context, makeContext } from './context.js';
+import { makeScreen, type Output, type Screen } from './render/screen.js';
+import type { Run } from './usage/declare.js';
+import { applyEnvironment } from './usage/environment.js';
+import { makeProgram } from './usage/program.js';
+
+/** The one translation of a Failure into an exit code. */
+export const exitCodes: Readonly<Record<FailureKind, number>> = {
+  failed: 1,
+  usage: 2,
+  config: 2,
+  'not-found': 10,
+  locked: 11,
+  'wrong-key': 12,
+  untrusted: 13,
+  forbidden: 13,
+  conflict: 13,
+  'no-space': 13,
+  invalid: 13,
+  damaged: 13,
+  unreachable: 75,
+  timeout: 75,
+  interrupted: 130,
+};
+
+/** What a process gives to the command line. */
+export interface Outside extends Pick<Context, 'prompts' | 'clock' | 'env' | 'cwd' | 'signal' | 'stdin'> {
+  readonly out: Output;
+  readonly err: Output;
+  /** Of this program. */
+  readonly version: string;
+}
+
+/**
+ * Runs one command and says everything there is to say about it.
+ * @param args without the program itself
+ * @returns the exit code; it never throws
+ */
+export async function runCommandLine(args: readonly string[], outside: Outside): Promise<number> {
+  const { out, err, version, ...rest } = outside;
+  let code = 0;
+  const run: Run = async (body) => {
+    const flags = program.opts<CommonFlags>();
+    code = await body(makeContext({ ...rest, screen: screenFor(outside, flags), flags }));
+  };
+  const program = makeProgram(version, out.write, err.write, run);
+  try {
+    applyEnvironment(program, outside.env);
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && harmless.includes(thrown.code)) {
+      return thrown.exitCode === 0 ? 0 : exitCodes.usage;
+    }
+    const failure = thrown instanceof CommanderError ? usageFailure(thrown) : Failure.from(thrown);
+    const flags = program.opts<CommonFlags>();
+    // Wrong usage may be found before `--json` is read.
+    const screen = screenFor(outside, { ...flags, json: flags.json === true || args.includes('--json') });
+    screen.failure(failure);
+    if (failure.kind === 'failed') screen.detail(traceOf(failure));
+    return exitCodes[failure.kind];
+  }
+}
+
+function screenFor(
+  { out, err, clock, env }: Outside,
+  { json = false, quiet = false, verbose = false }: CommonFlags,
+): Screen {
+  const colour = (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+  return makeScreen({ out, err, clock, json, quiet, verbose, colour });
+}
+
+/** What the parser throws when it has only shown something: help that was asked for, or help for a missing command. */
+const harmless = ['commander.help', 'commander.helpDisplayed', 'commander.version'];
+
+function usageFailure({ message }: CommanderError): Failure {
+  const [what = '', near] = message.replace(/^error: /, '').split('\n');
+  const hint = near?.replace(/^\((.*)\)$/, '$1') ?? 'See `anemone-peer --help`.';
+  return new Failure('usage', what, { hint });
+}
+
+function traceOf(failure: Failure): string {
+  const { cause } = failure;
+  return (cause instanceof Error ? cause.stack : failure.stack) ?? failure.message;
+}

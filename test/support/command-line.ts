@@ -1,0 +1,39 @@
+import { PassThrough } from 'node:stream';
+import { runCommandLine } from '../../src/client/command-line.js';
+import { makePrompts } from '../../src/client/prompts.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import type { ProgramEnd, ProgramOptions } from './program.js';
+
+/** Runs a command line inside the test, as {@link anemonePeer} does as a process: pipes, and nobody to ask. */
+export async function commandLine(
+  args: readonly string[],
+  { cwd, env = {}, input = '' }: ProgramOptions,
+): Promise<ProgramEnd> {
+  const said = { stdout: '', stderr: '' };
+  const output = (stream: 'stdout' | 'stderr') => ({
+    terminal: false,
+    columns: () => 80,
+    write: (text: string) => {
+      said[stream] += text;
+    },
+  });
+  const { signal } = new AbortController();
+  const stdin = new PassThrough();
+  stdin.end(input);
+  const streams = {
+    stdin: stdin as unknown as NodeJS.ReadStream,
+    tty: new PassThrough() as unknown as NodeJS.WriteStream,
+  };
+  const code = await runCommandLine(args, {
+    out: output('stdout'),
+    err: output('stderr'),
+    prompts: makePrompts(streams.stdin, streams.tty, signal),
+    clock: systemClock,
+    env,
+    cwd,
+    signal,
+    stdin: streams.stdin,
+    version: '1.2.3',
+  });
+  return { code, ...said };
+}
