@@ -15,6 +15,9 @@ export interface Prompts {
   confirm(question: string, instead: string): Promise<boolean>;
 }
 
+/** What Ctrl-C and an aborted signal are called by the library, which exports no classes for them. */
+const stops = ['ExitPromptError', 'AbortPromptError'];
+
 export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream, signal: AbortSignal): Prompts {
   const interactive = input.isTTY === true && output.isTTY === true;
   type Inquirer = typeof import('@inquirer/prompts');
@@ -31,9 +34,9 @@ export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream
     }
     try {
       return await put(await import('@inquirer/prompts'), { input, output, signal });
-    } catch (cause) {
-      // Ctrl-C and an aborted signal have errors of their own, known by name only.
-      throw new Failure('interrupted', 'interrupted', { cause });
+    } catch (thrown) {
+      const stopped = thrown instanceof Error && stops.includes(thrown.name);
+      throw stopped ? new Failure('interrupted', 'interrupted', { cause: thrown }) : Failure.from(thrown);
     }
   };
   return {
