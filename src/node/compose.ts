@@ -92,6 +92,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     return needsRestart;
   };
   const { outbox } = deliveries;
+  const stopping = new AbortController();
   const steward = makeSteward({
     config: () => base.config,
     reload,
@@ -102,6 +103,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     nightlyRun: night,
     history,
     scheduler,
+    stopping: stopping.signal,
     lastSeen: (name) => lastSeen.get(name) ?? 0,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, log);
@@ -113,6 +115,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   return {
     async stop() {
       stopFollowing();
+      stopping.abort();
       await scheduler.stop();
       await deliveries.stop();
       await Promise.all([listener.close(grace), ownServer.close(grace)]);

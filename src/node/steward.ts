@@ -23,19 +23,22 @@ export interface StewardParts {
   readonly nightlyRun: NightlyRun;
   readonly history: History;
   readonly scheduler: Scheduler;
+  /** Aborts when the node stops: a run on request ends then, with a report that says so. */
+  readonly stopping: AbortSignal;
   /** When a peer last called or answered, milliseconds since 1970; 0 for never. */
   lastSeen(name: Hostname): number;
 }
 
 /** Does for the own client what it asks. */
 export function makeSteward(parts: StewardParts): Steward {
-  const { config, nightlyRun } = parts;
+  const { config, nightlyRun, stopping } = parts;
   const onRequest = async (
     sets: Parameters<NightlyRun['run']>[0]['sets'],
     force: boolean,
     emit: (event: RunEvent) => void,
     signal: AbortSignal,
-  ): Promise<void> => void (await nightlyRun.run({ trigger: 'request', sets, force }, emit, signal));
+  ): Promise<void> =>
+    void (await nightlyRun.run({ trigger: 'request', sets, force }, emit, AbortSignal.any([signal, stopping])));
   return {
     runBackup: ({ set, force }, emit, signal) => onRequest(setsOf(config(), set), force, emit, signal),
     pushFile({ path, set }, emit, signal) {
