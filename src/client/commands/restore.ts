@@ -11,7 +11,7 @@ import type { Candidate } from '../restore/choose.js';
 import { sealedFromFile } from '../restore/from-file.js';
 import { downloadInto, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
-import { type Rebuilt, rebuild } from '../restore/rebuild.js';
+import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { tellRestored } from '../restore/result.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
 
@@ -84,7 +84,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
   try {
     const outcome = await bringBack(context, sealed, {
       ...placement(options, keys, target),
-      question: 'Put it in place?',
+      question: plainQuestion,
     });
     tellRestored(context.screen, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
     return 0;
@@ -130,9 +130,10 @@ interface Choice {
 async function restoreChosen(context: Context, chosen: Candidate, choice: Choice): Promise<ExitCode> {
   const { mesh, derived, target, options, keys } = choice;
   const takesOver = derived !== null && options.takeover && options.dryRun !== true;
-  const question = takesOver
-    ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
-    : 'Put it in place?';
+  const question: BringBackOptions['question'] = (entries) =>
+    takesOver && configFor(target, entries) !== undefined
+      ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
+      : plainQuestion();
   const sealed = await downloadInto(context, chosen, target, choice.ageIdentity);
   try {
     const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
@@ -145,11 +146,18 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
       context.screen.warn(`The files are in place, but this machine is not ${mesh.owner} yet: ${rebuilt.message}`);
       return 3;
     }
+    if (takesOver && told === null) {
+      context.screen.note(
+        `There is no config.yaml yet, so this machine is not ${mesh.owner}: restore the set that has it.`,
+      );
+    }
     return told !== null && told.untold.length > 0 ? 3 : 0;
   } finally {
     await sealed.discard();
   }
 }
+
+const plainQuestion = (): string => 'Put it in place?';
 
 /** A failure here takes nothing back: the files are in place. */
 async function takeOver(

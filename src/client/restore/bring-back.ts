@@ -19,7 +19,7 @@ export interface BringBackOptions {
   /** Do not ask. */
   readonly yes: boolean;
   /** What is asked before anything is changed. */
-  readonly question: string;
+  question(entries: readonly UnpackedEntry[]): string;
   readonly ownership: boolean;
   readonly limits: Partial<UnpackLimits>;
 }
@@ -59,7 +59,10 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     screen.note(
       `${sealed.label} (${format}), ${formatByteSize(unpacked.bytes)}, into ${target}: ${inWords(comparison)}`,
     );
-    if (!options.yes && !(await prompts.confirm(options.question, 'Give --yes, or look first with --dry-run.'))) {
+    if (
+      !options.yes &&
+      !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))
+    ) {
       throw new Failure('interrupted', 'nothing was changed');
     }
     signal.throwIfAborted();

@@ -111,8 +111,10 @@ export async function downloadInto(
     });
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (failure.kind === 'unreachable') await file.close();
-    else await discard();
+    if (failure.kind === 'unreachable') {
+      await file.close();
+      screen.note(`What arrived stays in ${target}; the same command goes on from there.`);
+    } else await discard();
     throw failure;
   } finally {
     progress.end();

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -29,13 +30,13 @@ export interface Rebuilt {
   readonly sequences: Readonly<Record<string, number>>;
 }
 
-/** Where a backup may have brought a configuration, relative to the target. */
+/** Where a configuration may be, relative to the target. */
 const places = ['config/config.yaml', 'config.yaml'];
 
 /**
  * The last step of a restore on a bare machine: makes and keeps a new node key that is newer than any that the peers have
  * seen, goes on with the sequence of each set where the mesh has its end, and shows the key to every peer.
- * @returns null when the backup brought no configuration
+ * @returns null when there is no configuration in the target
  * @throws Failure `config` when the configuration is wrong, or of another server; nothing was made then
  */
 export async function rebuild(
@@ -44,9 +45,9 @@ export async function rebuild(
   keys: DerivedKeys,
   visited: readonly Peer[],
 ): Promise<Rebuilt | null> {
-  const place = places.find((path) => restored.entries.some((entry) => entry.kind === 'file' && entry.path === path));
-  if (place === undefined) return null;
-  const { config } = await loadConfig(join(restored.target, place));
+  const file = configFor(restored.target, restored.entries);
+  if (file === undefined) return null;
+  const { config } = await loadConfig(file);
   if (config.server.name !== restored.server) {
     throw new Failure(
       'config',
@@ -70,6 +71,13 @@ export async function rebuild(
     ),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
   };
+}
+
+/** The configuration that the target has, or will have once these entries are in place. */
+export function configFor(target: string, entries: readonly UnpackedEntry[]): string | undefined {
+  const brought = new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
+  const place = places.find((path) => brought.has(path) || existsSync(join(target, path)));
+  return place === undefined ? undefined : join(target, place);
 }
 
 function peersOf(config: Config, visited: readonly Peer[]): readonly Peer[] {

@@ -11,6 +11,7 @@ import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { garbage, type HostilePeer, type Lies, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -362,6 +363,92 @@ describe('hostile peers', () => {
   function* honestFetch(name: string, offset: number): Generator<Uint8Array> {
     yield honestBytes(name).subarray(offset);
   }
+});
+
+describe('an interrupt', () => {
+  it.each(['Is this one of your servers?', 'Put it in place'])(
+    'at the question %j leaves nothing behind',
+    async (asked) => {
+      await pushTo(fr2, fr1, newer);
+      const stop = new AbortController();
+      const onQuestion = (question: string): void => {
+        if (!question.startsWith(asked)) return;
+        stop.abort();
+        throw new Failure('interrupted', 'interrupted');
+      };
+      const end = bare({ peer: [at(fr2)], yes: false }, { answers: [true, true], signal: stop.signal, onQuestion });
+      await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
+      expect(await left()).toEqual([]);
+    },
+  );
+
+  it('while bytes arrive leaves nothing behind', async () => {
+    const stop = new AbortController();
+    const peer = await startHostilePeer('DE1', fr1.server, (server) => ({
+      list: () => [
+        {
+          manifest: newer.manifest.signed,
+          receipt: signReceipt({ manifestDigest: newer.manifest.digest, receivedAt: 1 }, server.signer),
+        },
+      ],
+      *fetch() {
+        yield newer.bytes.subarray(0, 100);
+        stop.abort();
+      },
+    }));
+    hostile.push(peer);
+    const end = bare({ peer: [`${formatAddress(peer.peer.address)}#${peer.peer.identity}`] }, { signal: stop.signal });
+    await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
+    expect(await left()).toEqual([]);
+  });
+});
+
+describe('a cut link', () => {
+  it('keeps what arrived, and the same command goes on from there', async () => {
+    const offsets: number[] = [];
+    let reach = 200;
+    const peer = await startHostilePeer('DE1', fr1.server, (server) => ({
+      list: () => [
+        {
+          manifest: newer.manifest.signed,
+          receipt: signReceipt({ manifestDigest: newer.manifest.digest, receivedAt: 1 }, server.signer),
+        },
+      ],
+      *fetch(_name, offset) {
+        offsets.push(offset);
+        yield newer.bytes.subarray(offset, reach);
+        if (reach < newer.bytes.length) throw new Error('gone');
+      },
+    }));
+    hostile.push(peer);
+    const options = { peer: [`${formatAddress(peer.peer.address)}#${peer.peer.identity}`], takeover: false };
+    await expect(bare(options)).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(await left()).toEqual([expect.stringMatching(/^\.anemone-restore-[0-9a-f]{16}\.part$/)]);
+    reach = newer.bytes.length;
+    offsets.length = 0;
+    expect((await bare(options)).code).toBe(0);
+    expect([offsets, await left()]).toEqual([[200], ['config']]);
+  });
+});
+
+describe('a backup in the format of the predecessor', () => {
+  it('is found with the recovery key and opened with the Restic key, each on its line', async () => {
+    const old = await sealTree(fr1, tree('cbc1'), {}, cbc1Sealer('restic'));
+    await pushTo(fr2, fr1, old);
+    const { code } = await bare({ takeover: false }, { stdin: `${fr1.recoveryKey}\nrestic\n` });
+    expect([code, await readFile(join(folder, 'config/secret.key'), 'utf8')]).toEqual([0, 'secret cbc1']);
+    await expect(bare({}, { stdin: `${fr1.recoveryKey}\nother\n` })).rejects.toMatchObject({ kind: 'wrong-key' });
+  });
+});
+
+describe('a set without a configuration', () => {
+  it('is restored, and does not make this machine the server', async () => {
+    const data = await sealTree(fr1, [{ name: 'db/dump', body: 'rows' }], { set: 'db' });
+    await pushTo(fr2, fr1, data);
+    const { code, said, questions } = await bare({ set: 'db', yes: false }, { answers: [true] });
+    expect([code, questions, await left()]).toEqual([0, ['Put it in place?'], ['db']]);
+    expect(said.stderr).toContain('this machine is not FR1: restore the set');
+  });
 });
 
 describe('a file from disk', () => {

@@ -1,0 +1,210 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fetchToFile } from '../../../src/client/commands/fetch.js';
+import { listMesh } from '../../../src/client/commands/list.js';
+import { restore } from '../../../src/client/commands/restore.js';
+import { showBackup } from '../../../src/client/commands/show.js';
+import { loadServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+
+const fr1 = recoverableServer('FR1');
+let folder: string;
+let fr2: PeerNode;
+let us1: PeerNode;
+let first: Restorable;
+let second: Restorable;
+
+/** FR1 as its two peers know it. Its own node does not run. */
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-list-'));
+  const peers = [peerConfig('FR1', fr1.server)];
+  [fr2, us1] = await Promise.all([startPeerNode({ name: 'FR2', peers }), startPeerNode({ name: 'US1', peers })]);
+  await mkdir(join(folder, 'config'));
+  const peer = (node: PeerNode) =>
+    `  - { name: ${node.name}, vpn_ip: "${formatAddress(node.address)}", identity: "${node.server.identity}" }\n`;
+  await writeFile(
+    join(folder, 'config/config.yaml'),
+    `server: { name: FR1, listen: "127.0.0.1:7443" }\npeers:\n${peer(fr2)}${peer(us1)}`,
+  );
+  await storeServerIdentity(fr1.server, join(folder, 'config-backups/.state'));
+  first = await sealTree(fr1, [{ name: 'a', body: 'one' }], { createdAtMs: Date.UTC(2026, 10, 20, 1, 2, 3) });
+  second = await sealTree(fr1, [{ name: 'a', body: 'two' }], {
+    sequence: 2,
+    previous: first.manifest.digest,
+    createdAtMs: Date.UTC(2026, 10, 21, 1),
+  });
+  await pushTo(fr2, fr1, first);
+  await pushTo(fr2, fr1, second);
+  await pushTo(us1, fr1, first);
+  await pushTo(us1, fr1, second);
+});
+afterEach(async () => {
+  await Promise.all([fr2.stop(), us1.stop()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+const trial = (options: Partial<CommandOptions> = {}) => commandTrial({ cwd: folder, ...options });
+
+describe('list', () => {
+  it('has the keys of the predecessor and its own, one row a backup and holder, newest first', async () => {
+    const { context, said } = trial({ json: true });
+    expect(await listMesh(context, undefined, { peer: 'FR2' })).toBe(0);
+    const { server, backups, total, peers, findings } = JSON.parse(said.stdout);
+    expect({ server, total, findings }).toEqual({ server: 'FR1', total: 2, findings: [] });
+    expect(backups[1]).toEqual({
+      filename: 'anemone-backup-FR1-20261120-010203.enc',
+      path: 'FR1/anemone-backup-FR1-20261120-010203.enc',
+      size: first.bytes.length,
+      timestamp: '20261120-010203',
+      date: '2026-11-20',
+      time: '01:02:03',
+      peer_name: 'FR2',
+      peer_ip: '127.0.0.1',
+      owner: 'FR1',
+      set: 'backup',
+      sha256: Buffer.from(first.manifest.facts.sha256).toString('hex'),
+      created_at: '2026-11-20T01:02:03.000Z',
+      received_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      sequence: 1,
+      verified: true,
+      problem: null,
+    });
+    expect(peers).toEqual([{ name: 'FR2', address: '127.0.0.1', ok: true, error: null }]);
+  });
+
+  it('shows who did not answer, and why, and ends partly', async () => {
+    await us1.stop();
+    const text = trial();
+    expect(await listMesh(text.context, undefined, {})).toBe(3);
+    expect(text.said.stdout).toMatch(/^anemone-backup-FR1-20261121-010000\.enc\tFR1\t.*\tFR2\tyes$/m);
+    expect(text.said.stdout).toMatch(/^US1 did not answer: .*ECONNREFUSED/m);
+    expect(text.said.stdout).toMatch(/^FR1 did not answer: the node of this server is not running/m);
+    const { context, said } = trial({ json: true });
+    expect(await listMesh(context, undefined, {})).toBe(3);
+    expect(JSON.parse(said.stdout).peers).toMatchObject([
+      { name: 'FR1', address: 'local', ok: false },
+      { name: 'FR2', ok: true, error: null },
+      { name: 'US1', ok: false, error: expect.stringContaining('ECONNREFUSED') },
+    ]);
+    us1 = await startPeerNode({ name: 'US1' });
+  });
+
+  it.each([
+    ['a host that nobody has', 'DE1', {}],
+    ['a set that nobody has', undefined, { set: 'db' }],
+  ])('does not find %s', async (_what, host, options) => {
+    await expect(listMesh(trial().context, host, options)).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it.each([
+    ['a host', '../x', {}],
+    ['a set', undefined, { set: 'X' }],
+    ['a peer', undefined, { peer: 'FR9' }],
+  ])('calls %s that cannot be one wrong usage', async (_what, host, options) => {
+    await expect(listMesh(trial().context, host, options)).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it('reached nobody: unreachable, and everyone is named', async () => {
+    await Promise.all([fr2.stop(), us1.stop()]);
+    await expect(listMesh(trial().context, undefined, {})).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringMatching(/FR2.*\n.*US1/),
+    });
+    [fr2, us1] = await Promise.all([startPeerNode(), startPeerNode()]);
+  });
+});
+
+describe('show', () => {
+  it('tells what the manifest says, who holds it and since when', async () => {
+    const { context, said } = trial({ json: true });
+    await showBackup(context, 'latest');
+    expect(JSON.parse(said.stdout)).toMatchObject({
+      filename: second.manifest.facts.name,
+      sequence: 2,
+      previous: first.manifest.digest.toString('hex'),
+      manifest_digest: second.manifest.digest.toString('hex'),
+      format: 'age',
+      holders: [
+        { name: 'FR2', received_at: expect.stringMatching(/Z$/), problem: null },
+        { name: 'US1', received_at: expect.stringMatching(/Z$/), problem: null },
+      ],
+    });
+  });
+
+  it('does not find what is not there', async () => {
+    await expect(showBackup(trial().context, 'ffffffff')).rejects.toMatchObject({ kind: 'not-found' });
+  });
+});
+
+describe('fetch', () => {
+  it('brings the file with its manifest, private, and restore --from opens the two', async () => {
+    const { context, said } = trial();
+    expect(await fetchToFile(context, first.manifest.facts.name, {})).toBe(0);
+    const file = join(folder, first.manifest.facts.name);
+    expect(said.stdout).toBe(`${file}\n`);
+    expect((await readFile(file)).equals(first.bytes)).toBe(true);
+    const elsewhere = await mkdtemp(join(tmpdir(), 'anemone-elsewhere-'));
+    const opened = commandTrial({ cwd: elsewhere, stdin: fr1.recoveryKey });
+    await restore(opened.context, undefined, { from: file, yes: true, keyStdin: true, takeover: true });
+    expect(await readFile(join(elsewhere, 'a'), 'utf8')).toBe('one');
+    await rm(elsewhere, { recursive: true });
+  });
+
+  it('does not replace a file, unless told to', async () => {
+    const output = join(folder, 'mine');
+    await writeFile(output, 'mine');
+    await expect(fetchToFile(trial().context, 'latest', { output })).rejects.toMatchObject({ kind: 'usage' });
+    expect(await readFile(output, 'utf8')).toBe('mine');
+    await fetchToFile(trial().context, 'latest', { output, force: true });
+    expect((await readFile(output)).equals(second.bytes)).toBe(true);
+  });
+
+  it('leaves no file under the final name when bytes rot on the only peer that is asked', async () => {
+    const held = join(fr2.data, 'FR1', second.manifest.facts.name);
+    const rotten = await readFile(held);
+    rotten[0] = (rotten[0] ?? 0) ^ 1;
+    await writeFile(held, rotten);
+    const { context } = trial();
+    await expect(fetchToFile(context, 'latest', { peer: 'FR2' })).rejects.toMatchObject({ kind: 'damaged' });
+    expect(await readdir(folder)).toEqual(['config', 'config-backups']);
+    const all = trial();
+    expect(await fetchToFile(all.context, 'latest', {})).toBe(0);
+    expect((await readFile(join(folder, second.manifest.facts.name))).equals(second.bytes)).toBe(true);
+    expect(all.said.stderr).toContain('FR2');
+  });
+});
+
+describe('restore on a server that has its configuration', () => {
+  const run = async (key: string, options: Partial<CommandOptions> = {}) => {
+    const { context } = trial({ stdin: key, ...options });
+    return restore(context, 'latest', { yes: true, keyStdin: true, takeover: true });
+  };
+
+  it('goes where the configuration is, and leaves the node key as it is', async () => {
+    const before = await readFile(join(folder, 'config-backups/.state/node.key'), 'utf8');
+    expect(await run(fr1.recoveryKey)).toBe(0);
+    expect(await readFile(join(folder, 'a'), 'utf8')).toBe('two');
+    expect(await readFile(join(folder, 'config-backups/.state/node.key'), 'utf8')).toBe(before);
+  });
+
+  it('refuses the recovery key of another server as a wrong key', async () => {
+    await expect(run(recoverableServer('FR1').recoveryKey)).rejects.toMatchObject({
+      kind: 'wrong-key',
+      message: expect.stringContaining('another server'),
+    });
+  });
+
+  it('makes a new node key, by visiting its peers with the recovery key, when the node key is lost', async () => {
+    await rm(join(folder, 'config-backups'), { recursive: true });
+    expect(await run(fr1.recoveryKey)).toBe(0);
+    expect(await readFile(join(folder, 'a'), 'utf8')).toBe('two');
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    expect((await getNode(us1.callAs(fr1.server))).newestEpochMs).toBe(self.certificate.epoch);
+  });
+});
