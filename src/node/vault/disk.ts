@@ -61,7 +61,7 @@ export async function readSmall(disk: Disk, path: string, limit: number): Promis
   try {
     const buffer = Buffer.allocUnsafe(limit + 1);
     const length = await readInto(handle, buffer, 0);
-    return length > limit ? null : Buffer.from(buffer.subarray(0, length));
+    return length > limit ? null : buffer.subarray(0, length);
   } finally {
     await handle.close();
   }
