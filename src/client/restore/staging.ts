@@ -35,19 +35,21 @@ export async function removeStaleStaging(target: string): Promise<readonly strin
   return paths;
 }
 
-/** Removes a tree, also one whose folders forbid it. Links are removed, never followed. */
+/** Removes a tree, also one whose folders forbid it; nothing when there is none. Links are removed, never followed. */
 export async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
-    await openFolders(path);
-    await rm(path, { recursive: true, force: true });
-  }
+  // First: an `rm` that was refused half-way still goes on in the background for a while.
+  await openFolders(path);
+  await rm(path, { recursive: true, force: true });
 }
 
 async function openFolders(path: string): Promise<void> {
-  if (!(await lstat(path)).isDirectory()) return;
+  const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (!stats?.isDirectory()) return;
   await chmod(path, 0o700);
-  for (const name of await readdir(path)) await openFolders(join(path, name));
+  for (const item of await readdir(path, { withFileTypes: true })) {
+    if (item.isDirectory()) await openFolders(join(path, item.name));
+  }
 }
