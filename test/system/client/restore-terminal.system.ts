@@ -1,0 +1,91 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type Mesh, withMesh } from '../../support/mesh.js';
+import { clientProgram } from '../../support/program.js';
+import { openTerminal, type Terminal } from '../../support/terminal.js';
+
+/** FR1 with one backup on FR2, and the folder of a bare machine beside them. */
+async function worstDay(body: (mesh: Mesh, bare: string) => Promise<void>): Promise<void> {
+  await withMesh(['FR1', 'FR2'], async (mesh) => {
+    const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    await writeFile(join(fr1.folder, 'config/secret'), 'kept');
+    await Promise.all([fr1.start(), fr2.start()]);
+    expect((await fr1.peer(['backup'])).code).toBe(0);
+    await fr1.stop();
+    const bare = join(mesh.root, 'bare');
+    await mkdir(bare);
+    await body(mesh, bare);
+  });
+}
+
+async function inTerminal(command: readonly string[], cwd: string, body: (terminal: Terminal) => Promise<void>) {
+  const terminal = openTerminal([process.execPath, clientProgram, ...command], cwd);
+  try {
+    await body(terminal);
+  } finally {
+    terminal.close();
+  }
+}
+
+describe('a person at a terminal', () => {
+  it('brings a bare machine back: confirms the peer, types the key unseen, picks a number, says yes', async () => {
+    await worstDay(async (mesh, bare) => {
+      const { recoveryKey } = mesh.server('FR1');
+      const { address, identity } = mesh.server('FR2');
+      await inTerminal(['restore', '--server', 'FR1', '--peer', address], bare, async (terminal) => {
+        await terminal.until('Recovery key:');
+        terminal.type(recoveryKey.toLowerCase());
+        terminal.press('Enter');
+        await terminal.until(identity);
+        await terminal.until('Is this one of your servers?');
+        terminal.type('y');
+        terminal.press('Enter');
+        await terminal.until(/1 +anemone-backup-FR1-\d{8}-\d{6}\.enc.*FR2/);
+        terminal.type('1');
+        terminal.press('Enter');
+        await terminal.until('let this machine be FR1 from now on');
+        expect(await readdir(bare)).toEqual([
+          expect.stringMatching(/^\.anemone-restore-/),
+          expect.stringMatching(/^\.anemone-restore-/),
+        ]);
+        terminal.type('y');
+        terminal.press('Enter');
+        await terminal.until('exit code 0');
+        const shown = terminal.text().toUpperCase().replaceAll('\n', '');
+        for (const group of recoveryKey.split('-').filter(({ length }) => length > 4))
+          expect(shown).not.toContain(group);
+      });
+      expect(await readFile(join(bare, 'config/secret'), 'utf8')).toBe('kept');
+    });
+  });
+
+  it('leaves with q, or with Ctrl-C at the last question, and nothing was written', async () => {
+    await worstDay(async (mesh, bare) => {
+      const { recoveryKey } = mesh.server('FR1');
+      const { address, identity } = mesh.server('FR2');
+      const command = ['restore', '--server', 'FR1', '--peer', `${address}#${identity}`];
+      const begin = async (terminal: Terminal): Promise<void> => {
+        await terminal.until('Recovery key:');
+        terminal.type(recoveryKey);
+        terminal.press('Enter');
+        await terminal.until('or q to leave');
+      };
+      await inTerminal(command, bare, async (terminal) => {
+        await begin(terminal);
+        terminal.type('q');
+        terminal.press('Enter');
+        await terminal.until('exit code 0');
+      });
+      await inTerminal(command, bare, async (terminal) => {
+        await begin(terminal);
+        terminal.type('1');
+        terminal.press('Enter');
+        await terminal.until('Put it in place');
+        terminal.press('C-c');
+        await terminal.until('exit code 130');
+      });
+      expect(await readdir(bare)).toEqual([]);
+    });
+  });
+});
