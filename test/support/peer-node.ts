@@ -8,7 +8,7 @@ import { parseIdentity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
-import { systemClock } from '../../src/mesh/terms/clock.js';
+import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
@@ -52,6 +52,8 @@ export interface PeerNodeOptions {
   readonly name?: string;
   readonly peers?: readonly PeerConfig[];
   readonly minimumFree?: number;
+  /** Instead of the machine's. */
+  readonly clock?: Clock;
 }
 
 export async function startPeerNode(options: PeerNodeOptions = {}): Promise<PeerNode> {
@@ -59,11 +61,12 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
   const server = throwawayServer(name);
   const data = await mkdtemp(join(tmpdir(), 'anemone-test-'));
   const log = recordingLog();
+  const clock = options.clock ?? systemClock;
   let peers = options.peers ?? [];
   const vault = await openVault({
     data,
     host: name,
-    clock: systemClock,
+    clock,
     log,
     identityOf: (host) => peers.map(withIdentity).find((peer) => peer.name === host)?.identity ?? null,
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, server.signer),
@@ -71,12 +74,12 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     minimumFree: options.minimumFree ?? 0,
   });
   const grpc = await peerServer({
-    self: { hostname: name, version: '0.0.0', now: systemClock.now },
+    self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
     peers: () => peers,
     epochs: await openEpochs(join(data, '.state', 'epochs.json'), log),
     seen: () => {},
-    clock: systemClock,
+    clock,
     log,
   });
   const listener = await listenSomewhere(server, peers, grpc, log);

@@ -16,6 +16,7 @@ import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { callClientStream } from '../../../src/mesh/wire/calls.js';
 import { pushBackupMethod } from '../../../src/mesh/wire/chunks.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -269,6 +270,36 @@ describe('a push', () => {
   });
 });
 
+describe('an upload that stalls', () => {
+  it('is given up after a minute without a leaf, and what arrived stays for the next offer', async () => {
+    const clock = new FakeClock(Date.UTC(2026, 10, 24));
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)], clock });
+    const connection = node.callAs(peer);
+    const content = randomBytes(200_000);
+    const manifest = manifestOf(content, peer.signer);
+    let stalled = (): void => {};
+    const hasStalled = new Promise<void>((resolve) => {
+      stalled = resolve;
+    });
+    const push = pushBackup(connection, manifest, {
+      async *read() {
+        yield content.subarray(0, 100_000);
+        stalled();
+        await new Promise(() => {});
+      },
+    });
+    const outcome = push.catch((error: unknown) => error);
+    await hasStalled;
+    while (clock.pending() === 0) await getNode(connection);
+    await clock.advance(60_000);
+    expect(await outcome).toMatchObject({ kind: 'timeout', message: expect.stringContaining('too slow') });
+    await pushBackup(node.callAs(peer), manifest, reading(content));
+    expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
+    expect(clock.pending()).toBe(0);
+  });
+});
+
 describe('reading', () => {
   async function twoOwners(reads: PeerNode['name'][] = []) {
     const [first, second] = [throwawayServer(), throwawayServer()];
@@ -353,6 +384,20 @@ describe('a rebuilt server', () => {
     const write = offerBackup(asVisitor, manifestOf(randomBytes(10), visitor.signer));
     await expect(write).rejects.toMatchObject({ kind: 'forbidden' });
     await expect(listBackups(node.callAs(living), { owner: '', set: '' })).resolves.toEqual([]);
+  });
+});
+
+describe('health checking', () => {
+  it('says SERVING to a peer', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const path = '/grpc.health.v1.Health/Check';
+    const answer = await new Promise((resolve, reject) => {
+      const raw = (bytes: Buffer): Buffer => bytes;
+      const callback = (error: Error | null, response?: Buffer) => (error === null ? resolve(response) : reject(error));
+      node.callAs(peer).control.makeUnaryRequest(path, raw, raw, Buffer.alloc(0), callback);
+    });
+    expect(answer).toEqual(Buffer.from([8, 1]));
   });
 });
 
