@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { type ChannelOptions, Client } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ChannelOptions, Client, connectivityState } from '@grpc/grpc-js';
 import type { Address } from '../config/config.js';
 import type { ServerIdentity } from '../identity/server-identity.js';
 import { peerCredentials } from '../identity/trust.js';
@@ -10,7 +10,7 @@ import { describePeer, formatAddress, type Peer } from './peer.js';
 
 /**
  * A connection to one peer: two channels, so that a listing never waits behind a transfer. Both connect at the first
- * call, and again by themselves after a failure.
+ * call, and after a failure at the next one.
  */
 export interface Connection {
   readonly peer: Peer;
@@ -43,17 +43,40 @@ const channelOptions: ChannelOptions = {
 export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Connection {
   const credentials = peerCredentials(self, peer.identity);
   const target = grpcTarget(peer.address);
-  const control = new Client(target, credentials, channelOptions);
-  const bulk = new Client(target, credentials, channelOptions);
+  const control = channelTo(target, credentials);
+  const bulk = channelTo(target, credentials);
   return {
     peer,
-    control,
-    bulk,
+    get control() {
+      return control.client();
+    },
+    get bulk() {
+      return bulk.client();
+    },
     context: (patience, signal) => ({ whom: describePeer(peer), clock, patience, signal }),
     close() {
       control.close();
       bulk.close();
     },
+  };
+}
+
+/**
+ * A channel that is made anew where the last attempt to connect failed. grpc-js would refuse every call until its own wait
+ * is over, although whoever calls has waited already, or was just called by the peer and knows that it is back.
+ */
+function channelTo(target: string, credentials: ChannelCredentials): { client(): Client; close(): void } {
+  const open = (): Client => new Client(target, credentials, channelOptions);
+  let client = open();
+  return {
+    client() {
+      if (client.getChannel().getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE) {
+        client.close();
+        client = open();
+      }
+      return client;
+    },
+    close: () => client.close(),
   };
 }
 

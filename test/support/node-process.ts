@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Events } from './events.js';
+
+/** The built node. */
+export const nodeProgram = join(import.meta.dirname, '../../dist/node/main.js');
+
+/** `anemone-node` as a process of its own. */
+export interface NodeProcess {
+  readonly pid: number;
+  /** Sends a signal and resolves with the exit code; null when the signal killed it. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+/**
+ * Starts a node and resolves when it serves. Its log lines go to `events`.
+ * @throws when it ends instead, with what it wrote
+ */
+export async function startNodeProcess(
+  config: string,
+  events: Events,
+  { env = {}, args = [] }: { readonly env?: NodeJS.ProcessEnv; readonly args?: readonly string[] } = {},
+): Promise<NodeProcess> {
+  const { PATH, HOME } = process.env;
+  const child = spawn(process.execPath, [...args, nodeProgram, '--config', config], {
+    env: { PATH, HOME, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const ended = once(child, 'close') as Promise<[number | null]>;
+  const other: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    try {
+      const { level, event, time: _, ...fields } = JSON.parse(line);
+      events.record({ level, event, fields });
+    } catch {
+      other.push(line);
+    }
+  });
+  const started = events.until('node started').then(() => null);
+  started.catch(() => {});
+  const end = await Promise.race([started, ended]);
+  if (end !== null) throw new Error(`the node ended with ${end[0]} instead of serving:\n${other.join('\n')}`);
+  return {
+    pid: child.pid ?? 0,
+    async end(signal) {
+      child.kill(signal);
+      const [code] = await ended;
+      return code;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+
+/** A stretch of network between a client and a server on 127.0.0.1, which a test can measure and cut. */
+export interface Relay {
+  /** What a client calls instead of the server: `127.0.0.1:12345`. */
+  readonly address: string;
+  /** Bytes that clients sent so far. */
+  sent(): number;
+  /** Connections that are open now. */
+  open(): number;
+  /** Resolves when clients have sent so many bytes. */
+  untilSent(bytes: number): Promise<void>;
+  /** From here on nothing comes back, while everything still goes there. */
+  mute(): void;
+  /** Cuts all connections; later ones work. */
+  cut(): void;
+  close(): Promise<void>;
+}
+
+/**
+ * @param target the server, as `127.0.0.1:12345`
+ * @param at the port where the relay listens; 0 for any
+ */
+export async function openRelay(target: string, at = 0): Promise<Relay> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  const waiting = new Set<() => void>();
+  let sent = 0;
+  let muted = false;
+  const server = createServer((near) => {
+    const far = connect({ host: '127.0.0.1', port: Number(target.split(':')[1]) });
+    const pair = [near, far] as const;
+    pairs.add(pair);
+    near.on('data', (chunk) => {
+      sent += chunk.length;
+      for (const look of waiting) look();
+      if (!far.write(chunk)) {
+        near.pause();
+        far.once('drain', () => near.resume());
+      }
+    });
+    far.on('data', (chunk) => {
+      if (!muted) near.write(chunk);
+    });
+    for (const [socket, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      socket.on('error', () => {});
+      socket.on('end', () => other.end());
+      socket.on('close', () => {
+        pairs.delete(pair);
+        other.destroy();
+      });
+    }
+  });
+  server.listen(at, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const cut = (): void => {
+    for (const sockets of pairs) for (const socket of sockets) socket.destroy();
+    muted = false;
+  };
+  return {
+    address: `127.0.0.1:${port}`,
+    sent: () => sent,
+    open: () => pairs.size,
+    untilSent: (bytes) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (sent < bytes) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+    mute() {
+      muted = true;
+    },
+    cut,
+    async close() {
+      server.close();
+      cut();
+      await once(server, 'close').catch(() => undefined);
+    },
+  };
+}
