@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { throwawayServer } from '../support/identities.js';
+import { freePort, type MeshServer, makeMesh, withMesh } from '../support/mesh.js';
+import { openRelay } from '../support/relay.js';
+
+/** A peer that accepts every connection and never says a word. */
+async function openSilence() {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    address: `127.0.0.1:${(server.address() as { port: number }).port}`,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** Lets the time pass in which the node waits before it tries the only peer again, and not a moment more. */
+async function passUntilNextTry(server: MeshServer, clock: FakeClock): Promise<void> {
+  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
+  try {
+    const { peers } = await node.getStatus();
+    const [{ nextTryAtMs } = { nextTryAtMs: 0 }] = peers;
+    expect(nextTryAtMs).toBeGreaterThan(clock.now());
+    await clock.advance(nextTryAtMs - clock.now());
+  } finally {
+    node.close();
+  }
+}
+
+const report = (stdout: string) => JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+const large = (folder: string, bytes = 3_000_000) => writeFile(join(folder, 'config/large.bin'), randomBytes(bytes));
+
+describe('peers in trouble', { timeout: 90_000 }, () => {
+  it('one dead, one silent, one full: the others get theirs, the report names each, and the exit code is 3', () =>
+    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
+      const [fr1, fr2, us1] = mesh.servers.map((server) => server);
+      if (fr1 === undefined || fr2 === undefined || us1 === undefined) throw new Error('a mesh of three');
+      const full = await mesh.add('FULL');
+      const silence = await openSilence();
+      try {
+        await fr1.addPeer('FULL', full.address, full.identity);
+        await full.addPeer('FR1', fr1.address, fr1.identity, { quota: '1KB' });
+        await fr1.addPeer('DEAD', `127.0.0.1:${await freePort()}`, throwawayServer('DEAD').identity);
+        await fr1.addPeer('SILENT', silence.address, throwawayServer('SILENT').identity);
+        await Promise.all(mesh.servers.map((server) => server.startInside()));
+
+        const { code, stdout } = await fr1.peer(['backup', '--json']);
+        const { outcome, peers } = report(stdout);
+        expect({ code, outcome }).toEqual({ code: 3, outcome: 'partly' });
+        const said = Object.fromEntries(
+          peers.map((peer: { peer: string; outcome: string; owed: number; problem: { kind: string } | null }) => [
+            peer.peer,
+            [peer.outcome, peer.owed, peer.problem?.kind ?? null],
+          ]),
+        );
+        expect(said).toEqual({
+          FR2: ['done', 0, null],
+          US1: ['done', 0, null],
+          FULL: ['failed', 1, 'no-space'],
+          DEAD: ['failed', 1, 'unreachable'],
+          SILENT: ['failed', 1, expect.stringMatching(/timeout|unreachable/)],
+        });
+        for (const { peer, problem } of peers) if (problem !== null) expect(problem.message).toContain(peer);
+        for (const peer of [fr2, us1]) expect(await peer.holds('FR1')).toEqual(await fr1.holds('local'));
+        expect(await full.holds('FR1')).toEqual([]);
+      } finally {
+        await silence.close();
+      }
+    }));
+
+  it('one that was away gets everything it missed when it returns', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const clock = new FakeClock();
+      await fr1.startInside(clock);
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      await large(fr1.folder, 10_000);
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+
+      await fr2.startInside();
+      const [oldest] = await fr1.holds('local');
+      await passUntilNextTry(fr1, clock);
+      await fr1.events.until('backup delivered', ({ backup }) => backup === oldest);
+      expect(await fr2.holds('FR1')).toEqual(await fr1.holds('local'));
+      expect(await fr2.holds('FR1')).toHaveLength(2);
+      expect((await fr1.peer(['backup'])).stdout).toContain('Nothing changed');
+    }));
+
+  it('one that was away gets what it missed as soon as it calls', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const clock = new FakeClock();
+      await fr1.startInside(clock);
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      await clock.advance(10_000);
+      await fr2.startInside();
+      expect((await fr2.peer(['backup'])).code).toBe(0);
+      await clock.advance(0);
+      await fr2.events.until('backup accepted');
+      await fr1.events.until('backup delivered');
+    }));
+
+  it('one that was away gets what it missed after both sides were killed', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.start();
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      await fr1.kill();
+      await fr2.start();
+      await fr2.kill();
+      await fr2.start();
+      await fr1.start();
+      await fr1.events.until('backup delivered');
+      expect(await fr2.holds('FR1')).toEqual(await fr1.holds('local'));
+    }));
+
+  it('is sent nothing twice when only the acknowledgement was lost', async () => {
+    const mesh = await makeMesh();
+    const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+    const relay = await openRelay(fr2.address);
+    try {
+      await mesh.introduce(fr1, fr2, { through: relay.address });
+      await large(fr1.folder);
+      const clock = new FakeClock();
+      await fr2.startInside();
+      await fr1.startInside(clock);
+      const run = fr1.peer(['backup']);
+      await relay.untilSent(1_000_000);
+      relay.mute();
+      await fr2.events.until('backup accepted');
+      relay.cut();
+      expect((await run).code).toBe(3);
+      expect(fr1.events.count('backup delivered')).toBe(0);
+
+      const before = relay.sent();
+      await passUntilNextTry(fr1, clock);
+      await fr1.events.until('backup delivered');
+      expect(relay.sent() - before).toBeLessThan(50_000);
+      expect(fr2.events.count('backup accepted')).toBe(1);
+      expect((await fr1.peer(['backup'])).stdout).toContain('Nothing changed');
+    } finally {
+      await relay.close();
+      await mesh.close();
+    }
+  });
+});
