@@ -1,82 +1,35 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RestoreOptions, restore } from '../../../src/client/commands/restore.js';
+import { restore } from '../../../src/client/commands/restore.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
-import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
-import { signManifest } from '../../../src/mesh/manifest/manifest.js';
-import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { type CommandOptions, commandTrial } from '../../support/command.js';
-import { garbage, type HostilePeer, type Lies, startHostilePeer } from '../../support/hostile-peer.js';
+import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
+import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
-import { factsAbout } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import type { PeerNode } from '../../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
-const fr1 = recoverableServer('FR1');
+let machine: BareMachine;
 let folder: string;
+let fr1: BareMachine['fr1'];
 let fr2: PeerNode;
 let us1: PeerNode;
 let older: Restorable;
 let newer: Restorable;
-const hostile: HostilePeer[] = [];
-
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-restore-'));
-  const peers = [peerConfig('FR1', fr1.server)];
-  [fr2, us1] = await Promise.all([startPeerNode({ name: 'FR2', peers }), startPeerNode({ name: 'US1', peers })]);
-  older = await sealTree(fr1, tree('old'), { sequence: 1, createdAtMs: Date.UTC(2026, 10, 20, 1) });
-  newer = await sealTree(fr1, tree('new'), {
-    sequence: 2,
-    previous: older.manifest.digest,
-    createdAtMs: Date.UTC(2026, 10, 21, 1),
-  });
+  machine = await makeBareMachine();
+  ({ folder, fr1, fr2, us1, older, newer } = machine);
 });
-afterEach(async () => {
-  await Promise.all([fr2.stop(), us1.stop(), ...hostile.splice(0).map((peer) => peer.stop())]);
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => machine.close());
 
-/** The tree of a server, with a configuration that knows both peers. */
-function tree(content: string) {
-  return [
-    { name: 'config/', type: '5', mode: 0o755 },
-    { name: 'config/config.yaml', body: configOf(content), mode: 0o644 },
-    { name: 'config/secret.key', body: `secret ${content}`, mode: 0o600 },
-    { name: 'config/the link', type: '2', linkname: '/etc/hostname' },
-  ];
-}
-
-function configOf(comment: string): string {
-  const peer = (node: PeerNode) =>
-    `  - { name: ${node.name}, vpn_ip: "${formatAddress(node.address)}", identity: "${node.server.identity}" }\n`;
-  return `# ${comment}\nserver: { name: FR1, listen: "127.0.0.1:7443" }\npeers:\n${peer(fr2)}${peer(us1)}`;
-}
-
-const at = (node: { readonly address: PeerNode['address'] }): string => formatAddress(node.address);
-const pinned = (node: PeerNode): string => `${at(node)}#${node.server.identity}`;
-
-/** Runs a bare restore with the recovery key on standard input. */
-async function bare(options: Partial<RestoreOptions> = {}, more: Partial<CommandOptions> = {}, reference?: string) {
-  const trial = commandTrial({ cwd: folder, stdin: `${fr1.recoveryKey}\n`, ...more });
-  const code = await restore(trial.context, reference ?? (options.at === undefined ? 'latest' : undefined), {
-    server: 'FR1',
-    peer: [pinned(fr2), pinned(us1)],
-    yes: true,
-    keyStdin: true,
-    takeover: true,
-    ...options,
-  });
-  return { ...trial, code };
-}
-
-const left = async () => (await readdir(folder)).sort();
+const at = (node: PeerNode): string => formatAddress(node.address);
+const bare: BareMachine['restore'] = (...call) => machine.restore(...call);
+const left = () => machine.left();
 
 describe('a bare machine', () => {
   it('comes back with the recovery key and the address of one peer: tree, node key, sequence', async () => {
@@ -117,11 +70,10 @@ describe('a bare machine', () => {
 
   it('says which peer does not know the new key yet, and ends partly', async () => {
     await pushTo(fr2, fr1, newer);
-    await us1.stop();
+    await machine.stop(us1);
     const { code, said } = await bare({ peer: [pinned(fr2)] });
     expect(code).toBe(3);
     expect(said.stderr).toMatch(/US1 does not know the new node key yet/);
-    us1 = await startPeerNode({ name: 'US1' });
   });
 
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
@@ -268,103 +220,6 @@ describe('choosing in a terminal', () => {
   });
 });
 
-describe('hostile peers', () => {
-  async function join2(lies: (server: HostilePeer['server']) => Lies): Promise<string> {
-    const peer = await startHostilePeer('DE1', fr1.server, lies);
-    hostile.push(peer);
-    return `${formatAddress(peer.peer.address)}#${peer.peer.identity}`;
-  }
-  const entry = (manifest: Restorable['manifest'], holder: HostilePeer['server']): HeldBackup => ({
-    manifest: manifest.signed,
-    receipt: signReceipt({ manifestDigest: manifest.digest, receivedAt: 1 }, holder.signer),
-  });
-  const honestBytes = (name: string): Buffer => (name === newer.manifest.facts.name ? newer.bytes : older.bytes);
-
-  it.each<[string, (name: string, offset: number) => Iterable<Uint8Array>]>([
-    ['other bytes of the right length', (name, offset) => [garbage(honestBytes(name).length - offset)]],
-    ['the bytes of another backup', (_name, offset) => [older.bytes.subarray(offset)]],
-    ['half of it, as if it were all', (name) => [honestBytes(name).subarray(0, 100)]],
-    ['more than there is', (name) => [honestBytes(name), garbage(10)]],
-    ['nothing', () => []],
-    [
-      'half of it, and then breaks',
-      function* (name) {
-        yield honestBytes(name).subarray(0, 100);
-        throw new Error('gone');
-      },
-    ],
-  ])('one that sends %s is named, and another one gives the backup', async (_what, fetch) => {
-    await pushTo(us1, fr1, newer);
-    const liar = await join2((server) => ({ list: () => [entry(newer.manifest, server)], fetch }));
-    const { code, said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
-    expect(code).toBe(0);
-    expect(said.stderr).toContain('DE1');
-    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
-    expect(await left()).toEqual(['config']);
-  });
-
-  it('one that is alone and lies cannot bring anything onto the disk', async () => {
-    const liar = await join2((server) => ({
-      list: () => [entry(newer.manifest, server)],
-      fetch: () => [garbage(newer.bytes.length)],
-    }));
-    await expect(bare({ peer: [liar] })).rejects.toMatchObject({
-      kind: 'damaged',
-      message: expect.stringContaining('DE1'),
-    });
-    expect(await left()).toEqual([]);
-  });
-
-  it('one that forges a newer backup is named, and `latest` is the true one', async () => {
-    await pushTo(us1, fr1, newer);
-    const forger = throwawayServer('FR1');
-    const forged = signManifest(
-      factsAbout(Buffer.from('evil'), forger.signer, {
-        sequence: 9,
-        previous: Buffer.alloc(32),
-        createdAtMs: Date.UTC(2026, 10, 30),
-      }),
-      forger.signer,
-    );
-    const liar = await join2(() => ({
-      list: () => [{ manifest: forged, receipt: undefined }],
-      fetch: () => [Buffer.from('evil')],
-    }));
-    const { said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
-    expect(said.stderr).toMatch(/DE1 .* not to be believed/);
-    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
-  });
-
-  it('one that rolls back is named, and does not hide the newer one', async () => {
-    await pushTo(us1, fr1, older);
-    await pushTo(us1, fr1, newer);
-    const liar = await join2((server) => ({ list: () => [entry(older.manifest, server)], fetch: honestFetch }));
-    const { said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
-    expect(said.stderr).toMatch(/DE1 .* shows an older end/);
-    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
-  });
-
-  it('one that shows the backup of another owner under our name is not believed', async () => {
-    const other = recoverableServer('FR1');
-    const theirs = await sealTree(other, tree('theirs'), { createdAtMs: Date.UTC(2026, 10, 29) });
-    const liar = await join2((server) => ({
-      list: () => [entry(theirs.manifest, server)],
-      fetch: () => [theirs.bytes],
-    }));
-    await expect(bare({ peer: [liar] })).rejects.toMatchObject({ kind: 'untrusted' });
-  });
-
-  it('one that takes the name of the server for a terminal escape is called by its address', async () => {
-    const liar = await join2(() => ({ hostname: '\u001b[2Jevil', list: () => [], fetch: () => [] }));
-    const failure = await bare({ peer: [liar] }).catch((thrown) => thrown);
-    expect(failure.message).not.toContain('\u001b');
-  });
-
-  function* honestFetch(name: string, offset: number): Generator<Uint8Array> {
-    yield honestBytes(name).subarray(offset);
-  }
-});
-
 describe('an interrupt', () => {
   it.each(['Is this one of your servers?', 'Put it in place'])(
     'at the question %j leaves nothing behind',
@@ -384,20 +239,14 @@ describe('an interrupt', () => {
 
   it('while bytes arrive leaves nothing behind', async () => {
     const stop = new AbortController();
-    const peer = await startHostilePeer('DE1', fr1.server, (server) => ({
-      list: () => [
-        {
-          manifest: newer.manifest.signed,
-          receipt: signReceipt({ manifestDigest: newer.manifest.digest, receivedAt: 1 }, server.signer),
-        },
-      ],
+    const liar = await machine.addLiar((server) => ({
+      list: () => [entryOf(newer, server)],
       *fetch() {
         yield newer.bytes.subarray(0, 100);
         stop.abort();
       },
     }));
-    hostile.push(peer);
-    const end = bare({ peer: [`${formatAddress(peer.peer.address)}#${peer.peer.identity}`] }, { signal: stop.signal });
+    const end = bare({ peer: [liar] }, { signal: stop.signal });
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
     expect(await left()).toEqual([]);
   });
@@ -407,21 +256,15 @@ describe('a cut link', () => {
   it('keeps what arrived, and the same command goes on from there', async () => {
     const offsets: number[] = [];
     let reach = 200;
-    const peer = await startHostilePeer('DE1', fr1.server, (server) => ({
-      list: () => [
-        {
-          manifest: newer.manifest.signed,
-          receipt: signReceipt({ manifestDigest: newer.manifest.digest, receivedAt: 1 }, server.signer),
-        },
-      ],
+    const liar = await machine.addLiar((server) => ({
+      list: () => [entryOf(newer, server)],
       *fetch(_name, offset) {
         offsets.push(offset);
         yield newer.bytes.subarray(offset, reach);
         if (reach < newer.bytes.length) throw new Error('gone');
       },
     }));
-    hostile.push(peer);
-    const options = { peer: [`${formatAddress(peer.peer.address)}#${peer.peer.identity}`], takeover: false };
+    const options = { peer: [liar], takeover: false };
     await expect(bare(options)).rejects.toMatchObject({ kind: 'unreachable' });
     expect(await left()).toEqual([expect.stringMatching(/^\.anemone-restore-[0-9a-f]{16}\.part$/)]);
     reach = newer.bytes.length;
@@ -433,7 +276,7 @@ describe('a cut link', () => {
 
 describe('a backup in the format of the predecessor', () => {
   it('is found with the recovery key and opened with the Restic key, each on its line', async () => {
-    const old = await sealTree(fr1, tree('cbc1'), {}, cbc1Sealer('restic'));
+    const old = await sealTree(fr1, treeOf('cbc1', fr2, us1), {}, cbc1Sealer('restic'));
     await pushTo(fr2, fr1, old);
     const { code } = await bare({ takeover: false }, { stdin: `${fr1.recoveryKey}\nrestic\n` });
     expect([code, await readFile(join(folder, 'config/secret.key'), 'utf8')]).toEqual([0, 'secret cbc1']);
@@ -448,103 +291,5 @@ describe('a set without a configuration', () => {
     const { code, said, questions } = await bare({ set: 'db', yes: false }, { answers: [true] });
     expect([code, questions, await left()]).toEqual([0, ['Put it in place?'], ['db']]);
     expect(said.stderr).toContain('this machine is not FR1: restore the set');
-  });
-});
-
-describe('a file from disk', () => {
-  async function put(bytes: Buffer, manifest?: Restorable['manifest']): Promise<string> {
-    const path = join(folder, 'fr1.enc');
-    await writeFile(path, bytes);
-    if (manifest)
-      await writeFile(
-        `${path}.manifest`,
-        HeldBackup.encode({ manifest: manifest.signed, receipt: undefined }).finish(),
-      );
-    return path;
-  }
-  const from = async (path: string, options: Partial<RestoreOptions> = {}, stdin = fr1.recoveryKey) => {
-    const trial = commandTrial({ cwd: folder, stdin, json: true });
-    const code = await restore(trial.context, undefined, {
-      from: path,
-      target: join(folder, 'target'),
-      yes: true,
-      keyStdin: true,
-      takeover: true,
-      ...options,
-    });
-    return { code, document: JSON.parse(trial.said.stdout) };
-  };
-  const restored = () => readFile(join(folder, 'target/config/secret.key'), 'utf8');
-
-  it('is verified by its manifest, and opened with the recovery key', async () => {
-    const { code, document } = await from(await put(newer.bytes, newer.manifest));
-    expect([code, await restored()]).toEqual([0, 'secret new']);
-    expect(document).toMatchObject({ format: 'age', verified: true, backup: newer.manifest.facts.name });
-  });
-
-  it('is refused without its manifest, unless that is allowed', async () => {
-    const path = await put(newer.bytes);
-    await expect(from(path)).rejects.toMatchObject({
-      kind: 'untrusted',
-      hint: expect.stringContaining('--allow-unauthenticated'),
-    });
-    const { document } = await from(path, { allowUnauthenticated: true });
-    expect(document).toMatchObject({ format: 'age', verified: false });
-    expect(await restored()).toBe('secret new');
-  });
-
-  it('of the predecessor is opened with the Restic key, and says what it is', async () => {
-    const old = await sealTree(
-      fr1,
-      [
-        { name: 'config.yaml', body: 'x' },
-        { name: 'ssh/id_rsa', body: 'k', mode: 0o644 },
-      ],
-      {},
-      cbc1Sealer('old key'),
-    );
-    const { document } = await from(await put(old.bytes), { allowUnauthenticated: true }, 'old key\n');
-    expect(document).toMatchObject({ format: 'anemone-cbc1', verified: false });
-    expect((await stat(join(folder, 'target/ssh/id_rsa'))).mode & 0o777).toBe(0o600);
-    await expect(from(await put(old.bytes), { allowUnauthenticated: true }, 'wrong')).rejects.toMatchObject({
-      kind: 'wrong-key',
-    });
-  });
-
-  it('with one flipped bit is damaged, which is not a wrong key', async () => {
-    const spoiled = Buffer.from(newer.bytes);
-    spoiled[spoiled.length - 20] = (spoiled.at(-20) ?? 0) ^ 1;
-    await expect(from(await put(spoiled, newer.manifest))).rejects.toMatchObject({ kind: 'damaged' });
-    await rm(join(folder, 'fr1.enc.manifest'));
-    await expect(from(join(folder, 'fr1.enc'), { allowUnauthenticated: true })).rejects.toMatchObject({
-      kind: 'damaged',
-    });
-    expect(await left()).toEqual(['fr1.enc']);
-  });
-
-  it('with the recovery key of another server is a wrong key, and not damaged', async () => {
-    const path = await put(newer.bytes, newer.manifest);
-    const other = recoverableServer('DE1');
-    await expect(from(path, {}, other.recoveryKey)).rejects.toMatchObject({ kind: 'wrong-key' });
-    await rm(`${path}.manifest`);
-    await expect(from(path, { allowUnauthenticated: true }, other.recoveryKey)).rejects.toMatchObject({
-      kind: 'wrong-key',
-      message: expect.not.stringContaining('damaged:'),
-    });
-  });
-
-  it('that is not there, or is no sealed file, is told apart', async () => {
-    await expect(from(join(folder, 'none'))).rejects.toMatchObject({ kind: 'not-found' });
-    await expect(from(await put(Buffer.from('just text\n')), { allowUnauthenticated: true })).rejects.toMatchObject({
-      kind: 'damaged',
-      message: expect.stringContaining('not sealed'),
-    });
-  });
-
-  it('goes into a target that may not be written: nothing happens', async () => {
-    if (process.getuid?.() === 0) return;
-    await mkdir(join(folder, 'target'), { mode: 0o500 });
-    await expect(from(await put(newer.bytes, newer.manifest))).rejects.toThrow();
-    await chmod(join(folder, 'target'), 0o700);
   });
 });

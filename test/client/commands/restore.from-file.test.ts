@@ -1,0 +1,112 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type RestoreOptions, restore } from '../../../src/client/commands/restore.js';
+import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
+import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { treeOf } from '../../support/bare-machine.js';
+import { commandTrial } from '../../support/command.js';
+import { type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+
+const fr1 = recoverableServer('FR1');
+let folder: string;
+let newer: Restorable;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-from-'));
+  newer = await sealTree(fr1, treeOf('new'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const left = async () => (await readdir(folder)).sort();
+
+describe('a file from disk', () => {
+  async function put(bytes: Buffer, manifest?: Restorable['manifest']): Promise<string> {
+    const path = join(folder, 'fr1.enc');
+    await writeFile(path, bytes);
+    if (manifest)
+      await writeFile(
+        `${path}.manifest`,
+        HeldBackup.encode({ manifest: manifest.signed, receipt: undefined }).finish(),
+      );
+    return path;
+  }
+  const from = async (path: string, options: Partial<RestoreOptions> = {}, stdin = fr1.recoveryKey) => {
+    const trial = commandTrial({ cwd: folder, stdin, json: true });
+    const code = await restore(trial.context, undefined, {
+      from: path,
+      target: join(folder, 'target'),
+      yes: true,
+      keyStdin: true,
+      takeover: true,
+      ...options,
+    });
+    return { code, document: JSON.parse(trial.said.stdout) };
+  };
+  const restored = () => readFile(join(folder, 'target/config/secret.key'), 'utf8');
+
+  it('is verified by its manifest, and opened with the recovery key', async () => {
+    const { code, document } = await from(await put(newer.bytes, newer.manifest));
+    expect([code, await restored()]).toEqual([0, 'secret new']);
+    expect(document).toMatchObject({ format: 'age', verified: true, backup: newer.manifest.facts.name });
+  });
+
+  it('is refused without its manifest, unless that is allowed', async () => {
+    const path = await put(newer.bytes);
+    await expect(from(path)).rejects.toMatchObject({
+      kind: 'untrusted',
+      hint: expect.stringContaining('--allow-unauthenticated'),
+    });
+    const { document } = await from(path, { allowUnauthenticated: true });
+    expect(document).toMatchObject({ format: 'age', verified: false });
+    expect(await restored()).toBe('secret new');
+  });
+
+  it('of the predecessor is opened with the Restic key, and says what it is', async () => {
+    const old = await sealTree(
+      fr1,
+      [
+        { name: 'config.yaml', body: 'x' },
+        { name: 'ssh/id_rsa', body: 'k', mode: 0o644 },
+      ],
+      {},
+      cbc1Sealer('old key'),
+    );
+    const { document } = await from(await put(old.bytes), { allowUnauthenticated: true }, 'old key\n');
+    expect(document).toMatchObject({ format: 'anemone-cbc1', verified: false });
+    expect((await stat(join(folder, 'target/ssh/id_rsa'))).mode & 0o777).toBe(0o600);
+    await expect(from(await put(old.bytes), { allowUnauthenticated: true }, 'wrong')).rejects.toMatchObject({
+      kind: 'wrong-key',
+    });
+  });
+
+  it('with one flipped bit is damaged, which is not a wrong key', async () => {
+    const spoiled = Buffer.from(newer.bytes);
+    spoiled[spoiled.length - 20] = (spoiled.at(-20) ?? 0) ^ 1;
+    await expect(from(await put(spoiled, newer.manifest))).rejects.toMatchObject({ kind: 'damaged' });
+    await rm(join(folder, 'fr1.enc.manifest'));
+    await expect(from(join(folder, 'fr1.enc'), { allowUnauthenticated: true })).rejects.toMatchObject({
+      kind: 'damaged',
+    });
+    expect(await left()).toEqual(['fr1.enc']);
+  });
+
+  it('with the recovery key of another server is a wrong key, and not damaged', async () => {
+    const path = await put(newer.bytes, newer.manifest);
+    const other = recoverableServer('DE1');
+    await expect(from(path, {}, other.recoveryKey)).rejects.toMatchObject({ kind: 'wrong-key' });
+    await rm(`${path}.manifest`);
+    await expect(from(path, { allowUnauthenticated: true }, other.recoveryKey)).rejects.toMatchObject({
+      kind: 'wrong-key',
+      message: expect.not.stringContaining('damaged:'),
+    });
+  });
+
+  it('that is not there, or is no sealed file, is told apart', async () => {
+    await expect(from(join(folder, 'none'))).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(from(await put(Buffer.from('just text\n')), { allowUnauthenticated: true })).rejects.toMatchObject({
+      kind: 'damaged',
+      message: expect.stringContaining('not sealed'),
+    });
+  });
+});

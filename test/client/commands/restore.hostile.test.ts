@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { signManifest } from '../../../src/mesh/manifest/manifest.js';
+import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
+import { garbage } from '../../support/hostile-peer.js';
+import { throwawayServer } from '../../support/identities.js';
+import { factsAbout } from '../../support/manifests.js';
+import type { PeerNode } from '../../support/peer-node.js';
+import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+
+let machine: BareMachine;
+let folder: string;
+let fr1: BareMachine['fr1'];
+let fr2: PeerNode;
+let us1: PeerNode;
+let older: Restorable;
+let newer: Restorable;
+beforeEach(async () => {
+  machine = await makeBareMachine();
+  ({ folder, fr1, fr2, us1, older, newer } = machine);
+});
+afterEach(() => machine.close());
+
+const bare: BareMachine['restore'] = (...call) => machine.restore(...call);
+const left = () => machine.left();
+
+describe('hostile peers', () => {
+  const honestBytes = (name: string): Buffer => (name === newer.manifest.facts.name ? newer.bytes : older.bytes);
+
+  it.each<[string, (name: string, offset: number) => Iterable<Uint8Array>]>([
+    ['other bytes of the right length', (name, offset) => [garbage(honestBytes(name).length - offset)]],
+    ['the bytes of another backup', (_name, offset) => [older.bytes.subarray(offset)]],
+    ['half of it, as if it were all', (name) => [honestBytes(name).subarray(0, 100)]],
+    ['more than there is', (name) => [honestBytes(name), garbage(10)]],
+    ['nothing', () => []],
+    [
+      'half of it, and then breaks',
+      function* (name) {
+        yield honestBytes(name).subarray(0, 100);
+        throw new Error('gone');
+      },
+    ],
+  ])('one that sends %s is named, and another one gives the backup', async (_what, fetch) => {
+    await pushTo(us1, fr1, newer);
+    const liar = await machine.addLiar((server) => ({ list: () => [entryOf(newer, server)], fetch }));
+    const { code, said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('DE1');
+    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
+    expect(await left()).toEqual(['config']);
+  });
+
+  it('one that is alone and lies cannot bring anything onto the disk', async () => {
+    const liar = await machine.addLiar((server) => ({
+      list: () => [entryOf(newer, server)],
+      fetch: () => [garbage(newer.bytes.length)],
+    }));
+    await expect(bare({ peer: [liar] })).rejects.toMatchObject({
+      kind: 'damaged',
+      message: expect.stringContaining('DE1'),
+    });
+    expect(await left()).toEqual([]);
+  });
+
+  it('one that forges a newer backup is named, and `latest` is the true one', async () => {
+    await pushTo(us1, fr1, newer);
+    const forger = throwawayServer('FR1');
+    const forged = signManifest(
+      factsAbout(Buffer.from('evil'), forger.signer, {
+        sequence: 9,
+        previous: Buffer.alloc(32),
+        createdAtMs: Date.UTC(2026, 10, 30),
+      }),
+      forger.signer,
+    );
+    const liar = await machine.addLiar(() => ({
+      list: () => [{ manifest: forged, receipt: undefined }],
+      fetch: () => [Buffer.from('evil')],
+    }));
+    const { said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
+    expect(said.stderr).toMatch(/DE1 .* not to be believed/);
+    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
+  });
+
+  it('one that rolls back is named, and does not hide the newer one', async () => {
+    await pushTo(us1, fr1, older);
+    await pushTo(us1, fr1, newer);
+    const liar = await machine.addLiar((server) => ({ list: () => [entryOf(older, server)], fetch: honestFetch }));
+    const { said } = await bare({ peer: [liar, pinned(us1)], takeover: false });
+    expect(said.stderr).toMatch(/DE1 .* shows an older end/);
+    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
+  });
+
+  it('one that shows the backup of another owner under our name is not believed', async () => {
+    const other = recoverableServer('FR1');
+    const theirs = await sealTree(other, treeOf('theirs', fr2, us1), { createdAtMs: Date.UTC(2026, 10, 29) });
+    const liar = await machine.addLiar((server) => ({
+      list: () => [entryOf(theirs, server)],
+      fetch: () => [theirs.bytes],
+    }));
+    await expect(bare({ peer: [liar] })).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('one that takes the name of the server for a terminal escape is called by its address', async () => {
+    const liar = await machine.addLiar(() => ({ hostname: '\u001b[2Jevil', list: () => [], fetch: () => [] }));
+    const failure = await bare({ peer: [liar] }).catch((thrown) => thrown);
+    expect(failure.message).not.toContain('\u001b');
+  });
+
+  function* honestFetch(name: string, offset: number): Generator<Uint8Array> {
+    yield honestBytes(name).subarray(offset);
+  }
+});
