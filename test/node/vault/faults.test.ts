@@ -20,7 +20,7 @@ interface Story {
 const received = backupOfFR2(content);
 const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
 
-const stories: Record<string, Story> = {
+const stories = {
   'a push': { manifest: received, folder: 'FR2', run: (vault) => push(vault, received, content) },
   'an own backup': {
     manifest: own,
@@ -36,7 +36,7 @@ const stories: Record<string, Story> = {
       }
     },
   },
-};
+} satisfies Record<string, Story>;
 
 /** Runs a story with faults, and then what every outcome must allow: nothing acknowledged is lost, nothing is in the way. */
 async function suffer(story: Story, fault: Fault, isBad: (call: number) => boolean): Promise<'kept' | Failure> {
@@ -76,6 +76,72 @@ async function countCalls(story: Story): Promise<string[]> {
   await rm(fixture.data, { recursive: true });
   return faulty.calls.slice(start);
 }
+
+/** What a story writes, syncs and names, in order; temporaries have random names, which are left out. */
+async function durableSteps(story: Story): Promise<string[]> {
+  const fixture = await VaultFixture.make();
+  const faulty = faultyDisk();
+  const vault = await fixture.open({ disk: faulty.disk });
+  const start = faulty.trace.length;
+  await story.run(vault);
+  await fixture.remove();
+  return faulty.trace
+    .slice(start)
+    .filter((step) => /^(handle.write|handle.sync|link|unlink) /.test(step))
+    .map((step) => step.replace(/[0-9a-f]{24,}\./, 'temporary.'));
+}
+
+describe('the order of a commit', () => {
+  it('of a push is: data and manifest synced, manifest named, data named, folder synced', async () => {
+    const { name } = received.facts;
+    const steps = await durableSteps(stories['a push']);
+    const from = steps.indexOf('handle.write temporary.part');
+    const end = steps.lastIndexOf('handle.sync FR2');
+    expect(steps.slice(from, end + 1)).toEqual([
+      'handle.write temporary.part',
+      'handle.write temporary.leaves',
+      expect.stringContaining('handle.sync anemone-vault-'),
+      'handle.write temporary.tmp',
+      'handle.sync temporary.part',
+      'handle.sync temporary.tmp',
+      `link ${name}.manifest`,
+      `link ${name}`,
+      'unlink temporary.part',
+      'unlink temporary.tmp',
+      'handle.sync FR2',
+    ]);
+  });
+
+  it('of an own backup is the same', async () => {
+    const { name } = own.facts;
+    expect((await durableSteps(stories['an own backup'])).slice(0, 11)).toEqual([
+      'handle.write temporary.tmp',
+      'handle.write temporary.tmp',
+      expect.stringContaining('handle.sync anemone-vault-'),
+      'handle.write temporary.tmp',
+      'handle.sync temporary.tmp',
+      'handle.sync temporary.tmp',
+      `link ${name}.manifest`,
+      `link ${name}`,
+      'unlink temporary.tmp',
+      'unlink temporary.tmp',
+      'handle.sync local',
+    ]);
+  });
+
+  it.each(['link', 'handle.sync'])('leaves no name behind when the last %s of it fails', async (call) => {
+    const calls = await countCalls(stories['a push']);
+    const fixture = await VaultFixture.make();
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    const bad = faulty.calls.length + calls.lastIndexOf(call);
+    faulty.fail('EIO', (number) => number === bad);
+    await expect(push(vault, received, content)).rejects.toBeInstanceOf(Failure);
+    expect(await fixture.files('FR2')).toEqual([]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    await fixture.remove();
+  });
+});
 
 describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
   const patience = 120_000;

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 
 /** An error code, or a write that takes only some of its bytes. */
@@ -9,30 +10,30 @@ export interface FaultyDisk {
   readonly disk: Disk;
   /** The calls so far, such as `link` and `handle.sync`. */
   readonly calls: readonly string[];
+  /** The same calls with the last part of their path, of the new one where there are two: `link x.enc`. */
+  readonly trace: readonly string[];
   /** Files that are open now. */
   readonly open: ReadonlySet<string>;
   /** Lets the calls with these numbers fail, counted from 0. */
   fail(fault: Fault, isBad: (call: number) => boolean): void;
-  /** Waits, in the calls of this name, until the promise that it returns is resolved. */
-  pause(name: string, until: () => Promise<void>): void;
 }
 
 export function faultyDisk(): FaultyDisk {
   const calls: string[] = [];
   const open = new Set<string>();
-  const pauses = new Map<string, () => Promise<void>>();
+  const trace: string[] = [];
   let fault: Fault = 'EIO';
   let isBad = (_call: number): boolean => false;
 
-  async function strike(name: string): Promise<boolean> {
+  async function strike(name: string, path: string): Promise<boolean> {
     const call = calls.push(name) - 1;
-    await pauses.get(name)?.();
+    trace.push(`${name} ${basename(path)}`);
     if (!isBad(call)) return false;
     if (fault === 'short write') return true;
     throw Object.assign(new Error(`${fault}: made to fail, ${name}`), { code: fault });
   }
 
-  const handleOf = (handle: FileHandle, label: string): FileHandle =>
+  const handleOf = (handle: FileHandle, path: string, label: string): FileHandle =>
     new Proxy(handle, {
       get(target, key) {
         const value = Reflect.get(target, key) as unknown;
@@ -43,7 +44,7 @@ export function faultyDisk(): FaultyDisk {
             await target.close();
             open.delete(label);
           }
-          const short = await strike(`handle.${String(key)}`);
+          const short = await strike(`handle.${String(key)}`, path);
           if (short && key === 'write') args[2] = Math.max(1, Math.floor(Number(args[2]) / 2));
           return value.apply(target, args);
         };
@@ -54,12 +55,13 @@ export function faultyDisk(): FaultyDisk {
     get(target, key) {
       const value = Reflect.get(target, key) as (...args: unknown[]) => Promise<unknown>;
       return async (...args: unknown[]) => {
-        await strike(String(key));
+        const path = String(key === 'link' || key === 'rename' ? args[1] : args[0]);
+        await strike(String(key), path);
         const result = await value.apply(target, args);
         if (key !== 'open') return result;
-        const label = `${String(args[0])} (${calls.length})`;
+        const label = `${path} (${calls.length})`;
         open.add(label);
-        return handleOf(result as FileHandle, label);
+        return handleOf(result as FileHandle, path, label);
       };
     },
   });
@@ -67,11 +69,11 @@ export function faultyDisk(): FaultyDisk {
   return {
     disk,
     calls,
+    trace,
     open,
     fail(next, bad) {
       fault = next;
       isBad = bad;
     },
-    pause: (name, until) => void pauses.set(name, until),
   };
 }
