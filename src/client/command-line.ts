@@ -1,7 +1,8 @@
 import { CommanderError } from 'commander';
 import { Failure, type FailureKind } from '../mesh/terms/failure.js';
 import { type CommonFlags, type Context, makeContext } from './context.js';
-import { makeScreen, type Output, type Screen } from './render/screen.js';
+import type { Output } from './render/output.js';
+import { makeScreen, type Screen } from './render/screen.js';
 import type { Run } from './usage/declare.js';
 import { applyEnvironment } from './usage/environment.js';
 import { makeProgram } from './usage/program.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { systemClock } from '../mesh/terms/clock.js';
 import { exitCodes, runCommandLine } from './command-line.js';
 import { makePrompts } from './prompts.js';
-import type { Output } from './render/screen.js';
+import type { Output } from './render/output.js';
 
 /** Aborts at the first Ctrl-C, so that a command can tidy up; the second one ends the process at once. */
 function interruptSignal(): AbortSignal {

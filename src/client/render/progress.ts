@@ -2,8 +2,8 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { formatDuration } from './moments.js';
+import type { Output } from './output.js';
 import { measureRate, type Rate } from './rate.js';
-import type { Output } from './screen.js';
 
 /** Progress of several things at once, a line each, known by its label (a peer's name, a set). */
 export interface Progress {

@@ -2,6 +2,7 @@ import { printable } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import { type Look, makeLook } from './look.js';
+import type { Output } from './output.js';
 import { type Progress, plainProgress, silentProgress, terminalProgress } from './progress.js';
 
 /**
@@ -25,14 +26,6 @@ export interface Screen {
   failure(failure: Failure): void;
   /** Lines that move, on standard error; nothing with `-q` or JSON. */
   progress(): Progress;
-}
-
-/** A standard stream as the screen sees it. */
-export interface Output {
-  readonly terminal: boolean;
-  /** Width in characters; 80 where it is not known. */
-  columns(): number;
-  write(text: string): void;
 }
 
 export interface ScreenOptions {

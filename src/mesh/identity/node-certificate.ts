@@ -126,11 +126,18 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
   }
 }
 
+/** Certificates that were proven, by the identity that issued them: a server has one for all its backups. */
+const proven = new Map<string, NodeCertificate>();
+const mostProven = 1000;
+
 /**
  * Reads a node certificate and proves that the identity issued it.
  * @throws Failure `untrusted`
  */
 export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
+  const key = `${identity} ${Buffer.from(bytes).toString('base64')}`;
+  const known = proven.get(key);
+  if (known !== undefined) return known;
   const certificate = readNodeCertificate(bytes);
   if (certificate.identity !== identity) {
     throw new Failure('untrusted', `the certificate was issued by ${certificate.identity}, not by ${identity}`);
@@ -138,5 +145,7 @@ export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): No
   if (!new X509Certificate(bytes).verify(identityKey(identity))) {
     throw new Failure('untrusted', `the certificate is not signed by ${identity}`);
   }
+  if (proven.size >= mostProven) proven.clear();
+  proven.set(key, certificate);
   return certificate;
 }

@@ -4,7 +4,7 @@ import type { Config } from '../../mesh/config/config.js';
 import { readSecretFile } from '../../mesh/config/secrets.js';
 import { sealerFor } from '../../mesh/envelope/seal.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { openSource } from '../sources/source.js';
+import { openSource } from '../sources/open-source.js';
 import type { NightSet, Sealing } from './keep-set.js';
 
 /**

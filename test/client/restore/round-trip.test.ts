@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { intoPlace } from '../../../src/client/restore/into-place.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/staging.js';
 import { unpack } from '../../../src/client/restore/unpack.js';
-import { openSource } from '../../../src/node/sources/source.js';
+import { openSource } from '../../../src/node/sources/open-source.js';
 import { collect, newReading } from '../../contracts/source.contract.js';
 import { describeTree, stream } from './restoring.js';
 

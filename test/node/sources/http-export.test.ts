@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openSource, type Source } from '../../../src/node/sources/source.js';
+import { openSource } from '../../../src/node/sources/open-source.js';
+import type { Source } from '../../../src/node/sources/source.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;

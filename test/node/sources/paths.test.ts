@@ -22,7 +22,8 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { archive } from '../../../src/node/sources/archive.js';
-import { openSource, type Source } from '../../../src/node/sources/source.js';
+import { openSource } from '../../../src/node/sources/open-source.js';
+import type { Source } from '../../../src/node/sources/source.js';
 import type { Found } from '../../../src/node/sources/walk.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
 

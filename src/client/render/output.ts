@@ -1,0 +1,7 @@
+/** A standard stream as the screen sees it. */
+export interface Output {
+  readonly terminal: boolean;
+  /** Width in characters; 80 where it is not known. */
+  columns(): number;
+  write(text: string): void;
+}
