@@ -1,5 +1,6 @@
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -18,11 +19,30 @@ export async function pushFile(context: Context, file: string, options: { readon
     throw new Failure('usage', `${path} cannot be pushed: ${cause.message}`, { cause });
   });
   if (!found.isFile()) throw new Failure('usage', `${path} is not a file`);
+  await refusePlaintext(path);
   const { server } = await context.loadConfig();
   const node = await connectToOwnNode(server.socket, context.clock);
   try {
     return await followRun(context, node.pushFile({ path, set }, context.signal));
   } finally {
     node.close();
+  }
+}
+
+/** Bytes looked at to tell plaintext from ciphertext. */
+const headSize = 512;
+
+/** The node would refuse it too; here nothing of it leaves the file. */
+async function refusePlaintext(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(headSize), 0, headSize, 0);
+    const kind = plaintextKind(buffer.subarray(0, bytesRead));
+    if (kind === null) return;
+    throw new Failure('invalid', `${path} is not sealed: it looks like ${kind}`, {
+      hint: 'Push takes ciphertext. To have a file sealed and kept, name it in a set of the configuration.',
+    });
+  } finally {
+    await file.close();
   }
 }

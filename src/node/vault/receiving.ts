@@ -169,6 +169,10 @@ export class Receiving {
     await upload.enter();
     try {
       return { held: await this.#commit(upload) };
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || thrown.kind !== 'damaged') throw thrown;
+      // What had arrived before this offer was wrong, and is gone. That is no reason to refuse what comes now.
+      return { missing: (await uploads.begin(owner, manifest)).missing() };
     } finally {
       await upload.leave();
     }

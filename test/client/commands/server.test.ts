@@ -206,16 +206,24 @@ describe('config', () => {
 });
 
 describe('without a running node', () => {
-  it.each([['backup'], ['push', 'config/config.yaml']])(
+  it.each([['backup'], ['push', 'sealed.enc']])(
     '%s says so, says how to start it, and exits with 75',
     async (...args) => {
       await copyServer();
+      await writeFile(join(cwd, 'sealed.enc'), 'age-encryption.org/v1\n');
       const { code, stdout, stderr } = await run(...args);
       expect({ code, stdout }).toEqual({ code: 75, stdout: '' });
       expect(stderr).toContain('the node of this server is not running');
       expect(stderr).toContain('anemone-node');
     },
   );
+
+  it('push refuses a file that is not sealed, before it asks any node', async () => {
+    await copyServer();
+    const { code, stdout, stderr } = await run('push', 'config/config.yaml');
+    expect({ code, stdout }).toEqual({ code: 13, stdout: '' });
+    expect(stderr).toContain('is not sealed');
+  });
 
   it('status shows what there is, and exits with 3', async () => {
     await copyServer();

@@ -240,6 +240,19 @@ describe('a range', () => {
 });
 
 describe('an upload that was interrupted', () => {
+  it('and had brought wrong bytes is asked for again, instead of being refused for ever', async () => {
+    const vault = await fixture.open();
+    const content = randomBytes(1000);
+    const manifest = backupOfFR2(content);
+    await vault.offer(FR2, manifest);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: 1000 });
+    await receiver.write(randomBytes(1000));
+    await receiver.abort();
+    expect(await vault.offer(FR2, manifest)).toEqual({ missing: [{ offset: 0, length: 1000 }] });
+    await push(vault, manifest, content);
+    expect(await readAll(vault, manifest)).toEqual(content);
+  });
+
   const arrived = { offset: 0, length: 3 * leaf };
 
   it('goes on after a restart with what is missing', async () => {
