@@ -14,6 +14,7 @@ import { type Keys, keysFrom } from '../restore/keys.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { tellRestored } from '../restore/result.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
+import { workFolder } from '../restore/staging.js';
 
 export interface RestoreOptions {
   readonly at?: string;
@@ -134,7 +135,7 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
     takesOver && configFor(target, entries) !== undefined
       ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
       : plainQuestion();
-  const sealed = await downloadInto(context, chosen, target, choice.ageIdentity);
+  const sealed = await downloadInto(context, chosen, await workFolder(target), choice.ageIdentity);
   try {
     const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
     const rebuilt = takesOver

@@ -8,7 +8,7 @@ import { intoPlace, type Switched } from './into-place.js';
 import type { Keys } from './keys.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './predecessor-layout.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
-import { removeStaleStaging, removeTree, restoreStamp, stagingFolder } from './staging.js';
+import { removeStaleStaging, removeTree, restoreStamp, stagingFolder, workFolder } from './staging.js';
 import { type UnpackedEntry, type UnpackLimits, unpack } from './unpack.js';
 
 export interface BringBackOptions {
@@ -43,10 +43,11 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const { screen, prompts, clock, signal } = context;
   const { target, ownership, limits } = options;
   const stamp = restoreStamp(clock.now());
-  const staging = stagingFolder(target, stamp);
+  const work = await workFolder(target);
+  const staging = stagingFolder(work, stamp);
   const format = await formatOf(sealed);
   const plaintext = await openSealed(sealed, format, options.keys);
-  await removeStaleStaging(target);
+  await removeStaleStaging(work);
   try {
     const controlCharacters = sealed.manifest !== null;
     const unpacked = await unpack(plaintext, staging, { limits, ownership, controlCharacters, signal });

@@ -77,25 +77,25 @@ async function askWhich(
   }
 }
 
-/** A backup that lies in the target under a temporary name. */
+/** A backup that lies in the folder of a restore under a temporary name. */
 export interface Downloaded extends SealedFile {
   /** Closes and removes it. */
   discard(): Promise<void>;
 }
 
 /**
- * Downloads a backup into the target, under a hidden name. When peers cannot be reached, what arrived stays there and the
+ * Downloads a backup into the folder of a restore, under a hidden name. When peers cannot be reached, what arrived stays there and the
  * next attempt goes on with it; after any other failure nothing stays.
  */
 export async function downloadInto(
   context: Context,
   { manifest, copies }: Candidate,
-  target: string,
+  folder: string,
   ageIdentity: string | null,
 ): Promise<Downloaded> {
   const { screen, signal } = context;
   const { facts, digest } = manifest;
-  const path = join(target, `.anemone-restore-${digest.toString('hex').slice(0, 16)}.part`);
+  const path = join(folder, `.anemone-restore-${digest.toString('hex').slice(0, 16)}.part`);
   const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   const discard = async (): Promise<void> => {
     await file.close();
@@ -113,7 +113,7 @@ export async function downloadInto(
     const failure = Failure.from(thrown);
     if (failure.kind === 'unreachable') {
       await file.close();
-      screen.note(`What arrived stays in ${target}; the same command goes on from there.`);
+      screen.note(`What arrived stays in ${folder}; the same command goes on from there.`);
     } else await discard();
     throw failure;
   } finally {

@@ -1,5 +1,7 @@
-import { chmod, lstat, readdir, rm } from 'node:fs/promises';
+import { access, chmod, constants, lstat, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readMounts } from './mounts.js';
 
 const prefix = '.anemone-restore-';
 const stampPattern = /^\d{8}-\d{6}$/;
@@ -10,9 +12,22 @@ export function restoreStamp(now: number): string {
   return `${iso.slice(0, 10).replaceAll('-', '')}-${iso.slice(11, 19).replaceAll(':', '')}`;
 }
 
-/** Where a restore is prepared: inside the target, so that putting it into place is a rename. */
-export function stagingFolder(target: string, stamp: string): string {
-  return join(target, prefix + stamp);
+/**
+ * The folder in which a restore is downloaded and prepared: the target, so that putting it into place is a rename. A target
+ * that may not be written to, and has mounts below it, is the root of a container with its volumes: what goes into these
+ * is copied there, from the temporary folder.
+ */
+export async function workFolder(target: string): Promise<string> {
+  const writable = await access(target, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  return writable || (await readMounts()).below(target) === undefined ? target : tmpdir();
+}
+
+/** The folder inside the {@link workFolder} into which a restore is unpacked. */
+export function stagingFolder(work: string, stamp: string): string {
+  return join(work, prefix + stamp);
 }
 
 /** What was there before a restore lies beside it under this name. */
