@@ -5,13 +5,12 @@ import { findConfig } from '../mesh/config/find.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { systemClock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
-import { startNode } from './compose.js';
-import { openLog } from './log/log.js';
 
 const usage = `anemone-node keeps the backups of its peers, and makes and pushes its own.
 
 Usage: anemone-node [--config FILE]           serve until SIGTERM or SIGINT
        anemone-node --check [--config FILE]   check the configuration and exit
+       anemone-node --health [--config FILE]  exit with 0 if the node of this server runs and serves
 
   --config FILE   also ANEMONE_CONFIG; else ./config/config.yaml, /config/config.yaml, /etc/anemone/config.yaml
   --log LEVEL     debug, info (default), warn or error; also ANEMONE_LOG
@@ -29,6 +28,7 @@ function readArguments() {
       options: {
         config: { type: 'string' },
         check: { type: 'boolean', default: false },
+        health: { type: 'boolean', default: false },
         log: { type: 'string', default: process.env['ANEMONE_LOG'] ?? 'info' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
@@ -51,6 +51,14 @@ async function main(): Promise<void> {
     for (const hint of hints) process.stderr.write(`${hint}\n`);
     return void process.stdout.write(`${config.file} is right\n`);
   }
+  if (flags.health) {
+    const { askOwnHealth } = await import('../mesh/peers/own-health.js');
+    await askOwnHealth(config.server.socket, systemClock);
+    return void process.stdout.write('the node serves\n');
+  }
+  // Not before: the health check, which is a process every half minute, does without.
+  const { startNode } = await import('./compose.js');
+  const { openLog } = await import('./log/log.js');
   // What a node keeps is for its user only, whatever the shell that started it says.
   process.umask(0o077);
   const log = openLog({
