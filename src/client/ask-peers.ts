@@ -6,6 +6,7 @@ import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { CommonFlags } from './context.js';
+import { whoAnswers } from './who-answers.js';
 
 /** What one peer said, or why it said nothing. */
 export type PeerAnswer<T> = { readonly peer: Peer } & ({ readonly value: T } | { readonly failure: Failure });
@@ -55,7 +56,8 @@ async function askPeer<T>(
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;
     const why = `${describePeer(peer)} did not answer within ${Math.round(patience / 1000)} s`;
-    return { peer, failure: late ? new Failure('timeout', why, { cause: thrown }) : Failure.from(thrown) };
+    if (late) return { peer, failure: new Failure('timeout', why, { cause: thrown }) };
+    return { peer, failure: await whoAnswers(peer, self, clock, Failure.from(thrown)) };
   } finally {
     stopTimer();
     connection?.close();

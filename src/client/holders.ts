@@ -8,7 +8,8 @@ import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Bytes } from '../mesh/terms/bytes.js';
 import type { Clock } from '../mesh/terms/clock.js';
-import type { Failure } from '../mesh/terms/failure.js';
+import { Failure } from '../mesh/terms/failure.js';
+import { whoAnswers } from './who-answers.js';
 
 /** A server that may hold backups, as a survey asks it: a peer, or the own node. Nothing that it says is verified. */
 export interface Holder {
@@ -34,9 +35,13 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Hold
     place: peer.address.host,
     described: describePeer(peer),
     identity: peer.identity,
-    list(filter, deadline, signal) {
+    async list(filter, deadline, signal) {
       const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
-      return listBackups(patient, filter, signal);
+      try {
+        return await listBackups(patient, filter, signal);
+      } catch (thrown) {
+        throw await whoAnswers(peer, self, clock, Failure.from(thrown));
+      }
     },
     fetch: (name, offset, signal) => fetchBackup(connection, name, offset, signal),
     close: () => connection.close(),

@@ -13,6 +13,7 @@ import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../holders.js';
 import { closing, type Mesh } from '../mesh.js';
+import { anotherServer } from '../who-answers.js';
 
 /** A peer as a person names it on a bare machine. */
 export interface PeerAddress {
@@ -150,10 +151,8 @@ async function refusedBy(
 ): Promise<Failure> {
   const shown = await askIdentity(address, visitor, clock).catch(() => null);
   if (shown === null) return cause;
+  if (shown !== identity) return anotherServer({ address, identity }, shown, cause);
   const where = formatAddress(address);
-  if (shown !== identity) {
-    return new Failure('untrusted', `the peer at ${where} is ${shown}, not ${identity}`, { cause });
-  }
   return new Failure('untrusted', `the peer at ${where} does not know the server of this recovery key`, {
     cause,
     hint: `The key has the identity ${visitor.identity}. Is it the key of another server, or was this one removed from the peers?`,

@@ -26,7 +26,10 @@ const questions: Readonly<Record<Kind, string>> = {
 const attempts = 3;
 
 /** @param fromStdin `--key-stdin`: one key a line, in the order in which they are needed */
-export function keysFrom(context: Context, fromStdin: boolean): Keys {
+export function keysFrom(
+  context: Pick<Context, 'env' | 'prompts' | 'screen' | 'signal' | 'stdin'>,
+  fromStdin: boolean,
+): Keys {
   const { env, prompts, screen, signal } = context;
   let lines: Promise<string[]> | undefined;
   const given = async (kind: Kind): Promise<string | undefined> => {

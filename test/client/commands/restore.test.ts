@@ -176,7 +176,7 @@ describe('a bare machine', () => {
     const { identity } = throwawayServer();
     await expect(bare({ peer: [`${at(fr2)}#${identity}`] })).rejects.toMatchObject({
       kind: 'untrusted',
-      message: expect.stringContaining(`is ${fr2.server.identity}, not ${identity}`),
+      message: `another server answers at ${at(fr2)} (identity ${fr2.server.identity}, expected ${identity})`,
     });
   });
 });

@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readRecoveryKey } from '../../src/client/key-source.js';
-import { makePrompts } from '../../src/client/prompts.js';
-import { makeScreen } from '../../src/client/render/screen.js';
-import { formatRecoveryKey, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
-import { Failure } from '../../src/mesh/terms/failure.js';
-import { FakeClock } from '../support/fake-clock.js';
+import { makePrompts } from '../../../src/client/prompts.js';
+import { makeScreen } from '../../../src/client/render/screen.js';
+import { keysFrom } from '../../../src/client/restore/keys.js';
+import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { FakeClock } from '../../support/fake-clock.js';
 
 const key = generateRecoveryKey();
 const text = formatRecoveryKey(key);
+const derived = deriveKeys(key);
 
 let folder: string;
 beforeEach(async () => {
@@ -46,24 +47,36 @@ describe('the recovery key', () => {
     const file = join(folder, 'key');
     await writeFile(file, `${text}\n`, { mode: 0o600 });
     const { context } = terminal([], { ANEMONE_RECOVERY_KEY_FILE: file });
-    expect(await readRecoveryKey(context, {})).toEqual(key);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
   });
 
   it('comes from a command that the environment names', async () => {
     const { context } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: `echo ${text.toLowerCase()}` });
-    expect(await readRecoveryKey(context, {})).toEqual(key);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
   });
 
   it('comes from standard input with --key-stdin, before anything else', async () => {
     const { context, stdin } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: 'echo wrong' });
     (stdin as unknown as PassThrough).end(`${text}\n`);
-    expect(await readRecoveryKey(context, { keyStdin: true })).toEqual(key);
+    expect(await keysFrom(context, true).recoveryKey()).toEqual(derived);
+  });
+
+  it('is the first line of standard input, and the next key the next line', async () => {
+    const { context, stdin } = terminal([]);
+    (stdin as unknown as PassThrough).end(`${text}\nold key\n`);
+    const keys = keysFrom(context, true);
+    expect([await keys.recoveryKey(), await keys.resticKey()]).toEqual([derived, 'old key']);
+  });
+
+  it('is asked for three times at most', async () => {
+    const { context } = terminal(['one', 'two', 'three', text]);
+    await expect(keysFrom(context, false).recoveryKey()).rejects.toMatchObject({ kind: 'wrong-key' });
   });
 
   it('is asked for again when a person mistypes it, and what was typed is not shown', async () => {
     const mistyped = `${text.slice(0, -1)}${text.endsWith('0') ? '4' : '0'}`;
     const { context, told } = terminal(['short', mistyped, text]);
-    expect(await readRecoveryKey(context, {})).toEqual(key);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
     expect(told.join('')).toContain('5 characters instead of 58');
     expect(told.join('')).toContain('checksum');
     expect(told.join('')).not.toContain(text.slice(0, 6));
@@ -71,7 +84,9 @@ describe('the recovery key', () => {
 
   it('that is wrong in a file is a failure at once, and is not in its message', async () => {
     const { context } = terminal([], { ANEMONE_RECOVERY_KEY_COMMAND: 'echo hunter2' });
-    const failure = await readRecoveryKey(context, {}).catch((thrown: unknown) => thrown);
+    const failure = await keysFrom(context, false)
+      .recoveryKey()
+      .catch((thrown: unknown) => thrown);
     expect(failure).toBeInstanceOf(Failure);
     expect(failure).toMatchObject({ kind: 'wrong-key' });
     expect(String(failure)).not.toContain('hunter2');
@@ -79,9 +94,9 @@ describe('the recovery key', () => {
 
   it('that nobody can be asked for is wrong usage, with the ways to give it', async () => {
     const { context } = terminal([]);
-    await expect(readRecoveryKey(context, {})).rejects.toMatchObject({
+    await expect(keysFrom(context, false).recoveryKey()).rejects.toMatchObject({
       kind: 'usage',
-      hint: expect.stringMatching(/ANEMONE_RECOVERY_KEY_FILE.*ANEMONE_RECOVERY_KEY_COMMAND.*--key-stdin/),
+      hint: expect.stringMatching(/--key-stdin.*ANEMONE_RECOVERY_KEY_FILE.*ANEMONE_RECOVERY_KEY_COMMAND/),
     });
   });
 });
