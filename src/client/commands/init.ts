@@ -8,10 +8,14 @@ import { parseConfig } from '../../mesh/config/load.js';
 import { renderStartingConfig } from '../../mesh/config/render.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { factsOf } from '../../mesh/kit/kit.js';
+import { renderPage } from '../../mesh/kit/page.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
+import { kitPath, writeKit } from '../kit-file.js';
+import { refuseBackedUp, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
 import { vpnAddress } from '../vpn-address.js';
@@ -20,6 +24,8 @@ export interface InitOptions {
   readonly name?: string;
   readonly listen?: string;
   readonly dir: string;
+  /** Where the printable page goes; false with `--no-page`. Without either: into memory, and not at all with `--json`. */
+  readonly page?: string | false;
 }
 
 /**
@@ -42,6 +48,9 @@ export async function initServer(context: Context, options: InitOptions): Promis
     timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
   const { config } = parseConfig(file, text);
+  const page = options.page || undefined;
+  const pagePath = page === undefined ? undefined : resolve(context.cwd, page);
+  if (pagePath !== undefined) refuseBackedUp(pagePath, config);
   await refuseSecondServer(config);
   await writeNewFile(file, text);
   try {
@@ -51,9 +60,24 @@ export async function initServer(context: Context, options: InitOptions): Promis
     throw Failure.from(thrown, 'the identity of this server cannot be stored');
   }
 
-  const made = { config, identity: keys.identity, recipient, recoveryKey: formatRecoveryKey(recoveryKey) };
+  const shown = formatRecoveryKey(recoveryKey);
+  const kit = await attempt(context, () => writeKit(context, config, kitPath(config)));
+  const html = renderPage(factsOf(config, keys.identity), shown, keys.ageIdentity);
+  const wantsPage = options.page !== false && (pagePath !== undefined || !context.screen.json);
+  const written = wantsPage ? await attempt(context, () => writePage(html, pagePath, config, context.env)) : null;
+  const made = { config, identity: keys.identity, recipient, recoveryKey: shown, hasKit: kit !== null, page: written };
   context.screen.result(documentOf(made), (look) => textOf(made, look));
-  return 0;
+  return kit === null || (wantsPage && written === null) ? 3 : 0;
+}
+
+/** The server is made by now, and its recovery key must be shown, whatever else goes wrong. */
+async function attempt<T>({ screen }: Context, work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (thrown) {
+    screen.warn(Failure.from(thrown).message);
+    return null;
+  }
 }
 
 interface Made {
@@ -61,9 +85,11 @@ interface Made {
   readonly identity: string;
   readonly recipient: string;
   readonly recoveryKey: string;
+  readonly hasKit: boolean;
+  readonly page: { readonly path: string; readonly inMemory: boolean } | null;
 }
 
-function documentOf({ config, identity, recipient, recoveryKey }: Made): unknown {
+function documentOf({ config, identity, recipient, recoveryKey, hasKit, page }: Made): unknown {
   return {
     name: config.server.name,
     listen: formatAddress(config.server.listen),
@@ -73,10 +99,12 @@ function documentOf({ config, identity, recipient, recoveryKey }: Made): unknown
     recipient,
     recovery_key: recoveryKey,
     peer_add: peerAddCommand(config.server, identity),
+    kit: hasKit ? kitPath(config) : null,
+    page: page?.path ?? null,
   };
 }
 
-function textOf({ config, identity, recoveryKey }: Made, look: Look): string {
+function textOf({ config, identity, recoveryKey, hasKit, page }: Made, look: Look): string {
   const groups = recoveryKey.split('-');
   const lines = [groups.slice(0, 5), groups.slice(5)].map((line) => `    ${look.bold(line.join('-'))}`);
   return `This is the recovery key of ${config.server.name}:
@@ -85,9 +113,9 @@ ${lines.join('-\n')}
 
 Write it on paper now, and keep the paper away from this machine. It is stored nowhere and is never shown again.
 Without it, no backup of this server can ever be opened, by anybody.
-
+${page === null ? '' : pageText(page)}
 ${look.bold(config.server.name)} is ${look.bold(identity)}
-Its configuration is ${config.file}.
+Its configuration is ${config.file}.${hasKit ? kitText(config) : ''}
 
 Next:
   1. Look at what is backed up, under \`backup\` in the configuration.
@@ -95,6 +123,18 @@ Next:
   3. Start the node: anemone-node --config ${config.file}
 
 ${introduction(config.server, identity)}`;
+}
+
+function pageText({ path, inMemory }: NonNullable<Made['page']>): string {
+  return `
+To print it, with codes for a telephone, on one sheet: ${path}
+PRINT IT NOW, AND THEN DELETE IT: it holds the recovery key.${inMemory ? ' It is in memory only, and gone after a restart.' : ''}
+`;
+}
+
+function kitText(config: Config): string {
+  return `
+Its kit is ${kitPath(config)}: what a bare machine needs beside the recovery key. It is not secret; keep copies elsewhere.`;
 }
 
 function ownName(): Hostname {

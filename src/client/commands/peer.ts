@@ -8,6 +8,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
+import { refreshKit } from '../kit-file.js';
 import { renderTable } from '../render/table.js';
 
 export interface AddPeerOptions {
@@ -75,6 +76,7 @@ interface Edit {
 /** Has the running node follow, and says how it went. The file is written by now, so a node that does not is `partly`. */
 async function conclude(context: Context, config: Config, { peer, changed, text }: Edit): Promise<ExitCode> {
   const { needsRestart, failure } = await reloadNode(context, config);
+  const kit = changed ? await kitAgain(context, config) : null;
   const running = failure?.kind !== 'unreachable';
   context.screen.result(
     {
@@ -90,7 +92,19 @@ async function conclude(context: Context, config: Config, { peer, changed, text 
   else if (running) context.screen.warn(`the running node does not follow: ${failure.message}`);
   else context.screen.note('No node is running; it reads this when it starts.');
   for (const part of needsRestart) context.screen.warn(`${part} takes effect only after a restart of the node`);
-  return failure === undefined || !running ? 0 : 3;
+  if (kit === 'refreshed') context.screen.note('The kit is refreshed: replace the copies that you keep elsewhere.');
+  return (failure === undefined || !running) && !(kit instanceof Failure) ? 0 : 3;
+}
+
+/** The kit names the peers, so that it is written again; null where none is kept. */
+async function kitAgain(context: Context, config: Config): Promise<'refreshed' | null | Failure> {
+  try {
+    return (await refreshKit(context, config)) ? 'refreshed' : null;
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    context.screen.warn(`the kit is not refreshed: ${failure.message}. Run \`anemone-peer kit\``);
+    return failure;
+  }
 }
 
 async function reloadNode(

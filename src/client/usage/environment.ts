@@ -23,7 +23,8 @@ export function variableOf(option: Pick<Option, 'name'>): string {
 }
 
 function readValue(option: Option, value: string, variable: string): unknown {
-  if (!option.required && !option.optional) return !no.includes(value.toLowerCase());
+  // `--no-page` sets `page` to false, and so does ANEMONE_NO_PAGE=1.
+  if (!option.required && !option.optional) return no.includes(value.toLowerCase()) === option.negate;
   try {
     const read = (word: string): unknown => (option.parseArg === undefined ? word : option.parseArg(word, undefined));
     return option.variadic ? value.split(/\s+/).map(read) : read(value);

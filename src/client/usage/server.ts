@@ -8,17 +8,25 @@ export function declareServer(program: Command, run: Run): void {
     ['anemone-peer identity', 'what to run or write on every other server'],
   ]).action(() => run(async (context) => (await import('../commands/identity.js')).showIdentity(context)));
   declarePeer(program, run);
+  declare(program, 'kit', 'write the kit again: what a bare machine needs beside the recovery key', [
+    ['anemone-peer kit', 'beside the configuration, as `init` did'],
+    ['anemone-peer kit -o - | mail -s "kit of FR1" me@example.org', 'a copy elsewhere; nothing in it is secret'],
+  ])
+    .option('-o, --output <file>', 'where to write it; - for standard output')
+    .action((options) => run(async (context) => (await import('../commands/kit.js')).showKit(context, options)));
   declareConfig(program, run);
 }
 
 function declareInit(program: Command, run: Run): void {
-  declare(program, 'init', 'make identity, node key and config.yaml; show the recovery key, once', [
+  declare(program, 'init', 'make identity, node key, config.yaml and kit; show the recovery key, once', [
     ['anemone-peer init', 'name and VPN address are those of this machine'],
     ['anemone-peer init --name FR1 --listen 10.8.0.1', 'both given; the port is 7443'],
   ])
     .option('--name <host>', "this server's name in the mesh (default: the machine's hostname)")
     .option('--listen <addr[:port]>', 'where peers reach this server (default: the address of the one VPN interface)')
     .option('--dir <dir>', 'where to write config.yaml', './config')
+    .option('--page <file>', 'where to write the page to print, with the recovery key (default: in memory)')
+    .option('--no-page', 'write no page to print')
     .action((options) => run(async (context) => (await import('../commands/init.js')).initServer(context, options)));
 }
 

@@ -11,6 +11,7 @@ export interface Config {
   readonly backup: BackupConfig;
   readonly retention: { readonly local: KeepRules; readonly peers: KeepRules };
   readonly limits: LimitsConfig;
+  readonly vpn: VpnConfig;
 }
 
 export interface ServerConfig {
@@ -97,6 +98,11 @@ export interface KeepRules {
   readonly keepMonthly: number;
   /** Days for which nothing is removed, whatever the other rules say. */
   readonly minimumDays: number;
+}
+
+export interface VpnConfig {
+  /** Absolute paths of the files that the kit carries, sealed; null for where WireGuard keeps them. */
+  readonly config: readonly string[] | null;
 }
 
 export interface LimitsConfig {

@@ -57,7 +57,7 @@ function scalar(value: string): string {
 
 /** The effective configuration in the spelling of the file, with every default written out; it holds no secret. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  const { server, peers, backup, retention, limits } = config;
+  const { server, peers, backup, retention, limits, vpn } = config;
   return {
     server: { ...server, listen: formatAddress(server.listen) },
     peers: peers.map(({ address, identity, ...peer }) => ({
@@ -81,6 +81,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
     },
     retention: { local: describeKeep(retention.local), peers: describeKeep(retention.peers) },
     limits: { upload: limits.upload, minimum_free: limits.minimumFree },
+    ...(vpn.config === null ? {} : { vpn: { config: vpn.config } }),
   };
 }
 

@@ -12,7 +12,7 @@ export const commandTimeout = 3600;
 export function resolveConfig(file: string, parsed: ConfigFile): Config {
   const base = baseOf(file);
   const absolute = (path: string): string => resolve(base, path);
-  const { server, backup, retention, limits } = parsed;
+  const { server, backup, retention, limits, vpn } = parsed;
   const data = absolute(server.data);
   return {
     file: resolve(file),
@@ -44,6 +44,7 @@ export function resolveConfig(file: string, parsed: ConfigFile): Config {
     },
     retention: { local: keepRules(retention.local), peers: keepRules(retention.peers) },
     limits: { upload: limits.upload, minimumFree: limits.minimum_free },
+    vpn: { config: vpn.config?.map(absolute) ?? null },
   };
 }
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseSetName } from '../terms/backup-name.js';
+import { kitSet, parseSetName } from '../terms/backup-name.js';
 import { Failure } from '../terms/failure.js';
 import { isMapping, listed, type Report, reporter, section } from './section.js';
 import {
@@ -86,7 +86,9 @@ const setName = v.pipe(
   v.string(),
   v.rawCheck(({ dataset, addIssue }) => {
     try {
-      if (dataset.typed) parseSetName(dataset.value);
+      if (!dataset.typed) return;
+      if (parseSetName(dataset.value) === kitSet)
+        throw new Failure('config', 'is the set of the kit, which every run makes');
     } catch (thrown) {
       addIssue({ message: explain(Failure.from(thrown)) });
     }
@@ -168,6 +170,7 @@ export const configSchema = section(
       }),
     ),
     limits: optionalSection(section({ upload: v.optional(size, 0), minimum_free: v.optional(size, '1GB') })),
+    vpn: optionalSection(section({ config: v.nullish(v.array(path)) })),
   },
   ({ server, peers }, report) => {
     const own = isMapping(server) && typeof server['name'] === 'string' ? server['name'].toLowerCase() : undefined;

@@ -4,7 +4,7 @@ import type { Identity } from './identity.js';
 import { type NodeCertificate, verifyNodeCertificate } from './node-certificate.js';
 
 /** What a signature is about. It is signed along, so that a receipt can never be passed off as a manifest. */
-export type SigningContext = 'manifest' | 'receipt';
+export type SigningContext = 'manifest' | 'receipt' | 'kit';
 
 /** Signs for a server with its node key. */
 export interface Signer {

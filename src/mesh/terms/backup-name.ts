@@ -15,6 +15,9 @@ export interface BackupName {
 /** The set that the predecessor's names spell: `anemone-backup-…`. */
 export const defaultSet = 'backup';
 
+/** The set in which a server's kit travels to its peers. Its backups are sealed texts, and no configuration names it. */
+export const kitSet = 'kit';
+
 const setPattern = /^[a-z][a-z0-9_]{0,31}$/;
 const namePattern = /^anemone-([a-z][a-z0-9_]{0,31})-(.+)-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)\.enc$/;
 

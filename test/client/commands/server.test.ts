@@ -13,13 +13,13 @@ beforeEach(async () => {
 afterEach(() => rm(cwd, { recursive: true }));
 
 const run = (...args: string[]) => commandLine(args, { cwd });
-const init = (...args: string[]) => run('init', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
+const init = (...args: string[]) => run('init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
 
 /** A server that was made once; everything in its folder is relative to it, so that a copy is a server too. */
 let made: string;
 beforeAll(async () => {
   made = await mkdtemp(join(tmpdir(), 'anemone-made-'));
-  await commandLine(['init', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd: made });
+  await commandLine(['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd: made });
 });
 afterAll(() => rm(made, { recursive: true }));
 const copyServer = () => cp(made, cwd, { recursive: true });
@@ -110,7 +110,7 @@ describe('init', () => {
 describe('identity', () => {
   it('prints a command that adds this server to a peer', async () => {
     const { stdout } = await init('--json', '--dir', 'fr1/config');
-    await run('init', '--name', 'FR2', '--listen', '10.8.0.2:7444', '--dir', 'fr2/config');
+    await run('init', '--no-page', '--name', 'FR2', '--listen', '10.8.0.2:7444', '--dir', 'fr2/config');
     const shown = await run('identity', '--config', 'fr2/config/config.yaml');
     const command = /anemone-peer (peer add .*)/.exec(shown.stdout)?.[1] ?? '';
     const added = await run(...command.split(' '), '--config', 'fr1/config/config.yaml');

@@ -1,0 +1,45 @@
+import { resolve } from 'node:path';
+import { makeKit } from '../../mesh/kit/make-kit.js';
+import type { Context, ExitCode } from '../context.js';
+import { kitPath, writeKit } from '../kit-file.js';
+
+export interface KitOptions {
+  /** `-` for standard output. */
+  readonly output?: string;
+}
+
+/**
+ * Writes the kit of this server again. The recovery key is not needed, and not in it.
+ * @throws Failure `config`
+ */
+export async function showKit(context: Context, { output }: KitOptions): Promise<ExitCode> {
+  const config = await context.loadConfig();
+  const { screen, clock, cwd } = context;
+  const path = output === undefined ? kitPath(config) : resolve(cwd, output);
+  const made =
+    output === '-'
+      ? await makeKit(config, (await context.self()).signer, clock.now())
+      : await writeKit(context, config, path);
+  const { kit, missing, text } = made;
+  screen.result(
+    {
+      file: output === '-' ? null : path,
+      server: kit.server,
+      identity: kit.identity,
+      peers: kit.peers.map(({ name }) => name),
+      vpn: kit.vpn.files.map((file) => file.path),
+      missing,
+    },
+    () => (output === '-' ? text.trimEnd() : path),
+  );
+  for (const { path: left, reason } of missing) screen.warn(`the kit does not hold ${left}: ${reason}`);
+  if (kit.peers.length === 0) screen.note('It names no peers yet; `anemone-peer peer add` refreshes it.');
+  if (kit.vpn.files.length === 0) {
+    screen.note(
+      'It holds no VPN configuration: name the files with vpn.config, or note elsewhere how to join the VPN.',
+    );
+  }
+  if (output !== '-')
+    screen.note('Nothing in it can be read that is secret: keep copies of it away from this machine.');
+  return 0;
+}

@@ -1,0 +1,71 @@
+import { mkdtemp, open, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import type { Config } from '../mesh/config/config.js';
+import { Failure } from '../mesh/terms/failure.js';
+
+/**
+ * Writes the printable page, which holds the recovery key, for its user only.
+ *
+ * Unless a path is given it goes where it is gone after a restart and never reaches a disk: the user's own folder in memory,
+ * or /dev/shm. The current folder would be wrong: `init` runs beside what is backed up.
+ * @param wanted absolute; undefined for the place in memory
+ * @returns its path, and whether it lies in memory only
+ * @throws Failure `usage` when the path is in a folder that is backed up, or a file is there already
+ */
+export async function writePage(
+  html: string,
+  wanted: string | undefined,
+  config: Config,
+  env: NodeJS.ProcessEnv,
+): Promise<{ readonly path: string; readonly inMemory: boolean }> {
+  if (wanted !== undefined) {
+    refuseBackedUp(wanted, config);
+    await writeSecret(wanted, html);
+    return { path: wanted, inMemory: false };
+  }
+  const name = `anemone-kit-${config.server.name}`;
+  for (const place of [env['XDG_RUNTIME_DIR'], '/dev/shm', tmpdir()]) {
+    if (!place || !(await isFolder(place))) continue;
+    const folder = await mkdtemp(join(place, `${name}-`)).catch(() => null);
+    if (folder === null) continue;
+    const path = join(folder, `${name}.html`);
+    await writeSecret(path, html);
+    return { path, inMemory: place !== tmpdir() };
+  }
+  throw new Failure('failed', 'there is no place for the printable page', { hint: 'Name one with --page FILE.' });
+}
+
+/** @throws Failure `usage` */
+export function refuseBackedUp(path: string, { base, file, server, backup }: Config): void {
+  const sources = backup.sets.flatMap(({ source }) => (source.kind === 'paths' ? source.paths : []));
+  const folders = [...sources.map((written) => resolve(base, written)), dirname(file), server.data];
+  const inside = folders.find((folder) => !relative(folder, path).startsWith('..'));
+  if (inside === undefined) return;
+  throw new Failure('usage', `--page ${path} is in ${inside}, which is backed up or kept here`, {
+    hint: 'The page holds the recovery key: write it elsewhere, print it, and delete it.',
+  });
+}
+
+async function writeSecret(path: string, text: string): Promise<void> {
+  try {
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.writeFile(text);
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') {
+      throw new Failure('usage', `${basename(path)} is there already, in ${dirname(path)}`, {
+        cause: thrown,
+        hint: 'Name another file with --page.',
+      });
+    }
+    throw Failure.from(thrown, 'the printable page cannot be written');
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isDirectory() === true;
+}

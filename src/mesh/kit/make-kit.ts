@@ -1,0 +1,48 @@
+import type { Config } from '../config/config.js';
+import type { Signer } from '../identity/signer.js';
+import { factsOf, type Kit, type KitVpn, type MissingVpn } from './kit.js';
+import { renderKit } from './render-kit.js';
+import { sealVpn } from './seal-vpn.js';
+import { signKit } from './signed-kit.js';
+import { type FoundVpn, findVpn } from './vpn-files.js';
+
+export interface MadeKit {
+  readonly kit: Kit;
+  readonly text: string;
+  readonly missing: readonly MissingVpn[];
+}
+
+/** The kit that is kept as a file: its VPN configuration is sealed to the recipients of the configuration. */
+export async function makeKit(config: Config, signer: Signer, now: number): Promise<MadeKit> {
+  const facts = factsOf(config, signer.identity);
+  const found = await findVpn(config);
+  const { files, missing } = facts.recipients.length > 0 ? found : nothingSealed(found);
+  const vpn: KitVpn =
+    files.length === 0
+      ? { kind: 'open', files: [] }
+      : {
+          kind: 'sealed',
+          files: files.map(({ path, size }) => ({ path, size })),
+          armor: await sealVpn(files, facts.recipients),
+        };
+  return rendered({ ...facts, vpn }, signer, { folder: config.base, missing, writtenAt: now });
+}
+
+/**
+ * The kit that travels to the peers as a backup, which is sealed as a whole. Its bytes are the same for as long as nothing
+ * changes, so that a run can tell.
+ */
+export async function makeTravellingKit(config: Config, signer: Signer): Promise<MadeKit> {
+  const { files, missing } = await findVpn(config);
+  const kit: Kit = { ...factsOf(config, signer.identity), vpn: { kind: 'open', files } };
+  return rendered(kit, signer, { folder: config.base, missing, writtenAt: null });
+}
+
+function rendered(kit: Kit, signer: Signer, circumstances: Parameters<typeof renderKit>[1]): MadeKit {
+  return { kit, text: renderKit(signKit(kit, signer), circumstances), missing: circumstances.missing };
+}
+
+function nothingSealed({ files, missing }: FoundVpn): FoundVpn {
+  const reason = 'it cannot be sealed, because the configuration names no age recipient';
+  return { files: [], missing: [...missing, ...files.map(({ path }) => ({ path, reason }))] };
+}

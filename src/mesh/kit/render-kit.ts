@@ -1,0 +1,156 @@
+import { basename } from 'node:path';
+import { stringify } from 'yaml';
+import { formatAddress } from '../config/address.js';
+import { ageKeyProgram, cbc1Commands } from './by-hand.js';
+import { kitFileName, type MissingVpn } from './kit.js';
+import { kitBegin, kitEnd, kitVersion } from './markers.js';
+import type { SignedKit } from './signed-kit.js';
+
+export interface KitCircumstances {
+  /** The folder that the server's configuration, backups and logs were in. */
+  readonly folder: string;
+  readonly missing: readonly MissingVpn[];
+  /** When it was written, milliseconds since 1970; null for a text that depends on nothing but its facts. */
+  readonly writtenAt: number | null;
+}
+
+/** The text of a kit: for a person on the worst day, with the part that `restore --kit` reads. */
+export function renderKit(signed: SignedKit, circumstances: KitCircumstances): string {
+  const { server } = signed.kit;
+  const title = `THE KIT OF ${server}`;
+  const written = circumstances.writtenAt === null ? '' : ` It was written on ${dayOf(circumstances.writtenAt)}.`;
+  return `${title}
+${'='.repeat(title.length)}
+
+This file holds everything but the secret that is needed to bring the server ${server} back on a bare machine.
+Nothing in it is secret: copy it, print it, mail it to yourself.${written}
+
+You also need the RECOVERY KEY of ${server}: 58 letters and digits, on paper. Without it nobody can open a backup.
+
+${withProgram(signed, circumstances)}
+
+${whoHolds(signed)}
+
+${withoutProgram(signed)}
+
+FOR THE PROGRAM
+---------------
+\`restore --kit\` reads what follows. ${server} signed it, so that a change is noticed.
+
+${machineBlock(signed)}
+${signed.kit.vpn.kind === 'sealed' ? `\nThe VPN configuration, sealed: it opens with the recovery key.\n\n${signed.kit.vpn.armor.trim()}\n` : ''}`;
+}
+
+function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances): string {
+  const { vpn, server } = kit;
+  const steps = [
+    'Take a machine with Linux, and install Node.js (24 is best) and anemone-peer on it.',
+    `Copy this file to it, into the folder that the server is to live in. It was ${folder} before.`,
+    ...(vpn.files.length > 0
+      ? [
+          `In that folder, run:
+
+       anemone-peer restore --kit ${kitFileName(server)}
+
+     It asks for the recovery key, and offers to write the VPN configuration (${vpn.files.map(({ path }) => basename(path)).join(', ')}).
+     Bring the VPN up, then go on: it shows the backups that the peers hold, and puts the one you choose in place.`,
+        ]
+      : [
+          'Join the VPN in which the peers are reached. This kit does not hold its configuration.',
+          `In that folder, run:
+
+       anemone-peer restore --kit ${kitFileName(server)}
+
+     It asks for the recovery key, shows the backups that the peers hold, and puts the one you choose in place.`,
+        ]),
+    'Start the node as the last line of the restore says, and look at `anemone-peer status`.',
+  ];
+  const notes = missing.map(({ path, reason }) => `  Not in this kit: ${path}: ${reason}.`);
+  return `WHAT TO DO
+----------
+${steps.map((step, index) => `  ${index + 1}. ${step}`).join('\n')}
+${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}
+  Nothing is changed before you say yes. To look first: add --dry-run. If a peer has another address by now, name it:
+  --peer ADDRESS.`;
+}
+
+function whoHolds({ kit }: SignedKit): string {
+  const peers = kit.peers.map(
+    ({ name, address, identity }) => `  ${name}\n    address   ${formatAddress(address)}\n    identity  ${identity}`,
+  );
+  const none = '  none yet. Run `anemone-peer kit` again when there are some.';
+  return `WHO IS WHO
+----------
+  ${kit.server}, this server
+    address   ${formatAddress(kit.address)}
+    identity  ${kit.identity}
+${kit.recipients.map((recipient) => `    sealed to ${recipient}\n`).join('')}
+  Its peers, who hold its backups:
+
+${peers.length === 0 ? none : peers.join('\n')}`;
+}
+
+function withoutProgram({ kit }: SignedKit): string {
+  const { server, recipients, vpn } = kit;
+  const title = 'WITHOUT THIS PROGRAM\n--------------------';
+  const copy = `Copy the newest backup from the disk of a peer. It lies in the data folder of its node (config-backups/), in
+     the folder ${server}/, and is called anemone-backup-${server}-YYYYMMDD-HHMMSS.enc (UTC).`;
+  if (recipients.length === 0) {
+    return `${title}
+  1. ${copy}
+  2. With the key text of the mesh in RESTIC_KEY, OpenSSL 3 and tar open it:
+
+${indented(cbc1Commands)}`;
+  }
+  const vpnStep =
+    vpn.kind === 'sealed' && vpn.files.length > 0
+      ? `
+     The VPN configuration at the end of this file opens with it too:
+
+       sed -n '/^-----BEGIN AGE/,/^-----END AGE/p' ${kitFileName(server)} | age -d -i key.txt
+`
+      : '';
+  return `${title}
+  1. Turn the recovery key into a key for \`age\` (https://age-encryption.org, in every distribution). Save the lines
+     below as key.py, and run: python3 key.py > key.txt
+${vpnStep}
+  2. ${copy}
+  3. Open it:
+
+       age -d -i key.txt BACKUP.enc | tar -xz
+
+     (Backups of a database or an export may be no archive: age -d -i key.txt BACKUP.enc > FILE.)
+  4. Remove key.txt: it opens everything.
+
+  key.py:
+
+${ageKeyProgram}`;
+}
+
+function machineBlock({ kit, signature, certificate }: SignedKit): string {
+  const document = {
+    kit: kitVersion,
+    server: kit.server,
+    identity: kit.identity,
+    address: formatAddress(kit.address),
+    recipients: kit.recipients,
+    peers: kit.peers.map((peer) => ({ ...peer, address: formatAddress(peer.address) })),
+    vpn: kit.vpn.files.map(({ path, size, ...rest }) => ({ path, size, ...rest })),
+    certificate: columns(certificate),
+    signature: columns(signature),
+  };
+  return `${kitBegin}\n${stringify(document, { lineWidth: 0, blockQuote: 'literal' })}${kitEnd}`;
+}
+
+/** Base64 in lines that no mail program breaks. */
+function columns(bytes: Buffer): string {
+  return bytes.toString('base64').replace(/.{64}(?=.)/g, '$&\n');
+}
+
+function indented(text: string): string {
+  return text.replace(/^/gm, '       ');
+}
+
+function dayOf(moment: number): string {
+  return new Date(moment).toISOString().slice(0, 10);
+}

@@ -1,0 +1,73 @@
+import { open, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Config } from '../config/config.js';
+import type { MissingVpn, VpnFile } from './kit.js';
+
+/** A WireGuard configuration has some hundred bytes; one with certificates inside has some thousand. */
+const largestFile = 65_536;
+const mostFiles = 32;
+
+export interface FoundVpn {
+  readonly files: readonly VpnFile[];
+  readonly missing: readonly MissingVpn[];
+}
+
+/**
+ * The VPN configuration of this machine: the files that `vpn.config` names, or every `wireguard/*.conf` beside the
+ * configuration and every `/etc/wireguard/*.conf`. What cannot be read is told, and stops nothing.
+ */
+export async function findVpn({ file, vpn }: Pick<Config, 'file' | 'vpn'>): Promise<FoundVpn> {
+  const missing: MissingVpn[] = [];
+  const paths = vpn.config ?? (await usualPlaces(dirname(file), missing));
+  const files: VpnFile[] = [];
+  for (const path of [...new Set(paths)]) {
+    const read = files.length < mostFiles ? await readVpnFile(path) : `a kit holds ${mostFiles} files at most`;
+    if (typeof read === 'string') missing.push({ path, reason: read });
+    else files.push(read);
+  }
+  return { files, missing };
+}
+
+async function usualPlaces(besideConfig: string, missing: MissingVpn[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const folder of [join(besideConfig, 'wireguard'), '/etc/wireguard']) {
+    try {
+      const names = await readdir(folder);
+      found.push(
+        ...names
+          .filter((name) => name.endsWith('.conf'))
+          .sort()
+          .map((name) => join(folder, name)),
+      );
+    } catch (thrown) {
+      const { code } = thrown as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') missing.push({ path: folder, reason: inWords(code) });
+    }
+  }
+  return found;
+}
+
+/** A file, or why it cannot be in a kit. */
+async function readVpnFile(path: string): Promise<VpnFile | string> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const status = await handle.stat();
+      if (!status.isFile()) return 'it is not a file';
+      if (status.size > largestFile) return `it has more than ${largestFile} bytes`;
+      const bytes = await handle.readFile();
+      const content = bytes.toString('utf8');
+      if (!Buffer.from(content).equals(bytes) || content.includes('\0')) return 'it is not a text';
+      return { path, size: bytes.length, content };
+    } finally {
+      await handle.close();
+    }
+  } catch (thrown) {
+    return inWords((thrown as NodeJS.ErrnoException).code);
+  }
+}
+
+function inWords(code: string | undefined): string {
+  if (code === 'ENOENT') return 'it is not there';
+  return code === 'EACCES' ? 'this user may not read it' : `it cannot be read (${code})`;
+}
