@@ -35,7 +35,7 @@ export async function startHostilePeer(
   const grpc = new Server();
   grpc.addService(peerService, {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
-      answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0 }),
+      answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0, damaged: [] }),
     listBackups: (call: { write(message: object): void; end(): void }) => {
       call.write({ backups: list() });
       call.end();

@@ -2,6 +2,8 @@ import { createHash, type Hash, hash } from 'node:crypto';
 
 /** Bytes of a leaf. The last leaf of a file may be shorter; an empty file has no leaf. */
 export const leafSize = 65_536;
+/** Bytes of the hash of a leaf. */
+export const hashSize = 32;
 
 const leafPrefix = Buffer.from([0]);
 const nodePrefix = Buffer.from([1]);
@@ -42,8 +44,14 @@ export class FileDigest {
   readonly #file: Hash = createHash('sha256');
   readonly #tree = new DigestTree();
   #leaf: Hash | null = null;
+  readonly #onLeaf: (hash: Buffer) => void;
   #filled = 0;
   #size = 0;
+
+  /** @param onLeaf told the hash of each leaf, in order; of the last one only by {@link finish} */
+  constructor(onLeaf: (hash: Buffer) => void = () => {}) {
+    this.#onLeaf = onLeaf;
+  }
 
   update(chunk: Uint8Array): void {
     this.#file.update(chunk);
@@ -65,7 +73,9 @@ export class FileDigest {
 
   #closeLeaf(): void {
     if (this.#leaf === null) return;
-    this.#tree.addLeaf(this.#leaf.digest());
+    const hash = this.#leaf.digest();
+    this.#tree.addLeaf(hash);
+    this.#onLeaf(hash);
     this.#leaf = null;
     this.#filled = 0;
   }

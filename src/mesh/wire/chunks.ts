@@ -3,7 +3,11 @@ import { NodeServiceService } from '../generated/anemone/node/v1/node.js';
 import {
   type FetchBackupRequest,
   type FetchBackupResponse,
+  type FetchLeavesRequest,
+  type FetchLeavesResponse,
   PeerServiceService,
+  type ProveBackupRequest,
+  type ProveBackupResponse,
   PushBackupRequest,
   type PushBackupResponse,
 } from '../generated/anemone/peer/v1/peer.js';
@@ -12,10 +16,12 @@ import {
 export const chunkSize = 256 * 1024;
 /** Longest chunk that is accepted, in bytes. */
 export const longestChunk = 1024 * 1024;
+/** Leaves that one call of ProveBackup may ask for. */
+export const mostLeavesAsked = 1000;
 
 /** Tags of the one bytes field in each message that carries a chunk: field number, and wire type 2. */
 const pushChunkTag = (2 << 3) | 2;
-const fetchChunkTag = (1 << 3) | 2;
+const firstFieldTag = (1 << 3) | 2;
 
 /**
  * The methods that carry bulk data, with serialisers that copy a chunk once instead of four times. What is not a chunk
@@ -34,8 +40,24 @@ export const fetchBackupMethod: MethodDefinition<FetchBackupRequest, FetchBackup
   responseSerialize: serialiseFetched,
 };
 
+export const fetchLeavesMethod: MethodDefinition<FetchLeavesRequest, FetchLeavesResponse> = {
+  ...PeerServiceService.fetchLeaves,
+  responseSerialize: ({ hashes }: FetchLeavesResponse) => bytesField(firstFieldTag, hashes),
+};
+
+export const proveBackupMethod: MethodDefinition<ProveBackupRequest, ProveBackupResponse> = {
+  ...PeerServiceService.proveBackup,
+  responseSerialize: ({ leaf }: ProveBackupResponse) => bytesField(firstFieldTag, leaf),
+};
+
 /** The peer service as a node serves it. */
-export const peerService = { ...PeerServiceService, pushBackup: pushBackupMethod, fetchBackup: fetchBackupMethod };
+export const peerService = {
+  ...PeerServiceService,
+  pushBackup: pushBackupMethod,
+  fetchBackup: fetchBackupMethod,
+  fetchLeaves: fetchLeavesMethod,
+  proveBackup: proveBackupMethod,
+};
 
 /** The service of a node for its own client. */
 export const nodeService = {
@@ -44,7 +66,7 @@ export const nodeService = {
 };
 
 function serialiseFetched({ chunk }: FetchBackupResponse): Buffer {
-  return bytesField(fetchChunkTag, chunk);
+  return bytesField(firstFieldTag, chunk);
 }
 
 /** A protobuf message that is one bytes field: tag, length as a varint, bytes. */

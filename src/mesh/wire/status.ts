@@ -86,6 +86,11 @@ export function failureFromStatus(thrown: unknown, whom: string): Failure {
   });
 }
 
+/** Whether a call failed because the other program is older than the call. */
+export function isUnknownCall({ cause }: Failure): boolean {
+  return isServiceError(cause) && cause.code === status.UNIMPLEMENTED;
+}
+
 function isServiceError(thrown: unknown): thrown is ServiceError {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'details' in thrown;
 }

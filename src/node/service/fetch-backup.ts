@@ -1,6 +1,7 @@
 import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 
 /** Yields a range of a backup's bytes. A backup that the caller may not read looks like one that is not there. */
@@ -9,13 +10,19 @@ export async function* fetchBackup(
   request: { readonly name: string; readonly offset: number; readonly length: number },
   mayRead: (owner: Hostname) => boolean,
 ): AsyncGenerator<{ chunk: Uint8Array }> {
-  const name = formatBackupName(parseBackupName(request.name));
-  const entry = vault.find(name);
-  if (entry === null || !mayRead(entry.owner)) throw new Failure('not-found', `${name} is not held here`);
-  const rest = entry.size - request.offset;
+  const { name, size } = readableEntry(vault, request.name, mayRead);
+  const rest = size - request.offset;
   if (rest < 0 || request.length > rest) {
-    throw new Failure('invalid', `${name} has ${entry.size} bytes; the range asked for ends beyond`);
+    throw new Failure('invalid', `${name} has ${size} bytes; the range asked for ends beyond`);
   }
   const length = request.length === 0 ? rest : request.length;
   for await (const chunk of vault.read(name, request.offset, length)) yield { chunk };
+}
+
+/** @throws Failure `not-found` for a backup that is not held, and for one that the caller may not read */
+export function readableEntry(vault: Vault, asked: string, mayRead: (owner: Hostname) => boolean): HeldEntry {
+  const name = formatBackupName(parseBackupName(asked));
+  const entry = vault.find(name);
+  if (entry === null || !mayRead(entry.owner)) throw new Failure('not-found', `${name} is not held here`);
+  return entry;
 }

@@ -11,6 +11,9 @@ export interface Self {
   now(): number;
 }
 
+/** Names in one answer; the others follow once these were sent again. */
+const mostDamaged = 1000;
+
 export async function getNode(self: Self, vault: Vault, caller: Caller): Promise<GetNodeResponse> {
   return {
     hostname: self.hostname,
@@ -20,5 +23,6 @@ export async function getNode(self: Self, vault: Vault, caller: Caller): Promise
     quota: caller.quota,
     free: await vault.free(),
     newestEpochMs: caller.newestEpoch,
+    damaged: vault.damaged(caller.name).slice(0, mostDamaged),
   };
 }

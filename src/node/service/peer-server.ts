@@ -10,10 +10,12 @@ import type { Vault } from '../vault/vault.js';
 import { admission, type Demands } from './callers.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
+import { fetchLeaves } from './fetch-leaves.js';
 import { getNode, type Self } from './get-node.js';
 import { handlersFor } from './handlers.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
+import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
 import { readDescriptors, reflection } from './reflection.js';
 
@@ -50,6 +52,8 @@ export async function peerServer({ self, vault, peers, epochs, seen, clock, log 
     pushBackup: writer.clientStream((requests, incoming) => pushBackup(vault, requests, incoming, clock)),
     listBackups: reader.serverStream((filter, { caller }) => listBackups(vault, filter, readableBy(caller))),
     fetchBackup: reader.serverStream((request, { caller }) => fetchBackup(vault, request, readableBy(caller))),
+    fetchLeaves: reader.serverStream((request, { caller }) => fetchLeaves(vault, request, readableBy(caller))),
+    proveBackup: reader.serverStream((request, { caller }) => proveBackup(vault, request, readableBy(caller))),
   });
   new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(server);
   const serverReflectionInfo = reflection(await readDescriptors(), services, who());

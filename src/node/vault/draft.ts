@@ -8,6 +8,7 @@ import { create, type Disk, diskFailure, removeLeftovers, writeAll } from './dis
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Keeping } from './keeping.js';
+import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
 import type { Turn } from './turns.js';
 
@@ -32,19 +33,21 @@ export interface DraftOptions {
   readonly disk: Disk;
   readonly inventory: Inventory;
   readonly keeping: Keeping;
+  readonly leaves: KeptLeaves;
   readonly temporaries: Temporaries;
   turnOf(name: string): Turn;
   identityOf(host: Hostname): Identity | null;
 }
 
 export async function openDraft(options: DraftOptions): Promise<Draft> {
-  const { disk, inventory, keeping, temporaries } = options;
+  const { disk, inventory, keeping, leaves, temporaries } = options;
   const path = temporaries.take();
   const handle = await create(disk, path).catch((thrown) => {
     temporaries.giveBack(path);
     throw diskFailure(thrown, 'a new backup');
   });
-  const running = new FileDigest();
+  const hashes = leaves.record();
+  const running = new FileDigest(hashes.add);
   let position = 0;
   let digest: Digest | null = null;
   let over = false;
@@ -58,6 +61,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
     // After a commit it is closed already; else the file is thrown away, whatever the disk says of it.
     await handle.close().catch(() => undefined);
     await removeLeftovers(disk, [path]);
+    await hashes.discard();
     temporaries.giveBack(path);
   }
 
@@ -77,6 +81,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
       }
       position += chunk.length;
       running.update(chunk);
+      await hashes.flush();
     },
     digest() {
       checkOpen();
@@ -90,7 +95,9 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
         const { name } = manifest.facts;
         return await options.turnOf(name)(async () => {
           if (inventory.find(name) !== null) throw new Failure('conflict', `${name} is held already`);
-          return await keeping.keep(manifest, null, { path, handle });
+          const entry = await keeping.keep(manifest, null, { path, handle });
+          await hashes.keep(entry.digest);
+          return entry;
         });
       } catch (thrown) {
         throw diskFailure(thrown, 'a new backup');

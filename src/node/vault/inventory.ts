@@ -12,6 +12,8 @@ export class Inventory {
   readonly #byName = new Map<string, HeldEntry>();
   readonly #used = new Map<Hostname, number>();
   readonly #findings = new Map<string, string>();
+  /** Where the damaged copies of a backup are, by its name. */
+  readonly #losses = new Map<string, { readonly owner: Hostname; readonly paths: string[] }>();
   #sorted: HeldEntry[] | null = null;
 
   find(name: string): HeldEntry | null {
@@ -44,6 +46,24 @@ export class Inventory {
     this.#byName.delete(name);
     this.#used.set(entry.owner, this.used(entry.owner) - entry.size);
     this.#sorted = null;
+  }
+
+  /** Notes that a copy of a backup is in quarantine. */
+  lose(name: string, owner: Hostname, path: string): void {
+    const paths = this.#losses.get(name)?.paths ?? [];
+    this.#losses.set(name, { owner, paths: [...paths, path] });
+  }
+
+  /** File names of an owner's backups that were damaged here, and are not held again since. */
+  losses(owner: Hostname): string[] {
+    return [...this.#losses].flatMap(([name, loss]) => (loss.owner === owner && !this.#byName.has(name) ? [name] : []));
+  }
+
+  /** Forgets that a backup was damaged. @returns where its damaged copies are */
+  regain(name: string): readonly string[] {
+    const paths = this.#losses.get(name)?.paths ?? [];
+    this.#losses.delete(name);
+    return paths;
   }
 
   /** Notes something on the disk that a person should look at. A path has one finding; a later one replaces it. */

@@ -1,5 +1,5 @@
-import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
+import { HeldBackup, Manifest, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { type Identity, identityBytes } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Clock } from '../../mesh/terms/clock.js';
@@ -11,6 +11,7 @@ import { type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers
 import { entryOf, type HeldEntry, longestSidecar, readSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
+import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
 import { turnsOf } from './turns.js';
 
@@ -24,6 +25,7 @@ export interface KeepingOptions {
   readonly log: Log;
   readonly inventory: Inventory;
   readonly temporaries: Temporaries;
+  readonly leaves: KeptLeaves;
   identityOf(host: Hostname): Identity | null;
 }
 
@@ -84,6 +86,20 @@ export class Keeping {
     return read.held;
   }
 
+  /** Whether a sidecar is whole, and of another identity than the one that its owner has in the configuration now. */
+  async isOfAnotherIdentity(entry: HeldEntry): Promise<boolean> {
+    const identity = this.#options.identityOf(entry.owner);
+    const bytes = await readSmall(this.#options.disk, this.#filesOf(entry).sidecar, longestSidecar).catch(() => null);
+    if (bytes === null || identity === null) return false;
+    try {
+      const { held, entry: found } = readSidecar(bytes, { ...entry, identity: null });
+      const facts = Manifest.decode(held.manifest?.manifest ?? new Uint8Array());
+      return found.digest.equals(entry.digest) && !identityBytes(identity).equals(facts.identity);
+    } catch {
+      return false;
+    }
+  }
+
   /** Whether the data on the disk still is what was committed, by its size; if not, it is put into quarantine. */
   async isIntact(entry: HeldEntry): Promise<boolean> {
     const size = await this.#sizeOf(this.#filesOf(entry).data);
@@ -103,12 +119,13 @@ export class Keeping {
     inventory.drop(entry.name);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
+    await this.#forgetLosses(entry);
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
   }
 
   /** Puts both files where nothing is read from. What is not there any more is no obstacle. */
   async quarantine(entry: HeldEntry, why: string): Promise<void> {
-    const { disk, inventory, layout, clock, log } = this.#options;
+    const { disk, inventory, layout, leaves, clock, log } = this.#options;
     const { folder, data, sidecar } = this.#filesOf(entry);
     // The time keeps what is in quarantine already from being in the way.
     const away = layout.quarantined(`${clock.now()}-${entry.name}`);
@@ -117,8 +134,21 @@ export class Keeping {
     await this.#moveAway(sidecar, sidecarOf(away));
     await syncFolder(disk, layout.quarantine);
     await syncFolder(disk, folder);
+    await leaves.forget(entry.digest);
     inventory.report(away, `was put into quarantine: ${why}`);
+    inventory.lose(entry.name, entry.owner, away);
     log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
+  }
+
+  /** What was removed by the rules is not asked for again, although an earlier copy of it was damaged. */
+  async #forgetLosses(entry: HeldEntry): Promise<void> {
+    const { disk, inventory, leaves } = this.#options;
+    await leaves.forget(entry.digest);
+    for (const path of inventory.regain(entry.name)) {
+      await disk.rename(path, `${path}.settled`).catch((thrown) => {
+        if (!hasCode(thrown, 'ENOENT')) throw thrown;
+      });
+    }
   }
 
   async #commit(target: BackupFiles, data: Staged, temporary: string, sidecar: Uint8Array): Promise<void> {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type BackupName, formatBackupName } from '../../mesh/terms/backup-name.js';
+import { type BackupName, formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 
 /** The two files of a backup: it is held exactly when `data` is there. */
@@ -32,6 +32,10 @@ export interface Layout {
   /** The node's private files: keys, receipts, history. */
   readonly state: string;
   readonly runs: string;
+  /** Hashes of the leaves of what is held, a file a backup; derived, and made again when they are missing. */
+  readonly leaves: string;
+  /** @param digest of the manifest */
+  leavesOf(digest: Uint8Array): string;
   /** Receipts that a peer gave for the server's own backups. */
   receiptsOf(peer: Hostname): string;
   folderOf(owner: Hostname): string;
@@ -64,6 +68,8 @@ export function layoutOf(data: string, host: Hostname): Layout {
     quarantine,
     state,
     runs: join(state, 'runs.jsonl'),
+    leaves: join(state, 'leaves'),
+    leavesOf: (digest) => join(state, 'leaves', Buffer.from(digest).toString('hex')),
     receiptsOf: (peer) => join(state, 'receipts', peer),
     folderOf,
     backup(name) {
@@ -93,4 +99,13 @@ export function dataOfSidecar(file: string): string | null {
 /** The manifest's digest that an offer's file name spells, or null when the file is no offer. */
 export function digestOfOffer(file: string): Buffer | null {
   return /^[0-9a-f]{64}\.offer$/.test(file) ? Buffer.from(file.slice(0, -offerEnding.length), 'hex') : null;
+}
+
+/** The backup whose data file a name in the quarantine spells, or null when it is none, or one that is settled. */
+export function backupInQuarantine(file: string): BackupName | null {
+  try {
+    return parseBackupName(/^\d+-(.+)$/.exec(file)?.[1] ?? '');
+  } catch {
+    return null;
+  }
 }

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { parseBackupName } from '../../mesh/terms/backup-name.js';
+import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, readSmall, syncFolder } from './disk.js';
 import { longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
-import { dataOfSidecar, type Layout, sidecarOf } from './layout.js';
+import { backupInQuarantine, dataOfSidecar, type Layout, sidecarOf } from './layout.js';
 
 export interface ReadInventoryOptions {
   readonly layout: Layout;
@@ -38,6 +38,8 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
   }
   for (const name of await disk.readdir(layout.quarantine)) {
     inventory.report(layout.quarantined(name), 'was put into quarantine');
+    const backup = backupInQuarantine(name);
+    if (backup !== null) inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(name));
   }
   return inventory;
 }

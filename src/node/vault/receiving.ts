@@ -7,10 +7,12 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { Staged } from './commit-file.js';
 import { diskFailure } from './disk.js';
+import type { Examining } from './examining.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Keeping } from './keeping.js';
 import { checkRange } from './leaf-map.js';
+import type { KeptLeaves } from './leaves.js';
 import { openRangeWriter, type RangeWriter } from './range-writer.js';
 import type { Turn } from './turns.js';
 import type { Upload } from './upload.js';
@@ -44,6 +46,8 @@ export interface ReceivingOptions {
   readonly log: Log;
   readonly inventory: Inventory;
   readonly keeping: Keeping;
+  readonly examining: Examining;
+  readonly leaves: KeptLeaves;
   readonly uploads: Uploads;
   /** The turn of what changes the backup of this name. */
   turnOf(name: string): Turn;
@@ -68,6 +72,8 @@ export class Receiving {
       );
     }
     try {
+      const entry = this.#options.inventory.find(name);
+      if (entry?.digest.equals(manifest.digest)) await this.#options.examining.confirm(entry);
       return await this.#options.turnOf(name)(() => this.#answer(owner, manifest));
     } catch (thrown) {
       throw diskFailure(thrown, name);
@@ -208,12 +214,13 @@ export class Receiving {
   }
 
   async #keep(upload: Upload, data: Staged): Promise<SignedReceipt> {
-    const { acknowledge, clock, keeping, log, uploads } = this.#options;
+    const { acknowledge, clock, keeping, leaves, log, uploads } = this.#options;
     const { manifest, owner } = upload;
     try {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
+      await leaves.adopt(manifest.digest, upload.files.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;
     } finally {

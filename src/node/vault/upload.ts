@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import { DigestTree, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -9,7 +9,6 @@ import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import type { Reservation } from './quota.js';
 
-const hashSize = 32;
 /** Hashes that are read in one go: 64 KiB of them. */
 const hashesAtOnce = 2048;
 const noHash = Buffer.alloc(hashSize);

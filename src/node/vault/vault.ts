@@ -11,10 +11,12 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Disk, diskFailure, realDisk, syncFolder } from './disk.js';
 import { type Draft, type DraftOptions, openDraft } from './draft.js';
+import { Examining, type Pace } from './examining.js';
 import type { HeldEntry } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
 import { Keeping } from './keeping.js';
 import { type Layout, layoutOf } from './layout.js';
+import { openLeaves } from './leaves.js';
 import { openQuota } from './quota.js';
 import { readInventory } from './read-inventory.js';
 import { checkReadable, openReading, type ReadRange } from './reading.js';
@@ -67,6 +69,18 @@ export interface Vault {
    * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
    */
   read(name: string, offset: number, length: number): Bytes;
+  /**
+   * The hashes of a backup's leaves, in order, 32 bytes each; where they are missing, the backup is read for them.
+   * @throws Failure as {@link read} does
+   */
+  leaves(name: string): Bytes;
+  /**
+   * Reads a whole backup again and compares it with its manifest.
+   * @throws Failure `not-found`, `damaged`, and then it is in quarantine; another when nothing can be said about it
+   */
+  examine(name: string, pace?: Pace): Promise<void>;
+  /** File names of an owner's backups that were damaged here, and are not held again since. */
+  damaged(owner: Hostname): string[];
   /** Removes a backup, for retention. @throws Failure `not-found` */
   remove(name: string): Promise<void>;
   /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
@@ -77,7 +91,7 @@ export interface Vault {
   free(): Promise<number>;
   /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
   findings(): string[];
-  /** Removes uploads that nobody touched for 7 days, and temporaries that belong to nothing. */
+  /** Removes uploads that nobody touched for 7 days, and temporaries and leaf hashes that belong to nothing. */
   tidy(): Promise<void>;
 }
 
@@ -104,31 +118,33 @@ async function open(options: VaultOptions, disk: Disk): Promise<Vault> {
     turnOf: turnsByKey(),
     isHeld: (name: string) => inventory.find(name) !== null,
   };
-  const keeping = new Keeping(shared);
+  const leaves = openLeaves(shared);
+  const keeping = new Keeping({ ...shared, leaves });
   const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
   const uploads = await Uploads.open({ ...shared, quota });
   log.info('vault opened', { backups: inventory.list({}).length, findings: inventory.findings().length });
-  return new OpenVault({ ...shared, keeping, uploads });
+  return new OpenVault({ ...shared, keeping, leaves, uploads });
 }
 
-type Parts = ReceivingOptions & DraftOptions & { readonly layout: Layout };
+type Parts = Omit<ReceivingOptions, 'examining'> & DraftOptions & { readonly layout: Layout };
 
 class OpenVault implements Vault {
   readonly layout: Layout;
   readonly #parts: Parts;
   readonly #receiving: Receiving;
+  readonly #examining: Examining;
   readonly #read: ReadRange;
 
   constructor(parts: Parts) {
     this.layout = parts.layout;
     this.#parts = parts;
-    this.#receiving = new Receiving(parts);
-    this.#read = openReading({
-      disk: parts.disk,
-      damaged: async (entry, why) => {
-        if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
-      },
-    });
+    const damaged = async (entry: HeldEntry, why: string): Promise<void> => {
+      if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
+    };
+    this.#read = openReading({ disk: parts.disk, damaged });
+    const read = (entry: HeldEntry): Bytes => this.#readRange(entry, 0, entry.size);
+    this.#examining = new Examining({ ...parts, read, damaged });
+    this.#receiving = new Receiving({ ...parts, examining: this.#examining });
   }
 
   offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
@@ -158,7 +174,19 @@ class OpenVault implements Vault {
   read(name: string, offset: number, length: number): Bytes {
     const entry = this.#entryOf(name);
     checkReadable(entry, offset, length);
-    return this.#read(this.layout.backup(parseBackupName(name)).data, entry, { offset, length });
+    return this.#readRange(entry, offset, length);
+  }
+
+  leaves(name: string): Bytes {
+    return this.#examining.leavesOf(this.#entryOf(name));
+  }
+
+  async examine(name: string, pace?: Pace): Promise<void> {
+    await this.#examining.examine(this.#entryOf(name), pace);
+  }
+
+  damaged(owner: Hostname): string[] {
+    return this.#parts.inventory.losses(owner);
   }
 
   remove(name: string): Promise<void> {
@@ -182,8 +210,13 @@ class OpenVault implements Vault {
     return this.#parts.inventory.findings();
   }
 
-  tidy(): Promise<void> {
-    return this.#parts.uploads.tidy();
+  async tidy(): Promise<void> {
+    await this.#parts.uploads.tidy();
+    await this.#parts.leaves.tidy(this.list().map(({ digest }) => digest));
+  }
+
+  #readRange(entry: HeldEntry, offset: number, length: number): Bytes {
+    return this.#read(this.layout.backup(parseBackupName(entry.name)).data, entry, { offset, length });
   }
 
   #entryOf(name: string): HeldEntry {
@@ -210,7 +243,7 @@ async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
   if (first !== undefined) {
     for (let made = layout.data; made !== dirname(first); made = dirname(made)) await syncFolder(disk, dirname(made));
   }
-  for (const folder of [layout.local, layout.incoming, layout.quarantine, layout.state]) {
+  for (const folder of [layout.local, layout.incoming, layout.quarantine, layout.state, layout.leaves]) {
     await disk.mkdir(folder, { recursive: true, mode: 0o700 });
   }
   await syncFolder(disk, layout.data);

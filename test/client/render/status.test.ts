@@ -48,6 +48,7 @@ function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetN
     quota: 4 * 2 ** 30,
     free: 2 ** 40,
     newestEpochMs: self.certificate.epoch,
+    damaged: [],
     ...changes,
   };
   return { config, answer, ...parts };
@@ -85,6 +86,7 @@ describe('the status', () => {
       lastSeenAtMs: 0,
       problem: { kind: 'unreachable', message, hint: '' },
       nextTryAtMs: now + 60_000,
+      provenAtMs: 0,
     };
     const silent = peer('FR2', { answer: { failure: new Failure('unreachable', message) }, status });
     expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t2\t?\t0 B\t${message}; next try in 1 min`);

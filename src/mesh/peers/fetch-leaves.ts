@@ -1,0 +1,19 @@
+import type { Bytes } from '../terms/bytes.js';
+import { callServerStream } from '../wire/calls.js';
+import { fetchLeavesMethod } from '../wire/chunks.js';
+import { bulkPatience, type Connection } from './connection.js';
+
+/**
+ * The hashes of a backup's leaves as a peer sends them, in order, 32 bytes each. They are not verified: whoever takes them
+ * compares their root with the signed manifest.
+ */
+export async function* fetchLeaves(
+  connection: Connection,
+  name: string,
+  signal?: AbortSignal,
+): Bytes & AsyncGenerator<Uint8Array> {
+  const context = connection.context(bulkPatience, signal);
+  for await (const { hashes } of callServerStream(connection.bulk, fetchLeavesMethod, { name }, context)) {
+    if (hashes.length > 0) yield hashes;
+  }
+}

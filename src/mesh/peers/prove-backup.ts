@@ -1,0 +1,19 @@
+import { callServerStream } from '../wire/calls.js';
+import { proveBackupMethod } from '../wire/chunks.js';
+import { bulkPatience, type Connection } from './connection.js';
+
+/**
+ * Leaves of a backup as a peer sends them, in the order of their indexes. They are not verified: whoever asked compares
+ * each with its hash.
+ * @param leaves indexes, at most 1,000
+ */
+export async function* proveBackup(
+  connection: Connection,
+  name: string,
+  leaves: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const request = { name, leaves: [...leaves] };
+  const context = connection.context(bulkPatience, signal);
+  for await (const { leaf } of callServerStream(connection.bulk, proveBackupMethod, request, context)) yield leaf;
+}

@@ -1,0 +1,158 @@
+import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { FileDigest } from '../../mesh/manifest/digest-tree.js';
+import { verifyReceipt } from '../../mesh/manifest/receipt.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { hasCode } from './disk.js';
+import type { HeldEntry } from './held-entry.js';
+import type { Keeping } from './keeping.js';
+import type { KeptLeaves } from './leaves.js';
+
+/** Told of bytes that were read; the reading goes on when it resolves. */
+export type Pace = (bytes: number) => Promise<void>;
+
+export interface ExaminingOptions {
+  readonly host: Hostname;
+  readonly clock: Clock;
+  readonly keeping: Keeping;
+  readonly leaves: KeptLeaves;
+  identityOf(host: Hostname): Identity | null;
+  /** The bytes of a backup. */
+  read(entry: HeldEntry): Bytes;
+  /** Puts a backup into quarantine, if it still is held. */
+  damaged(entry: HeldEntry, why: string): Promise<void>;
+}
+
+/**
+ * How long an examination counts, in milliseconds, for an owner that asks again because the last answer did not come in
+ * time. It is longer than the longest wait between two of its tries.
+ */
+const freshness = 20 * 60_000;
+
+/** How long an owner waits for an examination before it is told to ask again, in milliseconds. */
+const patience = 5_000;
+
+/** Reads whole backups again, and compares them with what their owner signed. */
+export class Examining {
+  readonly #options: ExaminingOptions;
+  readonly #running = new WeakMap<HeldEntry, Promise<void>>();
+  /** When a backup was found right, by the monotonic clock. */
+  readonly #foundRight = new WeakMap<HeldEntry, number>();
+
+  constructor(options: ExaminingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Compares size, SHA-256 and tree root with the manifest, and keeps the leaf hashes on the way. Calls for one backup that
+   * is being examined share the result.
+   * @throws Failure `damaged`, and then the backup is in quarantine; another when nothing can be said about it
+   */
+  examine(entry: HeldEntry, pace: Pace = async () => {}): Promise<void> {
+    const running = this.#running.get(entry);
+    if (running !== undefined) return running;
+    const started = this.#compare(entry, pace)
+      .catch(async (thrown) => {
+        const failure = asDamage(thrown, entry);
+        if (failure.kind === 'damaged') await this.#options.damaged(entry, failure.message);
+        throw failure;
+      })
+      .finally(() => this.#running.delete(entry));
+    this.#running.set(entry, started);
+    return started;
+  }
+
+  /**
+   * Before a backup is acknowledged once more: its owner would not ask if it did not doubt.
+   * @throws Failure, retryable, when the examination takes long: the next call gets its result
+   */
+  async confirm(entry: HeldEntry): Promise<void> {
+    const { clock } = this.#options;
+    const before = this.#foundRight.get(entry);
+    if (before !== undefined && clock.monotonic() - before < freshness) return;
+    let cancel = (): void => {};
+    const late = new Promise<never>((_, reject) => {
+      cancel = clock.after(patience, () => reject(stillReading(entry)));
+    });
+    try {
+      await Promise.race([this.examine(entry), late]);
+    } catch (thrown) {
+      // It is in quarantine now, so it is not held, and may be sent again.
+      if (!(thrown instanceof Failure) || thrown.kind !== 'damaged') throw thrown;
+    } finally {
+      cancel();
+    }
+  }
+
+  /** The hashes of the leaves of a backup, in order; they lead to the root in its manifest. @throws Failure `damaged` */
+  async *leavesOf(entry: HeldEntry): Bytes & AsyncGenerator<Uint8Array> {
+    const { keeping, leaves } = this.#options;
+    const { manifest } = await keeping.sidecar(entry);
+    const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
+    if (!(await leaves.areRight(entry, treeRoot))) await this.examine(entry);
+    yield* leaves.read(entry);
+  }
+
+  /** A peer that was given another identity has damaged nothing. */
+  async #sidecar(entry: HeldEntry): Promise<HeldBackup> {
+    const { keeping } = this.#options;
+    try {
+      return await keeping.sidecar(entry);
+    } catch (thrown) {
+      if (!(await keeping.isOfAnotherIdentity(entry))) throw thrown;
+      throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
+    }
+  }
+
+  async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
+    const { clock, host, identityOf, leaves, read } = this.#options;
+    const { manifest, receipt } = await this.#sidecar(entry);
+    const identity = identityOf(host);
+    if (receipt !== undefined && identity !== null) believe(() => verifyReceipt(receipt, identity, entry.digest));
+    const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
+    const recorder = leaves.record();
+    try {
+      const running = new FileDigest(recorder.add);
+      for await (const chunk of read(entry)) {
+        running.update(chunk);
+        await recorder.flush();
+        await pace(chunk.length);
+      }
+      const { size, sha256, treeRoot } = running.finish();
+      if (size !== facts.size || !sha256.equals(facts.sha256) || !treeRoot.equals(facts.treeRoot)) {
+        throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
+      }
+      await recorder.keep(entry.digest);
+    } finally {
+      await recorder.discard();
+    }
+    this.#foundRight.set(entry, clock.monotonic());
+  }
+}
+
+function believe(verify: () => void): void {
+  try {
+    verify();
+  } catch (cause) {
+    throw new Failure('damaged', `the receipt beside it is not this server's: ${Failure.from(cause).message}`, {
+      cause,
+    });
+  }
+}
+
+/** A file that the disk cannot read any more is as lost as one that reads differently. */
+function asDamage(thrown: unknown, entry: HeldEntry): Failure {
+  const failure = Failure.from(thrown, entry.name);
+  if (!hasCode(failure.cause, 'EIO')) return failure;
+  return new Failure('damaged', `the disk cannot read ${entry.name} any more: ${failure.message}`, { cause: thrown });
+}
+
+function stillReading(entry: HeldEntry): Failure {
+  return new Failure('failed', `${entry.name} is held, and is just being read again to be sure of it`, {
+    hint: 'Ask again in a while: the answer is ready then.',
+    retryable: true,
+  });
+}

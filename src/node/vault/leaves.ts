@@ -1,0 +1,164 @@
+import { join } from 'node:path';
+import { DigestTree, hashSize, leafSize } from '../../mesh/manifest/digest-tree.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Log } from '../../mesh/terms/log.js';
+import {
+  create,
+  type Disk,
+  hasCode,
+  openForReading,
+  openOrCreate,
+  readInto,
+  removeFile,
+  removeLeftovers,
+  writeAll,
+} from './disk.js';
+import type { HeldEntry } from './held-entry.js';
+import type { Layout } from './layout.js';
+import type { Temporaries } from './temporaries.js';
+
+/** Bytes of hashes that are written, or read, in one go: those of 128 MiB of a backup. */
+const batch = 2048 * hashSize;
+
+/** Takes the leaf hashes of a backup down while its bytes pass. It never fails: what is lost can be computed again. */
+export interface LeafRecorder {
+  add(hash: Uint8Array): void;
+  /** Writes what has gathered, when that is worth a write. */
+  flush(): Promise<void>;
+  /** Keeps what was taken down as the hashes of this backup. @param digest of its manifest */
+  keep(digest: Uint8Array): Promise<void>;
+  /** Throws away what was not kept. */
+  discard(): Promise<void>;
+}
+
+/**
+ * The leaf hashes of what is held, in files of their own. They are derived: a file that is missing or damaged is made again
+ * from the backup, and none of them is ever believed before its root was compared with the manifest.
+ */
+export interface KeptLeaves {
+  record(): LeafRecorder;
+  /** Takes over a finished file of hashes. Never throws. @param digest of the backup's manifest */
+  adopt(digest: Uint8Array, path: string): Promise<void>;
+  /** Whether the hashes of a backup are there and lead to its root. */
+  areRight(entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean>;
+  /** The hashes as they are on the disk. No file stays open while the reader takes its time. */
+  read(entry: HeldEntry): Bytes;
+  forget(digest: Uint8Array): Promise<void>;
+  /** Removes the hashes of what is not held any more. @param digests of the manifests of all that is held */
+  tidy(digests: Iterable<Uint8Array>): Promise<void>;
+}
+
+export interface KeptLeavesOptions {
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly log: Log;
+  readonly temporaries: Temporaries;
+}
+
+export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions): KeptLeaves {
+  const isRight = async (entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean> => {
+    const tree = new DigestTree();
+    for await (const hashes of chunks(disk, layout.leavesOf(entry.digest), entry)) {
+      for (let at = 0; at < hashes.length; at += hashSize) tree.addLeaf(hashes.subarray(at, at + hashSize));
+    }
+    return tree.root().equals(treeRoot);
+  };
+  return {
+    record: () => recorder({ layout, disk, log, temporaries }),
+    async adopt(digest, path) {
+      await disk
+        .rename(path, layout.leavesOf(digest))
+        .catch((thrown) => log.warn('leaf hashes not kept', { reason: Failure.from(thrown).message }));
+    },
+    async areRight(entry, treeRoot) {
+      try {
+        return await isRight(entry, treeRoot);
+      } catch (thrown) {
+        if (!hasCode(thrown, 'ENOENT')) log.warn('leaf hashes unreadable', { reason: Failure.from(thrown).message });
+        return false;
+      }
+    },
+    read: (entry) => chunks(disk, layout.leavesOf(entry.digest), entry),
+    forget: (digest) => removeFile(disk, layout.leavesOf(digest)),
+    async tidy(digests) {
+      const held = new Set([...digests].map((digest) => layout.leavesOf(digest)));
+      const paths = (await disk.readdir(layout.leaves)).map((file) => join(layout.leaves, file));
+      await removeLeftovers(
+        disk,
+        paths.filter((path) => !held.has(path)),
+      );
+    },
+  };
+}
+
+/** @throws Failure `damaged` when the file does not have a hash for each leaf */
+async function* chunks(disk: Disk, path: string, entry: HeldEntry): AsyncGenerator<Uint8Array> {
+  const size = Math.ceil(entry.size / leafSize) * hashSize;
+  for (let position = 0; position < size; position += batch) {
+    const handle = await openForReading(disk, path);
+    try {
+      const chunk = Buffer.allocUnsafe(Math.min(batch, size - position));
+      const length = await readInto(handle, chunk, position);
+      if (length < chunk.length || (await handle.stat()).size !== size) {
+        throw new Failure('damaged', `the file of leaf hashes of ${entry.name} has a wrong length`);
+      }
+      yield chunk;
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+function recorder({ layout, disk, log, temporaries }: KeptLeavesOptions): LeafRecorder {
+  let gathered: Uint8Array[] = [];
+  let file: { readonly path: string; position: number } | null = null;
+  let broken = false;
+
+  const write = async (): Promise<string> => {
+    const bytes = Buffer.concat(gathered);
+    gathered = [];
+    file ??= { path: temporaries.take(), position: 0 };
+    const { path, position } = file;
+    const handle = position === 0 ? await create(disk, path) : await openOrCreate(disk, path);
+    try {
+      await writeAll(handle, bytes, position);
+    } finally {
+      await handle.close();
+    }
+    file.position += bytes.length;
+    return path;
+  };
+  const discard = async (): Promise<void> => {
+    gathered = [];
+    if (file === null) return;
+    await removeLeftovers(disk, [file.path]);
+    temporaries.giveBack(file.path);
+    file = null;
+  };
+  const attempt = async (work: () => Promise<void>): Promise<void> => {
+    if (broken) return;
+    try {
+      await work();
+    } catch (thrown) {
+      broken = true;
+      log.warn('leaf hashes not kept', { reason: Failure.from(thrown).message });
+      await discard();
+    }
+  };
+
+  return {
+    add(hash) {
+      if (!broken) gathered.push(hash);
+    },
+    flush: () =>
+      attempt(async () => {
+        if (gathered.length * hashSize >= batch) await write();
+      }),
+    async keep(digest) {
+      await attempt(async () => disk.rename(await write(), layout.leavesOf(digest)));
+      await discard();
+    },
+    discard,
+  };
+}
