@@ -63,24 +63,31 @@ function chunkOf(part: Part): Uint8Array | null {
 
 /** Gives the parts of the stream one by one, and gives up when they come too slowly or stop before the end. */
 function paceOf(parts: AsyncIterator<PushBackupRequest>, signal: AbortSignal, clock: Clock) {
-  let giveUp: (reason: Failure) => void = () => {};
-  const gaveUp = new Promise<never>((_, reject) => {
-    giveUp = reject;
-  });
-  gaveUp.catch(() => {});
+  let gaveUp: Failure | null = null;
+  let wake = (_reason: Failure): void => {};
+  const giveUp = (reason: Failure): void => {
+    gaveUp ??= reason;
+    wake(gaveUp);
+  };
   let fresh = 0;
   let disarm = (): void => {};
   const arm = (): void => {
     disarm();
-    const reason = new Failure('timeout', 'the upload is too slow: less than 64 KiB arrived in a minute');
-    disarm = clock.after(leafPatience, () => giveUp(reason));
+    disarm = clock.after(leafPatience, () =>
+      giveUp(new Failure('timeout', 'the upload is too slow: less than 64 KiB arrived in a minute')),
+    );
   };
   const interrupted = (): void => giveUp(new Failure('interrupted', 'the upload was interrupted before its end'));
   signal.addEventListener('abort', interrupted, { once: true });
   arm();
   return {
     async next(): Promise<Part> {
-      const { done, value } = await Promise.race([parts.next(), gaveUp]);
+      if (gaveUp !== null) throw gaveUp;
+      // A race against one promise that outlives them all would hold on to every chunk until the upload is over.
+      const { done, value } = await new Promise<IteratorResult<PushBackupRequest>>((resolve, reject) => {
+        wake = reject;
+        parts.next().then(resolve, reject);
+      });
       if (done) throw new Failure('interrupted', 'the upload was interrupted before its end');
       return value.part;
     },
