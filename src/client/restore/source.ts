@@ -10,12 +10,16 @@ import { type Mesh, openMesh, ownersOf } from '../mesh.js';
 import { type BareMesh, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
 import type { Keys } from './keys.js';
+import { openKitFile } from './kit-source.js';
+import { learnPeers } from './learn-peers.js';
+import { offerVpn, type VpnOptions } from './offer-vpn.js';
 
 /** How a restore is told where to look. */
-export interface SourceOptions {
+export interface SourceOptions extends VpnOptions {
+  /** Path of a kit. */
+  readonly kit?: string;
   readonly server?: string;
   readonly peer?: readonly string[];
-  readonly yes?: boolean;
 }
 
 export interface Source {
@@ -29,19 +33,21 @@ export interface Source {
 /** The mesh as this machine can reach it: with its own identity where there is one, else as a visitor with the recovery key. */
 export async function openSource(context: Context, options: SourceOptions, keys: Keys): Promise<Source> {
   const yes = options.yes ?? false;
+  if (options.kit !== undefined) return sourceOfKit(context, options.kit, options, keys);
   if (options.server !== undefined) {
     const name = options.server;
     const server = asUsage('--server', () => parseHostname(name));
     const peers = (options.peer ?? []).map(parsePeerAddress);
     const derived = await keys.recoveryKey();
-    return { mesh: await openBareMesh(context, server, peers, derived, { yes }), derived, base: context.cwd };
+    const mesh = await openBareMesh(context, server, peers, derived, { yes });
+    return { mesh: await learnPeers(context, mesh, peers, derived, options), derived, base: context.cwd };
   }
   const config = await context.loadConfig().catch((thrown: unknown) => {
     throw isConfigured(context)
       ? thrown
       : new Failure('usage', 'there is no configuration here, so the peers are not known', {
           cause: thrown,
-          hint: 'On a bare machine, name the server and a peer: restore --server FR1 --peer 10.8.0.2',
+          hint: 'On a bare machine, give the kit: restore --kit FILE; or name the server and a peer: restore --server FR1 --peer 10.8.0.2',
         });
   });
   const identified = await context.self().then(
@@ -53,6 +59,18 @@ export async function openSource(context: Context, options: SourceOptions, keys:
   const derived = await keys.recoveryKey();
   const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived, { yes });
   return { mesh, derived, base: config.base };
+}
+
+/** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
+async function sourceOfKit(context: Context, file: string, options: SourceOptions, keys: Keys): Promise<Source> {
+  const { kit, derived, vpn } = await openKitFile(context, file, keys);
+  await offerVpn(context, kit.server, vpn, options);
+  const peers = [...kit.peers, ...(options.peer ?? []).map(parsePeerAddress)];
+  if (peers.length === 0) {
+    throw new Failure('usage', `the kit of ${kit.server} names no peers`, { hint: 'Name one: --peer 10.8.0.2' });
+  }
+  const mesh = await openBareMesh(context, kit.server, peers, derived, { yes: options.yes ?? false });
+  return { mesh: await learnPeers(context, mesh, peers, derived, {}), derived, base: context.cwd };
 }
 
 function isConfigured({ flags, env, cwd }: Context): boolean {
@@ -71,7 +89,8 @@ export async function ageIdentityFor(
   derived: DerivedKeys | null,
   keys: Keys,
 ): Promise<string | null> {
-  if (manifest.facts.format === 'anemone-cbc1') return null;
+  // Ciphertext that came sealed from its source may need another key: its first bytes tell, once they are here.
+  if (manifest.facts.format !== 'age') return derived?.ageIdentity ?? null;
   if (derived !== null) return derived.ageIdentity;
   const key = await keys.openingKey();
   const identity: Identity | undefined = mesh.owners.get(mesh.owner);
