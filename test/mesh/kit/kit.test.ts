@@ -1,0 +1,189 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { identityToRecipient } from 'age-encryption';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../../src/mesh/config/load.js';
+import { makeKit, makeTravellingKit } from '../../../src/mesh/kit/make-kit.js';
+import { parseKit } from '../../../src/mesh/kit/parse-kit.js';
+import { openVpn } from '../../../src/mesh/kit/seal-vpn.js';
+import { verifyKit } from '../../../src/mesh/kit/signed-kit.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { recoverableServer } from '../../support/restorable.js';
+
+const fr1 = recoverableServer('FR1');
+const fr2 = recoverableServer('FR2');
+const wireguard = '[Interface]\nPrivateKey = not-to-be-seen\n\n[Peer]  \nEndpoint = fr2.example:51820\n';
+const now = Date.UTC(2026, 10, 24);
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-kit-test-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function configWith(more = '', encryption = ''): Promise<ReturnType<typeof parseConfig>['config']> {
+  const recipient = await identityToRecipient(fr1.keys.ageIdentity);
+  const text = `server: { name: FR1, listen: "10.8.0.1:7443" }
+peers:
+  - { name: FR2, vpn_ip: "10.8.0.2:7444", identity: "${fr2.keys.identity}" }
+  - { name: OLD, vpn_ip: 10.8.0.9, enabled: false }
+backup: { encryption: ${encryption || `{ recipients: [${recipient}] }`} }
+${more}`;
+  return parseConfig(join(folder, 'config.yaml'), text).config;
+}
+
+async function withWireguard(): Promise<string> {
+  await mkdir(join(folder, 'wireguard'));
+  const path = join(folder, 'wireguard/wg0.conf');
+  await writeFile(path, wireguard);
+  await writeFile(join(folder, 'wireguard/notes.txt'), 'no configuration');
+  return path;
+}
+
+const read = (text: string) => parseKit(Buffer.from(text), 'the kit');
+const refusal = (work: () => unknown): Failure => {
+  try {
+    work();
+  } catch (thrown) {
+    return Failure.from(thrown);
+  }
+  throw new Error('it was accepted');
+};
+
+describe('a kit', () => {
+  it('reads back as the server, its enabled peers, and a VPN configuration that the recovery key opens', async () => {
+    const path = await withWireguard();
+    const { text } = await makeKit(await configWith(`vpn: { config: [${path}] }`), fr1.server.signer, now);
+    const kit = verifyKit(read(text), fr1.keys.identity, 'the kit');
+    expect(kit).toMatchObject({
+      server: 'FR1',
+      identity: fr1.keys.identity,
+      address: { host: '10.8.0.1', port: 7443 },
+      peers: [{ name: 'FR2', address: { host: '10.8.0.2', port: 7444 }, identity: fr2.keys.identity }],
+    });
+    if (kit.vpn.kind !== 'sealed') throw new Error('the VPN configuration is not sealed');
+    const opened = await openVpn(kit.vpn.armor, kit.vpn.files, fr1.keys.ageIdentity);
+    expect(opened).toEqual([{ path, size: wireguard.length, content: wireguard }]);
+  });
+
+  it('shows nothing of the VPN configuration, nor any secret, to who reads it', async () => {
+    await withWireguard();
+    const { text } = await makeKit(await configWith(), fr1.server.signer, now);
+    for (const secret of ['not-to-be-seen', 'AGE-SECRET', fr1.recoveryKey.slice(0, 13)])
+      expect(text).not.toContain(secret);
+  });
+
+  it('finds every .conf in wireguard/ beside the configuration by itself', async () => {
+    const path = await withWireguard();
+    const { kit } = await makeKit(await configWith(), fr1.server.signer, now);
+    expect(kit.vpn.files.map((file) => file.path)).toContain(path);
+    expect(kit.vpn.files.map((file) => file.path)).not.toContain(join(folder, 'wireguard/notes.txt'));
+  });
+
+  it('says which VPN files are missing, too large or no text, and is made all the same', async () => {
+    await writeFile(join(folder, 'large.conf'), Buffer.alloc(70_000, 'x'));
+    await writeFile(join(folder, 'binary.conf'), Buffer.from([0xff, 0xfe, 0x00]));
+    const vpn = 'vpn: { config: [gone.conf, large.conf, binary.conf] }';
+    const { text, missing } = await makeKit(await configWith(vpn), fr1.server.signer, now);
+    expect(missing.map(({ reason }) => reason)).toEqual([
+      'it is not there',
+      'it has more than 65536 bytes',
+      'it is not a text',
+    ]);
+    for (const { path, reason } of missing) expect(text).toContain(`${path}: ${reason}`);
+    expect(verifyKit(read(text), fr1.keys.identity, 'the kit').vpn.files).toEqual([]);
+  });
+
+  it('of the format anemone-cbc1 leaves the VPN configuration out, and says how to open a backup with OpenSSL', async () => {
+    const path = await withWireguard();
+    const config = await configWith(`vpn: { config: [${path}] }`, '{ format: anemone-cbc1, password_file: key }');
+    const { text, missing } = await makeKit(config, fr1.server.signer, now);
+    expect(missing).toEqual([{ path, reason: expect.stringContaining('no age recipient') }]);
+    expect(text).toContain('openssl enc -d -aes-256-cbc');
+    expect(text).not.toContain('not-to-be-seen');
+  });
+
+  it('reads the same after a mail program changed line ends and added text around it', async () => {
+    await withWireguard();
+    const { text, kit } = await makeKit(await configWith(), fr1.server.signer, now);
+    const mailed = `Fwd: the kit\r\n\r\n${text.replaceAll('\n', '\r\n')}\r\n-- \r\nme`;
+    const again = verifyKit(read(mailed), fr1.keys.identity, 'the kit');
+    expect(again.peers).toEqual(kit.peers);
+    if (again.vpn.kind !== 'sealed') throw new Error('the VPN configuration is not sealed');
+    expect(await openVpn(again.vpn.armor, again.vpn.files, fr1.keys.ageIdentity)).toMatchObject([
+      { content: wireguard },
+    ]);
+  });
+
+  it('that travels is the same bytes for as long as nothing changes, and other bytes when a VPN file does', async () => {
+    const path = await withWireguard();
+    const config = await configWith(`vpn: { config: [${path}] }`);
+    const first = await makeTravellingKit(config, fr1.server.signer);
+    expect((await makeTravellingKit(config, fr1.server.signer)).text).toBe(first.text);
+    const { vpn } = verifyKit(read(first.text), fr1.keys.identity, 'the kit');
+    expect(vpn).toEqual({ kind: 'open', files: [{ path, size: wireguard.length, content: wireguard }] });
+    await writeFile(path, `${wireguard}# changed\n`);
+    expect((await makeTravellingKit(config, fr1.server.signer)).text).not.toBe(first.text);
+  });
+});
+
+describe('a kit that is not to be believed', () => {
+  const genuine = async () => (await makeKit(await configWith(), fr1.server.signer, now)).text;
+
+  it('is refused when the key is of another server', async () => {
+    const signed = read(await genuine());
+    const { kind, hint } = refusal(() => verifyKit(signed, fr2.keys.identity, 'the kit'));
+    expect(kind).toBe('wrong-key');
+    expect(hint).toContain(fr2.keys.identity);
+  });
+
+  it.each([
+    ['the address of a peer', '10.8.0.2:7444', '10.8.0.66:7444'],
+    ['the name of a peer', 'name: FR2', 'name: FR6'],
+    ['its own address', 'address: 10.8.0.1:7443', 'address: 10.8.0.1:7444'],
+    ['the server', 'server: FR1', 'server: FR9'],
+  ])('is refused when somebody changed %s', async (_what, before, after) => {
+    const changed = (await genuine()).replaceAll(before, after);
+    const { kind, message } = refusal(() => verifyKit(read(changed), fr1.keys.identity, 'the kit'));
+    expect(kind).toBe('untrusted');
+    expect(message).toContain('was changed');
+  });
+
+  it('is refused when somebody put another sealed VPN configuration into it', async () => {
+    await withWireguard();
+    const armorOf = (text: string): string => /^-----BEGIN AGE ENC[\s\S]*END AGE ENC[^\n]*/m.exec(text)?.[0] ?? '';
+    const text = await genuine();
+    await writeFile(join(folder, 'wireguard/wg0.conf'), wireguard.replace('Endpoint', 'PostUp  '));
+    const forged = text.replace(armorOf(text), armorOf(await genuine()));
+    expect(forged).not.toBe(text);
+    expect(refusal(() => verifyKit(read(forged), fr1.keys.identity, 'the kit')).kind).toBe('untrusted');
+  });
+
+  it.each<[string, (text: string) => string, string]>([
+    ['no kit', () => 'dear diary', 'this is no kit'],
+    ['nothing', () => '', 'this is no kit'],
+    ['cut off', (text) => text.slice(0, text.indexOf('signature:')), 'its end is missing'],
+    ['two kits', (text) => text + text, 'must stand there once'],
+    ['of a newer version', (text) => text.replace('kit: 1', 'kit: 2'), 'newer anemone-peer'],
+    ['of no version', (text) => text.replace('kit: 1\n', ''), 'which version'],
+    ['one key too many', (text) => text.replace('kit: 1', 'kit: 1\nrun: rm'), 'run is no key of a kit'],
+    ['a key too few', (text) => text.replace(/recipients:\n.*\n/, ''), 'recipients is missing'],
+    ['a hostname that leaves the folder', (text) => text.replace('server: FR1', 'server: ../FR1'), 'is not a hostname'],
+    ['an identity that is none', (text) => text.replaceAll(fr2.keys.identity, 'AAAA'), 'is not an identity'],
+    ['an address that is none', (text) => text.replaceAll('10.8.0.2:7444', '10.8.0.2/24'), 'is not an address'],
+    ['a bomb of aliases', (text) => text.replace('kit: 1', 'kit: 1\na: &a [1]\nb: [*a, *a]'), 'the kit'],
+    ['a bomb of brackets', (text) => text.replace('kit: 1', `kit: ${'['.repeat(20_000)}`), 'nested too deeply'],
+    ['a tag', (text) => text.replace('kit: 1', 'kit: !!js/function 1'), 'the kit'],
+    ['larger than any kit', (text) => text + ' '.repeat(1_100_000), 'another file'],
+  ])('is refused when it is %s', async (_what, change, expected) => {
+    const { kind, message } = refusal(() => read(change(genuineText)));
+    expect(kind).toBe('damaged');
+    expect(message).toContain(expected);
+  });
+
+  let genuineText = '';
+  beforeEach(async () => {
+    genuineText = await genuine();
+  });
+});
