@@ -22,9 +22,10 @@ import { lastSuccess, openHistory } from './report/history.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
+import type { NightSet } from './schedule/keep-set.js';
 import { sealingOf, setsOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
-import { Scheduler, type Timetable } from './schedule/scheduler.js';
+import { Scheduler, type SchedulerOptions, type Timetable } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
@@ -60,16 +61,10 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const deliveries = startDeliveries(base, stores);
   const night = makeNight(base, stores, deliveries);
   const { vault, epochs, history } = stores;
-  const scheduler = new Scheduler({
-    clock,
-    log,
-    timetable: timetableOf(base.config),
-    lastSuccess: lastSuccess(
-      await history.reports(),
-      base.config.backup.sets.map(({ name }) => name),
-    ),
-    run: (trigger, signal) => night.run({ trigger, sets: setsOf(base.config, ''), force: false }, () => {}, signal),
-  });
+  const sets = (only: string): NightSet[] => setsOf(base.config, only, base.self.signer);
+  const scheduler = await makeScheduler(base, history, (trigger, signal) =>
+    night.run({ trigger, sets: sets(''), force: false }, () => {}, signal),
+  );
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {
     lastSeen.set(name, clock.now());
@@ -95,6 +90,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const stopping = new AbortController();
   const steward = makeSteward({
     config: () => base.config,
+    sets,
     reload,
     version,
     startedAt,
@@ -209,6 +205,17 @@ function makeNight(base: Base, { vault, receipts, fingerprints, history, ownBack
     },
     record: (report) => history.append(report),
   });
+}
+
+/** Starts runs when they are due, from the last one that saved something. */
+async function makeScheduler(
+  { config, log, clock }: Base,
+  history: Stores['history'],
+  run: SchedulerOptions['run'],
+): Promise<Scheduler> {
+  const names = config.backup.sets.map(({ name }) => name);
+  const since = lastSuccess(await history.reports(), names);
+  return new Scheduler({ clock, log, timetable: timetableOf(config), lastSuccess: since, run });
 }
 
 function timetableOf({ server, backup }: Config): Timetable {

@@ -1,10 +1,12 @@
 import type { Config } from '../mesh/config/config.js';
 import type { GetStatusResponse, RunEvent, RunReport } from '../mesh/generated/anemone/node/v1/node.js';
-import { defaultSet, parseSetName } from '../mesh/terms/backup-name.js';
+import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
+import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Outbox } from './outbox/outbox.js';
 import type { History } from './report/history.js';
-import { setFromFile, setsOf } from './schedule/night-sets.js';
+import type { NightSet } from './schedule/keep-set.js';
+import { setFromFile } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
 import type { Scheduler } from './schedule/scheduler.js';
 import type { Steward } from './service/own-server.js';
@@ -13,6 +15,8 @@ import type { Vault } from './vault/vault.js';
 export interface StewardParts {
   /** The configuration of this moment. */
   config(): Config;
+  /** What is backed up now: one set of the configuration, or all with the empty string. */
+  sets(only: string): NightSet[];
   /** Follows the configuration file; returns what takes effect only after a restart. */
   reload(): Promise<readonly string[]>;
   readonly version: string;
@@ -31,18 +35,19 @@ export interface StewardParts {
 
 /** Does for the own client what it asks. */
 export function makeSteward(parts: StewardParts): Steward {
-  const { config, nightlyRun, stopping } = parts;
+  const { nightlyRun, stopping } = parts;
   const onRequest = async (
-    sets: Parameters<NightlyRun['run']>[0]['sets'],
+    sets: readonly NightSet[],
     force: boolean,
     emit: (event: RunEvent) => void,
     signal: AbortSignal,
   ): Promise<void> =>
     void (await nightlyRun.run({ trigger: 'request', sets, force }, emit, AbortSignal.any([signal, stopping])));
   return {
-    runBackup: ({ set, force }, emit, signal) => onRequest(setsOf(config(), set), force, emit, signal),
+    runBackup: ({ set, force }, emit, signal) => onRequest(parts.sets(set), force, emit, signal),
     pushFile({ path, set }, emit, signal) {
       const name = set === '' ? defaultSet : parseSetName(set);
+      if (name === kitSet) throw new Failure('invalid', `the set ${kitSet} is made by the runs themselves`);
       return onRequest([setFromFile(name, path)], true, emit, signal);
     },
     status: () => statusOf(parts),

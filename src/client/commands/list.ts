@@ -1,4 +1,4 @@
-import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
@@ -24,7 +24,7 @@ export async function listMesh(context: Context, host: string | undefined, optio
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const mesh = await openMesh(context, options.peer);
   try {
-    const found = await survey(context, mesh, { owner, set });
+    const found = withoutKits(await survey(context, mesh, { owner, set }), set);
     const { screen, clock } = context;
     const nobody = nobodyAnswered(found);
     if (nobody !== null) throw nobody;
@@ -37,6 +37,11 @@ export async function listMesh(context: Context, host: string | undefined, optio
   } finally {
     mesh.close();
   }
+}
+
+/** Kits are shown only to who asks for them: they travel along, and bring nothing back by themselves. */
+function withoutKits(found: Survey, set: string): Survey {
+  return set === kitSet ? found : { ...found, backups: found.backups.filter(({ facts }) => facts.set !== kitSet) };
 }
 
 /** The answer for programs; the keys up to `peer_ip` are the predecessor's. */

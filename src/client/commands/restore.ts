@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
-import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
@@ -23,6 +23,8 @@ export interface RestoreOptions {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly from?: string;
+  readonly kit?: string;
+  readonly vpnDir?: string;
   readonly server?: string;
   readonly peer?: readonly string[];
   readonly allowUnauthenticated?: boolean;
@@ -60,7 +62,16 @@ function checkCall({ prompts }: Context, reference: string | undefined, options:
       'Leave out the backup, --at, --server and --peer.',
     );
   }
-  if ((server === undefined) !== (peer === undefined)) {
+  if (options.kit !== undefined && (from ?? server) !== undefined) {
+    throw wrong('--kit names the server: neither --server nor --from goes with it', 'Leave them out, or --kit.');
+  }
+  if (options.set === kitSet) {
+    throw wrong(
+      'a kit is a text, and nothing to put into place',
+      '`anemone-peer list --set kit` names them: `anemone-peer fetch` one, and open it with `age -d`.',
+    );
+  }
+  if (options.kit === undefined && (server === undefined) !== (peer === undefined)) {
     throw wrong('--server and --peer go together', 'On a bare machine: restore --server FR1 --peer 10.8.0.2');
   }
   if (prompts.interactive) return;

@@ -1,5 +1,5 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import { formatBackupName } from '../../mesh/terms/backup-name.js';
+import { formatBackupName, kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { formatTime } from '../render/moments.js';
 import type { Copy, FoundBackup } from '../survey.js';
@@ -48,11 +48,12 @@ export function chooseAt(backups: readonly FoundBackup[], moment: number): Candi
   return newest;
 }
 
-/** Of each set the end of its chain, whatever the clock of its owner did; of those, the one made last. */
+/** Of each set but the kits the end of its chain, whatever the clock of its owner did; of those, the one made last. */
 function newestOf(candidates: readonly Candidate[]): Candidate | undefined {
   const ends = new Map<string, Candidate>();
   for (const candidate of candidates) {
     const { owner, set, sequence } = candidate.manifest.facts;
+    if (set === kitSet) continue;
     const end = ends.get(`${owner} ${set}`);
     if (end === undefined || end.manifest.facts.sequence < sequence) ends.set(`${owner} ${set}`, candidate);
   }

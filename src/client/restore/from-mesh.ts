@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { kitSet } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
@@ -34,7 +35,7 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   }
   const nobody = nobodyAnswered(found);
   if (nobody !== null) throw nobody;
-  const own = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
+  const own = found.backups.filter(({ facts }) => facts.owner === mesh.owner && facts.set !== kitSet);
   for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);
   if (own.length === 0) throw nothingOf(mesh, found.backups);
   if (wanted.at !== undefined) return chooseAt(own, parseMoment(wanted.at, clock.now()));

@@ -33,6 +33,7 @@ export function declareRecovery(program: Command, run: Run): void {
 function declareRestore(program: Command, run: Run): void {
   declare(program, 'restore [backup]', 'bring this server back: find, verify, unpack, and put into place in one step', [
     ['anemone-peer restore', 'choose from a list; asks for the recovery key'],
+    ['anemone-peer restore --kit anemone-kit-FR1.txt', 'on a bare machine; the kit knows the peers'],
     ['anemone-peer restore --server FR1 --peer 10.8.0.2', 'on a bare machine, with nothing but the recovery key'],
     ['anemone-peer restore --at "3 days ago" --dry-run', 'what would be new and changed'],
     ['anemone-peer restore --from old.enc --allow-unauthenticated', "a file from disk: age, or the predecessor's"],
@@ -44,6 +45,8 @@ function declareRestore(program: Command, run: Run): void {
     .option('-y, --yes', 'do not ask; accept the identity that a peer shows')
     .option('--from <file>', 'a sealed file on this disk')
     .option('--allow-unauthenticated', 'open a --from file that has no manifest')
+    .option('--kit <file>', 'the kit of the server to bring back: its name, its peers, its VPN')
+    .option('--vpn-dir <dir>', 'write the VPN configuration of the kit there')
     .option('--server <host>', 'the server to bring back, on a machine without its configuration')
     .option('--peer <addr[:port][#identity]>', 'a peer that may hold it; can be given again', collect)
     .option('--no-takeover', 'on a bare machine: restore the files only, and leave the living server its place')

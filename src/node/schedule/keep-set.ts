@@ -18,6 +18,8 @@ export interface NightSet {
   readonly name: string;
   /** Whether the source gives ciphertext, which is kept as it is. */
   readonly sealed: boolean;
+  /** Whether it is skipped when unchanged, also where the configuration says `always`. */
+  readonly incremental?: boolean;
   /** The source's bytes; complete only when the stream ends without throwing. */
   read(context: { readonly signal: AbortSignal; readonly clock: Clock; warn(message: string): void }): Bytes;
 }
@@ -111,7 +113,7 @@ async function keep(request: SetRequest, parts: SetParts, warn: (message: string
   try {
     const { format, sha256 } = await fill(draft, request, sealing.sealer, { clock: parts.clock, signal, warn });
     const fingerprint = { sha256, sealedFor: sealing.sealedFor };
-    const maySkip = sealing.mode === 'incremental' && !force;
+    const maySkip = (sealing.mode === 'incremental' || set.incremental === true) && !force;
     if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {
       return await stillCurrent(set.name, head, parts);
     }

@@ -3,26 +3,46 @@ import { createReadStream } from 'node:fs';
 import type { Config } from '../../mesh/config/config.js';
 import { readSecretFile } from '../../mesh/config/secrets.js';
 import { sealerFor } from '../../mesh/envelope/seal.js';
+import type { Signer } from '../../mesh/identity/signer.js';
+import { makeTravellingKit } from '../../mesh/kit/make-kit.js';
+import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { openSource } from '../sources/open-source.js';
 import type { NightSet, Sealing } from './keep-set.js';
 
 /**
- * The sets of a configuration.
+ * The sets of a configuration, and the kit of this server, which travels with them.
  * @param only the name of one set, or the empty string for all
  * @throws Failure `not-found` when there is no such set, `config` when there is none at all
  */
-export function setsOf({ backup, base, server }: Config, only: string): NightSet[] {
+export function setsOf(config: Config, only: string, signer: Signer): NightSet[] {
+  const { backup, base, server } = config;
+  if (only === kitSet) return [setOfKit(config, signer)];
   const chosen = backup.sets.filter(({ name }) => only === '' || name === only);
   const hint = `Sets are configured under backup.sets: ${backup.sets.map(({ name }) => name).join(', ') || 'there is none'}.`;
   if (chosen.length === 0 && only !== '') throw new Failure('not-found', `there is no set ${only}`, { hint });
   if (chosen.length === 0) throw new Failure('config', 'nothing is backed up: no set is configured', { hint });
   const never = [server.data, server.logs];
-  return chosen.map(({ name, source, sealed }) => ({
-    name,
-    sealed,
-    read: (context) => openSource(source, base, never, sealed).read(context),
-  }));
+  const sets = chosen.map(
+    ({ name, source, sealed }): NightSet => ({
+      name,
+      sealed,
+      read: (context) => openSource(source, base, never, sealed).read(context),
+    }),
+  );
+  return only === '' ? [...sets, setOfKit(config, signer)] : sets;
+}
+
+/** What a bare machine needs, so that one peer and the recovery key are enough to find all others. */
+function setOfKit(config: Config, signer: Signer): NightSet {
+  return {
+    name: kitSet,
+    sealed: false,
+    incremental: true,
+    async *read() {
+      yield Buffer.from((await makeTravellingKit(config, signer)).text);
+    },
+  };
 }
 
 /** A set whose next backup is a file that is sealed already. */

@@ -1,0 +1,68 @@
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { type Kit, largestKit, type VpnFile } from '../../mesh/kit/kit.js';
+import { parseKit } from '../../mesh/kit/parse-kit.js';
+import { openVpn } from '../../mesh/kit/seal-vpn.js';
+import { verifyKit } from '../../mesh/kit/signed-kit.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+import type { Keys } from './keys.js';
+
+/** A kit that its server is known to have made, and its VPN configuration in the clear. */
+export interface OpenedKit {
+  readonly kit: Kit;
+  readonly vpn: readonly VpnFile[];
+}
+
+/**
+ * Reads a kit from disk, and opens it with the recovery key, which is asked for once the kit is known to be one.
+ * @throws Failure `not-found`; `damaged`; `wrong-key` for the key of another server; `untrusted` for a changed kit
+ */
+export async function openKitFile(
+  context: Context,
+  file: string,
+  keys: Keys,
+): Promise<OpenedKit & { readonly derived: DerivedKeys }> {
+  const path = resolve(context.cwd, file);
+  const signed = parseKit(await readKitFile(path), path);
+  const { server, peers } = signed.kit;
+  const names = peers.map(({ name }) => name).join(', ');
+  context.screen.note(
+    `${path} is the kit of ${server}. ${names === '' ? 'It names no peers.' : `Its peers: ${names}.`}`,
+  );
+  const derived = await keys.recoveryKey();
+  const kit = verifyKit(signed, derived.identity, path);
+  return { kit, derived, vpn: await vpnOf(kit, derived) };
+}
+
+/** The kit in the text that came from a peer as a backup, which was verified and opened. */
+export async function openKitText(text: Uint8Array, label: string, derived: DerivedKeys): Promise<OpenedKit> {
+  const kit = verifyKit(parseKit(text, label), derived.identity, label);
+  return { kit, vpn: await vpnOf(kit, derived) };
+}
+
+async function vpnOf({ vpn }: Kit, { ageIdentity }: DerivedKeys): Promise<readonly VpnFile[]> {
+  return vpn.kind === 'open' ? vpn.files : openVpn(vpn.armor, vpn.files, ageIdentity);
+}
+
+async function readKitFile(path: string): Promise<Buffer> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      if (!(await file.stat()).isFile()) throw new Failure('usage', `${path} is not a file`);
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(largestKit + 1), 0, largestKit + 1, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new Failure('not-found', `there is no file ${path}`, {
+        cause: thrown,
+        hint: 'Without a kit: restore --server HOST --peer ADDRESS',
+      });
+    }
+    throw Failure.from(thrown, path);
+  }
+}

@@ -1,0 +1,112 @@
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEnvelope } from '../../mesh/envelope/open.js';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { largestKit } from '../../mesh/kit/kit.js';
+import { formatAddress } from '../../mesh/peers/peer.js';
+import { kitSet } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+import { closing, survey } from '../mesh.js';
+import { type BareMesh, openBareMesh, type PeerAddress } from './bare.js';
+import { type Candidate, candidatesOf } from './choose.js';
+import { download } from './download.js';
+import { type OpenedKit, openKitText } from './kit-source.js';
+import { offerVpn, type VpnOptions } from './offer-vpn.js';
+
+/**
+ * Looks in the mesh for the newest kit of the server that is brought back, and asks the peers it names as well: one address
+ * is enough to find all others, with the identity that the kit pins. Whatever goes wrong with it, the restore goes on with
+ * the peers that it has.
+ * @param asked the peers that the mesh was opened with
+ */
+export async function learnPeers(
+  context: Context,
+  mesh: BareMesh,
+  asked: readonly PeerAddress[],
+  derived: DerivedKeys,
+  options: VpnOptions,
+): Promise<BareMesh> {
+  if (mesh.reached.length === 0) return mesh;
+  const { screen } = context;
+  const candidate = await newestKit(context, mesh);
+  if (candidate === undefined) return mesh;
+  const { name, format } = candidate.manifest.facts;
+  if (format !== 'age') {
+    screen.detail(`${name} is not opened: it is sealed with the Restic key`);
+    return mesh;
+  }
+  try {
+    const { kit, vpn } = await fetchKit(context, candidate, derived);
+    if (options.vpnDir !== undefined) await offerVpn(context, kit.server, vpn, options);
+    const others = kit.peers.filter((peer) => !isAsked(peer, mesh, asked));
+    if (others.length === 0) return mesh;
+    screen.note(`The kit that the peers hold names ${others.map((peer) => peer.name).join(', ')} too.`);
+    return joined(mesh, await openBareMesh(context, mesh.owner, others, derived, { yes: true }));
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    if (failure.kind === 'interrupted') throw failure;
+    screen.warn(`the kit that the peers hold is of no use: ${failure.message}`);
+    return mesh;
+  }
+}
+
+async function newestKit(context: Context, mesh: BareMesh): Promise<Candidate | undefined> {
+  const { backups } = await survey(context, mesh, { owner: mesh.owner, set: kitSet });
+  return candidatesOf(backups)
+    .filter(({ manifest: { facts } }) => facts.owner === mesh.owner && facts.size <= largestKit)
+    .sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence)[0];
+}
+
+/** It is sealed still while it lies on this disk, in a folder that is removed. */
+async function fetchKit(
+  { clock, signal, screen }: Context,
+  { manifest, copies }: Candidate,
+  derived: DerivedKeys,
+): Promise<OpenedKit> {
+  const { name } = manifest.facts;
+  const folder = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
+  try {
+    const path = join(folder, name);
+    const file = await open(path, 'wx+', 0o600);
+    try {
+      const holders = copies.map(({ holder }) => holder);
+      await download(manifest, holders, file, {
+        clock,
+        folder,
+        progress: () => {},
+        dropped: (_holder, why) => screen.warn(why.message),
+        signal,
+      });
+    } finally {
+      await file.close();
+    }
+    const { plaintext } = await openEnvelope(
+      one(await readFile(path)),
+      { ageIdentities: [derived.ageIdentity] },
+      'age',
+    );
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of plaintext) chunks.push(chunk);
+    return await openKitText(Buffer.concat(chunks), name, derived);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function isAsked(peer: PeerAddress, mesh: BareMesh, asked: readonly PeerAddress[]): boolean {
+  return (
+    mesh.reached.some(({ identity }) => identity === peer.identity) ||
+    asked.some(({ address }) => formatAddress(address) === formatAddress(peer.address))
+  );
+}
+
+function joined(first: BareMesh, second: BareMesh): BareMesh {
+  const holders = [...first.holders, ...second.holders];
+  return { ...first, holders, reached: [...first.reached, ...second.reached], close: closing(holders) };
+}

@@ -1,0 +1,74 @@
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { VpnFile } from '../../mesh/kit/kit.js';
+import { printable } from '../../mesh/terms/clean-text.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+
+export interface VpnOptions {
+  /** Where to write it, without asking. */
+  readonly vpnDir?: string;
+  readonly yes?: boolean;
+}
+
+/**
+ * Says which VPN configuration a kit holds, and writes it where a person, or `--vpn-dir`, wants it: into files that only
+ * this user can read. Nothing that is there is overwritten, and nothing is put into force: that is for a person to do.
+ * @throws Failure `interrupted` when the person has to bring the VPN up first
+ */
+export async function offerVpn(
+  context: Context,
+  server: string,
+  files: readonly VpnFile[],
+  { vpnDir, yes = false }: VpnOptions,
+): Promise<void> {
+  const { screen, prompts, cwd } = context;
+  if (files.length === 0) return;
+  const asked = vpnDir === undefined && prompts.interactive && !yes;
+  const folder = resolve(cwd, vpnDir ?? `anemone-vpn-${server}`);
+  screen.note(
+    `The kit holds the VPN configuration of ${server}: ${files.map(({ path }) => printable(path)).join(', ')}.`,
+  );
+  const wanted =
+    vpnDir !== undefined || (asked && (await prompts.confirm(`Write it to ${folder}?`, 'Give --vpn-dir.')));
+  if (!wanted) {
+    screen.note('It was not written. If the VPN is not up yet, --vpn-dir DIR writes it.');
+    return;
+  }
+  for (const path of await writeVpn(context, folder, files)) screen.note(`Written: ${path}`);
+  screen.note(`To join the VPN: wg-quick up ${join(folder, nameOf(files[0]))}, or copy the files to where they were.`);
+  if (!asked || (await prompts.confirm('Is the VPN up now?', 'Give --vpn-dir and --yes.'))) return;
+  throw new Failure('interrupted', 'nothing was restored', {
+    hint: 'Bring the VPN up, and run the same command again.',
+  });
+}
+
+async function writeVpn({ screen }: Context, folder: string, files: readonly VpnFile[]): Promise<readonly string[]> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const written: string[] = [];
+  for (const file of files) {
+    const path = join(folder, nameOf(file));
+    try {
+      const handle = await open(path, 'wx', 0o600);
+      try {
+        await handle.writeFile(file.content);
+      } finally {
+        await handle.close();
+      }
+      written.push(path);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw Failure.from(thrown, path);
+      const isSame = (await readFile(path, 'utf8').catch(() => null)) === file.content;
+      if (isSame) screen.note(`${path} is there already.`);
+      else
+        screen.warn(`${path} is there already and differs from ${printable(file.path)} of the kit: it is left alone`);
+    }
+  }
+  return written;
+}
+
+/** One safe component, whatever the path was. */
+function nameOf(file: VpnFile | undefined): string {
+  const name = basename(file?.path ?? '').replace(/[^A-Za-z0-9._@-]/g, '_');
+  return name.replace(/^\.+/, '') === '' ? 'vpn.conf' : name.replace(/^\.+/, '');
+}
