@@ -7,6 +7,9 @@ import type { Events } from './events.js';
 /** The built node. */
 export const nodeProgram = join(import.meta.dirname, '../../dist/node/main.js');
 
+/** Milliseconds in which a node starts, on a machine that is busy with other tests. */
+const startPatience = 120_000;
+
 /** `anemone-node` as a process of its own. */
 export interface NodeProcess {
   readonly pid: number;
@@ -38,7 +41,7 @@ export async function startNodeProcess(
       other.push(line);
     }
   });
-  const started = events.until('node started').then(() => null);
+  const started = events.until('node started', undefined, startPatience).then(() => null);
   started.catch(() => {});
   const end = await Promise.race([started, ended]);
   if (end !== null) throw new Error(`the node ended with ${end[0]} instead of serving:\n${other.join('\n')}`);

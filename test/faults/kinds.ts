@@ -1,0 +1,7 @@
+import { diskCalls } from './disk-calls.js';
+import { killed } from './killed.js';
+import { link } from './link.js';
+import { powerCuts, withoutFolderSync } from './power-cuts.js';
+import type { Kind } from './tally.js';
+
+export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link];
