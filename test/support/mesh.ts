@@ -49,7 +49,7 @@ export interface MeshServer {
   sets(yaml: string): Promise<void>;
   /** Changes the configuration file. */
   edit(change: (text: string) => string): Promise<void>;
-  /** File names of the backups of an owner that lie in its vault, oldest first; `local` for its own. */
+  /** File names of the backups of an owner that lie in its vault, oldest first; `local` for its own; without the kits that travel along. */
   holds(owner: string): Promise<string[]>;
 }
 
@@ -186,7 +186,7 @@ async function makeServer(name: string, folder: string): Promise<MeshServer> {
     },
     async holds(owner) {
       const files = await readdir(join(made.data, owner)).catch(() => []);
-      return files.filter((file) => file.endsWith('.enc')).sort();
+      return files.filter((file) => file.endsWith('.enc') && !file.startsWith('anemone-kit-')).sort();
     },
   };
   // A test that runs at two in the morning must not meet the nightly run.

@@ -22,4 +22,8 @@ export function declareNightly(program: Command, run: Run): void {
     ['anemone-peer status', 'asks every peer, all at once'],
     ['anemone-peer status --json --timeout 5', 'for monitoring: exit code 0 only when everything answers'],
   ]).action(() => run(async (context) => (await import('../commands/status.js')).showStatus(context)));
+  declare(program, 'doctor', 'what is wrong with this server and its peers, why it matters, and what mends it', [
+    ['anemone-peer doctor', 'after `init`, after every change, and now and then'],
+    ['anemone-peer doctor --json', 'exit code 0: all well; 3: warnings; 1: errors'],
+  ]).action(() => run(async (context) => (await import('../commands/doctor.js')).examine(context)));
 }

@@ -1,0 +1,82 @@
+import type { Config } from '../../mesh/config/config.js';
+import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { Kit } from '../../mesh/kit/kit.js';
+import type { Failure } from '../../mesh/terms/failure.js';
+
+/** Everything that the checks look at, gathered once. Times are milliseconds since 1970, sizes bytes. */
+export interface DoctorFacts {
+  readonly now: number;
+  /** Of this program. */
+  readonly version: string;
+  /** Such as `20.20.2`. */
+  readonly nodeVersion: string;
+  readonly config: Config;
+  /** What is right in the configuration, but old or surprising. */
+  readonly hints: readonly string[];
+  readonly keys: KeyFacts;
+  /** A run that began before this moment has missed two of the schedule; null when nothing is scheduled. */
+  readonly overdue: number | null;
+  /** Free on the disk of the vault; null when it cannot be asked. */
+  readonly free: number | null;
+  readonly node: GetStatusResponse | { readonly failure: Failure };
+  readonly peers: readonly PeerFacts[];
+  /** The newest backup of each set, kits left out, over everyone who answered. */
+  readonly newest: readonly NewestBackup[];
+  /** Null where this server cannot prove who it is, so that no kit can be its own. */
+  readonly kit: KitFacts | null;
+  readonly tcp: TcpFacts | null;
+}
+
+export interface KeyFacts {
+  /** Why this server cannot prove who it is; null when it can. */
+  readonly failure: Failure | null;
+  /** When its node key was issued; null without one. */
+  readonly epoch: number | null;
+  /** Files and folders that are for the node's user only. */
+  readonly files: readonly { readonly path: string; readonly mode: number; readonly folder: boolean }[];
+}
+
+export interface PeerFacts {
+  readonly name: string;
+  readonly described: string;
+  readonly answer: PeerAnswer | { readonly failure: Failure };
+}
+
+export interface PeerAnswer {
+  readonly node: GetNodeResponse;
+  /** How far its clock is ahead of ours, with half the way back and forth taken off. */
+  readonly clockAhead: number;
+  /** How far that may be wrong: half the way back and forth. */
+  readonly clockDoubt: number;
+}
+
+export interface NewestBackup {
+  readonly set: string;
+  readonly name: string;
+  readonly size: number;
+  readonly createdAt: number;
+  /** Peers that proved by a receipt that they hold it. */
+  readonly holders: readonly string[];
+}
+
+export interface KitFacts {
+  readonly path: string;
+  /** What the file says; null when there is none; a Failure when it is no kit. */
+  readonly found: Kit | Failure | null;
+  /** When the file was written. */
+  readonly writtenAt: number;
+  /** What the configuration says now. */
+  readonly expected: Omit<Kit, 'vpn'>;
+  /** The VPN files that a kit would hold now, with when they changed last. */
+  readonly vpn: readonly { readonly path: string; readonly changedAt: number }[];
+  readonly missing: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** What Linux counted since it started. */
+export interface TcpFacts {
+  /** Such as `cubic` or `bbr`. */
+  readonly congestion: string;
+  readonly sent: number;
+  readonly resent: number;
+}

@@ -1,0 +1,38 @@
+import type { DoctorFacts } from './facts.js';
+
+/** `error`: backups are not made, not kept or not to be opened. `warning`: they soon may not be. `advice`: it could be better. */
+export type Severity = 'error' | 'warning' | 'advice';
+
+export interface Finding {
+  readonly severity: Severity;
+  /** What is wrong. */
+  readonly problem: string;
+  /** Why it matters. */
+  readonly why: string;
+  /** The command, or the change, that mends it. */
+  readonly mend: string;
+}
+
+/** Looks at the facts, and at nothing else. No finding: all is well. */
+export type Check = (facts: DoctorFacts) => readonly Finding[];
+
+export const error = (problem: string, why: string, mend: string): Finding => ({
+  severity: 'error',
+  problem,
+  why,
+  mend,
+});
+
+export const warning = (problem: string, why: string, mend: string): Finding => ({
+  severity: 'warning',
+  problem,
+  why,
+  mend,
+});
+
+export const advice = (problem: string, why: string, mend: string): Finding => ({
+  severity: 'advice',
+  problem,
+  why,
+  mend,
+});

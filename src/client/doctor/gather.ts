@@ -1,0 +1,168 @@
+import { readFile, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Cron } from 'croner';
+import type { Config } from '../../mesh/config/config.js';
+import { findConfig } from '../../mesh/config/find.js';
+import { loadConfig } from '../../mesh/config/load.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { factsOf } from '../../mesh/kit/kit.js';
+import { parseKit } from '../../mesh/kit/parse-kit.js';
+import { verifyKit } from '../../mesh/kit/signed-kit.js';
+import { findVpn } from '../../mesh/kit/vpn-files.js';
+import { getNode } from '../../mesh/peers/get-node.js';
+import { connectToOwnNode } from '../../mesh/peers/own-node.js';
+import { describePeer } from '../../mesh/peers/peer.js';
+import { kitSet } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { askPeers, enabledPeers } from '../ask-peers.js';
+import { type Context, stateFolder } from '../context.js';
+import { kitPath } from '../kit-file.js';
+import { openMesh, survey } from '../mesh.js';
+import type { DoctorFacts, KeyFacts, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
+
+/**
+ * Gathers everything that the checks look at. What cannot be asked is a fact too.
+ * @throws Failure `config` when the configuration is wrong; `interrupted`
+ */
+export async function gatherFacts(context: Context): Promise<DoctorFacts> {
+  const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
+  const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
+  const [version, keys, free, node, peers, newest, kit, tcp] = await Promise.all([
+    programVersion(),
+    keyFacts(config, self),
+    freeSpace(config.server.data),
+    askOwnNode(context, config),
+    self instanceof Failure ? [] : askEveryPeer(context, config, self),
+    self instanceof Failure ? [] : newestBackups(context),
+    self instanceof Failure ? null : kitFacts(config, self),
+    tcpFacts(),
+  ]);
+  const now = context.clock.now();
+  const nodeVersion = process.versions.node;
+  const overdue = secondLastDue(config, now);
+  return { now, version, nodeVersion, config, hints, keys, overdue, free, node, peers, newest, kit, tcp };
+}
+
+async function programVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
+  return String(version);
+}
+
+/** When the last but one run was due. */
+function secondLastDue({ backup }: Config, now: number): number | null {
+  const { schedule, timezone } = backup;
+  if (schedule === null) return null;
+  const cron = new Cron(schedule, { paused: true, timezone, mode: '5-or-6-parts' });
+  return cron.previousRuns(2, new Date(now))[1]?.getTime() ?? null;
+}
+
+async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise<KeyFacts> {
+  const state = stateFolder(config);
+  const { encryption, sets } = config.backup;
+  const secrets = [
+    join(state, 'node.key'),
+    ...(encryption.format === 'anemone-cbc1' ? [encryption.passwordFile] : []),
+    ...sets.flatMap(({ source }) => (source.kind === 'url' && source.credentialsFile ? [source.credentialsFile] : [])),
+  ];
+  const files: KeyFacts['files'][number][] = [];
+  for (const path of [state, ...secrets]) {
+    const status = await stat(path).catch(() => null);
+    if (status !== null) files.push({ path, mode: status.mode & 0o7777, folder: status.isDirectory() });
+  }
+  const failure = self instanceof Failure ? self : null;
+  return { failure, epoch: self instanceof Failure ? null : self.certificate.epoch, files };
+}
+
+async function freeSpace(folder: string): Promise<number | null> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    return null;
+  }
+}
+
+async function askOwnNode({ clock, signal }: Context, { server }: Config): Promise<DoctorFacts['node']> {
+  try {
+    const node = await connectToOwnNode(server.socket, clock);
+    try {
+      return await node.getStatus(signal);
+    } finally {
+      node.close();
+    }
+  } catch (thrown) {
+    return { failure: Failure.from(thrown) };
+  }
+}
+
+async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {
+  const { clock } = context;
+  const answers = await askPeers(enabledPeers(config), { ...context, self }, async (connection, signal) => {
+    // The second call finds the connection open, so that the way there and back is all it takes.
+    await getNode(connection, signal);
+    const asked = clock.monotonic();
+    const node = await getNode(connection, signal);
+    const half = (clock.monotonic() - asked) / 2;
+    return { node, clockAhead: node.timeMs + half - clock.now(), clockDoubt: half };
+  });
+  return answers.map((answer) => ({
+    name: answer.peer.name,
+    described: describePeer(answer.peer),
+    answer: 'value' in answer ? answer.value : { failure: answer.failure },
+  }));
+}
+
+async function newestBackups(context: Context): Promise<readonly NewestBackup[]> {
+  const mesh = await openMesh(context);
+  try {
+    const { backups } = await survey(context, mesh, { owner: mesh.owner, set: '' });
+    const newest = new Map<string, NewestBackup & { readonly sequence: number }>();
+    for (const { standing, copies } of backups) {
+      if (standing.kind !== 'verified') continue;
+      const { set, name, size, createdAtMs: createdAt, sequence } = standing.manifest.facts;
+      if (set === kitSet || sequence <= (newest.get(set)?.sequence ?? 0)) continue;
+      const proven = copies.filter(({ receivedAt }) => receivedAt !== null);
+      newest.set(set, { set, name, size, createdAt, sequence, holders: proven.map(({ holder }) => holder.name) });
+    }
+    return [...newest.values()];
+  } finally {
+    mesh.close();
+  }
+}
+
+async function kitFacts(config: Config, { identity }: ServerIdentity): Promise<KitFacts> {
+  const path = kitPath(config);
+  const expected = factsOf(config, identity);
+  const { files, missing } = await findVpn(config);
+  const vpn = await Promise.all(
+    files.map(async (file) => ({
+      path: file.path,
+      changedAt: (await stat(file.path).catch(() => null))?.mtimeMs ?? 0,
+    })),
+  );
+  const sealable = expected.recipients.length > 0 ? vpn : [];
+  const known = { path, expected, vpn: sealable, missing };
+  try {
+    const bytes = await readFile(path);
+    const found = verifyKit(parseKit(bytes, path), identity, path);
+    return { ...known, found, writtenAt: (await stat(path)).mtimeMs };
+  } catch (thrown) {
+    const isMissing = (thrown as NodeJS.ErrnoException).code === 'ENOENT';
+    return { ...known, found: isMissing ? null : Failure.from(thrown, path), writtenAt: 0 };
+  }
+}
+
+/** Linux counts what was sent again; other systems are not asked. */
+async function tcpFacts(): Promise<TcpFacts | null> {
+  try {
+    const congestion = (await readFile('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8')).trim();
+    const [names = '', values = ''] = (await readFile('/proc/net/snmp', 'utf8'))
+      .split('\n')
+      .filter((line) => line.startsWith('Tcp:'));
+    const words = values.split(' ');
+    const of = (name: string): number => Number(words[names.split(' ').indexOf(name)] ?? 0);
+    return { congestion, sent: of('OutSegs'), resent: of('RetransSegs') };
+  } catch {
+    return null;
+  }
+}

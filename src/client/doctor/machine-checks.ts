@@ -1,0 +1,104 @@
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { formatDuration } from '../render/moments.js';
+import type { DoctorFacts } from './facts.js';
+import { advice, type Check, error, type Finding, warning } from './finding.js';
+
+export const checkConfiguration: Check = ({ hints, config }) =>
+  hints.map((hint) => {
+    return warning(hint, 'What is old or surprising here may not do what you think.', `Correct it in ${config.file}.`);
+  });
+
+export const checkKeys: Check = ({ keys }) => {
+  if (keys.failure !== null) {
+    const mend = keys.failure.hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
+    return [error(keys.failure.message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
+  }
+  return keys.files
+    .filter(({ mode }) => (mode & 0o077) !== 0)
+    .map(({ path, mode, folder }) => {
+      const problem = `${path} can be used by others than its owner (mode ${mode.toString(8).padStart(4, '0')})`;
+      const why = 'Whoever reads the node key can be this server to its peers, until it is rebuilt.';
+      return folder ? warning(problem, why, `chmod 700 ${path}`) : error(problem, why, `chmod 600 ${path}`);
+    });
+};
+
+/** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
+const clockTolerance = 60_000;
+
+export const checkClock: Check = ({ peers }) => {
+  const off = peers.flatMap(({ name, answer }) => ('node' in answer ? [{ name, ...answer }] : []));
+  const far = off.filter(({ clockAhead, clockDoubt }) => Math.abs(clockAhead) - clockDoubt > clockTolerance);
+  const why = 'Backups are named, ordered and expired by these clocks.';
+  if (far.length >= 2 && far.length === off.length && sameSide(far.map(({ clockAhead }) => clockAhead))) {
+    const least = Math.min(...far.map(({ clockAhead }) => Math.abs(clockAhead)));
+    const problem = `the clock of this server is ${formatDuration(least)} or more ${(far[0]?.clockAhead ?? 0) > 0 ? 'behind' : 'ahead of'} those of all its peers`;
+    return [error(problem, why, 'timedatectl set-ntp true')];
+  }
+  return far.map(({ name, clockAhead }) => {
+    const where = clockAhead > 0 ? 'ahead of' : 'behind';
+    const problem = `the clock of ${name} is ${formatDuration(Math.abs(clockAhead))} ${where} this server's`;
+    return warning(problem, why, `See which one is right with \`date -u\`; then there: timedatectl set-ntp true`);
+  });
+};
+
+function sameSide(differences: readonly number[]): boolean {
+  return differences.every((each) => each > 0) || differences.every((each) => each < 0);
+}
+
+/** What the next night may need: as much as the newest backup of every set. */
+export function sizeOfNight({ newest }: Pick<DoctorFacts, 'newest'>): number {
+  return newest.reduce((sum, { size }) => sum + size, 0);
+}
+
+export const checkDisk: Check = (facts) => {
+  const { free, config } = facts;
+  if (free === null) return [];
+  const { minimumFree } = config.limits;
+  const night = sizeOfNight(facts);
+  const has = `${formatByteSize(free)} are free on the disk of ${config.server.data}`;
+  const mend = `Make room there (df -h ${config.server.data}), or lower retention in ${config.file}.`;
+  if (free < night) {
+    return [error(`${has}, and a night needs ${formatByteSize(night)}`, 'The next backup cannot be made.', mend)];
+  }
+  if (free < minimumFree) {
+    const why = `Backups of peers are refused below limits.minimum_free, ${formatByteSize(minimumFree)}.`;
+    return [error(has, why, mend)];
+  }
+  if (free - night < minimumFree) {
+    return [warning(has, 'After the next night, backups of peers will be refused.', mend)];
+  }
+  return [];
+};
+
+/** The ends of life of Node.js, from the schedule of its releases: https://github.com/nodejs/release */
+const endsOfLife: Readonly<Record<number, number>> = {
+  20: Date.UTC(2026, 3, 30),
+  21: Date.UTC(2024, 5, 1),
+  22: Date.UTC(2027, 3, 30),
+  23: Date.UTC(2025, 5, 1),
+  24: Date.UTC(2028, 3, 30),
+  25: Date.UTC(2026, 5, 1),
+  26: Date.UTC(2029, 3, 30),
+};
+
+export const checkNodeVersion: Check = ({ nodeVersion, now }) => {
+  const end = endsOfLife[Number.parseInt(nodeVersion, 10)];
+  if (end === undefined || now < end) return [];
+  const problem = `Node.js ${nodeVersion} is past its end of life (${new Date(end).toISOString().slice(0, 10)})`;
+  return [warning(problem, 'It gets no more fixes of security, TLS and HTTP/2.', 'Install Node.js 24.')];
+};
+
+/** Segments that must have been sent before their losses say anything. */
+const enoughSegments = 20_000;
+
+export const checkTcp: Check = ({ tcp }) => {
+  if (tcp === null || tcp.congestion === 'bbr' || tcp.sent < enoughSegments) return [];
+  const lost = tcp.resent / tcp.sent;
+  if (lost < 0.005) return [];
+  const finding: Finding = advice(
+    `${(lost * 100).toFixed(1)} % of what this server sends is lost on the way, and TCP uses ${tcp.congestion}`,
+    'On such links BBR sends several times as fast.',
+    'sysctl -w net.core.default_qdisc=fq net.ipv4.tcp_congestion_control=bbr',
+  );
+  return [finding];
+};

@@ -1,0 +1,157 @@
+import { Outcome } from '../../mesh/generated/anemone/node/v1/node.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { formatMoment } from '../render/moments.js';
+import type { DoctorFacts, KitFacts, PeerAnswer } from './facts.js';
+import { type Check, error, type Finding, warning } from './finding.js';
+import { sizeOfNight } from './machine-checks.js';
+
+export const checkNode: Check = ({ node, version, now, config, overdue }) => {
+  if ('failure' in node) {
+    const why = 'Without it no night runs, and no peer can leave its backups here.';
+    const mend = node.failure.hint ?? `anemone-node --config ${config.file}`;
+    return [error(node.failure.message, why, mend)];
+  }
+  const findings: Finding[] = node.findings.map((finding) =>
+    warning(
+      finding,
+      'A file in the vault that is no good backup helps nobody.',
+      `Look at it in ${config.server.data}.`,
+    ),
+  );
+  if (node.version !== version) {
+    const problem = `the running node is version ${node.version}, and what is installed is ${version}`;
+    findings.push(warning(problem, 'An update takes effect when the node is started again.', 'Restart the node.'));
+  }
+  const { lastRun } = node;
+  if (lastRun === undefined) {
+    const why = 'Until the first run, there is nothing to bring this server back from.';
+    if (config.backup.sets.length > 0) findings.push(warning('no backup was ever run', why, 'anemone-peer backup'));
+  } else if (lastRun.outcome === Outcome.OUTCOME_FAILED) {
+    const problem = `the last run failed, ${formatMoment(lastRun.startedAtMs, now)}`;
+    findings.push(error(problem, 'What changed since the last good one would be lost.', 'anemone-peer backup'));
+  } else if (overdue !== null && lastRun.startedAtMs < overdue) {
+    const problem = `the last run was ${formatMoment(lastRun.startedAtMs, now)}, and two nights were due since`;
+    findings.push(warning(problem, 'What changed since then would be lost.', 'anemone-peer backup'));
+  }
+  return findings;
+};
+
+export const checkPeers: Check = (facts) => {
+  const { peers } = facts;
+  if (peers.length === 0) {
+    const why = 'Backups that are on this server only are lost with it.';
+    return [error('no peer is configured and enabled', why, 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY')];
+  }
+  const silent = peers.filter(({ answer }) => 'failure' in answer).length;
+  return peers.flatMap((peer) => {
+    const { answer } = peer;
+    if ('node' in answer) return answering(peer.name, answer, facts);
+    const { kind, message, hint } = answer.failure;
+    const mend = hint ?? 'Is the VPN up, and the node running there? See `anemone-peer status`.';
+    const why = 'Nothing is kept on it, and nothing comes back from it, while this lasts.';
+    const isGrave = silent === peers.length || kind === 'untrusted' || kind === 'forbidden';
+    return [isGrave ? error(message, why, mend) : warning(message, why, mend)];
+  });
+};
+
+function answering(name: string, { node }: PeerAnswer, facts: DoctorFacts): Finding[] {
+  const { version, keys } = facts;
+  const findings: Finding[] = [];
+  const night = sizeOfNight(facts);
+  if (keys.epoch !== null && node.newestEpochMs > keys.epoch) {
+    const problem = `${name} has seen a newer node key of this server`;
+    const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
+    findings.push(error(problem, why, 'If this is the living server: anemone-peer restore, with the recovery key.'));
+  }
+  if (node.damaged.length > 0) {
+    const problem = `${name} found ${node.damaged.join(', ')} damaged on its disk`;
+    findings.push(
+      warning(problem, 'That copy brings nothing back.', `anemone-peer backup; and look at the disk of ${name}`),
+    );
+  }
+  if (node.hostname !== name) {
+    const problem = `the peer that is called ${name} here calls itself ${node.hostname}`;
+    findings.push(
+      warning(problem, 'Lists and messages name a server that is not it.', `Rename it in ${facts.config.file}.`),
+    );
+  }
+  const left = node.quota === 0 ? Number.POSITIVE_INFINITY : node.quota - node.used;
+  if (left < night) {
+    const problem = `${formatByteSize(Math.max(0, left))} of the quota on ${name} are left, and a night needs ${formatByteSize(night)}`;
+    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: raise the quota of this server.`));
+  } else if (left < 3 * night) {
+    const problem = `${formatByteSize(left)} of the quota on ${name} are left: less than three nights`;
+    findings.push(warning(problem, 'It will soon refuse backups.', `On ${name}: raise the quota of this server.`));
+  } else if (node.free < night) {
+    const problem = `${formatByteSize(node.free)} are free on the disk of ${name}`;
+    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: make room, or lower retention.`));
+  }
+  if (node.version !== version) {
+    const problem = `${name} runs version ${node.version}, this server ${version}`;
+    findings.push(warning(problem, 'Mixed versions are less tried than equal ones.', 'Update the older one.'));
+  }
+  return findings;
+}
+
+export const checkBackups: Check = ({ newest, peers, config, now }) => {
+  const answered = peers.filter(({ answer }) => 'node' in answer).map(({ name }) => name);
+  if (answered.length === 0) return [];
+  const why = 'If this server were lost now, that is how old its files would be.';
+  const sets = config.backup.sets.map(({ name }) => name);
+  return sets.flatMap((set) => {
+    const found = newest.find((backup) => backup.set === set);
+    if (found === undefined) {
+      return [
+        error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', 'anemone-peer backup'),
+      ];
+    }
+    const lacking = answered.filter((name) => !found.holders.includes(name));
+    const made = formatMoment(found.createdAt, now);
+    if (lacking.length === answered.length) {
+      return [error(`no peer holds ${found.name}, the newest of its set (made ${made})`, why, 'anemone-peer backup')];
+    }
+    return lacking.map((name) =>
+      warning(`${name} does not hold ${found.name}, the newest of its set (made ${made})`, why, 'anemone-peer backup'),
+    );
+  });
+};
+
+export const checkKit: Check = ({ kit }) => {
+  if (kit === null) return [];
+  const why = 'On the worst day it tells where the peers are, and how to reach them.';
+  const mend = 'anemone-peer kit, and keep copies of it elsewhere';
+  const { found, path } = kit;
+  if (found === null) return [warning(`there is no kit at ${path}`, why, mend)];
+  if ('message' in found) return [warning(found.message, why, mend)];
+  const { vpn, ...facts } = found;
+  const findings: Finding[] = kit.missing.map(({ path: file, reason }) =>
+    warning(
+      `the kit cannot hold ${file}: ${reason}`,
+      'A bare machine has to join its VPN first.',
+      'Correct vpn.config.',
+    ),
+  );
+  const named = vpn.files.map((file) => file.path).sort();
+  const wanted = kit.vpn.map((file) => file.path).sort();
+  const stale = kit.vpn.find(({ changedAt }) => changedAt > kit.writtenAt);
+  if (JSON.stringify(ordered(facts)) !== JSON.stringify(ordered(kit.expected))) {
+    findings.push(
+      warning(`${path} is not current: the configuration names other servers, addresses or keys`, why, mend),
+    );
+  } else if (stale !== undefined || JSON.stringify(named) !== JSON.stringify(wanted)) {
+    const what = stale === undefined ? 'there are other VPN files' : `${stale.path} changed since it was written`;
+    findings.push(warning(`${path} is not current: ${what}`, why, mend));
+  }
+  return findings;
+};
+
+function ordered({ server, identity, address, recipients, peers }: KitFacts['expected']): unknown {
+  return [
+    server,
+    identity,
+    address.host,
+    address.port,
+    recipients,
+    peers.map((peer) => [peer.name, peer.address.host, peer.address.port, peer.identity]),
+  ];
+}

@@ -1,0 +1,251 @@
+import { describe, expect, it } from 'vitest';
+import type { DoctorFacts, PeerFacts } from '../../../src/client/doctor/facts.js';
+import type { Check } from '../../../src/client/doctor/finding.js';
+import {
+  checkClock,
+  checkConfiguration,
+  checkDisk,
+  checkKeys,
+  checkNodeVersion,
+  checkTcp,
+} from '../../../src/client/doctor/machine-checks.js';
+import { checkBackups, checkKit, checkNode, checkPeers } from '../../../src/client/doctor/mesh-checks.js';
+import { parseConfig } from '../../../src/mesh/config/load.js';
+import { GetStatusResponse, Outcome, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { factsOf } from '../../../src/mesh/kit/kit.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { throwawayServer } from '../../support/identities.js';
+
+const now = Date.UTC(2026, 10, 23, 12);
+const hour = 3_600_000;
+const self = throwawayServer();
+const { config } = parseConfig(
+  '/srv/config.yaml',
+  `server: { name: FR1, listen: 10.8.0.1 }
+peers: [{ name: FR2, vpn_ip: 10.8.0.2, identity: "${throwawayServer().identity}" }]
+backup:
+  sets: { backup: { paths: [x] } }
+  encryption: { recipients: [age17y46w907m7fqf6ek78zsa29z87e8pkwe6zlejkluja9nztla3v0scrv8jk] }
+limits: { minimum_free: 1GB }`,
+);
+
+function peer(name: string, changes: Partial<GetNodeResponse> = {}, clockAhead = 0): PeerFacts {
+  const node = GetNodeResponse.fromPartial({ hostname: name, version: '0.1.0', quota: 1e10, free: 1e11, ...changes });
+  return { name, described: `${name} (10.8.0.2:7443)`, answer: { node, clockAhead, clockDoubt: 20 } };
+}
+
+const silent = (name: string, kind: 'unreachable' | 'untrusted' = 'unreachable'): PeerFacts => ({
+  name,
+  described: name,
+  answer: { failure: new Failure(kind, `${name} does not answer`) },
+});
+
+const status = (changes: Partial<GetStatusResponse> = {}) => {
+  const lastRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 10 * hour });
+  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, ...changes });
+};
+
+const expected = factsOf(config, self.identity);
+const vpnFile = { path: '/etc/wireguard/wg0.conf', size: 300 };
+const kit: DoctorFacts['kit'] = {
+  path: '/srv/anemone-kit-FR1.txt',
+  found: { ...expected, vpn: { kind: 'sealed', files: [vpnFile], armor: '' } },
+  writtenAt: now - hour,
+  expected,
+  vpn: [{ path: vpnFile.path, changedAt: now - 2 * hour }],
+  missing: [],
+};
+
+const well: DoctorFacts = {
+  now,
+  version: '0.1.0',
+  nodeVersion: '24.4.1',
+  config,
+  hints: [],
+  keys: { failure: null, epoch: now - 1000 * hour, files: [{ path: '/data/.state', mode: 0o700, folder: true }] },
+  overdue: now - 34 * hour,
+  free: 1e11,
+  node: status(),
+  peers: [peer('FR2'), peer('US1')],
+  newest: [{ set: 'backup', name: 'the newest', size: 1e9, createdAt: now - 10 * hour, holders: ['FR2', 'US1'] }],
+  kit,
+  tcp: { congestion: 'cubic', sent: 1e6, resent: 100 },
+};
+
+const all = {
+  checkBackups,
+  checkClock,
+  checkConfiguration,
+  checkDisk,
+  checkKeys,
+  checkKit,
+  checkNode,
+  checkNodeVersion,
+  checkPeers,
+  checkTcp,
+};
+
+it.each(Object.entries(all))('%s finds nothing where all is well', (_name, check) => {
+  expect(check(well)).toEqual([]);
+});
+
+type Case = [string, Check, Partial<DoctorFacts>, [severity: string, problem: string, mend: string][]];
+const reads = { path: '/data/.state/node.key', mode: 0o640, folder: false };
+const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, files });
+const nightOf = (size: number) => [{ ...well.newest[0], size }] as DoctorFacts['newest'];
+const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
+const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
+const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
+const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
+const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
+
+const cases: Case[] = [
+  ['a hint of the configuration', checkConfiguration, { hints: ['old'] }, [['warning', 'old', '/srv/config.yaml']]],
+  [
+    'a server without an identity',
+    checkKeys,
+    { keys: { failure: new Failure('config', 'no identity yet', { hint: 'init' }), epoch: null, files: [] } },
+    [['error', 'no identity yet', 'init']],
+  ],
+  [
+    'a node key that others can read',
+    checkKeys,
+    { keys: keysOf(reads) },
+    [['error', '0640', `chmod 600 ${reads.path}`]],
+  ],
+  [
+    'a state folder that others can enter',
+    checkKeys,
+    { keys: keysOf({ path: '/data/.state', mode: 0o755, folder: true }) },
+    [['warning', '0755', 'chmod 700 /data/.state']],
+  ],
+  [
+    'its own clock off from all peers',
+    checkClock,
+    { peers: [peer('FR2', {}, 9e6), peer('US1', {}, 8e6)] },
+    [['error', 'the clock of this server is 2 h 13 min or more behind', 'timedatectl']],
+  ],
+  [
+    'the clock of one peer off',
+    checkClock,
+    { peers: [peer('FR2', {}, -9e6), peer('US1')] },
+    [['warning', 'the clock of FR2 is 2 h 30 min behind', 'timedatectl']],
+  ],
+  ['clocks within a minute', checkClock, { peers: [peer('FR2', {}, 60_010)] }, []],
+  ['a disk without room for a night', checkDisk, { free: 5e8 }, [['error', 'a night needs', 'Make room']]],
+  ['a disk below its floor', checkDisk, { free: 9e8, newest: nightOf(10) }, [['error', 'are free', 'Make room']]],
+  ['a disk that is nearly full', checkDisk, { free: 1.5e9 }, [['warning', 'are free', 'Make room']]],
+  ['a node that does not run', checkNode, { node: noNode }, [['error', 'not running', 'Start it.']]],
+  ['a last run that failed', checkNode, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
+  [
+    'two nights without a run',
+    checkNode,
+    { node: status({ lastRun: oldRun }) },
+    [['warning', '1 d 11 h ago', 'backup']],
+  ],
+  ['no night scheduled', checkNode, { node: status({ lastRun: oldRun }), overdue: null }, []],
+  ['an updated program', checkNode, { node: status({ version: '0.0.9' }) }, [['warning', '0.0.9', 'Restart']]],
+  [
+    'a stray file',
+    checkNode,
+    { node: status({ findings: ['notes.txt'] }) },
+    [['warning', 'notes.txt', 'config-backups']],
+  ],
+  ['no peers', checkPeers, { peers: [] }, [['error', 'no peer', 'anemone-peer peer add']]],
+  ['a silent peer', checkPeers, { peers: [silent('FR2'), peer('US1')] }, [['warning', 'FR2 does not', 'VPN']]],
+  ['nobody who answers', checkPeers, { peers: [silent('FR2')] }, [['error', 'FR2 does not answer', 'VPN']]],
+  [
+    'another machine in the place of a peer',
+    checkPeers,
+    { peers: [silent('FR2', 'untrusted'), peer('US1')] },
+    [['error', 'FR2 does not answer', '']],
+  ],
+  [
+    'a server that was rebuilt elsewhere',
+    checkPeers,
+    { peers: [peer('FR2', { newestEpochMs: now })] },
+    [['error', 'newer node key', 'anemone-peer restore']],
+  ],
+  [
+    'a quota that is used up',
+    checkPeers,
+    { peers: [peer('FR2', { used: 9.5e9 })] },
+    [['error', 'quota on FR2', 'raise']],
+  ],
+  [
+    'a quota that nearly is',
+    checkPeers,
+    { peers: [peer('FR2', { used: 8e9 })] },
+    [['warning', 'three nights', 'raise']],
+  ],
+  ['no quota', checkPeers, { peers: [peer('FR2', { used: 9e12, quota: 0 })] }, []],
+  ['a full peer', checkPeers, { peers: [peer('FR2', { free: 10 })] }, [['error', 'disk of FR2', 'make room']]],
+  [
+    'a peer of another version',
+    checkPeers,
+    { peers: [peer('FR2', { version: '9.0.0' })] },
+    [['warning', '9.0.0', 'Update']],
+  ],
+  ['a peer of another name', checkPeers, { peers: [peer('FR2', { hostname: 'FR3' })] }, [['warning', 'FR3', 'Rename']]],
+  [
+    'a damaged copy',
+    checkPeers,
+    { peers: [peer('FR2', { damaged: ['x.enc'] })] },
+    [['warning', 'x.enc', 'disk of FR2']],
+  ],
+  ['no backup anywhere', checkBackups, { newest: [] }, [['error', 'the set backup anywhere', 'anemone-peer backup']]],
+  [
+    'a backup that no peer holds',
+    checkBackups,
+    { newest: heldBy() },
+    [['error', 'no peer holds', 'anemone-peer backup']],
+  ],
+  ['a peer that lacks it', checkBackups, { newest: heldBy('US1') }, [['warning', 'FR2 does not hold', 'anemone-peer']]],
+  ['nobody who can be asked', checkBackups, { newest: [], peers: [silent('FR2')] }, []],
+  ['no kit', checkKit, kitWith({ found: null }), [['warning', 'there is no kit', 'anemone-peer kit']]],
+  [
+    'a kit that is none',
+    checkKit,
+    kitWith({ found: new Failure('damaged', 'cut') }),
+    [['warning', 'cut', 'anemone-peer kit']],
+  ],
+  [
+    'a kit without the newest peer',
+    checkKit,
+    kitWith({ expected: { ...expected, peers: [] } }),
+    [['warning', 'names other servers', 'anemone-peer kit']],
+  ],
+  [
+    'a VPN that changed since',
+    checkKit,
+    kitWith({ vpn: [{ path: vpnFile.path, changedAt: now }] }),
+    [['warning', 'wg0.conf changed', 'anemone-peer kit']],
+  ],
+  ['a VPN file that is new', checkKit, kitWith({ vpn: [] }), [['warning', 'other VPN files', 'anemone-peer kit']]],
+  [
+    'a VPN file that cannot be read',
+    checkKit,
+    kitWith({ missing: [{ path: '/etc/wireguard', reason: 'this user may not read it' }] }),
+    [['warning', 'may not read', 'vpn.config']],
+  ],
+  ['Node.js 20', checkNodeVersion, { nodeVersion: '20.20.2' }, [['warning', '2026-04-30', 'Node.js 24']]],
+  ['Node.js of the future', checkNodeVersion, { nodeVersion: '44.0.0' }, []],
+  ['a lossy link', checkTcp, { tcp: { congestion: 'cubic', sent: 1e6, resent: 1e4 } }, [['advice', '1.0 %', 'bbr']]],
+  ['a lossy link with BBR', checkTcp, { tcp: { congestion: 'bbr', sent: 1e6, resent: 1e4 } }, []],
+  ['a link that was hardly used', checkTcp, { tcp: { congestion: 'cubic', sent: 100, resent: 50 } }, []],
+];
+
+describe('the doctor finds', () => {
+  it.each(cases)('%s', (_what, check, changes, wanted) => {
+    const findings = check({ ...well, ...changes });
+    expect(findings).toHaveLength(wanted.length);
+    for (const [index, [severity, problem, mend]] of wanted.entries()) {
+      const finding = findings[index];
+      expect(finding?.severity).toBe(severity);
+      expect(finding?.problem).toContain(problem);
+      expect(finding?.mend).toContain(mend);
+      expect(finding?.why).toMatch(/\.$/);
+    }
+  });
+});
