@@ -1,0 +1,167 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { identityToRecipient } from 'age-encryption';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/mesh/config/load.js';
+import { ageSealer } from '../../src/mesh/envelope/age.js';
+import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
+import { formatAddress } from '../../src/mesh/peers/peer.js';
+import { type BareMachine, makeBareMachine, pinned } from '../support/bare-machine.js';
+import { manifestOf } from '../support/manifests.js';
+import type { PeerNode } from '../support/peer-node.js';
+import { pushTo, type Restorable, recoverableServer } from '../support/restorable.js';
+
+let machine: BareMachine;
+beforeEach(async () => {
+  machine = await makeBareMachine();
+});
+afterEach(() => machine.close());
+
+/** What FR1 was configured with when its kit was made; it names these peers. */
+async function configOf(...peers: readonly PeerNode[]) {
+  const lost = join(machine.folder, 'lost');
+  await mkdir(join(lost, 'wireguard'), { recursive: true });
+  await writeFile(join(lost, 'wireguard/wg0.conf'), '[Interface]\nPrivateKey = secret\n');
+  const recipient = await identityToRecipient(machine.fr1.keys.ageIdentity);
+  const lines = peers.map(
+    (peer) =>
+      `  - { name: ${peer.name}, vpn_ip: "${formatAddress(peer.address)}", identity: "${peer.server.identity}" }`,
+  );
+  const text = `server: { name: FR1, listen: 127.0.0.1 }
+peers:
+${lines.join('\n')}
+backup: { encryption: { recipients: [${recipient}] } }
+vpn: { config: [wireguard/wg0.conf] }`;
+  return parseConfig(join(lost, 'config.yaml'), text).config;
+}
+
+/** Writes a kit that names these peers, and gives its path. */
+async function kitOf(...peers: readonly PeerNode[]): Promise<string> {
+  const { text } = await makeKit(await configOf(...peers), machine.fr1.server.signer, Date.UTC(2026, 10, 24));
+  const path = join(machine.folder, 'anemone-kit-FR1.txt');
+  await writeFile(path, text);
+  return path;
+}
+
+/** The kit as the nightly run seals and signs it. */
+async function travellingKit(...peers: readonly PeerNode[]): Promise<Restorable> {
+  const { text } = await makeTravellingKit(await configOf(...peers), machine.fr1.server.signer);
+  const sealer = ageSealer([await identityToRecipient(machine.fr1.keys.ageIdentity)]);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of sealer.seal(one(Buffer.from(text)))) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  const createdAtMs = Date.UTC(2026, 10, 22, 1);
+  return { bytes, manifest: manifestOf(bytes, machine.fr1.server.signer, { set: 'kit', createdAtMs }) };
+}
+
+async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Restores without --server and --peer. */
+const fromKit: BareMachine['restore'] = ({ server: _, peer: __, ...options } = {}, more = {}) => {
+  const call = { ...options } as Record<string, unknown>;
+  return machine.restore({ server: undefined, peer: undefined, ...call } as never, more);
+};
+const secretOf = () => readFile(join(machine.folder, 'config/secret.key'), 'utf8');
+
+describe('a restore with the kit', () => {
+  it('needs nothing but the recovery key beside it', async () => {
+    const { us1, fr1, newer, fr2 } = machine;
+    await pushTo(us1, fr1, newer);
+    const { code, said } = await fromKit({ kit: await kitOf(fr2, us1) });
+    expect(code).toBe(0);
+    expect(await secretOf()).toBe('secret new');
+    expect(said.stderr).toContain('is the kit of FR1. Its peers: FR2, US1.');
+  });
+
+  it('writes the VPN configuration where it is told to, for its user only, and never over another', async () => {
+    const { us1, fr1, newer, folder } = machine;
+    await pushTo(us1, fr1, newer);
+    const kit = await kitOf(us1);
+    const { said } = await fromKit({ kit, vpnDir: 'vpn', dryRun: true });
+    const path = join(folder, 'vpn/wg0.conf');
+    expect(await readFile(path, 'utf8')).toBe('[Interface]\nPrivateKey = secret\n');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(said.stderr).toContain(`Written: ${path}`);
+    await writeFile(path, 'mine');
+    const again = await fromKit({ kit, vpnDir: 'vpn', dryRun: true });
+    expect(await readFile(path, 'utf8')).toBe('mine');
+    expect(again.said.stderr).toContain('is left alone');
+  });
+
+  it('asks a person before it writes the VPN configuration, and whether the VPN is up', async () => {
+    const { us1, fr1, newer, folder } = machine;
+    await pushTo(us1, fr1, newer);
+    const call = { kit: await kitOf(us1), yes: false, dryRun: true };
+    const { questions } = await fromKit(call, { answers: [true, true] });
+    expect(questions).toEqual([`Write it to ${join(folder, 'anemone-vpn-FR1')}?`, 'Is the VPN up now?']);
+    expect(await readFile(join(folder, 'anemone-vpn-FR1/wg0.conf'), 'utf8')).toContain('PrivateKey');
+    await expect(fromKit(call, { answers: [true, false] })).rejects.toMatchObject({ kind: 'interrupted' });
+  });
+
+  it('takes a peer that has moved beside those of the kit', async () => {
+    const { us1, fr1, newer, fr2 } = machine;
+    await pushTo(us1, fr1, newer);
+    const kit = await kitOf(fr2);
+    const { code } = await machine.restore({ server: undefined, kit, peer: [pinned(us1)], dryRun: true } as never);
+    expect(code).toBe(0);
+  });
+
+  it('refuses the key of another server before anybody is asked', async () => {
+    const other = recoverableServer('FR1');
+    await expect(fromKit({ kit: await kitOf(machine.fr2) }, { stdin: `${other.recoveryKey}\n` })).rejects.toMatchObject(
+      { kind: 'wrong-key' },
+    );
+  });
+
+  it('refuses a kit that somebody changed', async () => {
+    const kit = await kitOf(machine.fr2);
+    await writeFile(kit, (await readFile(kit, 'utf8')).replaceAll('name: FR2', 'name: FR6'));
+    await expect(fromKit({ kit })).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('says that there is no such file', async () => {
+    await expect(fromKit({ kit: 'gone.txt' })).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it.each([{ server: 'FR1', peer: ['10.8.0.2'] }, { from: 'x.enc' }])('does not go with %j', async (more) => {
+    const call = { server: undefined, peer: undefined, kit: 'kit.txt', ...more } as never;
+    await expect(machine.restore(call)).rejects.toMatchObject({ kind: 'usage' });
+  });
+});
+
+describe('the kit that travels', () => {
+  it('leads from one peer to the others, with the identity that it pins', async () => {
+    const { fr2, us1, fr1, newer } = machine;
+    await pushTo(fr2, fr1, await travellingKit(fr2, us1));
+    await pushTo(us1, fr1, newer);
+    const { code, said } = await machine.restore({ peer: [pinned(fr2)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('names US1 too');
+    expect(await secretOf()).toBe('secret new');
+  });
+
+  it('is never what `latest` means, although it is the newest, and is nothing to restore', async () => {
+    const { fr2, fr1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    await pushTo(fr2, fr1, await travellingKit(fr2));
+    await machine.restore({ peer: [pinned(fr2)], takeover: false });
+    expect(await secretOf()).toBe('secret new');
+    await expect(machine.restore({ peer: [pinned(fr2)], set: 'kit' })).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it('stops nothing when it is of no use', async () => {
+    const { fr2, fr1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    const kit = await travellingKit(fr2);
+    const bytes = Buffer.from('age-encryption.org/v1\nnot a kit at all\n');
+    const { facts } = kit.manifest;
+    const useless = manifestOf(bytes, fr1.server.signer, { set: 'kit', createdAtMs: facts.createdAtMs });
+    await pushTo(fr2, fr1, { bytes, manifest: useless });
+    const { code, said } = await machine.restore({ peer: [pinned(fr2)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('is of no use');
+    expect(await secretOf()).toBe('secret new');
+  });
+});

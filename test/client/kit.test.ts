@@ -1,0 +1,150 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deriveKeys, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
+import { parseKit } from '../../src/mesh/kit/parse-kit.js';
+import { openVpn } from '../../src/mesh/kit/seal-vpn.js';
+import { commandLine } from '../support/command-line.js';
+
+let cwd: string;
+/** Where the user's own folder in memory is, as far as `init` can tell. */
+let memory: string;
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
+  memory = join(cwd, 'memory');
+  await mkdir(memory);
+});
+afterEach(() => rm(cwd, { recursive: true }));
+
+const run = (...args: string[]) => commandLine(args, { cwd, env: { XDG_RUNTIME_DIR: memory } });
+const init = (...args: string[]) => run('init', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
+const kitFile = () => join(cwd, 'config/anemone-kit-FR1.txt');
+const readKit = async (path = kitFile()) => parseKit(await readFile(path), path).kit;
+const otherIdentity = Buffer.alloc(32, 7).toString('base64');
+const addPeer = () => run('peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2', '--identity', otherIdentity);
+
+describe('init', () => {
+  it('writes the kit beside the configuration, sealed to the key that it shows', async () => {
+    await mkdir(join(cwd, 'config/wireguard'), { recursive: true });
+    await writeFile(join(cwd, 'config/wireguard/wg0.conf'), '[Interface]\n');
+    const { stdout } = await init('--json');
+    const made = JSON.parse(stdout);
+    expect(made).toMatchObject({ kit: kitFile(), page: null });
+    const { identity, vpn } = await readKit();
+    expect(identity).toBe(made.identity);
+    if (vpn.kind !== 'sealed') throw new Error('the VPN configuration is not sealed');
+    const files = await openVpn(vpn.armor, vpn.files, deriveKeys(parseRecoveryKey(made.recovery_key)).ageIdentity);
+    expect(files[0]?.content).toBe('[Interface]\n');
+  });
+
+  it('writes the page to print into memory, for its user only, and says to delete it', async () => {
+    const { stdout, code } = await init();
+    expect(code).toBe(0);
+    const [folder = ''] = await readdir(memory);
+    const path = join(memory, folder, 'anemone-kit-FR1.html');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect((await stat(join(memory, folder))).mode & 0o777).toBe(0o700);
+    expect(stdout).toContain(path);
+    expect(stdout).toContain('THEN DELETE IT');
+    const html = await readFile(path, 'utf8');
+    expect(html).not.toMatch(/https?:\/\/(?!www\.w3\.org)|<script|url\(/);
+    expect(await readdir(cwd)).not.toContain('anemone-kit-FR1.html');
+  });
+
+  it.each([[['--no-page']], [['--json']]])('writes no page with %j', async (args) => {
+    await init(...args);
+    expect(await readdir(memory)).toEqual([]);
+  });
+
+  it('writes no page when the environment says so', async () => {
+    const env = { XDG_RUNTIME_DIR: memory, ANEMONE_NO_PAGE: '1' };
+    await commandLine(['init', '--name', 'FR1', '--listen', '10.8.0.1'], { cwd, env });
+    expect(await readdir(memory)).toEqual([]);
+  });
+
+  it('writes the page where it is told to, also with --json', async () => {
+    const { stdout } = await init('--json', '--page', 'page.html');
+    expect(JSON.parse(stdout).page).toBe(join(cwd, 'page.html'));
+    expect((await stat(join(cwd, 'page.html'))).mode & 0o777).toBe(0o600);
+  });
+
+  it.each(['config/page.html', 'config-backups/page.html'])('refuses a page in %s, and makes nothing', async (page) => {
+    const { code, stderr, stdout } = await init('--page', page);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('write it elsewhere');
+    expect(await readdir(cwd)).toEqual(['memory']);
+  });
+});
+
+describe('the kit', () => {
+  it('follows the peers, where one is kept', async () => {
+    await init();
+    expect((await readKit()).peers).toEqual([]);
+    const added = await addPeer();
+    expect(added.stderr).toContain('The kit is refreshed');
+    expect((await readKit()).peers).toMatchObject([{ name: 'FR2', identity: otherIdentity }]);
+    await run('peer', 'remove', 'FR2');
+    expect((await readKit()).peers).toEqual([]);
+    await rm(kitFile());
+    await addPeer();
+    await expect(stat(kitFile())).rejects.toThrow('ENOENT');
+  });
+
+  it('is written again by `kit`, beside the configuration, elsewhere, or to standard output', async () => {
+    await init();
+    await rm(kitFile());
+    expect((await run('kit')).stdout).toBe(`${kitFile()}\n`);
+    expect((await readKit()).server).toBe('FR1');
+    await run('kit', '-o', 'copy.txt');
+    expect((await readKit(join(cwd, 'copy.txt'))).server).toBe('FR1');
+    const { stdout } = await run('kit', '-o', '-');
+    expect(parseKit(Buffer.from(stdout), 'stdout').kit.server).toBe('FR1');
+  });
+
+  it('names what it could not take along', async () => {
+    await init();
+    const file = join(cwd, 'config/config.yaml');
+    await writeFile(file, `${await readFile(file, 'utf8')}\nvpn: { config: [gone.conf] }\n`);
+    const { code, stdout, stderr } = await run('kit', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).missing).toEqual([{ path: join(cwd, 'gone.conf'), reason: 'it is not there' }]);
+    expect(stderr).toContain('gone.conf: it is not there');
+  });
+});
+
+describe('doctor', () => {
+  it('says what is wrong with a server that was only just made, and exits with 1', async () => {
+    await init();
+    const { code, stdout } = await run('doctor', '--json');
+    expect(code).toBe(1);
+    const { verdict, checks, findings } = JSON.parse(stdout);
+    expect(verdict).toBe('error');
+    expect(findings).toContainEqual(expect.objectContaining({ check: 'node', severity: 'error' }));
+    expect(findings).toContainEqual(
+      expect.objectContaining({ check: 'peers', mend: expect.stringContaining('peer add') }),
+    );
+    expect(checks).toContainEqual({ check: 'kit', ok: true });
+    const { stdout: text } = await run('doctor');
+    expect(text).toContain('no peer is configured');
+    expect(text).toContain('-> anemone-peer peer add');
+  });
+
+  it('says so when the kit is not current any more', async () => {
+    await init();
+    const file = join(cwd, 'config/config.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('10.8.0.1', '10.8.0.9'));
+    const { stdout } = await run('doctor', '--json');
+    expect(JSON.parse(stdout).findings).toContainEqual(
+      expect.objectContaining({ check: 'kit', mend: expect.stringContaining('anemone-peer kit') }),
+    );
+  });
+
+  it('says what is wrong with a configuration that does not load', async () => {
+    await init();
+    await writeFile(join(cwd, 'config/config.yaml'), 'server: {}\n');
+    const { code, stdout } = await run('doctor', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout).findings).toMatchObject([{ check: 'configuration', severity: 'error' }]);
+  });
+});
