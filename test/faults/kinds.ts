@@ -1,7 +1,8 @@
+import { bitFlips } from './bit-flips.js';
 import { diskCalls } from './disk-calls.js';
 import { killed } from './killed.js';
 import { link } from './link.js';
 import { powerCuts, withoutFolderSync } from './power-cuts.js';
 import type { Kind } from './tally.js';
 
-export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link];
+export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link, bitFlips];

@@ -2,8 +2,9 @@ import { constants, type Mode, type PathLike, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { type Disk, realDisk } from '../../src/node/vault/disk.js';
 import type { Vault } from '../../src/node/vault/vault.js';
+import { push } from './pushing.js';
 import { seeded } from './random.js';
-import { FR2, type Sample, sampleOf, vaultOfFR1 } from './world.js';
+import { type Sample, sampleOf, vaultOfFR1 } from './world.js';
 
 // A process of its own, killed while it writes: `writer.js DATA FROM durable|careless`. It prints a line for each backup
 // that the vault acknowledged: its name and the SHA-256 of its bytes.
@@ -21,20 +22,6 @@ const carelessDisk: Disk = {
   },
 };
 
-async function receive(vault: Vault, { content, manifest }: Sample): Promise<void> {
-  const offer = await vault.offer(FR2, manifest);
-  if ('held' in offer) return;
-  for (let missing = offer.missing; ; ) {
-    const [range] = missing;
-    if (range === undefined) throw new Error('nothing is missing, and nothing is acknowledged');
-    const receiver = await vault.receive(FR2, manifest.digest, range);
-    await receiver.write(content.subarray(range.offset, range.offset + range.length));
-    const answer = await receiver.finish();
-    if ('receipt' in answer) return;
-    missing = answer.missing;
-  }
-}
-
 async function make(vault: Vault, { content, manifest }: Sample): Promise<void> {
   const draft = await vault.draft();
   await draft.write(content);
@@ -50,7 +37,7 @@ async function main([data = '', from = '0', mode = 'durable']: readonly string[]
       nth += 1;
       const own = random.chance(0.25);
       const sample = sampleOf(own ? 'FR1' : 'FR2', nth, 1 + random.below(150_000));
-      await (own ? make(vault, sample) : receive(vault, sample));
+      await (own ? make(vault, sample) : push(vault, sample));
       const { name, sha256 } = sample.manifest.facts;
       writeSync(1, `${name} ${Buffer.from(sha256).toString('hex')}\n`);
     }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { HeldBackup, Manifest, Receipt, type SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
+import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -55,6 +55,18 @@ export function readSidecar(
   const receivedAt = expected.own ? null : receiptTime(held, digest);
   const { owner } = parseBackupName(facts.name);
   return { entry: makeEntry(facts, digest, owner, receivedAt, expected.identity !== null), held };
+}
+
+/** Whether a sidecar is whole, and signed by another identity than the one that its owner has in the configuration now. */
+export function isOfAnotherIdentity(bytes: Uint8Array, name: string, identity: Identity): boolean {
+  try {
+    const { manifest } = HeldBackup.decode(bytes);
+    if (manifest === undefined) return false;
+    const claimed = identityFromBytes(Buffer.from(Manifest.decode(manifest.manifest).identity));
+    return claimed !== identity && verifyManifest(manifest, claimed).facts.name === name;
+  } catch {
+    return false;
+  }
 }
 
 function readManifest(signed: SignedManifest, identity: Identity | null): { facts: Manifest; digest: Buffer } {

@@ -48,10 +48,9 @@ export class Inventory {
     this.#sorted = null;
   }
 
-  /** Notes that a copy of a backup is in quarantine. */
+  /** Notes that a copy of a backup is damaged: in quarantine, or where the backup belongs. */
   lose(name: string, owner: Hostname, path: string): void {
-    const paths = this.#losses.get(name)?.paths ?? [];
-    this.#losses.set(name, { owner, paths: [...paths, path] });
+    this.#losses.set(name, { owner, paths: [...this.lossesOf(name), path] });
   }
 
   /** File names of an owner's backups that were damaged here, and are not held again since. */
@@ -59,9 +58,14 @@ export class Inventory {
     return [...this.#losses].flatMap(([name, loss]) => (loss.owner === owner && !this.#byName.has(name) ? [name] : []));
   }
 
+  /** Where the damaged copies of a backup are. */
+  lossesOf(name: string): readonly string[] {
+    return this.#losses.get(name)?.paths ?? [];
+  }
+
   /** Forgets that a backup was damaged. @returns where its damaged copies are */
   regain(name: string): readonly string[] {
-    const paths = this.#losses.get(name)?.paths ?? [];
+    const paths = this.lossesOf(name);
     this.#losses.delete(name);
     return paths;
   }

@@ -1,5 +1,5 @@
-import { HeldBackup, Manifest, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import { type Identity, identityBytes } from '../../mesh/identity/identity.js';
+import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Clock } from '../../mesh/terms/clock.js';
@@ -8,7 +8,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
 import { type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, syncFolder } from './disk.js';
-import { entryOf, type HeldEntry, longestSidecar, readSidecar } from './held-entry.js';
+import { entryOf, type HeldEntry, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
@@ -58,7 +58,7 @@ export class Keeping {
     const bytes = HeldBackup.encode({ manifest: manifest.signed, receipt: receipt?.signed }).finish();
     const temporary = temporaries.take();
     try {
-      await this.#commitTurn(() => this.#commit(target, data, temporary, bytes));
+      await this.#commitTurn(() => this.#commit(manifest, target, data, temporary, bytes));
     } finally {
       temporaries.giveBack(temporary);
     }
@@ -91,13 +91,7 @@ export class Keeping {
     const identity = this.#options.identityOf(entry.owner);
     const bytes = await readSmall(this.#options.disk, this.#filesOf(entry).sidecar, longestSidecar).catch(() => null);
     if (bytes === null || identity === null) return false;
-    try {
-      const { held, entry: found } = readSidecar(bytes, { ...entry, identity: null });
-      const facts = Manifest.decode(held.manifest?.manifest ?? new Uint8Array());
-      return found.digest.equals(entry.digest) && !identityBytes(identity).equals(facts.identity);
-    } catch {
-      return false;
-    }
+    return isOfAnotherIdentity(bytes, entry.name, identity);
   }
 
   /** Whether the data on the disk still is what was committed, by its size; if not, it is put into quarantine. */
@@ -151,10 +145,30 @@ export class Keeping {
     }
   }
 
-  async #commit(target: BackupFiles, data: Staged, temporary: string, sidecar: Uint8Array): Promise<void> {
+  /** What was found damaged at the start, and still lies where the backup belongs, goes to quarantine. */
+  async #makeWay({ facts: { name }, name: { owner } }: VerifiedManifest, target: BackupFiles): Promise<void> {
+    const { inventory, layout, clock } = this.#options;
+    const lost = inventory.lossesOf(name);
+    if (!lost.includes(target.data)) return;
+    const away = layout.quarantined(`${clock.now()}-${name}`);
+    await this.#moveAway(target.data, away);
+    await this.#moveAway(target.sidecar, sidecarOf(away));
+    inventory.regain(name);
+    for (const path of lost) inventory.lose(name, owner, path === target.data ? away : path);
+    inventory.report(away, 'was put into quarantine: it was sent again');
+  }
+
+  async #commit(
+    manifest: VerifiedManifest,
+    target: BackupFiles,
+    data: Staged,
+    temporary: string,
+    sidecar: Uint8Array,
+  ): Promise<void> {
     const { disk } = this.#options;
     let staged: Staged;
     try {
+      await this.#makeWay(manifest, target);
       await this.#folderReady(target.folder);
       staged = await stage(disk, temporary, sidecar);
     } catch (thrown) {

@@ -4,7 +4,7 @@ import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, readSmall, syncFolder } from './disk.js';
-import { longestSidecar, readSidecar } from './held-entry.js';
+import { isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
 import { backupInQuarantine, dataOfSidecar, type Layout, sidecarOf } from './layout.js';
 
@@ -73,11 +73,12 @@ async function readPair(
   const data = join(layout.folderOf(pair.owner), pair.name);
   const sidecar = sidecarOf(data);
   let looked = data;
+  let bytes: Buffer | null = null;
   try {
     const stat = await disk.lstat(data);
     if (!stat.isFile()) throw new Failure('damaged', 'is not an ordinary file');
     looked = sidecar;
-    const bytes = await readSmall(disk, sidecar, longestSidecar);
+    bytes = await readSmall(disk, sidecar, longestSidecar);
     if (bytes === null) throw new Failure('damaged', 'it is too long');
     const { entry } = readSidecar(bytes, { ...pair, own: pair.owner === host });
     looked = data;
@@ -86,7 +87,10 @@ async function readPair(
     }
     inventory.add(entry);
   } catch (thrown) {
-    const { message } = Failure.from(thrown);
+    const { kind, message } = Failure.from(thrown);
+    const another = bytes !== null && pair.identity !== null && isOfAnotherIdentity(bytes, pair.name, pair.identity);
+    // Its owner hears of it, and can send it again; what the disk could not read just now may be whole.
+    if ((kind === 'damaged' || kind === 'untrusted') && !another) inventory.lose(pair.name, pair.owner, data);
     inventory.report(looked, looked === data ? message : `is not a manifest to rely on: ${message}`);
   }
 }

@@ -500,6 +500,14 @@ describe('what is on the disk', () => {
     expect(reopened.find(name)).toBeNull();
     expect(reopened.findings()).toEqual([expect.stringContaining(file)]);
     expect(reopened.used(FR2)).toBe(0);
+    // Its owner is told, and what it sends again takes the place.
+    expect(reopened.damaged(FR2)).toEqual([name]);
+    fixture.clock.jump(60_000);
+    await push(reopened, manifest, content);
+    expect(await isHeldWhole(reopened)).toBe(true);
+    expect(reopened.damaged(FR2)).toEqual([]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+    expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
   });
 
   it('is shown but not called verified when its owner is no peer any more', async () => {
@@ -514,6 +522,7 @@ describe('what is on the disk', () => {
     const reopened = await fixture.open({ identityOf: () => servers.US1.identity });
     expect(reopened.find(name)).toBeNull();
     expect(reopened.findings()).toHaveLength(1);
+    expect(reopened.damaged(FR2)).toEqual([]);
   });
 
   it('goes to quarantine with its manifest and is reported after a restart', async () => {
