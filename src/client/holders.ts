@@ -2,7 +2,8 @@ import type { HeldBackup } from '../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../mesh/peers/connection.js';
-import { fetchBackup } from '../mesh/peers/fetch-backup.js';
+import { type ByteRange, fetchBackup } from '../mesh/peers/fetch-backup.js';
+import { fetchLeaves } from '../mesh/peers/fetch-leaves.js';
 import { type ListFilter, listBackups } from '../mesh/peers/list-backups.js';
 import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
@@ -23,8 +24,9 @@ export interface Holder {
   readonly identity: Identity;
   /** @param deadline milliseconds for the whole answer; the caller's signal aborts by then */
   list(filter: ListFilter, deadline: number, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
-  /** The bytes of a backup from an offset to the end. */
-  fetch(name: string, offset: number, signal?: AbortSignal): Bytes;
+  fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, in order, 32 bytes each; absent where nobody can be asked for them. */
+  leaves?(name: string, signal?: AbortSignal): Bytes;
   close(): void;
 }
 
@@ -43,7 +45,8 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Hold
         throw await whoAnswers(peer, self, clock, Failure.from(thrown));
       }
     },
-    fetch: (name, offset, signal) => fetchBackup(connection, name, offset, signal),
+    fetch: (name, range, signal) => fetchBackup(connection, name, range, signal),
+    leaves: (name, signal) => fetchLeaves(connection, name, signal),
     close: () => connection.close(),
   };
 }
@@ -65,8 +68,8 @@ export function ownHolder(
     described: `the node of this server (${server.name})`,
     identity,
     list: async (filter, _deadline, signal) => (await connected()).listOwn(filter, signal),
-    async *fetch(name, offset, signal) {
-      yield* (await connected()).fetchOwn(name, offset, signal);
+    async *fetch(name, range, signal) {
+      yield* (await connected()).fetchOwn(name, range, signal);
     },
     close: () => void node?.then((open) => open.close()).catch(() => undefined),
   };

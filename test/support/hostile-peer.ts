@@ -15,7 +15,9 @@ export interface Lies {
   readonly hostname?: string;
   list(): readonly HeldBackup[];
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
-  fetch(name: string, offset: number): Iterable<Uint8Array>;
+  fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
+  /** The hashes of leaves that it sends; without it, it is of a version that does not know this call. */
+  leaves?(name: string): Iterable<Uint8Array>;
 }
 
 export interface HostilePeer {
@@ -31,7 +33,7 @@ export async function startHostilePeer(
   lies: (server: ServerIdentity) => Lies,
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
-  const { hostname = name, list, fetch } = lies(server);
+  const { hostname = name, list, fetch, leaves } = lies(server);
   const grpc = new Server();
   grpc.addService(peerService, {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
@@ -41,18 +43,24 @@ export async function startHostilePeer(
       call.end();
     },
     fetchBackup: (call: {
-      request: { name: string; offset: number };
+      request: { name: string; offset: number; length: number };
       write(message: object): void;
       end(): void;
       emit(event: 'error', error: object): void;
     }) => {
       try {
-        for (const chunk of fetch(call.request.name, call.request.offset)) call.write({ chunk });
+        for (const chunk of fetch(call.request.name, call.request.offset, call.request.length)) call.write({ chunk });
         call.end();
       } catch {
         call.emit('error', { code: status.UNAVAILABLE, details: 'gone' });
       }
     },
+    ...(leaves !== undefined && {
+      fetchLeaves: (call: { request: { name: string }; write(message: object): void; end(): void }) => {
+        for (const hashes of leaves(call.request.name)) call.write({ hashes });
+        call.end();
+      },
+    }),
   } as never);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const listener = createServer(listenerOptions(server, [caller.identity]), (socket) =>

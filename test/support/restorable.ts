@@ -48,7 +48,7 @@ export async function pushTo(node: PeerNode, owner: RecoverableServer, { manifes
 }
 
 async function* whole(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  for (let at = 0; at < bytes.length; at += 2 ** 20) yield bytes.subarray(at, at + 2 ** 20);
 }
 
 async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {

@@ -1,4 +1,4 @@
-import { basename, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -20,7 +20,7 @@ export interface FetchOptions {
  * @throws Failure `usage` when the file is there already
  */
 export async function fetchToFile(context: Context, reference: string, options: FetchOptions): Promise<ExitCode> {
-  const { screen, signal } = context;
+  const { screen, clock, signal } = context;
   const mesh = await openMesh(context, options.peer);
   try {
     const { backup } = await findOne(context, mesh, reference);
@@ -31,6 +31,8 @@ export async function fetchToFile(context: Context, reference: string, options: 
     try {
       const holders = backup.copies.map(({ holder }) => holder);
       await download(backup.manifest, holders, part.file, {
+        clock,
+        folder: dirname(target),
         progress: (bytes) => progress.update(facts.name, bytes, facts.size),
         dropped: (_holder, why) => screen.warn(why.message),
         signal,

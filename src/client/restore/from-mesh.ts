@@ -1,6 +1,3 @@
-import { constants } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -11,9 +8,7 @@ import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import { type FoundBackup, silence } from '../survey.js';
 import { type Candidate, candidatesOf, choose, chooseAt } from './choose.js';
-import { download } from './download.js';
 import { parseMoment } from './moment.js';
-import type { SealedFile } from './sealed-file.js';
 
 /** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
 export interface Wanted {
@@ -76,49 +71,4 @@ async function askWhich(
     if (candidate !== undefined) return candidate;
     screen.warn(`Give a number from 1 to ${candidates.length}, or q.`);
   }
-}
-
-/** A backup that lies in the folder of a restore under a temporary name. */
-export interface Downloaded extends SealedFile {
-  /** Closes and removes it. */
-  discard(): Promise<void>;
-}
-
-/**
- * Downloads a backup into the folder of a restore, under a hidden name. When peers cannot be reached, what arrived stays there and the
- * next attempt goes on with it; after any other failure nothing stays.
- */
-export async function downloadInto(
-  context: Context,
-  { manifest, copies }: Candidate,
-  folder: string,
-  ageIdentity: string | null,
-): Promise<Downloaded> {
-  const { screen, signal } = context;
-  const { facts, digest } = manifest;
-  const path = join(folder, `.anemone-restore-${digest.toString('hex').slice(0, 16)}.part`);
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  const discard = async (): Promise<void> => {
-    await file.close();
-    await rm(path, { force: true });
-  };
-  const progress = screen.progress();
-  const holders = copies.map(({ holder }) => holder);
-  try {
-    await download(manifest, holders, file, {
-      progress: (bytes) => progress.update(facts.name, bytes, facts.size),
-      dropped: (_holder, why) => screen.warn(why.message),
-      signal,
-    });
-  } catch (thrown) {
-    const failure = Failure.from(thrown);
-    if (failure.kind === 'unreachable') {
-      await file.close();
-      screen.note(`What arrived stays in ${folder}; the same command goes on from there.`);
-    } else await discard();
-    throw failure;
-  } finally {
-    progress.end();
-  }
-  return { label: facts.name, file, manifest, ageIdentity, discard };
 }

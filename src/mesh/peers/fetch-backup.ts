@@ -3,17 +3,23 @@ import { callServerStream } from '../wire/calls.js';
 import { fetchBackupMethod } from '../wire/chunks.js';
 import { bulkPatience, type Connection } from './connection.js';
 
+/** Bytes of a backup; a length of 0 means up to the end. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /**
- * Bytes of a backup as a peer sends them, from an offset to the end. They are not verified: whoever takes them compares
+ * Bytes of a backup as a peer sends them. They are not verified: whoever takes them compares
  * them with the signed manifest.
  */
 export async function* fetchBackup(
   connection: Connection,
   name: string,
-  offset: number,
+  range: ByteRange,
   signal?: AbortSignal,
 ): Bytes & AsyncGenerator<Uint8Array> {
-  const request = { name, offset, length: 0 };
+  const request = { name, ...range };
   const context = connection.context(bulkPatience, signal);
   for await (const { chunk } of callServerStream(connection.bulk, fetchBackupMethod, request, context)) {
     if (chunk.length > 0) yield chunk;

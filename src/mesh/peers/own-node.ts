@@ -14,6 +14,7 @@ import { type CallContext, callServerStream, callUnary } from '../wire/calls.js'
 import { nodeService } from '../wire/chunks.js';
 import { flowControlWindow } from '../wire/server-windows.js';
 import { bulkPatience, controlPatience } from './connection.js';
+import type { ByteRange } from './fetch-backup.js';
 import type { ListFilter } from './list-backups.js';
 
 /** The node of this very server, asked over its unix socket. */
@@ -28,8 +29,8 @@ export interface OwnNode {
   getStatus(signal?: AbortSignal): Promise<GetStatusResponse>;
   /** All backups on this server: its own, and those held for peers. Not verified. */
   listOwn(filter: ListFilter, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
-  /** Bytes of a backup on this server, from an offset to the end. Not verified. */
-  fetchOwn(name: string, offset: number, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
+  /** Bytes of a backup on this server. Not verified. */
+  fetchOwn(name: string, range: ByteRange, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
   /**
    * Has the configuration read again; resolves when its peers are in force.
    * @returns what of the change needs a restart of the node
@@ -74,8 +75,8 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
       for await (const { backups } of call) held.push(...backups);
       return held;
     },
-    async *fetchOwn(name, offset, signal) {
-      const request = { name, offset, length: 0 };
+    async *fetchOwn(name, range, signal) {
+      const request = { name, ...range };
       const call = callServerStream(client, nodeService.fetchBackup, request, context(bulkPatience, signal));
       for await (const { chunk } of call) if (chunk.length > 0) yield chunk;
     },

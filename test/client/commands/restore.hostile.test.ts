@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
-import { garbage } from '../../support/hostile-peer.js';
+import { garbage, type Lies } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
 import type { PeerNode } from '../../support/peer-node.js';
@@ -32,7 +33,6 @@ describe('hostile peers', () => {
     ['other bytes of the right length', (name, offset) => [garbage(honestBytes(name).length - offset)]],
     ['the bytes of another backup', (_name, offset) => [older.bytes.subarray(offset)]],
     ['half of it, as if it were all', (name) => [honestBytes(name).subarray(0, 100)]],
-    ['more than there is', (name) => [honestBytes(name), garbage(10)]],
     ['nothing', () => []],
     [
       'half of it, and then breaks',
@@ -49,6 +49,36 @@ describe('hostile peers', () => {
     expect(said.stderr).toContain('DE1');
     expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
     expect(await left()).toEqual(['config']);
+  });
+
+  it('one that sends more than there is brings nothing more', async () => {
+    const liar = await machine.addLiar((server) => ({
+      list: () => [entryOf(newer, server)],
+      fetch: (name) => [honestBytes(name), garbage(10)],
+      leaves: () => [leafHash(newer.bytes)],
+    }));
+    expect((await bare({ peer: [liar], takeover: false })).code).toBe(0);
+    expect(await left()).toEqual(['config']);
+  });
+
+  it.each<[string, (bytes: Buffer) => Pick<Lies, 'fetch' | 'leaves'>]>([
+    ['of other leaves', () => ({ leaves: () => [garbage(320)], fetch: () => [] })],
+    ['without an end', () => ({ leaves: () => Array(500).fill(garbage(2 ** 20)), fetch: () => [] })],
+    [
+      'that are right, and other bytes',
+      (bytes) => ({ leaves: () => [hashesOf(bytes)], fetch: (_name, _offset, length) => [garbage(Math.min(length, leafSize))] }),
+    ],
+  ])('one that sends hashes %s is named, and two others give the backup together', async (_what, lies) => {
+    const body = garbage(5 * 2 ** 20);
+    const large = await sealTree(fr1, [{ name: 'large', body }], { set: 'media' });
+    await pushTo(fr2, fr1, large);
+    await pushTo(us1, fr1, large);
+    const liar = await machine.addLiar((server) => ({ list: () => [entryOf(large, server)], ...lies(large.bytes) }));
+    const { code, said } = await bare({ peer: [liar, pinned(fr2), pinned(us1)], set: 'media', takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/DE1 \(127.0.0.1:\d+\) sent/);
+    expect((await readFile(join(folder, 'large'))).equals(body)).toBe(true);
+    expect(await left()).toEqual(['large']);
   });
 
   it('one that is alone and lies cannot bring anything onto the disk', async () => {
@@ -112,3 +142,10 @@ describe('hostile peers', () => {
     yield honestBytes(name).subarray(offset);
   }
 });
+
+function hashesOf(bytes: Buffer): Buffer {
+  const leaves = Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, index) =>
+    leafHash(bytes.subarray(index * leafSize, (index + 1) * leafSize)),
+  );
+  return Buffer.concat(leaves);
+}

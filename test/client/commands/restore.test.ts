@@ -176,7 +176,9 @@ describe('a bare machine', () => {
     const { identity } = throwawayServer();
     await expect(bare({ peer: [`${at(fr2)}#${identity}`] })).rejects.toMatchObject({
       kind: 'untrusted',
-      message: `another server answers at ${at(fr2)} (identity ${fr2.server.identity}, expected ${identity})`,
+      message: expect.stringContaining(
+        `another server answers at ${at(fr2)} (identity ${fr2.server.identity}, expected ${identity})`,
+      ),
     });
   });
 });
@@ -237,7 +239,7 @@ describe('an interrupt', () => {
     },
   );
 
-  it('while bytes arrive leaves nothing behind', async () => {
+  it('while bytes arrive leaves nothing but those', async () => {
     const stop = new AbortController();
     const liar = await machine.addLiar((server) => ({
       list: () => [entryOf(newer, server)],
@@ -248,7 +250,7 @@ describe('an interrupt', () => {
     }));
     const end = bare({ peer: [liar] }, { signal: stop.signal });
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
-    expect(await left()).toEqual([]);
+    expect((await left()).filter((name) => !name.endsWith('.part'))).toEqual([]);
   });
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { download } from '../../../src/client/restore/download.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { type StagedHolder, stagedHolder } from '../../support/holders.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -25,6 +26,8 @@ afterEach(async () => {
 });
 
 const options = (signal?: AbortSignal) => ({
+  clock: new FakeClock(),
+  folder,
   progress: () => {},
   dropped: ({ name }: { name: string }, { kind }: Failure) => void dropped.push(`${name} ${kind}`),
   ...(signal === undefined ? {} : { signal }),
@@ -35,7 +38,7 @@ const arrived = async () => (await readFile(join(folder, 'part'))).equals(conten
 /** Gives these bytes from the offset on, in steps; `end` fails then, or ends. */
 function giving(name: string, bytes: Buffer, end?: () => Failure): StagedHolder & { readonly offsets: number[] } {
   const offsets: number[] = [];
-  const holder = stagedHolder(name, async function* (_name, offset) {
+  const holder = stagedHolder(name, async function* (_name, { offset }) {
     offsets.push(offset);
     for (let at = offset; at < bytes.length; at += 30_000) yield bytes.subarray(at, at + 30_000);
     if (end !== undefined) throw end();
@@ -63,7 +66,7 @@ describe('a download', () => {
   it('asks the only holder again where it went away, as long as that brings more', async () => {
     let reach = 0;
     const offsets: number[] = [];
-    const flaky = stagedHolder('FR2', async function* (_name, offset) {
+    const flaky = stagedHolder('FR2', async function* (_name, { offset }) {
       offsets.push(offset);
       reach = Math.min(content.length, reach + 80_000);
       yield content.subarray(offset, reach);

@@ -136,8 +136,10 @@ describe('a push', () => {
     await pushBackup(connection, manifest, { ...reading(content), progress: (bytes) => progress.push(bytes) });
     expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
     expect(progress.at(-1)).toBe(content.length);
-    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, 0))).toEqual(content);
-    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, 299_990))).toEqual(content.subarray(299_990));
+    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 }))).toEqual(content);
+    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 299_990, length: 0 }))).toEqual(
+      content.subarray(299_990),
+    );
   });
 
   it('sends nothing when the backup is held already, and gives the same receipt again', async () => {
@@ -322,27 +324,31 @@ describe('reading', () => {
 
   it('does not tell a foreign backup from one that is not there', async () => {
     const { node, second, manifest } = await twoOwners();
-    const foreign = bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, 0));
+    const foreign = bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }));
     await expect(foreign).rejects.toMatchObject({ kind: 'not-found' });
   });
 
   it('is open to a peer that the configuration lets read', async () => {
     const { node, second, manifest, content } = await twoOwners(['FR1' as PeerNode['name']]);
     expect(await listBackups(node.callAs(second), { owner: 'FR1', set: '' })).toHaveLength(1);
-    expect(await bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, 0))).toEqual(content);
+    expect(await bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }))).toEqual(
+      content,
+    );
   });
 
   it.each(['../../etc/passwd', 'anemone-backup-..-20261123-010000.enc', '', 'node.key'])(
     'of %j is refused as a name',
     async (name) => {
       const { node, first } = await twoOwners();
-      await expect(bytesOf(fetchBackup(node.callAs(first), name, 0))).rejects.toMatchObject({ kind: 'invalid' });
+      await expect(bytesOf(fetchBackup(node.callAs(first), name, { offset: 0, length: 0 }))).rejects.toMatchObject({
+        kind: 'invalid',
+      });
     },
   );
 
   it('beyond the end is refused', async () => {
     const { node, first, manifest } = await twoOwners();
-    const beyond = bytesOf(fetchBackup(node.callAs(first), manifest.facts.name, 1001));
+    const beyond = bytesOf(fetchBackup(node.callAs(first), manifest.facts.name, { offset: 1001, length: 0 }));
     await expect(beyond).rejects.toMatchObject({ kind: 'invalid' });
   });
 });

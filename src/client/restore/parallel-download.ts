@@ -1,0 +1,185 @@
+import type { FileHandle } from 'node:fs/promises';
+import { hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Holder } from '../holders.js';
+import type { DownloadOptions, Received } from './arrival.js';
+import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
+import type { LeafHashes } from './leaf-hashes.js';
+import { readAll, writeAll } from './positional.js';
+import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
+import { watchRate } from './watch-rate.js';
+
+/** Ranges that one holder is asked for at a time: while one arrives, the question for the next is on its way. */
+const inFlight = 2;
+
+export interface Arrival {
+  readonly file: FileHandle;
+  readonly leaves: LeafHashes;
+  /** Why holders were given up. */
+  readonly failures: Map<Holder, Failure>;
+}
+
+/**
+ * Fetches what is missing in a file from all holders at once. Each leaf is compared with its hash before it is written at
+ * its place, so a holder that lies is known by its first wrong leaf. Which leaves are there already is found out by reading
+ * the file: nothing else about an earlier attempt is believed, or needed.
+ * @throws Failure as `download` does
+ */
+export async function downloadInParallel(
+  manifest: VerifiedManifest,
+  holders: readonly Holder[],
+  arrival: Arrival,
+  options: DownloadOptions,
+): Promise<Received> {
+  const { file, leaves, failures } = arrival;
+  if ((await file.stat()).size > manifest.facts.size) await file.truncate(manifest.facts.size);
+  const queue = openRangeQueue<Holder>(await missingLeaves(file, leaves));
+  const transfer = openTransfer(manifest, queue, arrival, options);
+  const stop = (): void => transfer.stop();
+  options.signal?.addEventListener('abort', stop, { once: true });
+  try {
+    let willing = holders;
+    for (let before = Number.POSITIVE_INFINITY; queue.missing() > 0; ) {
+      if (willing.length === 0 || queue.missing() === before) throw gaveUp(manifest, failures);
+      before = queue.missing();
+      await transfer.round(willing);
+      if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
+      willing = willing.filter((holder) => failures.get(holder)?.retryable !== false);
+    }
+  } finally {
+    options.signal?.removeEventListener('abort', stop);
+  }
+  return transfer.received;
+}
+
+/** For each leaf, whether the file does not have it. */
+async function missingLeaves(file: FileHandle, leaves: LeafHashes): Promise<Uint8Array> {
+  const missing = new Uint8Array(leaves.count).fill(1);
+  let at = 0;
+  for await (const chunk of readAll(file)) {
+    const hashes = await leaves.read(at, Math.ceil(chunk.length / leafSize));
+    for (let start = 0; start < chunk.length; start += leafSize) {
+      const hash = hashes.subarray((start / leafSize) * hashSize).subarray(0, hashSize);
+      if (leafHash(chunk.subarray(start, start + leafSize)).equals(hash)) missing[at] = 0;
+      at += 1;
+    }
+  }
+  return missing;
+}
+
+interface Transfer {
+  readonly received: Received;
+  /** Fetches from these holders until nothing is missing, or none of them is left. @throws Failure when this disk fails */
+  round(holders: readonly Holder[]): Promise<void>;
+  stop(): void;
+}
+
+function openTransfer(
+  manifest: VerifiedManifest,
+  queue: RangeQueue<Holder>,
+  { file, leaves, failures }: Arrival,
+  options: DownloadOptions,
+): Transfer {
+  const { facts } = manifest;
+  const received = new Map<Holder, number>();
+  /** What is under way, and how to stop it. */
+  const running = new Map<Claim<Holder>, AbortController>();
+  let active = new Set<Holder>();
+  let broken: Failure | null = null;
+
+  const stopWhere = (isUseless: (claim: Claim<Holder>) => boolean): void => {
+    for (const [claim, stop] of running) if (isUseless(claim)) stop.abort();
+  };
+  const drop = (holder: Holder, failure: Failure): void => {
+    if (!active.delete(holder)) return;
+    failures.set(holder, failure);
+    options.dropped(holder, failure);
+    stopWhere((claim) => claim.holder === holder);
+  };
+
+  /** Keeps one leaf. @throws Failure `damaged` */
+  async function keep(claim: Claim<Holder>, leaf: Uint8Array, hash: Buffer): Promise<void> {
+    if (!leafHash(leaf).equals(hash)) throw blamed(claim.holder, manifest);
+    try {
+      await writeAll(file, leaf, claim.next * leafSize);
+    } catch (thrown) {
+      broken = Failure.from(thrown, `${facts.name} cannot be written here`);
+      stopWhere(() => true);
+      throw broken;
+    }
+    queue.arrived(claim);
+    received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaf.length);
+    options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
+    stopWhere((other) => other !== claim && queue.isOver(other));
+  }
+
+  /** Fetches what is claimed, or as much of it as nobody else took over. */
+  async function fetch(claim: Claim<Holder>, stop: AbortController): Promise<void> {
+    const { holder } = claim;
+    const offset = claim.start * leafSize;
+    const length = Math.min(claim.end * leafSize, facts.size) - offset;
+    const hashes = await leaves.read(claim.start, claim.end - claim.start);
+    const giveUpIfSlow = (): void => {
+      if (active.size > 1) drop(holder, tooSlow(holder, manifest));
+    };
+    const bytes = holder.fetch(facts.name, { offset, length }, stop.signal);
+    const isComplete = (): boolean => claim.next >= claim.end;
+    for await (const leaf of intoLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
+      const hash = hashes.subarray((claim.next - claim.start) * hashSize).subarray(0, hashSize);
+      await keep(claim, leaf, hash);
+      if (isComplete()) return;
+    }
+    if (!isComplete()) throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
+  }
+
+  async function serve(holder: Holder): Promise<void> {
+    while (active.has(holder) && broken === null && !options.signal?.aborted) {
+      const claim = queue.take(holder);
+      if (claim === null) return;
+      const stop = new AbortController();
+      running.set(claim, stop);
+      try {
+        await fetch(claim, stop);
+      } catch (thrown) {
+        const failure = Failure.from(thrown, holder.described);
+        // A link that broke after it had brought something is worth another try.
+        const hopeful = failure.retryable && claim.next > claim.start;
+        if (!stop.signal.aborted && !hopeful) drop(holder, failure);
+      } finally {
+        running.delete(claim);
+        queue.release(claim);
+      }
+    }
+  }
+
+  return {
+    received,
+    async round(holders) {
+      active = new Set(holders);
+      await Promise.all(holders.flatMap((holder) => Array.from({ length: inFlight }, () => serve(holder))));
+      if (broken !== null) throw broken;
+    },
+    stop: () => stopWhere(() => true),
+  };
+}
+
+/** Cuts a range into its leaves; what does not fill the last one is left out. @param length of the range, in bytes */
+async function* intoLeaves(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  const leaf = Buffer.allocUnsafe(leafSize);
+  let filled = 0;
+  let left = length;
+  for await (const chunk of bytes) {
+    for (let at = 0; at < chunk.length && left > 0; ) {
+      const wanted = Math.min(leafSize, left) - filled;
+      const part = chunk.subarray(at, at + wanted);
+      leaf.set(part, filled);
+      filled += part.length;
+      at += part.length;
+      if (part.length < wanted) continue;
+      yield leaf.subarray(0, filled);
+      left -= filled;
+      filled = 0;
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { FileHandle } from 'node:fs/promises';
+
+/** Writes all bytes at their place. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** The bytes of an open file from its start, as chunks of 1 MiB in a buffer that is used again. */
+export async function* readAll(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(2 ** 20);
+  for (let position = 0; ; ) {
+    let filled = 0;
+    while (filled < buffer.length) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    if (filled > 0) yield buffer.subarray(0, filled);
+    if (filled < buffer.length) return;
+    position += filled;
+  }
+}

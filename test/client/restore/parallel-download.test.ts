@@ -1,0 +1,408 @@
+import { type FileHandle, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { download } from '../../../src/client/restore/download.js';
+import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import type { ByteRange } from '../../../src/mesh/peers/fetch-backup.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { type StagedHolder, stagedHolder } from '../../support/holders.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+
+const signer = throwawayServer('FR1').signer;
+const content = patterned(20 * 2 ** 20 + 12_345);
+const manifest = manifestOf(content, signer);
+const hashes = hashesOf(content);
+
+let folder: string;
+let path: string;
+let file: FileHandle;
+let dropped: string[];
+let clock: FakeClock;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-parallel-'));
+  path = join(folder, 'part');
+  file = await open(path, 'w+');
+  dropped = [];
+  clock = new FakeClock();
+});
+afterEach(async () => {
+  await file.close().catch(() => undefined);
+  await rm(folder, { recursive: true });
+});
+
+const options = (signal?: AbortSignal) => ({
+  clock,
+  folder,
+  progress: () => {},
+  dropped: ({ name }: { name: string }, { kind }: Failure) => void dropped.push(`${name} ${kind}`),
+  ...(signal === undefined ? {} : { signal }),
+});
+const get = (...holders: StagedHolder[]) => download(manifest, holders, file, options());
+const arrived = async () => (await readFile(path)).equals(content);
+
+type Fetch = StagedHolder['fetch'];
+type Served = StagedHolder & { readonly asked: { readonly offset: number; readonly length: number }[] };
+
+/** A holder with the hashes of the leaves, and what it gives when it is asked for a range. */
+function serving(name: string, fetch: Fetch = give(content), leaves: readonly Uint8Array[] = [hashes]): Served {
+  const asked: Served['asked'] = [];
+  const holder = stagedHolder(name, (backup, range, signal) => {
+    asked.push(range);
+    return fetch(backup, range, signal);
+  });
+  return Object.assign(holder, {
+    asked,
+    async *leaves() {
+      yield* leaves;
+    },
+  });
+}
+
+/** Gives these bytes in chunks that do not end where leaves do. */
+function give(bytes: Buffer): Fetch {
+  return async function* (_name, { offset, length }, signal) {
+    for (let at = offset; at < offset + length; at += 100_000) {
+      await setImmediate();
+      if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
+      yield bytes.subarray(at, Math.min(at + 100_000, offset + length));
+    }
+  };
+}
+
+/** Gives so many bytes of a range, and then this. */
+function giveThen(bytes: number, end: (signal: AbortSignal | undefined) => unknown): Fetch {
+  return async function* (_name, { offset, length }, signal) {
+    if (bytes > 0) yield content.subarray(offset, offset + Math.min(bytes, length));
+    await end(signal);
+  };
+}
+
+const goesAway = (): never => {
+  throw new Failure('unreachable', 'the link broke');
+};
+const standsStill = (signal: AbortSignal | undefined): Promise<never> =>
+  new Promise((_, reject) => {
+    const abort = (): void => reject(new Failure('interrupted', 'interrupted'));
+    if (signal?.aborted) abort();
+    signal?.addEventListener('abort', abort);
+  });
+const wrong = Buffer.from(content);
+for (let at = 5; at < wrong.length; at += leafSize * 7) wrong[at] = (wrong[at] ?? 0) ^ 1;
+
+const lying = () => serving('Lies', give(wrong));
+const cutting = () =>
+  serving(
+    'Cuts',
+    giveThen(70_000, () => undefined),
+  );
+const dying = () => serving('Dies', giveThen(0, goesAway));
+const stalling = () => serving('Stalls', giveThen(10, standsStill));
+
+describe('a download from several holders', () => {
+  it('takes parts from all of them, and each part once', async () => {
+    const holders = [serving('FR2'), serving('US1'), serving('DE1')];
+    const received = await get(...holders);
+    expect([await arrived(), dropped]).toEqual([true, []]);
+    const shares = holders.map((holder) => received.get(holder) ?? 0);
+    expect(Math.min(...shares)).toBeGreaterThan(2 ** 20);
+    expect(shares.reduce((sum, share) => sum + share)).toBeLessThan(content.length * 1.1);
+  });
+
+  it('asks for leaves only: ranges of 4 MiB that begin on one', async () => {
+    const holder = serving('FR2');
+    await get(holder);
+    expect(holder.asked.every(({ offset, length }) => offset % leafSize === 0 && length <= 4 * 2 ** 20)).toBe(true);
+  });
+
+  it('takes bytes also from a holder that has no hashes to give', async () => {
+    const { leaves: _none, ...own } = serving('Own');
+    const received = await get(own as Served, serving('FR2'));
+    expect([await arrived(), received.size]).toEqual([true, 2]);
+  });
+
+  it.each<[string, () => Served, string[]]>([
+    ['lies', lying, ['Lies damaged']],
+    ['ends early', cutting, ['Cuts damaged']],
+    ['is gone', dying, ['Dies unreachable']],
+    ['stands still', stalling, []],
+  ])('goes on without one that %s', async (_what, bad, named) => {
+    await get(bad(), serving('FR2'), serving('US1'));
+    expect([await arrived(), dropped]).toEqual([true, named]);
+  });
+
+  it('needs one honest holder among liars, cutters, dead and stalling ones, wherever it stands', async () => {
+    for (let place = 0; place < 5; place += 1) {
+      const holders: StagedHolder[] = [lying(), cutting(), dying(), stalling()];
+      holders.splice(place, 0, serving('FR2'));
+      await file.truncate(0);
+      dropped = [];
+      await get(...holders);
+      expect([await arrived(), [...dropped].sort()]).toEqual([
+        true,
+        ['Cuts damaged', 'Dies unreachable', 'Lies damaged'],
+      ]);
+    }
+  });
+
+  it('takes what a holder gave before it died, and the rest from another', async () => {
+    let left = 40;
+    const mortal = serving('Dies', async function* (name, range, signal) {
+      for await (const chunk of give(content)(name, range, signal)) {
+        if (left === 0) goesAway();
+        left -= 1;
+        yield chunk;
+      }
+    });
+    const received = await get(mortal, serving('FR2'));
+    expect([await arrived(), dropped]).toEqual([true, ['Dies unreachable']]);
+    expect(received.get(mortal)).toBeGreaterThan(2 ** 20);
+  });
+
+  it('asks the only holder again where its link broke, as long as that brings more', async () => {
+    const flaky = serving('FR2', giveThen(300_000, goesAway));
+    await get(flaky);
+    expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('drops one that trickles, by name, while another one has it too', async () => {
+    const trickling = serving('Slow', giveThen(10, standsStill));
+    const patient = serving('FR2', async function* (name, range, signal) {
+      while (dropped.length === 0) await clock.advance(10_000);
+      yield* give(content)(name, range, signal);
+    });
+    await get(trickling, patient);
+    expect([await arrived(), dropped]).toEqual([true, ['Slow timeout']]);
+  });
+
+  it('waits for one that trickles when nobody else has it', async () => {
+    const slow = serving('Slow', async function* (name, range, signal) {
+      await clock.advance(120_000);
+      yield* give(content)(name, range, signal);
+    });
+    await get(slow);
+    expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('is damaged, and names everyone, when all lie', async () => {
+    await expect(get(lying(), cutting())).rejects.toMatchObject({
+      kind: 'damaged',
+      message: expect.stringMatching(/Lies.*Cuts|Cuts.*Lies/s),
+    });
+  });
+
+  it('ends, retryable, when those that do not lie are gone', async () => {
+    await expect(get(lying(), dying())).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
+  });
+
+  it('stops when the user says so, and blames nobody', async () => {
+    const stop = new AbortController();
+    const holder = serving(
+      'FR2',
+      giveThen(100_000, (signal) => {
+        stop.abort();
+        return standsStill(signal);
+      }),
+    );
+    await expect(download(manifest, [holder, stalling()], file, options(stop.signal))).rejects.toMatchObject({
+      kind: 'interrupted',
+    });
+    expect(dropped).toEqual([]);
+  });
+
+  it('says that the disk failed when the disk failed', async () => {
+    await file.close();
+    file = await open(path, 'r');
+    await expect(get(serving('FR2'), serving('US1'))).rejects.toMatchObject({
+      message: expect.stringContaining('cannot be written here'),
+    });
+    expect(dropped).toEqual([]);
+  });
+});
+
+describe('the hashes of the leaves', () => {
+  const forged = hashesOf(wrong);
+  it.each<[string, readonly Uint8Array[]]>([
+    ['of other bytes', [forged]],
+    ['that are too few', [hashes.subarray(32)]],
+    ['that are none', []],
+    ['without an end', [hashes, Buffer.alloc(32)]],
+    ['cut within one', [hashes.subarray(0, -1)]],
+  ])('%s are not believed, and their giver is not asked for bytes', async (_what, leaves) => {
+    const liar = serving('Lies', give(content), leaves);
+    await get(liar, serving('FR2'));
+    expect([await arrived(), dropped, liar.asked]).toEqual([true, ['Lies damaged'], []]);
+  });
+
+  it('may come in pieces of any size', async () => {
+    const pieces = Array.from({ length: Math.ceil(hashes.length / 7) }, (_, at) => hashes.subarray(at * 7, at * 7 + 7));
+    await get(serving('FR2', give(content), pieces));
+    expect(await arrived()).toBe(true);
+  });
+
+  it('come from the next one where a holder has none, or is not there', async () => {
+    const broken = (kind: 'failed' | 'unreachable') =>
+      Object.assign(serving('Old'), {
+        // biome-ignore lint/correctness/useYield: it has nothing to give
+        async *leaves() {
+          throw new Failure(kind, 'none');
+        },
+      });
+    await get(broken('failed'), broken('unreachable'), serving('FR2'));
+    expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('leave no file behind', async () => {
+    await get(serving('FR2'));
+    expect(await readdir(folder)).toEqual(['part']);
+  });
+});
+
+describe('an earlier attempt', () => {
+  const leafAt = (index: number): [Buffer, number] => [
+    content.subarray(index * leafSize, (index + 1) * leafSize),
+    index * leafSize,
+  ];
+
+  it('is gone on with, wherever its leaves lie; what is wrong in it is fetched again', async () => {
+    await file.write(content, 0, content.length, 0);
+    for (const hole of [10, 200]) await file.write(Buffer.alloc(leafSize), 0, leafSize, hole * leafSize);
+    const holder = serving('FR2');
+    const received = await get(holder);
+    expect(await arrived()).toBe(true);
+    expect(holder.asked).toEqual([10, 200].map((hole) => ({ offset: hole * leafSize, length: leafSize })));
+    expect(received.get(holder)).toBe(2 * leafSize);
+  });
+
+  it('that was cut off anywhere is gone on with by the next one', async () => {
+    const [some] = leafAt(0);
+    for (let attempt = 0; attempt < 4; attempt += 1) {
+      const stop = new AbortController();
+      let chunks = 0;
+      const cut = serving('FR2', async function* (name, range, signal) {
+        for await (const chunk of give(content)(name, range, signal)) {
+          chunks += 1;
+          if (chunks === 30) stop.abort();
+          yield chunk;
+        }
+      });
+      await expect(download(manifest, [cut], file, options(stop.signal))).rejects.toMatchObject({
+        kind: 'interrupted',
+      });
+    }
+    const last = serving('FR2');
+    const received = await get(last);
+    expect(await arrived()).toBe(true);
+    expect(received.get(last)).toBeLessThan(content.length - 4 * 20 * some.length);
+  });
+
+  it('that is too long, or something else, is of no use and does no harm', async () => {
+    await file.write(Buffer.alloc(content.length + 1, 7));
+    await get(serving('FR2'));
+    expect(await arrived()).toBe(true);
+  });
+
+  it('that has everything asks nobody for bytes', async () => {
+    await file.write(content);
+    const holder = serving('FR2');
+    await get(holder);
+    expect(holder.asked).toEqual([]);
+  });
+});
+
+it('does not believe a manifest whose SHA-256 is not that of its leaves', async () => {
+  const odd: VerifiedManifest = manifestOf(content, signer, { sha256: Buffer.alloc(32) });
+  await expect(download(odd, [serving('FR2')], file, options())).rejects.toMatchObject({
+    kind: 'damaged',
+    message: expect.stringContaining('its manifest states'),
+  });
+});
+
+describe('links of a certain rate', () => {
+  it.each([[[20, 20, 20]], [[1, 5, 50]]])('give near to their sum together: %j', async (rates) => {
+    const { holders, finished } = simulatedLinks(rates);
+    const received = await get(...holders);
+    expect(await arrived()).toBe(true);
+    const sum = rates.reduce((all, rate) => all + rate);
+    expect(finished()).toBeLessThan((content.length / sum) * 1.15);
+    for (const [index, rate] of rates.entries()) {
+      const holder = holders[index];
+      const share = holder === undefined ? 0 : (received.get(holder) ?? 0);
+      expect(share / content.length).toBeGreaterThan((rate / sum) * 0.7);
+    }
+  });
+
+  /**
+   * Holders behind links with these many bytes a millisecond, in a time of their own: a chunk is there when the link has
+   * carried all those before it. The earliest comes first, as soon as everybody who will ask has asked.
+   */
+  function simulatedLinks(rates: readonly number[]) {
+    const waiting = new Set<{ readonly due: () => number; arrive(): void }>();
+    /** Streams whose chunk is being worked on. */
+    let busy = 0;
+    let now = 0;
+    let turning = false;
+    const turn = async (): Promise<void> => {
+      if (turning) return;
+      turning = true;
+      while (waiting.size > 0) {
+        for (let calm = 0; calm < 100; calm = busy > 0 ? 0 : calm + 1) await setImmediate();
+        const [first] = [...waiting].sort((a, b) => a.due() - b.due());
+        if (first === undefined) break;
+        waiting.delete(first);
+        now = Math.max(now, first.due());
+        first.arrive();
+      }
+      turning = false;
+    };
+    const link = (rate: number) => {
+      let free = 0;
+      return async function* (_name: string, { offset, length }: ByteRange, signal?: AbortSignal) {
+        let cancel = (): void => {};
+        signal?.addEventListener('abort', () => cancel());
+        for (let at = offset; at < offset + length; at += leafSize) {
+          const chunk = content.subarray(at, Math.min(at + leafSize, offset + length));
+          const asked = now;
+          await new Promise<void>((resolve, reject) => {
+            const due = (): number => Math.max(free, asked) + chunk.length / rate;
+            const arrive = (): void => {
+              free = due();
+              busy += 1;
+              resolve();
+            };
+            const entry = { due, arrive };
+            cancel = () => {
+              if (waiting.delete(entry)) reject(new Failure('interrupted', 'interrupted'));
+            };
+            waiting.add(entry);
+            void turn();
+          });
+          try {
+            yield chunk;
+          } finally {
+            busy -= 1;
+          }
+        }
+      };
+    };
+    const holders = rates.map((rate, index) => serving(`Link${index}`, link(rate)));
+    return { holders, finished: () => now };
+  }
+});
+
+function patterned(size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE(Math.imul(at, 2_654_435_761) >>> 0, at);
+  return bytes;
+}
+
+function hashesOf(bytes: Buffer): Buffer {
+  const leaves = Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, index) =>
+    leafHash(bytes.subarray(index * leafSize, (index + 1) * leafSize)),
+  );
+  return Buffer.concat(leaves);
+}
