@@ -2,7 +2,8 @@ import { bitFlips } from './bit-flips.js';
 import { diskCalls } from './disk-calls.js';
 import { killed } from './killed.js';
 import { link } from './link.js';
+import { malformed } from './malformed.js';
 import { powerCuts, withoutFolderSync } from './power-cuts.js';
 import type { Kind } from './tally.js';
 
-export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link, bitFlips];
+export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link, bitFlips, malformed];

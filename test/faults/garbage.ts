@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { connect, type TLSSocket } from 'node:tls';
+import { anchorPem, certificatePem } from '../../src/mesh/identity/node-certificate.js';
+import { nodeKeyPem } from '../../src/mesh/identity/server-identity.js';
+import { getNode } from '../../src/mesh/peers/get-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../support/peer-node.js';
+import { bytesOf, type Random, seeded } from './random.js';
+import type { Recorder } from './tally.js';
+import { serverOf } from './world.js';
+
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const settings = Buffer.from('000000040000000000', 'hex');
+
+/** A peer with a right certificate sends bytes that make no sense; the node has to go on serving. */
+export async function garbageOverTls(recorder: Recorder, connections: number): Promise<void> {
+  const random = seeded(recorder.seed);
+  const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', serverOf('FR1'))] });
+  try {
+    for (let nth = 0; nth < connections; nth += 1) {
+      await send(node, nonsense(nth, random));
+      recorder.fault();
+      if (nth % 50 !== 49 && nth !== connections - 1) continue;
+      const connection = node.callAs(serverOf('FR1'));
+      await getNode(connection).catch((thrown) => recorder.problem(`after garbage ${nth}: ${String(thrown)}`));
+      connection.close();
+    }
+    const failed = node.log.events.filter(({ event }) => event === 'call failed');
+    for (const { fields } of failed) recorder.problem(`a bug showed: ${JSON.stringify(fields)}`);
+  } finally {
+    await node.stop();
+  }
+}
+
+/** Random bytes; or HTTP/2 up to a frame that is none; or frames of random types. */
+function nonsense(nth: number, random: Random): Buffer {
+  const body = bytesOf(`garbage ${nth}`, 1 + random.below(20_000));
+  if (random.chance(0.3)) return body;
+  if (random.chance(0.3)) return Buffer.concat([preface, settings, body]);
+  const frames = Array.from({ length: 1 + random.below(20) }, () => {
+    const payload = body.subarray(0, random.below(body.length));
+    const header = Buffer.alloc(9);
+    header.writeUIntBE(payload.length, 0, 3);
+    header[3] = random.below(11);
+    header[4] = random.below(256);
+    header.writeUInt32BE(random.below(8), 5);
+    return Buffer.concat([header, payload]);
+  });
+  return Buffer.concat([preface, settings, ...frames]);
+}
+
+async function send(node: PeerNode, bytes: Buffer): Promise<void> {
+  const self = serverOf('FR1');
+  const socket: TLSSocket = connect({
+    ...node.address,
+    key: nodeKeyPem(self),
+    cert: certificatePem(self.certificate.der),
+    ca: anchorPem(node.server.identity),
+    minVersion: 'TLSv1.3',
+    ALPNProtocols: ['h2'],
+    checkServerIdentity: () => undefined,
+    servername: 'anemone-peer',
+  });
+  socket.on('error', () => {});
+  const closed = once(socket, 'close');
+  await Promise.race([once(socket, 'secureConnect'), closed]);
+  socket.resume();
+  socket.write(bytes);
+  // The node may close first, or wait politely for more.
+  await Promise.race([closed, systemClock.sleep(30)]);
+  socket.destroy();
+  await closed;
+}
