@@ -98,12 +98,13 @@ describe.skipIf(typeof found === 'string')('the container image and its demo of 
     expect(engine('inspect', '--format', '{{.State.ExitCode}}', id).stdout.trim()).toBe('0');
   });
 
-  it('sets up once: what is there stays', async () => {
-    const before = inside('fr1', 'anemone-peer', 'identity').stdout;
-    const again = demo('up', '-d', 'fr1', 'fr2', 'us1');
+  it('sets up once: what is there stays', () => {
+    const before = inside('fr1', 'cat', '/config/config.yaml').stdout;
+    expect(before).toContain('name: FR1');
+    const setup = demo('ps', '-a', '-q', 'demo-setup').stdout.trim();
+    const again = engine('start', '--attach', setup);
     expect(again.code, again.stderr).toBe(0);
-    await served('us1');
-    expect(before).toContain('FR1 is ');
-    expect(inside('fr1', 'anemone-peer', 'identity').stdout).toBe(before);
+    expect(again.stdout).toContain('FR1, FR2 and US1 are set up');
+    expect(inside('fr1', 'cat', '/config/config.yaml').stdout).toBe(before);
   });
 });
