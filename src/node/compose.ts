@@ -12,6 +12,7 @@ import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
+import { type Auditing, openAuditing } from './auditing.js';
 import { followFile } from './follow-file.js';
 import type { OutboxPeer } from './outbox/lane.js';
 import { startOutbox } from './outbox/outbox.js';
@@ -19,6 +20,7 @@ import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
 import { lastSuccess, openHistory } from './report/history.js';
+import { restartKeys } from './restart-keys.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
@@ -59,7 +61,8 @@ export async function startNode(config: Config, version: string, log: Log, clock
   await claimSocket(socket);
   const stores = await openStores(base);
   const deliveries = startDeliveries(base, stores);
-  const night = makeNight(base, stores, deliveries);
+  const auditing = await startAuditing(base, stores, deliveries);
+  const night = makeNight(base, stores, deliveries, auditing);
   const { vault, epochs, history } = stores;
   const sets = (only: string): NightSet[] => setsOf(base.config, only, base.self.signer);
   const scheduler = await makeScheduler(base, history, (trigger, signal) =>
@@ -101,6 +104,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     scheduler,
     stopping: stopping.signal,
     lastSeen: (name) => lastSeen.get(name) ?? 0,
+    lastProof: auditing.lastProof,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, log);
   const stopFollowing = followFile(config.file, clock, async () => {
@@ -168,6 +172,7 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
   const outbox = startOutbox(currentPeers(), { clock, log, receipts, ownBackups, patience: deliveryPatience });
   return {
     outbox,
+    connections: () => [...known.keys()],
     async follow(): Promise<void> {
       limit.set(base.config.limits.upload);
       await outbox.follow(currentPeers());
@@ -179,8 +184,15 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
   };
 }
 
+function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deliveries): Promise<Auditing> {
+  const { self, config } = base;
+  const kick = (peer: Hostname): void => outbox.kick(peer);
+  return openAuditing({ ...base, ...stores, host: config.server.name, identity: self.identity, connections, kick });
+}
+
 /** The story of a night, with the configuration of its moment. */
-function makeNight(base: Base, { vault, receipts, fingerprints, history, ownBackups }: Stores, { outbox }: Deliveries) {
+function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing: Auditing) {
+  const { vault, receipts, fingerprints, history, ownBackups } = stores;
   const { self, log, clock } = base;
   const isPeer = (owner: Hostname): boolean => base.config.peers.some(({ name }) => name === owner);
   return nightlyRun({
@@ -194,6 +206,7 @@ function makeNight(base: Base, { vault, receipts, fingerprints, history, ownBack
     chainHead: chainHeads(vault, self.identity),
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
+    ...auditing,
     deliverAll: (emit, signal) => outbox.deliverNow(emit, signal),
     async sweep() {
       const { retention: rules, backup } = base.config;
@@ -234,13 +247,4 @@ function identityOf(config: Config, name: Hostname): Identity | null {
 
 function identitiesIn(config: Config): Identity[] {
   return trustedPeers(config).map(({ identity }) => identity);
-}
-
-/** What a running node does not follow: where it listens, who it is, and where it keeps its files. */
-function restartKeys(before: Config, after: Config): string[] {
-  const keys = ['name', 'listen', 'data', 'logs', 'socket'] as const;
-  const changed = keys
-    .filter((key) => JSON.stringify(before.server[key]) !== JSON.stringify(after.server[key]))
-    .map((key) => `server.${key}`);
-  return before.limits.minimumFree === after.limits.minimumFree ? changed : [...changed, 'limits.minimum_free'];
 }

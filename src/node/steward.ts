@@ -31,6 +31,8 @@ export interface StewardParts {
   readonly stopping: AbortSignal;
   /** When a peer last called or answered, milliseconds since 1970; 0 for never. */
   lastSeen(name: Hostname): number;
+  /** When a peer last proved that it holds a backup, milliseconds since 1970; 0 for never. */
+  lastProof(name: Hostname): Promise<number>;
 }
 
 /** Does for the own client what it asks. */
@@ -60,6 +62,9 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
   const lastRun: RunReport | undefined = await history.last();
   const peers = config().peers.filter(({ enabled }) => enabled);
+  const proofs = new Map(
+    await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
+  );
   return {
     hostname: config().server.name,
     version: parts.version,
@@ -67,7 +72,8 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     peers: peers.map(({ name, quota }) => {
       const { owed = [], problem, nextTryAtMs = 0 } = deliveries.get(name) ?? {};
       const lastSeenAtMs = parts.lastSeen(name);
-      return { name, owed, used: vault.used(name), quota, lastSeenAtMs, problem, nextTryAtMs };
+      const provenAtMs = proofs.get(name) ?? 0;
+      return { name, owed, used: vault.used(name), quota, lastSeenAtMs, problem, nextTryAtMs, provenAtMs };
     }),
     lastRun,
     nextRunAtMs: scheduler.nextRunAt,

@@ -21,6 +21,7 @@ function report(changes: Partial<RunReport> = {}): RunEvent {
         peers: [],
         removed: [],
         problems: [],
+        audit: undefined,
         ...changes,
       },
     },

@@ -1,4 +1,5 @@
 import {
+  type Audit,
   Outcome,
   type PeerReport,
   type Problem,
@@ -49,6 +50,23 @@ export function reportDocument(report: RunReport): Record<string, unknown> {
     })),
     removed: report.removed,
     problems: report.problems.map(problemDocument),
+    audit: report.audit === undefined ? null : auditDocument(report.audit),
+  };
+}
+
+function auditDocument({ peers, scrub }: Audit): unknown {
+  return {
+    peers: peers.map(({ problem, ...peer }) => ({ ...peer, problem: problemDocument(problem) })),
+    scrub:
+      scrub === undefined
+        ? null
+        : {
+            checked: scrub.checked,
+            bytes: scrub.bytes,
+            damaged: scrub.damaged,
+            recovered: scrub.recovered,
+            oldest_check_at: isoTime(scrub.oldestCheckMs),
+          },
   };
 }
 
@@ -70,9 +88,25 @@ export function reportText(report: RunReport, look: Look): string {
     ...warnings.map((warning) => printable(warning)),
     ...report.problems.map((problem) => printable(problem.message)),
     ...new Set(problems.map((hint) => printable(hint))),
+    ...auditLines(report.audit),
     ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
     `${conclusion(report.outcome)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
   ].join('\n');
+}
+
+/** What was proven and read again; what was found wrong is among the problems. */
+function auditLines(audit: Audit | undefined): string[] {
+  const proven = (audit?.peers ?? []).filter((peer) => peer.proven.length > 0);
+  const silent = (audit?.peers ?? []).flatMap(({ peer, problem }) =>
+    problem === undefined ? [] : [printable(`${peer} did not prove everything: ${problem.message}`)],
+  );
+  const told = proven.map(({ peer, proven: names }) => `${peer} ${names.length}`).join(', ');
+  const checked = audit?.scrub?.checked ?? 0;
+  return [
+    ...(proven.length === 0 ? [] : [`Backups proven to be held: ${told}.`]),
+    ...silent,
+    ...(checked === 0 ? [] : [`Backups read again here: ${checked}.`]),
+  ];
 }
 
 export function outcomeCell(outcome: Outcome, look: Look): Cell {

@@ -71,6 +71,7 @@ function peerDocument(peer: PeerView, self: ServerIdentity, now: number): unknow
     last_seen_at: isoTime(status?.lastSeenAtMs ?? 0),
     problem: problemDocument(status?.problem),
     next_try_at: isoTime(status?.nextTryAtMs ?? 0),
+    proven_at: isoTime(status?.provenAtMs ?? 0),
     remarks: remarksOf(peer, self, now),
   };
 }
@@ -139,6 +140,9 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
     if (Math.abs(offset) > clockTolerance) {
       remarks.push(`its clock is ${formatDuration(Math.abs(offset))} ${offset > 0 ? 'ahead' : 'behind'}`);
     }
+  }
+  if (status !== undefined && status.provenAtMs > 0) {
+    remarks.push(`proved what it holds ${formatMoment(status.provenAtMs, now)}`);
   }
   if (status !== undefined && status.owed.length > 0) {
     const { problem, nextTryAtMs } = status;

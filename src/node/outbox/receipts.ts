@@ -27,6 +27,8 @@ export interface Receipts {
    * and is logged.
    */
   held(peer: Holder, backups: readonly OwnBackup[]): Promise<Set<string>>;
+  /** Forgets a receipt that the peer did not live up to: the backup is owed to it again. */
+  drop(peer: Holder, backup: OwnBackup): Promise<void>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
   read(peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined>;
   /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
@@ -66,6 +68,7 @@ export function openReceipts(folder: string, log: Log): Receipts {
       verifyReceipt(receipt, peer.identity, backup.digest);
       await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
     },
+    drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),
     async held(peer, backups) {
       const names = new Set<string>();
       for (const backup of backups) {

@@ -1,4 +1,10 @@
-import { Outcome, type PeerReport, type RunReport, type SetReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import {
+  Outcome,
+  type PeerAudit,
+  type PeerReport,
+  type RunReport,
+  type SetReport,
+} from '../../mesh/generated/anemone/node/v1/node.js';
 
 type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
 
@@ -20,6 +26,8 @@ export function summaryOf(report: RunReport): string {
   const parts = [
     ...report.sets.map(setClause),
     ...report.peers.map(peerClause),
+    ...(report.audit?.peers ?? []).flatMap(auditClause),
+    ...(report.audit?.scrub?.checked ? [`${counted(report.audit.scrub.checked, 'backup')} here read again`] : []),
     ...report.problems.map((problem) => problem.message),
   ];
   return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
@@ -54,6 +62,15 @@ function peerClause(peer: PeerReport): string {
   const problem = peer.problem === undefined ? '' : ` (${peer.problem.message})`;
   const got = peer.delivered.length === 0 ? 'took nothing' : `took ${counted(peer.delivered.length, 'backup')}`;
   return `${peer.peer} ${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'has everything' : got}${owed}${problem}`;
+}
+
+/** What a peer lost is among the problems of the run. */
+function auditClause({ peer, proven, gone, problem }: PeerAudit): string[] {
+  const clauses: string[] = [];
+  if (proven.length > 0) clauses.push(`${peer} proved ${counted(proven.length, 'backup')}`);
+  if (gone.length > 0) clauses.push(`${peer} no longer keeps ${counted(gone.length, 'older backup')}`);
+  if (problem !== undefined) clauses.push(`${peer} did not prove everything: ${problem.message}`);
+  return clauses;
 }
 
 function counted(count: number, noun: string): string {

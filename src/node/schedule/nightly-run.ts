@@ -1,10 +1,13 @@
 import {
+  type Audit,
   type DeliveryProgress,
   Outcome,
+  type PeerAudit,
   type PeerReport,
   type Problem,
   type RunEvent,
   type RunReport,
+  type Scrub,
   type SetReport,
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -24,6 +27,18 @@ export interface NightRequest {
 export interface NightParts extends SetParts {
   /** Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it. */
   deliverAll(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
+  /** Before the delivery: what peers say that they have lost, which is owed to them again. */
+  losses(signal: AbortSignal): Promise<readonly PeerAudit[]>;
+  /** After the delivery: has peers prove what they hold. @param before what {@link losses} found */
+  proofs(
+    before: readonly PeerAudit[],
+    signal: AbortSignal,
+  ): Promise<{ readonly peers: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
+  /** Reads a part of what is kept here again. @param atNight more of it than while somebody waits */
+  scrub(
+    atNight: boolean,
+    signal: AbortSignal,
+  ): Promise<{ readonly report: Scrub | undefined; readonly problems: readonly Problem[] }>;
   /** Rotation and retention; the file names that were removed. */
   sweep(): Promise<readonly string[]>;
   /** Keeps the report in the history. */
@@ -61,6 +76,9 @@ export function nightlyRun(parts: NightParts): NightlyRun {
   };
 }
 
+/** Does a part of a night; what it throws becomes a problem of the report, and the night goes on. */
+type Attempt = <T>(what: string, work: () => Promise<T>, otherwise: T) => Promise<T>;
+
 async function night(
   request: NightRequest,
   parts: NightParts,
@@ -70,7 +88,7 @@ async function night(
   const startedAtMs = parts.clock.now();
   const problems: Problem[] = [];
   const progress = thinned(parts.clock, emit);
-  const attempt = <T>(what: string, work: () => Promise<T>, otherwise: T): Promise<T> =>
+  const attempt: Attempt = (what, work, otherwise) =>
     work().catch((thrown: unknown) => {
       problems.push(problemOf(Failure.from(thrown, what)));
       return otherwise;
@@ -78,11 +96,22 @@ async function night(
   parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
 
   const sets = await keepSets(request, parts, progress, signal);
+  const lost = signal.aborted ? [] : await attempt('the losses of peers', () => parts.losses(signal), []);
   const peers = await attempt('delivery', () => deliver(parts, progress, signal), null);
+  const { audit, found } = await auditKept(request, lost, parts, attempt, signal);
+  problems.push(...found);
   const removed = signal.aborted ? [] : await attempt('retention', () => parts.sweep(), []);
 
   if (peers?.length === 0) problems.push(noPeers);
-  const facts = { trigger: request.trigger, startedAtMs, sets, peers: peers ?? [], removed: [...removed], problems };
+  const facts = {
+    trigger: request.trigger,
+    startedAtMs,
+    sets,
+    peers: peers ?? [],
+    removed: [...removed],
+    problems,
+    audit,
+  };
   const report = { ...facts, finishedAtMs: parts.clock.now(), outcome: outcomeOf(facts) };
   await attempt('the history', () => parts.record(report), undefined);
   return announce({ ...report, outcome: outcomeOf(report) }, parts, progress);
@@ -123,6 +152,24 @@ async function deliver(parts: NightParts, { emit, flush }: Progress, signal: Abo
   const reports = await parts.deliverAll((value) => emit({ event: { $case: 'delivery', value } }), signal);
   flush();
   return reports;
+}
+
+/** Whether what was acknowledged is still kept: by the peers, and here. */
+async function auditKept(
+  { trigger }: NightRequest,
+  lost: readonly PeerAudit[],
+  parts: NightParts,
+  attempt: Attempt,
+  signal: AbortSignal,
+): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
+  if (signal.aborted) return { audit: undefined, found: [] };
+  const proofs = await attempt('the proofs of peers', () => parts.proofs(lost, signal), { peers: lost, problems: [] });
+  const nothing = { report: undefined, problems: [] };
+  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', signal), nothing);
+  return {
+    audit: { peers: [...proofs.peers], scrub: scrub.report },
+    found: [...proofs.problems, ...scrub.problems],
+  };
 }
 
 function announce(report: RunReport, { log }: NightParts, { emit }: Progress): RunReport {

@@ -49,6 +49,7 @@ describe('the history', () => {
       ],
       removed: ['anemone-backup-FR1-20261101-010000.enc'],
       problems: [],
+      audit: undefined,
     };
     await openHistory(file).append(report(1));
     await openHistory(file).append(full);

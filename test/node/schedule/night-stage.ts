@@ -5,7 +5,9 @@ import { type Manifest, SignedManifest } from '../../../src/mesh/generated/anemo
 import {
   type DeliveryProgress,
   Outcome,
+  type PeerAudit,
   PeerReport,
+  type Problem,
   type RunEvent,
   type RunReport,
 } from '../../../src/mesh/generated/anemone/node/v1/node.js';
@@ -48,6 +50,8 @@ export class Stage {
   failCommit = false;
   failSweep = false;
   failRecord = false;
+  /** What peers say that they lost, what their proofs show, and when that was asked. */
+  readonly audited = { lost: [] as PeerAudit[], problems: [] as Problem[], order: [] as string[] };
   /** What peers know of the time before this server was rebuilt. */
   before: ChainHead | null = null;
   readonly #server = throwawayServer('FR1');
@@ -101,6 +105,15 @@ export class Stage {
       isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
       peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
       deliverAll: async (emit, signal) => this.peers.map((peer) => this.#deliver(peer, emit, signal)),
+      losses: async () => this.audited.lost,
+      proofs: async (before) => {
+        this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
+        return { peers: before, problems: this.audited.problems };
+      },
+      scrub: async (atNight) => {
+        this.audited.order.push(`scrub ${atNight ? 'at night' : 'while waited for'}`);
+        return { report: undefined, problems: [] };
+      },
       sweep: async () => {
         if (this.failSweep) throw new Error('the disk is read-only');
         return ['anemone-backup-FR1-20260101-010000.enc'];

@@ -42,10 +42,25 @@ describe('a night', () => {
       ],
       removed: ['anemone-backup-FR1-20260101-010000.enc'],
       problems: [],
+      audit: { peers: [], scrub: undefined },
     });
     expect(await stage.content(firstName)).toBe('age-encryption.org/v1\nlisten: 10.8.0.1');
     expect(stage.recorded).toEqual([report]);
     expect(stage.events.at(-1)).toEqual({ event: { $case: 'report', value: report } });
+  });
+
+  it('has peers prove what they hold after the delivery, and then reads again what is kept here', async () => {
+    stage.audited.lost.push({ peer: 'FR2', proven: [], lost: ['x.enc'], gone: [], bytes: 0, problem: undefined });
+    const report = await stage.run([config]);
+    expect(stage.audited.order).toEqual(['proofs after 1,1', 'scrub at night']);
+    expect(report.audit).toEqual({ peers: stage.audited.lost, scrub: undefined });
+    await stage.run([config], { trigger: 'request' });
+    expect(stage.audited.order.at(-1)).toBe('scrub while waited for');
+  });
+
+  it('is partly done when a peer has lost a backup', async () => {
+    stage.audited.problems.push({ kind: 'damaged', message: 'FR2 has lost x.enc', hint: '' });
+    expect(await stage.run([config])).toMatchObject({ outcome: partly, problems: stage.audited.problems });
   });
 
   it('signs a manifest that goes on from the one before', async () => {

@@ -1,0 +1,190 @@
+import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { isUnknownCall } from '../../mesh/wire/status.js';
+import type { OwnBackup } from '../outbox/owed.js';
+import type { Receipts } from '../outbox/receipts.js';
+import { problemOf } from '../report/problem.js';
+import type { AuditedPeer } from './audited-peer.js';
+import { type Choice, choose } from './choose.js';
+import { prove } from './prove.js';
+import type { Draw } from './samples.js';
+import type { Times } from './times.js';
+
+/** What the audit of a peer needs of this node. */
+export interface AuditParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly receipts: Pick<Receipts, 'held' | 'drop'>;
+  /** When each peer last proved each backup. */
+  readonly times: Times;
+  readonly draw: Draw;
+  /** The server's own backups that are in its vault now. */
+  ownBackups(): Promise<readonly OwnBackup[]>;
+  manifestOf(name: string): Promise<VerifiedManifest>;
+}
+
+/** What an audit found, and what of it a person has to know. */
+export interface AuditResult {
+  readonly report: PeerAudit;
+  readonly problems: readonly Problem[];
+}
+
+/** Milliseconds that the proofs of one peer may take: a slow one does not hold up the night. */
+const patience = 15 * 60_000;
+/** Milliseconds without a proof of the newest backup after which excuses of a peer are a problem. */
+const longestExcuse = 7 * 86_400_000;
+
+export function keyOf(peer: Hostname, backup: string): string {
+  return `${peer}/${backup}`;
+}
+
+/**
+ * Takes a peer at its word that it lost backups: their receipts go, so that they are owed to it again.
+ *
+ * It has to say so for each. What it merely does not hold any more is not sent again and again against its retention; the
+ * newest backup of a set is the exception, see {@link auditPeer}, because no retention removes that one. Never throws for a
+ * peer that cannot be asked: that is in the report.
+ */
+export async function askForLosses(peer: AuditedPeer, parts: AuditParts, signal: AbortSignal): Promise<PeerAudit> {
+  const acknowledged = await acknowledgedBy(peer, parts);
+  if (acknowledged.length === 0) return emptyAudit(peer.name);
+  try {
+    const damaged = new Set(await peer.damaged(signal));
+    const lost = acknowledged.filter(({ name }) => damaged.has(name));
+    for (const backup of lost) await drop(peer, backup, 'it found its own copy damaged', parts);
+    return { ...emptyAudit(peer.name), lost: lost.map(({ name }) => name) };
+  } catch (thrown) {
+    return { ...emptyAudit(peer.name), problem: problemOf(Failure.from(thrown, `the losses of ${peer.name}`)) };
+  }
+}
+
+/**
+ * Has a peer prove what it gave receipts for. Never throws: what could not be asked is in the report.
+ * @param before what {@link askForLosses} found; a peer that gave no answer to that is not asked again
+ */
+export async function auditPeer(
+  peer: AuditedPeer,
+  parts: AuditParts,
+  stopping: AbortSignal,
+  before: PeerAudit = emptyAudit(peer.name),
+): Promise<AuditResult> {
+  const { clock } = parts;
+  const report = { ...before, proven: [...before.proven], lost: [...before.lost], gone: [...before.gone] };
+  const problems = before.lost.map((name) => lossOf(peer, name, 'it found its own copy damaged'));
+  const late = new AbortController();
+  const cancel = clock.after(patience, () => late.abort());
+  const signal = AbortSignal.any([stopping, late.signal]);
+  let choices: readonly Choice[] = [];
+  try {
+    choices = await choicesFor(peer, parts);
+    if (before.problem !== undefined) throw failureOf(before.problem);
+    for (const choice of choices) {
+      const why = await auditBackup(peer, choice, parts, signal, report);
+      if (why !== null) problems.push(lossOf(peer, choice.backup.name, why));
+    }
+  } catch (thrown) {
+    const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
+    if (isUnknownCall(failure)) return { report, problems };
+    parts.log.warn('proof not given', { peer: peer.name, kind: failure.kind, reason: failure.message });
+    report.problem = problemOf(failure);
+    if (choices.some(({ backup, newest }) => newest && isOverdue(peer, backup, parts))) {
+      problems.push(problemOf(withoutProof(peer, failure)));
+    }
+  } finally {
+    cancel();
+  }
+  return { report, problems };
+}
+
+async function choicesFor(peer: AuditedPeer, parts: AuditParts): Promise<Choice[]> {
+  return choose(await acknowledgedBy(peer, parts), ({ name }) => parts.times.get(keyOf(peer.name, name)) ?? 0);
+}
+
+/** The own backups that a peer gave receipts for. */
+async function acknowledgedBy(peer: AuditedPeer, { ownBackups, receipts }: AuditParts): Promise<OwnBackup[]> {
+  const backups = await ownBackups();
+  const held = await receipts.held(peer, backups);
+  return backups.filter(({ name }) => held.has(name));
+}
+
+/** @returns why the peer lost the backup, or null when it did not */
+async function auditBackup(
+  peer: AuditedPeer,
+  { backup, newest, samples }: Choice,
+  parts: AuditParts,
+  signal: AbortSignal,
+  report: PeerAudit,
+): Promise<string | null> {
+  const { clock, draw, log, times } = parts;
+  const received = (bytes: number): void => {
+    report.bytes += bytes;
+  };
+  try {
+    await prove(peer, await parts.manifestOf(backup.name), { samples, draw, signal, received });
+  } catch (thrown) {
+    const why = lossIn(Failure.from(thrown), newest);
+    if (why === null) throw thrown;
+    if (why === 'gone') {
+      report.gone.push(backup.name);
+      return null;
+    }
+    report.lost.push(backup.name);
+    await drop(peer, backup, why, parts);
+    return why;
+  }
+  times.set(keyOf(peer.name, backup.name), clock.now());
+  report.proven.push(backup.name);
+  log.info('backup proven', { peer: peer.name, backup: backup.name, leaves: samples });
+  return null;
+}
+
+/** What a failure says about the backup: why it is lost, `gone` for one that retention took, or null for nothing. */
+function lossIn(failure: Failure, newest: boolean): string | null {
+  if (isUnknownCall(failure)) return null;
+  // A leaf that there is in the manifest cannot be an invalid one.
+  if (failure.kind === 'damaged' || failure.kind === 'invalid') return failure.message;
+  if (failure.kind !== 'not-found') return null;
+  return newest ? 'it does not hold it any more, although it is the newest of its set' : 'gone';
+}
+
+async function drop(peer: AuditedPeer, backup: OwnBackup, why: string, parts: AuditParts): Promise<void> {
+  parts.log.error('backup lost by peer', { peer: peer.name, backup: backup.name, reason: why });
+  await parts.receipts.drop(peer, backup);
+}
+
+function isOverdue(peer: AuditedPeer, backup: OwnBackup, { clock, times }: AuditParts): boolean {
+  const proven = times.get(keyOf(peer.name, backup.name)) ?? 0;
+  return clock.now() - Math.max(proven, backup.createdAt) > longestExcuse;
+}
+
+export function emptyAudit(peer: Hostname): PeerAudit {
+  return { peer, proven: [], lost: [], gone: [], bytes: 0, problem: undefined };
+}
+
+function lossOf(peer: AuditedPeer, name: string, why: string): Problem {
+  return {
+    kind: 'damaged',
+    message: `${peer.name} has lost ${name}: ${why}`,
+    hint: `It is delivered again by itself. Look at the disk of ${peer.name}.`,
+  };
+}
+
+function failureOf({ kind, message, hint }: Problem): Failure {
+  return new Failure(kind as FailureKind, message, { hint });
+}
+
+function tooSlow(peer: AuditedPeer): Failure {
+  return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
+}
+
+function withoutProof(peer: AuditedPeer, failure: Failure): Failure {
+  return new Failure(
+    failure.kind,
+    `${peer.name} has not proved for a week that it holds the newest backup: ${failure.message}`,
+    { hint: `Without a proof, do not count on ${peer.name}.` },
+  );
+}

@@ -1,0 +1,51 @@
+import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { type AuditParts, askForLosses, auditPeer, keyOf } from './audit-peer.js';
+import type { AuditedPeer } from './audited-peer.js';
+
+/** What the nights ask of all peers together, each at its own pace. */
+export interface Audit {
+  /** Before the delivery: has every peer say what it lost, so that it is delivered again. A peer that is away says nothing. */
+  losses(signal: AbortSignal): Promise<PeerAudit[]>;
+  /** After the delivery: has every peer prove what it holds. @param before what {@link losses} found */
+  proofs(
+    before: readonly PeerAudit[],
+    signal: AbortSignal,
+  ): Promise<{ readonly peers: PeerAudit[]; readonly problems: Problem[] }>;
+  /** When a peer last proved anything, milliseconds since 1970; 0 for never. */
+  lastProof(peer: Hostname): Promise<number>;
+}
+
+export interface AuditOptions extends AuditParts {
+  /** The peers of this moment. */
+  peers(): readonly AuditedPeer[];
+  /** Told of a peer that is owed something again. */
+  owed(peer: Hostname): void;
+}
+
+export function openAudit(options: AuditOptions): Audit {
+  const { peers, owed, times, ownBackups } = options;
+  return {
+    losses: (signal) => Promise.all(peers().map((peer) => askForLosses(peer, options, signal))),
+    async proofs(before, signal) {
+      const results = await Promise.all(
+        peers().map(async (peer) => {
+          const told = before.find((audit) => audit.peer === peer.name);
+          const result = await auditPeer(peer, options, signal, told);
+          if (result.report.lost.length > (told?.lost.length ?? 0)) owed(peer.name);
+          return result;
+        }),
+      );
+      const known = new Set((await ownBackups()).flatMap(({ name }) => peers().map((peer) => keyOf(peer.name, name))));
+      await times.save((key) => known.has(key));
+      return {
+        peers: results.map(({ report }) => report),
+        problems: results.flatMap(({ problems }) => problems),
+      };
+    },
+    async lastProof(peer) {
+      const proofs = (await ownBackups()).map(({ name }) => times.get(keyOf(peer, name)) ?? 0);
+      return proofs.reduce((latest, time) => Math.max(latest, time), 0);
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import type { Problem, Scrub } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { problemOf } from '../report/problem.js';
+import type { HeldEntry } from '../vault/held-entry.js';
+import type { Vault } from '../vault/vault.js';
+import type { Times } from './times.js';
+
+export interface ScrubParts {
+  readonly vault: Pick<Vault, 'list' | 'examine' | 'damaged' | 'find'>;
+  readonly host: Hostname;
+  readonly clock: Clock;
+  /** When each backup was last read whole. */
+  readonly times: Times;
+  /** Fetches an own backup again that was damaged here. */
+  recover(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Bytes a second. */
+  readonly rate?: number;
+}
+
+export interface ScrubResult {
+  readonly report: Scrub;
+  readonly problems: readonly Problem[];
+}
+
+const defaultRate = 32 * 2 ** 20;
+const day = 86_400_000;
+/** Everything is read again within this time; a night that was missed is made up for by the next. */
+const longestUnread = 30 * day;
+/** Nights that one round through the vault is spread over; fewer than the days above, for the nights that are missed. */
+const nights = 25;
+/** What was read since is not read again: several runs on a day cost no more than one. */
+const shortestUnread = 20 * 3_600_000;
+/** Bytes that are read in a run that somebody waits for. */
+const whileWaitedFor = 64 * 2 ** 20;
+
+/**
+ * Reads again what is kept, what has waited longest first, and compares it with what its owner signed. The vault puts what
+ * is damaged into quarantine; its owner learns of it at its next call, and this server's own backups are fetched back.
+ * Another peer that holds a backup of a server that is gone is not asked for it: only an owner decides who may read.
+ * @param atNight a night's share is read; else only as much as somebody waits for gladly
+ */
+export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSignal): Promise<ScrubResult> {
+  const { vault, clock, host, times } = parts;
+  const report: Scrub = { checked: 0, bytes: 0, damaged: [], recovered: [], oldestCheckMs: 0 };
+  const problems: Problem[] = [];
+  const pace = paced(parts, signal, report);
+  try {
+    for (const { name } of due(parts, atNight)) {
+      signal.throwIfAborted();
+      const failure = await examine(name, parts, pace);
+      if (failure === null) report.checked += 1;
+      else if (failure.kind === 'damaged') report.damaged.push(name);
+      if (failure !== null) problems.push(problemOf(failure));
+    }
+    for (const name of vault.damaged(host)) {
+      if (await parts.recover(name, signal)) report.recovered.push(name);
+    }
+  } finally {
+    await times.save((name) => vault.find(name) !== null);
+  }
+  const checks = vault.list().map((entry) => lastCheck(entry, times, clock.now()));
+  report.oldestCheckMs = checks.reduce((oldest, time) => Math.min(oldest, time), checks[0] ?? 0);
+  return { report, problems };
+}
+
+/** @returns what is wrong, or null; one that was removed meanwhile is not */
+async function examine(
+  name: string,
+  { vault, times, clock }: ScrubParts,
+  pace: (bytes: number) => Promise<void>,
+): Promise<Failure | null> {
+  try {
+    await vault.examine(name, pace);
+    times.set(name, clock.now());
+    return null;
+  } catch (thrown) {
+    const failure = Failure.from(thrown, name);
+    if (failure.kind === 'interrupted') throw failure;
+    if (failure.kind === 'not-found') return null;
+    // Of a backup that cannot be judged it is enough to be told once in a round.
+    if (failure.kind === 'untrusted') times.set(name, clock.now());
+    return failure;
+  }
+}
+
+/** What is read this time, what has waited longest first. */
+function due({ vault, times, clock }: ScrubParts, atNight: boolean): HeldEntry[] {
+  const now = clock.now();
+  const waiting = vault
+    .list()
+    .map((entry) => ({ entry, since: lastCheck(entry, times, now) }))
+    .filter(({ since }) => now - since >= shortestUnread)
+    .sort((a, b) => a.since - b.since);
+  const total = vault.list().reduce((sum, { size }) => sum + size, 0);
+  let left = atNight ? Math.max(whileWaitedFor, total / nights) : whileWaitedFor;
+  const chosen: HeldEntry[] = [];
+  for (const { entry, since } of waiting) {
+    const overdue = now - since >= longestUnread;
+    if (left <= 0 && !overdue) break;
+    left -= entry.size;
+    chosen.push(entry);
+  }
+  return chosen;
+}
+
+/** Its bytes were compared when it came in. A time that is yet to come is of a clock that was wrong, and counts as never. */
+function lastCheck({ name, receivedAt, createdAt }: HeldEntry, times: Times, now: number): number {
+  const time = times.get(name) ?? receivedAt ?? createdAt;
+  return time > now ? 0 : time;
+}
+
+/** Lets no more bytes pass in a second than the rate says. */
+function paced({ clock, rate = defaultRate }: ScrubParts, signal: AbortSignal, report: Scrub) {
+  const start = clock.monotonic();
+  return async (bytes: number): Promise<void> => {
+    signal.throwIfAborted();
+    report.bytes += bytes;
+    const ahead = (report.bytes / rate) * 1000 - (clock.monotonic() - start);
+    if (ahead > 50) await clock.sleep(ahead, signal);
+  };
+}

@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { replaceFile } from '../../mesh/files/replace-file.js';
+
+/**
+ * When things were last found right, in a file that may be forgotten: what it does not know is looked at first.
+ */
+export interface Times {
+  /** Milliseconds since 1970; undefined for never. */
+  get(key: string): number | undefined;
+  set(key: string, time: number): void;
+  /** Writes the file; what is not to be kept is forgotten. */
+  save(isKept: (key: string) => boolean): Promise<void>;
+}
+
+/** @param file such as `<data>/.state/scrub.json`; one that cannot be read counts as empty */
+export async function openTimes(file: string): Promise<Times> {
+  const times = await read(file);
+  let turn: Promise<void> = Promise.resolve();
+  return {
+    get: (key) => times.get(key),
+    set: (key, time) => void times.set(key, time),
+    save(isKept) {
+      for (const key of times.keys()) if (!isKept(key)) times.delete(key);
+      turn = turn
+        .catch(() => {})
+        .then(() => replaceFile(file, `${JSON.stringify(Object.fromEntries([...times].sort()), null, 1)}\n`));
+      return turn;
+    },
+  };
+}
+
+async function read(file: string): Promise<Map<string, number>> {
+  try {
+    const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')));
+    return new Map(entries.filter((entry): entry is [string, number] => Number.isFinite(entry[1])));
+  } catch {
+    return new Map();
+  }
+}

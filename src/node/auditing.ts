@@ -1,0 +1,70 @@
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import type { Identity } from '../mesh/identity/identity.js';
+import { verifyManifest } from '../mesh/manifest/manifest.js';
+import type { Connection } from '../mesh/peers/connection.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Log } from '../mesh/terms/log.js';
+import { type Audit, openAudit } from './audit/audit.js';
+import { auditedPeer } from './audit/audited-peer.js';
+import { recover } from './audit/recover.js';
+import { type ScrubResult, scrub } from './audit/scrub.js';
+import { openTimes } from './audit/times.js';
+import type { OwnBackup } from './outbox/owed.js';
+import type { Receipts } from './outbox/receipts.js';
+import type { Vault } from './vault/vault.js';
+
+export interface AuditingParts {
+  readonly host: Hostname;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly vault: Vault;
+  readonly receipts: Receipts;
+  ownBackups(): Promise<readonly OwnBackup[]>;
+  /** The connections to the peers of this moment. */
+  connections(): readonly Connection[];
+  /** Has a peer brought what it is owed again. */
+  kick(peer: Hostname): void;
+}
+
+export interface Auditing extends Audit {
+  /** Reads a part of the vault again. @param atNight a night's share; else little, because somebody waits */
+  scrub(atNight: boolean, signal: AbortSignal): Promise<ScrubResult>;
+}
+
+/** What looks after that which is kept: on peers by proofs, here by reading it again. */
+export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
+  const { vault, identity } = parts;
+  const { state } = vault.layout;
+  const proofs = await openTimes(join(state, 'proofs.json'));
+  const checks = await openTimes(join(state, 'scrub.json'));
+  const peers = () => parts.connections().map(auditedPeer);
+  const audit = openAudit({
+    ...parts,
+    times: proofs,
+    draw: (below) => randomInt(below),
+    async manifestOf(name) {
+      const { manifest } = await vault.held(name);
+      if (manifest === undefined) throw new Failure('damaged', `${name} has no manifest any more`);
+      return verifyManifest(manifest, identity);
+    },
+    peers,
+    owed: parts.kick,
+  });
+  return {
+    ...audit,
+    scrub: (atNight, signal) =>
+      scrub(
+        {
+          ...parts,
+          times: checks,
+          recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
+        },
+        atNight,
+        signal,
+      ),
+  };
+}
