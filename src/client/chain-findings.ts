@@ -1,6 +1,6 @@
 import type { VerifiedManifest } from '../mesh/manifest/manifest.js';
+import type { Answer, Finding, FoundBackup } from './found.js';
 import type { Holder } from './holders.js';
-import type { Answer, Finding, FoundBackup } from './survey.js';
 
 /** Milliseconds before the newest backup of a set in which a missing one is worth a word: expiry seldom reaches so near. */
 const recent = 7 * 24 * 3600 * 1000;

@@ -6,8 +6,9 @@ import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import { enabledPeers } from './ask-peers.js';
 import type { Context } from './context.js';
+import type { Survey } from './found.js';
 import { type Holder, ownHolder, peerHolder } from './holders.js';
-import { askAll, type Survey, weigh } from './survey.js';
+import { askAll, weigh } from './survey.js';
 
 /** Everyone who may hold a backup, and the identities that manifests are verified with. */
 export interface Mesh {

@@ -1,6 +1,6 @@
 import { type HeldBackup, Manifest, type SignedManifest } from '../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../mesh/identity/identity.js';
-import { manifestDigest, type VerifiedManifest, verifyManifest } from '../mesh/manifest/manifest.js';
+import { manifestDigest, verifyManifest } from '../mesh/manifest/manifest.js';
 import { verifyReceipt } from '../mesh/manifest/receipt.js';
 import type { ListFilter } from '../mesh/peers/list-backups.js';
 import { type BackupName, parseBackupName } from '../mesh/terms/backup-name.js';
@@ -8,59 +8,12 @@ import { printable } from '../mesh/terms/clean-text.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { chainFindings } from './chain-findings.js';
+import type { Answer, Copy, Finding, FoundBackup, Survey } from './found.js';
 import type { Holder } from './holders.js';
-
-/** What one holder said when it was asked. */
-export type Answer =
-  | { readonly holder: Holder; readonly held: readonly HeldBackup[] }
-  | { readonly holder: Holder; readonly failure: Failure };
 
 /** `FR3 did not answer: connect ECONNREFUSED 10.8.0.3:7443` */
 export function silence({ holder, failure }: Extract<Answer, { readonly failure: Failure }>): string {
   return `${holder.name} did not answer: ${failure.message.replace(`${holder.described}: `, '')}`;
-}
-
-/** One holder's copy of a backup. */
-export interface Copy {
-  readonly holder: Holder;
-  /** By the holder's clock, in milliseconds since 1970; null where no receipt proves it. */
-  readonly receivedAt: number | null;
-  /** Why its receipt is not believed; null when it is, and on the owner's own server, which gives none. */
-  readonly doubt: string | null;
-}
-
-/** One backup, told apart by its manifest's digest, with everyone who says that it is held there. */
-export interface FoundBackup {
-  readonly name: BackupName;
-  /** What the manifest says: believed only where the standing is `verified`. */
-  readonly facts: Manifest;
-  /** SHA-256 of the manifest's bytes. */
-  readonly digest: Buffer;
-  readonly standing: Standing;
-  readonly copies: readonly Copy[];
-}
-
-/** Whether a backup's manifest is believed. `unknown-owner`: nothing here says who its owner must be. */
-export type Standing =
-  | { readonly kind: 'verified'; readonly manifest: VerifiedManifest }
-  | { readonly kind: 'unknown-owner'; readonly reason: string }
-  | { readonly kind: 'forged'; readonly reason: string };
-
-/** Something about a peer's answer that a person should know. */
-export interface Finding {
-  /** The holder's hostname. */
-  readonly peer: string;
-  /** `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. */
-  readonly kind: 'forged' | 'conflict' | 'behind' | 'gap';
-  readonly message: string;
-}
-
-/** What the whole mesh answered. */
-export interface Survey {
-  readonly answers: readonly Answer[];
-  /** Newest first. */
-  readonly backups: readonly FoundBackup[];
-  readonly findings: readonly Finding[];
 }
 
 export interface AskOptions {

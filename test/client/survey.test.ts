@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { askAll, type Survey, weigh } from '../../src/client/survey.js';
+import type { Survey } from '../../src/client/found.js';
+import { askAll, weigh } from '../../src/client/survey.js';
 import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signManifest, type VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
 import { Failure } from '../../src/mesh/terms/failure.js';

@@ -1,5 +1,5 @@
+import type { Answer } from '../../src/client/found.js';
 import type { Holder } from '../../src/client/holders.js';
-import type { Answer } from '../../src/client/survey.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';

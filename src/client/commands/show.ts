@@ -1,11 +1,11 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import type { Context, ExitCode } from '../context.js';
+import type { Copy } from '../found.js';
 import { openMesh } from '../mesh.js';
 import type { Look } from '../render/look.js';
 import { formatMoment, formatTime } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import type { Candidate } from '../restore/choose.js';
-import type { Copy } from '../survey.js';
 import { findOne } from './find-one.js';
 
 /** One backup: what its manifest says, who holds it, and the receipts. */
