@@ -4,8 +4,8 @@ import { createGzip } from 'node:zlib';
 import type { SourceConfig } from '../../mesh/config/config.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { archive } from './archive.js';
-import { compileExcludes } from './excludes.js';
 import { archiveRoots } from './roots.js';
 import type { Source, SourceContext } from './source.js';
 import { walk } from './walk.js';
@@ -17,7 +17,7 @@ type PathsConfig = Extract<SourceConfig, { kind: 'paths' }>;
  * Node, whose zlib decides how they are compressed).
  */
 export function pathsSource(config: PathsConfig, base: string, never: readonly string[]): Source {
-  const excluded = compileExcludes(config.exclude);
+  const excluded = compilePatterns(config.exclude);
   const roots = archiveRoots(config.paths, base);
   return {
     read: (context) => compress(archive(walk(roots, { excluded, never, warn: context.warn }), context), context),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { compileExcludes } from '../../../src/node/sources/excludes.js';
+import { compilePatterns } from '../../../src/mesh/terms/path-pattern.js';
 
-describe('exclude patterns', () => {
+describe('patterns for paths', () => {
   it.each([
     ['*.tmp', 'config/deep/a.tmp', true],
     ['*.tmp', 'config/a.tmp.keep', false],
@@ -20,18 +20,18 @@ describe('exclude patterns', () => {
     ['\\!name', '!name', true],
     ['# a comment', '# a comment', false],
     ['new*line', 'new\nline', true],
-  ])('%s on %j: %s', (pattern, name, excluded) => {
-    expect(compileExcludes([pattern])(name, false)).toBe(excluded);
+  ])('%s on %j: %s', (pattern, name, matches) => {
+    expect(compilePatterns([pattern])(name, false)).toBe(matches);
   });
 
   it('with a slash at the end match folders only', () => {
-    const excluded = compileExcludes(['build/']);
-    expect(excluded('config/build', true)).toBe(true);
-    expect(excluded('config/build', false)).toBe(false);
+    const matches = compilePatterns(['build/']);
+    expect(matches('config/build', true)).toBe(true);
+    expect(matches('config/build', false)).toBe(false);
   });
 
   it('cannot bring something back with `!`', () => {
-    expect(() => compileExcludes(['*.tmp', '!keep.tmp'])).toThrow(
+    expect(() => compilePatterns(['*.tmp', '!keep.tmp'])).toThrow(
       expect.objectContaining({ kind: 'config', message: expect.stringContaining('!keep.tmp') }),
     );
   });
