@@ -1,8 +1,9 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type RestoreOptions, restore } from '../../src/client/commands/restore.js';
+import { restore } from '../../src/client/commands/restore.js';
 import type { ExitCode } from '../../src/client/context.js';
+import type { RestoreOptions } from '../../src/client/restore/options.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { formatAddress } from '../../src/mesh/peers/peer.js';

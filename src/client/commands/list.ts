@@ -3,12 +3,15 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
-import type { Context, ExitCode } from '../context.js';
+import { type Context, type ExitCode, stateFolder } from '../context.js';
+import { lastDrill } from '../drills.js';
+import type { Answer, Copy, FoundBackup, Survey } from '../found.js';
 import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
+import { type Drill, drillDocument, drillInWords } from '../render/drill.js';
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { type Cell, renderTable } from '../render/table.js';
-import { type Answer, type Copy, type FoundBackup, type Survey, silence } from '../survey.js';
+import { silence } from '../survey.js';
 
 export interface ListOptions {
   readonly peer?: string;
@@ -30,9 +33,11 @@ export async function listMesh(context: Context, host: string | undefined, optio
     if (nobody !== null) throw nobody;
     const silent = found.answers.filter((answer) => 'failure' in answer);
     if (found.backups.length === 0 && (owner !== '' || set !== '')) throw nothing(owner, set, silent);
-    screen.result(listDocument(mesh, found), (look) => listText(look, found, clock.now()));
+    const drill = await lastDrill(stateFolder(await context.loadConfig()));
+    screen.result(listDocument(mesh, found, drill), (look) => listText(look, found, clock.now()));
     for (const { message } of found.findings) screen.warn(message);
     screen.note(summary(found));
+    screen.note(drillInWords(drill, clock.now()));
     return silent.length > 0 ? 3 : 0;
   } finally {
     mesh.close();
@@ -45,7 +50,7 @@ function withoutKits(found: Survey, set: string): Survey {
 }
 
 /** The answer for programs; the keys up to `peer_ip` are the predecessor's. */
-export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, findings }: Survey): object {
+export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, findings }: Survey, drill?: Drill): object {
   const rows = backups.flatMap((backup) => backup.copies.map((copy) => listRow(mesh, backup, copy)));
   const peers = answers.map((answer) => ({
     name: answer.holder.name,
@@ -53,7 +58,7 @@ export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, find
     ok: 'held' in answer,
     error: 'failure' in answer ? answer.failure.message : null,
   }));
-  return { server: mesh.owner, backups: rows, total: rows.length, peers, findings };
+  return { server: mesh.owner, backups: rows, total: rows.length, peers, findings, drill: drillDocument(drill) };
 }
 
 function listRow({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing }: FoundBackup, copy: Copy): object {

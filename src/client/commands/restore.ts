@@ -1,41 +1,24 @@
 import { resolve } from 'node:path';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
-import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
+import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
 import type { Mesh } from '../mesh.js';
 import type { BareMesh } from '../restore/bare.js';
-import { type BringBackOptions, bringBack, makeTarget } from '../restore/bring-back.js';
+import { type BringBackOptions, bringBack } from '../restore/bring-back.js';
 import type { Candidate } from '../restore/choose.js';
 import { downloadInto } from '../restore/download-into.js';
+import { runDrill } from '../restore/drill.js';
 import { sealedFromFile } from '../restore/from-file.js';
 import { findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
+import { checkCall, type RestoreOptions } from '../restore/options.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { tellRestored } from '../restore/result.js';
+import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
-import { workFolder } from '../restore/staging.js';
-
-export interface RestoreOptions {
-  readonly at?: string;
-  readonly set?: string;
-  readonly target?: string;
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly from?: string;
-  readonly kit?: string;
-  readonly vpnDir?: string;
-  readonly server?: string;
-  readonly peer?: readonly string[];
-  readonly allowUnauthenticated?: boolean;
-  readonly keyStdin?: boolean;
-  readonly ownership?: boolean;
-  /** False with `--no-takeover`. */
-  readonly takeover: boolean;
-  readonly maxSize?: number;
-  readonly maxFiles?: number;
-}
+import { openTarget } from '../restore/target.js';
 
 /** Brings a server back: from the mesh, or from a file. */
 export async function restore(
@@ -45,43 +28,12 @@ export async function restore(
 ): Promise<ExitCode> {
   checkCall(context, reference, options);
   const keys = keysFrom(context, options.keyStdin ?? false);
+  // Patterns that are none are wrong usage, before anything is asked.
+  selectionOf(options.include ?? [], options.exclude ?? []);
+  if (options.drill === true) return runDrill(context, reference, options, keys);
   return options.from === undefined
     ? restoreFromMesh(context, reference, options, keys)
     : restoreFromFile(context, options.from, options, keys);
-}
-
-/** What can be known to be wrong before anything is asked or read. */
-function checkCall({ prompts }: Context, reference: string | undefined, options: RestoreOptions): void {
-  const { from, at, server, peer } = options;
-  const wrong = (message: string, hint: string): Failure => new Failure('usage', message, { hint });
-  if (reference !== undefined && at !== undefined) {
-    throw wrong('a backup and --at were both given', 'Give one of them.');
-  }
-  if (from !== undefined && (reference ?? at ?? server ?? peer) !== undefined) {
-    throw wrong(
-      '--from names the backup: nothing else can choose one',
-      'Leave out the backup, --at, --server and --peer.',
-    );
-  }
-  if (options.kit !== undefined && (from ?? server) !== undefined) {
-    throw wrong('--kit names the server: neither --server nor --from goes with it', 'Leave them out, or --kit.');
-  }
-  if (options.set === kitSet) {
-    throw wrong(
-      'a kit is a text, and nothing to put into place',
-      '`anemone-peer list --set kit` names them: `anemone-peer fetch` one, and open it with `age -d`.',
-    );
-  }
-  if (options.kit === undefined && (server === undefined) !== (peer === undefined)) {
-    throw wrong('--server and --peer go together', 'On a bare machine: restore --server FR1 --peer 10.8.0.2');
-  }
-  if (prompts.interactive) return;
-  if (from === undefined && reference === undefined && at === undefined) {
-    throw wrong('no backup was named, and nobody can be asked here', 'Name one, or `latest`, or give --at.');
-  }
-  if (options.yes !== true && options.dryRun !== true) {
-    throw wrong('nobody can be asked here whether to go on', 'Give --yes, or look first with --dry-run.');
-  }
 }
 
 async function restoreFromFile(context: Context, from: string, options: RestoreOptions, keys: Keys): Promise<ExitCode> {
@@ -93,7 +45,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     keys,
   });
   const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
-  const tidy = await makeTarget(target);
+  const { close } = await openTarget(target);
   try {
     const outcome = await bringBack(context, sealed, {
       ...placement(options, keys, target),
@@ -103,7 +55,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     return 0;
   } finally {
     await sealed.file.close();
-    await tidy();
+    await close();
   }
 }
 
@@ -120,11 +72,11 @@ async function restoreFromMesh(
     if (chosen === null) return 0;
     const target = resolve(context.cwd, options.target ?? base);
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
-    const tidy = await makeTarget(target);
+    const { work, close } = await openTarget(target);
     try {
-      return await restoreChosen(context, chosen, { mesh, derived, target, ageIdentity, options, keys });
+      return await restoreChosen(context, chosen, { mesh, derived, target, work, ageIdentity, options, keys });
     } finally {
-      await tidy();
+      await close();
     }
   } finally {
     mesh.close();
@@ -135,6 +87,8 @@ interface Choice {
   readonly mesh: Mesh | BareMesh;
   readonly derived: DerivedKeys | null;
   readonly target: string;
+  /** Where the backup is downloaded to. */
+  readonly work: string;
   readonly ageIdentity: string | null;
   readonly options: RestoreOptions;
   readonly keys: Keys;
@@ -142,12 +96,13 @@ interface Choice {
 
 async function restoreChosen(context: Context, chosen: Candidate, choice: Choice): Promise<ExitCode> {
   const { mesh, derived, target, options, keys } = choice;
-  const takesOver = derived !== null && options.takeover && options.dryRun !== true;
+  const isWhole = options.include === undefined && options.exclude === undefined;
+  const takesOver = derived !== null && options.takeover && options.dryRun !== true && isWhole;
   const question: BringBackOptions['question'] = (entries) =>
     takesOver && configFor(target, entries) !== undefined
       ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
       : plainQuestion();
-  const sealed = await downloadInto(context, chosen, await workFolder(target), choice.ageIdentity);
+  const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity);
   try {
     const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
     const rebuilt = takesOver
@@ -187,7 +142,7 @@ async function takeOver(
 }
 
 function placement(
-  { dryRun, yes, ownership, maxSize, maxFiles }: RestoreOptions,
+  { dryRun, yes, ownership, maxSize, maxFiles, include, exclude }: RestoreOptions,
   keys: Keys,
   target: string,
 ): Omit<BringBackOptions, 'question'> {
@@ -195,5 +150,13 @@ function placement(
     ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
     ...(maxFiles === undefined ? {} : { entries: maxFiles }),
   };
-  return { keys, target, dryRun: dryRun ?? false, yes: yes ?? false, ownership: ownership ?? false, limits };
+  return {
+    keys,
+    target,
+    dryRun: dryRun ?? false,
+    yes: yes ?? false,
+    selection: selectionOf(include ?? [], exclude ?? []),
+    ownership: ownership ?? false,
+    limits,
+  };
 }

@@ -5,7 +5,8 @@ import { getNode } from '../../mesh/peers/get-node.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
-import type { Context, ExitCode } from '../context.js';
+import { type Context, type ExitCode, stateFolder } from '../context.js';
+import { lastDrill } from '../drills.js';
 import { type MeshStatus, type PeerView, statusDocument, statusText } from '../render/status.js';
 
 /** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer; the rest is shown. */
@@ -17,7 +18,8 @@ export async function showStatus(context: Context): Promise<ExitCode> {
     return { config: peer, answer: answers.get(peer.name), ...(owed === undefined ? {} : { status: owed }) };
   });
   const self = await context.self();
-  const status: MeshStatus = { server: config.server, self, node, peers, now: context.clock.now() };
+  const drill = await lastDrill(stateFolder(config));
+  const status: MeshStatus = { server: config.server, self, node, peers, drill, now: context.clock.now() };
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());

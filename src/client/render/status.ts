@@ -6,6 +6,7 @@ import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Failure } from '../../mesh/terms/failure.js';
+import { type Drill, drillDocument, provenInWords } from './drill.js';
 import type { Look } from './look.js';
 import { formatDuration, formatMoment, formatTime } from './moments.js';
 import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
@@ -19,6 +20,8 @@ export interface MeshStatus {
   readonly self: ServerIdentity;
   readonly node: GetStatusResponse | Silence;
   readonly peers: readonly PeerView[];
+  /** The last time that a recovery was proven. */
+  readonly drill?: Drill | undefined;
   readonly now: number;
 }
 
@@ -33,7 +36,7 @@ export interface PeerView {
 /** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
 const clockTolerance = 60_000;
 
-export function statusDocument({ server, self, node, peers, now }: MeshStatus): unknown {
+export function statusDocument({ server, self, node, peers, drill, now }: MeshStatus): unknown {
   const running = 'failure' in node ? null : node;
   return {
     server: {
@@ -51,6 +54,7 @@ export function statusDocument({ server, self, node, peers, now }: MeshStatus): 
     peers: peers.map((peer) => peerDocument(peer, self, now)),
     last_run: running?.lastRun === undefined ? null : reportDocument(running.lastRun),
     next_run_at: isoTime(running?.nextRunAtMs ?? 0),
+    drill: drillDocument(drill),
   };
 }
 
@@ -95,9 +99,13 @@ export function statusText(status: MeshStatus, look: Look): string {
   ].join('\n');
 }
 
-function serverRows({ server, node, now }: MeshStatus, look: Look): Cell[][] {
+function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[][] {
   const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
-  if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }]];
+  const recovery: Cell[] = [
+    'recovery',
+    drill === undefined ? 'never proven: try `anemone-peer restore --drill`' : provenInWords(drill, now),
+  ];
+  if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }], recovery];
   const { lastRun } = node;
   const last =
     lastRun === undefined ? 'none yet' : `${outcomeWord(lastRun.outcome)}, ${formatMoment(lastRun.finishedAtMs, now)}`;
@@ -111,6 +119,7 @@ function serverRows({ server, node, now }: MeshStatus, look: Look): Cell[][] {
     ['disk', `${formatByteSize(node.free)} free`],
     ['last run', node.running ? `one is under way; before it: ${last}` : last],
     ['next run', next],
+    recovery,
     ...node.findings.map((finding): Cell[] => ['finding', finding]),
   ];
 }

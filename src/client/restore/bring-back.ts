@@ -1,15 +1,20 @@
-import { mkdir, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import { type Comparison, compareTrees } from './compare.js';
 import { intoPlace, type Switched } from './into-place.js';
 import type { Keys } from './keys.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './predecessor-layout.js';
+import { rootsOf } from './roots.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
+import { type Selection, selectedRoots } from './selection.js';
+import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './single-file.js';
 import { removeStaleStaging, removeTree, restoreStamp, stagingFolder, workFolder } from './staging.js';
-import { type UnpackedEntry, type UnpackLimits, unpack } from './unpack.js';
+import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack.js';
 
 export interface BringBackOptions {
   readonly keys: Keys;
@@ -18,6 +23,8 @@ export interface BringBackOptions {
   readonly dryRun: boolean;
   /** Do not ask. */
   readonly yes: boolean;
+  /** Which parts; null for all of it. */
+  readonly selection: Selection;
   /** What is asked before anything is changed. */
   question(entries: readonly UnpackedEntry[]): string;
   readonly ownership: boolean;
@@ -41,7 +48,7 @@ export interface BroughtBack {
  */
 export async function bringBack(context: Context, sealed: SealedFile, options: BringBackOptions): Promise<BroughtBack> {
   const { screen, prompts, clock, signal } = context;
-  const { target, ownership, limits } = options;
+  const { target } = options;
   const stamp = restoreStamp(clock.now());
   const work = await workFolder(target);
   const staging = stagingFolder(work, stamp);
@@ -49,17 +56,14 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const plaintext = await openSealed(sealed, format, options.keys);
   await removeStaleStaging(work);
   try {
-    const controlCharacters = sealed.manifest !== null;
-    const unpacked = await unpack(plaintext, staging, { limits, ownership, controlCharacters, signal });
-    const entries = hasPredecessorLayout(unpacked.entries)
-      ? await applyPredecessorLayout(staging, unpacked.entries)
-      : unpacked.entries;
-    const comparison = await compareTrees(entries, target);
-    const result = { format, entries, bytes: unpacked.bytes, comparison };
+    const { entries, bytes } = await unfold(context, sealed, plaintext, staging, options);
+    const { selection } = options;
+    const roots = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
+    const comparison = await compareTrees(within(entries, roots), target, roots);
+    const result = { format, entries, bytes, comparison };
     if (options.dryRun) return { ...result, switched: [] };
-    screen.note(
-      `${sealed.label} (${format}), ${formatByteSize(unpacked.bytes)}, into ${target}: ${inWords(comparison)}`,
-    );
+    screen.note(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
+    if (comparison.dropped.length > 0) screen.note(droppedInWords(comparison));
     if (
       !options.yes &&
       !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))
@@ -67,35 +71,96 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
       throw new Failure('interrupted', 'nothing was changed');
     }
     signal.throwIfAborted();
-    const { switched } = await intoPlace({ staging, target, entries, stamp });
+    const { switched } = await intoPlace({ staging, target, entries, roots, stamp });
     return { ...result, switched };
   } finally {
     await removeTree(staging);
   }
 }
 
+/** Unpacks what was sealed into the staging folder: an archive, or one file. */
+async function unfold(
+  { screen, signal, clock }: Context,
+  sealed: SealedFile,
+  plaintext: Bytes,
+  staging: string,
+  { ownership, limits, selection, target }: BringBackOptions,
+): Promise<UnpackSummary> {
+  const facts = sealed.manifest?.facts;
+  const peeked = await peek(plaintext, archiveHead);
+  if (beginsArchive(peeked.head)) {
+    const unpacked = await unpack(peeked.from(0), staging, {
+      // What the owner signed is no trap, however well it was compressed.
+      limits: facts === undefined ? limits : { ratio: Number.POSITIVE_INFINITY, ...limits },
+      ownership,
+      controlCharacters: facts !== undefined,
+      ...(selection === null ? {} : { selects: selection }),
+      signal,
+    });
+    const { entries, leftOut } = unpacked;
+    if (selection !== null && entries.length === 0) throw nothingSelected(sealed.label);
+    if (!hasPredecessorLayout([...entries, ...leftOut])) return unpacked;
+    return { ...unpacked, entries: await applyPredecessorLayout(staging, entries, selection === null) };
+  }
+  const name = nameOfContent(facts?.name ?? sealed.label);
+  const refusal = selection === null ? await taken(target, name) : noParts(sealed.label);
+  if (refusal !== null) {
+    await peeked.release();
+    throw refusal;
+  }
+  screen.note(`${sealed.label} holds no archive: its content becomes one file, ${name}.`);
+  const mtime = new Date(facts?.createdAtMs ?? clock.now());
+  return writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
+}
+
+async function taken(target: string, name: string): Promise<Failure | null> {
+  const path = join(target, name);
+  const isThere = await lstat(path).then(
+    () => true,
+    () => false,
+  );
+  return isThere
+    ? new Failure('conflict', `${path} is there already`, { hint: 'Move it away, or restore into another --target.' })
+    : null;
+}
+
+function noParts(label: string): Failure {
+  return new Failure('usage', `${label} holds no archive, so there are no parts of it to choose`, {
+    hint: 'Leave out --include and --exclude.',
+  });
+}
+
+function nothingSelected(label: string): Failure {
+  return new Failure('not-found', `nothing in ${label} fits --include and --exclude`, {
+    hint: 'Patterns are as in .gitignore, over the names that `restore --dry-run` shows: config/ssh, *.conf.',
+  });
+}
+
+/** The entries that are exchanged: the roots, and what lies in them. */
+function within(entries: readonly UnpackedEntry[], roots: readonly UnpackedEntry[]): readonly UnpackedEntry[] {
+  const paths = new Set(roots.map(({ path }) => path));
+  return entries.filter(({ path }) => {
+    for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) {
+      if (paths.has(path.slice(0, at))) return true;
+    }
+    return false;
+  });
+}
+
+/** How many names a person is shown before a question. */
+const mostNamed = 10;
+
+function droppedInWords({ dropped }: Comparison): string {
+  const lines = dropped.slice(0, mostNamed).map((path) => `  ${path}`);
+  const more = dropped.length - lines.length;
+  return [
+    'Not in the backup, and put aside with the folder that they are in:',
+    ...lines,
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ].join('\n');
+}
+
 export function inWords({ added, changed, same, dropped }: Comparison): string {
   const words = `${added.length} new, ${changed.length} changed, ${same.length} untouched`;
   return dropped.length === 0 ? words : `${words}, ${dropped.length} that the backup does not have`;
-}
-
-/** Makes the target folder; the function that is returned removes what was made, as far as it is still empty. */
-export async function makeTarget(target: string): Promise<() => Promise<void>> {
-  let first: string | undefined;
-  try {
-    first = await mkdir(target, { recursive: true });
-  } catch (thrown) {
-    throw Failure.from(thrown, `the target ${target} cannot be made`);
-  }
-  return async () => {
-    if (first === undefined) return;
-    for (let folder = target; ; folder = dirname(folder)) {
-      try {
-        await rmdir(folder);
-      } catch {
-        return;
-      }
-      if (folder === first) return;
-    }
-  };
 }

@@ -19,8 +19,13 @@ export interface Comparison {
 /**
  * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
  * @param target absolute
+ * @param roots what is exchanged as a whole
  */
-export async function compareTrees(entries: readonly UnpackedEntry[], target: string): Promise<Comparison> {
+export async function compareTrees(
+  entries: readonly UnpackedEntry[],
+  target: string,
+  roots: readonly UnpackedEntry[] = rootsOf(entries),
+): Promise<Comparison> {
   const added: string[] = [];
   const changed: string[] = [];
   const same: string[] = [];
@@ -33,7 +38,7 @@ export async function compareTrees(entries: readonly UnpackedEntry[], target: st
     else changed.push(entry.path);
   }
   const dropped: string[] = [];
-  for (const root of rootsOf(entries)) {
+  for (const root of roots) {
     if ((await examine(join(target, root.path)))?.isDirectory())
       await collectOthers(target, root.path, byPath, dropped);
   }

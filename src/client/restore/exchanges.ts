@@ -13,6 +13,8 @@ export interface Placement {
   /** Absolute; exists. */
   readonly target: string;
   readonly entries: readonly UnpackedEntry[];
+  /** What is exchanged as a whole; the entries that lie in no other one unless given. */
+  readonly roots?: readonly UnpackedEntry[];
   /** Part of the names under which what was there before is kept: `<name>.before-<stamp>`. */
   readonly stamp: string;
 }
@@ -46,7 +48,7 @@ export async function planExchanges(placement: Placement): Promise<Plan> {
   const made = new Set<string>();
   const copies: { from: string; to: string }[] = [];
   const exchanges: Exchange[] = [];
-  for (const root of rootsOf(placement.entries)) {
+  for (const root of placement.roots ?? rootsOf(placement.entries)) {
     const path = join(target, root.path);
     const staged = join(staging, root.path);
     const folders = (await missingFolders(target, root.path)).filter((folder) => !made.has(folder));

@@ -35,15 +35,24 @@ export async function downloadInParallel(
   const { file, leaves, failures } = arrival;
   if ((await file.stat()).size > manifest.facts.size) await file.truncate(manifest.facts.size);
   const queue = openRangeQueue<Holder>(await missingLeaves(file, leaves));
-  const transfer = openTransfer(manifest, queue, arrival, options);
-  const stop = (): void => transfer.stop();
+  const transfer: Transfer = {
+    manifest,
+    queue,
+    arrival,
+    options,
+    received: new Map(),
+    running: new Map(),
+    active: new Set(),
+    broken: null,
+  };
+  const stop = (): void => stopWhere(transfer, () => true);
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
     let willing = holders;
     for (let before = Number.POSITIVE_INFINITY; queue.missing() > 0; ) {
       if (willing.length === 0 || queue.missing() === before) throw gaveUp(manifest, failures);
       before = queue.missing();
-      await transfer.round(willing);
+      await round(transfer, willing);
       if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
       willing = willing.filter((holder) => failures.get(holder)?.retryable !== false);
     }
@@ -68,100 +77,96 @@ async function missingLeaves(file: FileHandle, leaves: LeafHashes): Promise<Uint
   return missing;
 }
 
+/** A download under way: what is asked of whom, and how to stop it. */
 interface Transfer {
-  readonly received: Received;
-  /** Fetches from these holders until nothing is missing, or none of them is left. @throws Failure when this disk fails */
-  round(holders: readonly Holder[]): Promise<void>;
-  stop(): void;
+  readonly manifest: VerifiedManifest;
+  readonly queue: RangeQueue<Holder>;
+  readonly arrival: Arrival;
+  readonly options: DownloadOptions;
+  readonly received: Map<Holder, number>;
+  readonly running: Map<Claim<Holder>, AbortController>;
+  /** Who is asked still. */
+  active: Set<Holder>;
+  /** Why this disk does not take the bytes. */
+  broken: Failure | null;
 }
 
-function openTransfer(
-  manifest: VerifiedManifest,
-  queue: RangeQueue<Holder>,
-  { file, leaves, failures }: Arrival,
-  options: DownloadOptions,
-): Transfer {
-  const { facts } = manifest;
-  const received = new Map<Holder, number>();
-  /** What is under way, and how to stop it. */
-  const running = new Map<Claim<Holder>, AbortController>();
-  let active = new Set<Holder>();
-  let broken: Failure | null = null;
+/** Fetches from these holders until nothing is missing, or none of them is left. @throws Failure when this disk fails */
+async function round(transfer: Transfer, holders: readonly Holder[]): Promise<void> {
+  transfer.active = new Set(holders);
+  const served = holders.flatMap((holder) => Array.from({ length: inFlight }, () => serve(transfer, holder)));
+  await Promise.all(served);
+  if (transfer.broken !== null) throw transfer.broken;
+}
 
-  const stopWhere = (isUseless: (claim: Claim<Holder>) => boolean): void => {
-    for (const [claim, stop] of running) if (isUseless(claim)) stop.abort();
-  };
-  const drop = (holder: Holder, failure: Failure): void => {
-    if (!active.delete(holder)) return;
-    failures.set(holder, failure);
-    options.dropped(holder, failure);
-    stopWhere((claim) => claim.holder === holder);
-  };
-
-  /** Keeps one leaf. @throws Failure `damaged` */
-  async function keep(claim: Claim<Holder>, leaf: Uint8Array, hash: Buffer): Promise<void> {
-    if (!leafHash(leaf).equals(hash)) throw blamed(claim.holder, manifest);
+async function serve(transfer: Transfer, holder: Holder): Promise<void> {
+  const { queue, running, active, options } = transfer;
+  while (active.has(holder) && transfer.broken === null && !options.signal?.aborted) {
+    const claim = queue.take(holder);
+    if (claim === null) return;
+    const stop = new AbortController();
+    running.set(claim, stop);
     try {
-      await writeAll(file, leaf, claim.next * leafSize);
+      await fetchClaim(transfer, claim, stop.signal);
     } catch (thrown) {
-      broken = Failure.from(thrown, `${facts.name} cannot be written here`);
-      stopWhere(() => true);
-      throw broken;
-    }
-    queue.arrived(claim);
-    received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaf.length);
-    options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
-    stopWhere((other) => other !== claim && queue.isOver(other));
-  }
-
-  /** Fetches what is claimed, or as much of it as nobody else took over. */
-  async function fetch(claim: Claim<Holder>, stop: AbortController): Promise<void> {
-    const { holder } = claim;
-    const offset = claim.start * leafSize;
-    const length = Math.min(claim.end * leafSize, facts.size) - offset;
-    const hashes = await leaves.read(claim.start, claim.end - claim.start);
-    const giveUpIfSlow = (): void => {
-      if (active.size > 1) drop(holder, tooSlow(holder, manifest));
-    };
-    const bytes = holder.fetch(facts.name, { offset, length }, stop.signal);
-    const isComplete = (): boolean => claim.next >= claim.end;
-    for await (const leaf of intoLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
-      const hash = hashes.subarray((claim.next - claim.start) * hashSize).subarray(0, hashSize);
-      await keep(claim, leaf, hash);
-      if (isComplete()) return;
-    }
-    if (!isComplete()) throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
-  }
-
-  async function serve(holder: Holder): Promise<void> {
-    while (active.has(holder) && broken === null && !options.signal?.aborted) {
-      const claim = queue.take(holder);
-      if (claim === null) return;
-      const stop = new AbortController();
-      running.set(claim, stop);
-      try {
-        await fetch(claim, stop);
-      } catch (thrown) {
-        const failure = Failure.from(thrown, holder.described);
-        // A link that broke after it had brought something is worth another try.
-        const hopeful = failure.retryable && claim.next > claim.start;
-        if (!stop.signal.aborted && !hopeful) drop(holder, failure);
-      } finally {
-        running.delete(claim);
-        queue.release(claim);
-      }
+      const failure = Failure.from(thrown, holder.described);
+      // A link that broke after it had brought something is worth another try.
+      const hopeful = failure.retryable && claim.next > claim.start;
+      if (!stop.signal.aborted && !hopeful) drop(transfer, holder, failure);
+    } finally {
+      running.delete(claim);
+      queue.release(claim);
     }
   }
+}
 
-  return {
-    received,
-    async round(holders) {
-      active = new Set(holders);
-      await Promise.all(holders.flatMap((holder) => Array.from({ length: inFlight }, () => serve(holder))));
-      if (broken !== null) throw broken;
-    },
-    stop: () => stopWhere(() => true),
+/** Fetches what is claimed, or as much of it as nobody else took over. */
+async function fetchClaim(transfer: Transfer, claim: Claim<Holder>, signal: AbortSignal): Promise<void> {
+  const { manifest, arrival, options } = transfer;
+  const { facts } = manifest;
+  const { holder } = claim;
+  const offset = claim.start * leafSize;
+  const length = Math.min(claim.end * leafSize, facts.size) - offset;
+  const hashes = await arrival.leaves.read(claim.start, claim.end - claim.start);
+  const giveUpIfSlow = (): void => {
+    if (transfer.active.size > 1) drop(transfer, holder, tooSlow(holder, manifest));
   };
+  const bytes = holder.fetch(facts.name, { offset, length }, signal);
+  for await (const leaf of intoLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
+    const hash = hashes.subarray((claim.next - claim.start) * hashSize).subarray(0, hashSize);
+    if (!leafHash(leaf).equals(hash)) throw blamed(holder, manifest);
+    await keep(transfer, claim, leaf);
+    if (claim.next >= claim.end) return;
+  }
+  throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
+}
+
+/** Writes a leaf at its place, and stops those who were about to bring it too. */
+async function keep(transfer: Transfer, claim: Claim<Holder>, leaf: Uint8Array): Promise<void> {
+  const { manifest, queue, arrival, received, options } = transfer;
+  const { facts } = manifest;
+  try {
+    await writeAll(arrival.file, leaf, claim.next * leafSize);
+  } catch (thrown) {
+    transfer.broken = Failure.from(thrown, `${facts.name} cannot be written here`);
+    stopWhere(transfer, () => true);
+    throw transfer.broken;
+  }
+  queue.arrived(claim);
+  received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaf.length);
+  options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
+  stopWhere(transfer, (other) => other !== claim && queue.isOver(other));
+}
+
+function drop(transfer: Transfer, holder: Holder, failure: Failure): void {
+  if (!transfer.active.delete(holder)) return;
+  transfer.arrival.failures.set(holder, failure);
+  transfer.options.dropped(holder, failure);
+  stopWhere(transfer, (claim) => claim.holder === holder);
+}
+
+function stopWhere({ running }: Transfer, isUseless: (claim: Claim<Holder>) => boolean): void {
+  for (const [claim, stop] of running) if (isUseless(claim)) stop.abort();
 }
 
 /** Cuts a range into its leaves; what does not fill the last one is left out. @param length of the range, in bytes */

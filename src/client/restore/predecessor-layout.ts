@@ -9,7 +9,7 @@ const signs = ['.restic.encrypted', '.restic.salt', 'wireguard/private.key', 'ss
 const sha256OfNothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 /** Whether an archive was made by the predecessor, whose members lie at the top without a folder around them. */
-export function hasPredecessorLayout(entries: readonly UnpackedEntry[]): boolean {
+export function hasPredecessorLayout(entries: readonly Pick<UnpackedEntry, 'path' | 'kind'>[]): boolean {
   const files = new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
   return files.has('config.yaml') && signs.some((path) => files.has(path));
 }
@@ -17,11 +17,13 @@ export function hasPredecessorLayout(entries: readonly UnpackedEntry[]): boolean
 /**
  * Gives an unpacked archive of the predecessor the modes that its own restore gave (private files 0600, public keys
  * 0644, `ssh/` 0700, other folders 0755) and the empty `.setup-completed`, before it is put into place.
+ * @param isWhole whether nothing of the archive was left out: the marker belongs to all of it
  * @returns the entries as they are now; also the folders that the archive only implies
  */
 export async function applyPredecessorLayout(
   staging: string,
   entries: readonly UnpackedEntry[],
+  isWhole = true,
 ): Promise<readonly UnpackedEntry[]> {
   const mtime = new Date(Math.max(0, ...entries.map((entry) => entry.mtime.getTime())));
   const made = (path: string, kind: 'folder' | 'file'): UnpackedEntry => ({
@@ -34,7 +36,7 @@ export async function applyPredecessorLayout(
   });
   const folders = impliedFolders(entries).map((path) => made(path, 'folder'));
   const all = [...folders, ...entries];
-  if (!entries.some(({ path }) => path === marker)) {
+  if (isWhole && !entries.some(({ path }) => path === marker)) {
     await writeFile(join(staging, marker), '', { flag: 'wx' });
     all.push({ ...made(marker, 'file'), sha256: sha256OfNothing });
   }

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lchown, link, lutimes, mkdir, open, symlink } from 'node:fs/promises';
 import type { Bytes } from '../../mesh/terms/bytes.js';
+import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { PathMatcher } from '../../mesh/terms/path-pattern.js';
 import { readArchive } from './archive-reader.js';
 import { type FolderChain, inside, openChain } from './folder-chain.js';
 import { type Member, type MemberKind, parseMember, refused } from './member.js';
-import { openRegister, type Register } from './register.js';
+import { openRegister } from './register.js';
 import { removeTree } from './staging.js';
 
 /** What an archive may be at most. The defaults leave room for anything but a trap. */
@@ -27,6 +29,8 @@ export interface UnpackOptions {
   readonly ownership?: boolean;
   /** Accept control characters in names: only for archives whose manifest proves that the owner made them. */
   readonly controlCharacters?: boolean;
+  /** Which members to unpack, and with them the folders above; all of them unless given. */
+  readonly selects?: PathMatcher;
   readonly signal?: AbortSignal;
 }
 
@@ -47,6 +51,8 @@ export interface UnpackedEntry {
 export interface UnpackSummary {
   /** In the order of the archive. */
   readonly entries: readonly UnpackedEntry[];
+  /** The files that were not selected. */
+  readonly leftOut: readonly Pick<UnpackedEntry, 'path' | 'kind'>[];
   /** Bytes of all files together. */
   readonly bytes: number;
 }
@@ -91,6 +97,10 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
   const register = openRegister();
   const members: Member[] = [];
   const entries: UnpackedEntry[] = [];
+  const selects = options.selects ?? (() => true);
+  const leftOut: Pick<Member, 'path' | 'kind'>[] = [];
+  /** Folders that were not selected; what lies in them may be. */
+  const passed: Member[] = [];
   let bytes = 0;
   for await (const { header, body } of readArchive(archive, limits.ratio)) {
     options.signal?.throwIfAborted();
@@ -101,13 +111,29 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
     if (bytes > limits.bytes) throw refused(member.path, `the archive holds more than ${limits.bytes} bytes`);
     if (members.length >= limits.entries) throw refused(member.path, `there are more than ${limits.entries} members`);
     register.add(member);
+    if (!selects(member.path, member.kind === 'folder')) {
+      if (member.kind === 'folder') passed.push(member);
+      else leftOut.push({ path: member.path, kind: member.kind });
+      continue;
+    }
     members.push(member);
     entries.push(entryOf(member, await write(chain, member, body, ownership)));
   }
   // Only now, when nothing is opened by name any more but folders, which never follow a link.
   for (const member of members) if (member.kind === 'symlink') await writeSymlink(chain, member, ownership);
-  await finishFolders(chain, members, register, ownership);
-  return { entries, bytes };
+  const above = foldersAbove(members);
+  const around = passed.filter(({ path }) => above.has(path));
+  const implied = register.implied().filter((path) => above.has(path));
+  await finishFolders(chain, [...members, ...around], implied, ownership);
+  return { entries: [...around.map((member) => entryOf(member, null)), ...entries], leftOut, bytes };
+}
+
+function foldersAbove(members: readonly Member[]): Set<string> {
+  const above = new Set<string>();
+  for (const { path } of members) {
+    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) above.add(path.slice(0, at));
+  }
+  return above;
 }
 
 function entryOf(member: Member, sha256: string | null): UnpackedEntry {
@@ -170,10 +196,10 @@ async function writeSymlink(chain: FolderChain, member: Member, ownership: boole
 async function finishFolders(
   chain: FolderChain,
   members: readonly Member[],
-  register: Register,
+  impliedPaths: readonly string[],
   ownership: boolean,
 ): Promise<void> {
-  const implied = register.implied().map((path) => ({ parts: path.split('/'), member: null }));
+  const implied = impliedPaths.map((path) => ({ parts: path.split('/'), member: null }));
   const listed = members.filter(({ kind }) => kind === 'folder').map((member) => ({ parts: member.parts, member }));
   const deepestFirst = [...implied, ...listed].sort((a, b) => b.parts.length - a.parts.length);
   for (const { parts, member } of deepestFirst) {
@@ -203,6 +229,10 @@ function nameOf(member: Member): string {
 function explained(error: unknown, member: Member): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EEXIST') return refused(member.path, 'this disk does not tell its name from the one of another member');
+  if (code === 'ENOENT' && member.kind === 'hard-link') {
+    const message = `"${printable(member.path)}" is the same file as "${printable(member.target)}", which was not selected`;
+    return new Failure('usage', message, { cause: error, hint: 'Include both, or neither.' });
+  }
   if (code === 'EPERM' || code === 'EACCES') {
     return new Failure('failed', `cannot write ${JSON.stringify(member.path)}: no permission (${code})`, {
       cause: error,

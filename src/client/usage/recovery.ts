@@ -36,6 +36,8 @@ function declareRestore(program: Command, run: Run): void {
     ['anemone-peer restore --kit anemone-kit-FR1.txt', 'on a bare machine; the kit knows the peers'],
     ['anemone-peer restore --server FR1 --peer 10.8.0.2', 'on a bare machine, with nothing but the recovery key'],
     ['anemone-peer restore --at "3 days ago" --dry-run', 'what would be new and changed'],
+    ['anemone-peer restore latest --include config/ssh', 'only this; everything else stays as it is'],
+    ['anemone-peer restore --drill', 'prove, from time to time, that the peers can bring this server back'],
     ['anemone-peer restore --from old.enc --allow-unauthenticated', "a file from disk: age, or the predecessor's"],
   ])
     .option('--at <time>', 'the newest backup up to then: 2026-11-01, "2026-11-01 14:30", "3 days ago"')
@@ -43,6 +45,9 @@ function declareRestore(program: Command, run: Run): void {
     .option('--target <dir>', 'where to restore (default: where the configuration is, or this folder)')
     .option('--dry-run', 'show what would be new and changed; write nothing')
     .option('-y, --yes', 'do not ask; accept the identity that a peer shows')
+    .option('--include <pattern>', 'restore only what fits, such as config/ssh; can be given again', collectOne)
+    .option('--exclude <pattern>', 'leave out what fits, such as "*.log"; can be given again', collectOne)
+    .option('--drill', 'try a recovery from the peers, all but its last step, and record how long it takes')
     .option('--from <file>', 'a sealed file on this disk')
     .option('--allow-unauthenticated', 'open a --from file that has no manifest')
     .option('--kit <file>', 'the kit of the server to bring back: its name, its peers, its VPN')
@@ -62,6 +67,11 @@ function declareRestore(program: Command, run: Run): void {
 /** A flag that is given several times, or once with several words in its variable. */
 function collect(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), ...text.split(/[\s,]+/).filter((word) => word !== '')];
+}
+
+/** A flag that is given several times, and whose values may hold anything. */
+function collectOne(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text];
 }
 
 function readSize(text: string): number {

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RestoreOptions, restore } from '../../../src/client/commands/restore.js';
+import { restore } from '../../../src/client/commands/restore.js';
+import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { treeOf } from '../../support/bare-machine.js';

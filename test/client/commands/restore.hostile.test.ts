@@ -66,7 +66,10 @@ describe('hostile peers', () => {
     ['without an end', () => ({ leaves: () => Array(500).fill(garbage(2 ** 20)), fetch: () => [] })],
     [
       'that are right, and other bytes',
-      (bytes) => ({ leaves: () => [hashesOf(bytes)], fetch: (_name, _offset, length) => [garbage(Math.min(length, leafSize))] }),
+      (bytes) => ({
+        leaves: () => [hashesOf(bytes)],
+        fetch: (_name, _offset, length) => [garbage(Math.min(length, leafSize))],
+      }),
     ],
   ])('one that sends hashes %s is named, and two others give the backup together', async (_what, lies) => {
     const body = garbage(5 * 2 ** 20);

@@ -65,6 +65,7 @@ describe('the status', () => {
       'disk\t5.00 GiB free',
       'last run\tnone yet',
       'next run\tin 14 h, 2026-11-24 02:00:00 UTC',
+      'recovery\tnever proven: try `anemone-peer restore --drill`',
       'finding\tFR9/notes.txt is not a backup',
       'No peers yet.',
     ]);

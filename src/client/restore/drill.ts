@@ -1,0 +1,125 @@
+import { mkdtemp, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { asUsage } from '../as-usage.js';
+import { enabledPeers } from '../ask-peers.js';
+import { type Context, type ExitCode, stateFolder } from '../context.js';
+import { recordDrill } from '../drills.js';
+import type { Drill } from '../render/drill.js';
+import { formatDuration } from '../render/moments.js';
+import { openBareMesh } from './bare.js';
+import { bringBack } from './bring-back.js';
+import { downloadInto } from './download-into.js';
+import { findInMesh } from './from-mesh.js';
+import type { Keys } from './keys.js';
+import type { RestoreOptions } from './options.js';
+import { ageIdentityFor } from './source.js';
+import { removeTree, workFolder } from './staging.js';
+import { openTarget } from './target.js';
+
+const prefix = '.anemone-drill-';
+
+/**
+ * Proves that this server can be brought back, as a bare machine would be: with nothing but the recovery key, from the
+ * peers alone. Everything is fetched, verified, opened and unpacked into a temporary folder; only the last step is left
+ * out. What it took is recorded.
+ * @throws Failure as a restore does; `wrong-key` for the key of another server
+ */
+export async function runDrill(
+  context: Context,
+  reference: string | undefined,
+  options: RestoreOptions,
+  keys: Keys,
+): Promise<ExitCode> {
+  const { screen, clock } = context;
+  const config = await context.loadConfig();
+  const self = await context.self();
+  const derived = await keys.recoveryKey();
+  if (derived.identity !== self.identity) {
+    throw new Failure(
+      'wrong-key',
+      `this is the recovery key of another server: ${config.server.name} has the identity ${self.identity}`,
+      {
+        hint: `The key given is the one of ${derived.identity}.`,
+      },
+    );
+  }
+  const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
+  const times = [clock.monotonic()];
+  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived, { yes: true });
+  try {
+    const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
+    const chosen = await findInMesh(context, mesh, wanted);
+    if (chosen === null) return 0;
+    times.push(clock.monotonic());
+    const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
+    const { facts } = chosen.manifest;
+    const drill = await inDrillFolder(config.base, async (folder) => {
+      const sealed = await downloadInto(context, chosen, folder, ageIdentity);
+      try {
+        times.push(clock.monotonic());
+        const { entries, bytes } = await bringBack(context, sealed, { ...everything(keys), target: folder });
+        times.push(clock.monotonic());
+        const [finding = 0, fetching = 0, opening = 0] = times
+          .slice(1)
+          .map((end, index) => end - (times[index] ?? end));
+        const peers = Object.fromEntries([...sealed.received].map(([{ name }, given]) => [name, given]));
+        const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
+        const about = { backup: facts.name, set: facts.set, size: facts.size };
+        return { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
+      } finally {
+        await sealed.discard();
+      }
+    });
+    await recordDrill(stateFolder(config), drill);
+    screen.result({ drill }, () => drillText(config.server.name, drill));
+    return 0;
+  } finally {
+    mesh.close();
+  }
+}
+
+function everything(keys: Keys): Omit<Parameters<typeof bringBack>[2], 'target'> {
+  return { keys, dryRun: true, yes: true, selection: null, question: () => '', ownership: false, limits: {} };
+}
+
+/** A new folder on the disk that a real recovery would use, removed at the end. */
+async function inDrillFolder<T>(base: string, action: (folder: string) => Promise<T>): Promise<T> {
+  const work = await workFolder(base);
+  await removeStale(work);
+  const folder = await mkdtemp(join(work, prefix));
+  const { close } = await openTarget(folder);
+  try {
+    return await action(folder);
+  } finally {
+    await close();
+    await removeTree(folder);
+  }
+}
+
+/** What killed drills left; one that is still at work is locked. */
+async function removeStale(work: string): Promise<void> {
+  for (const name of await readdir(work)) {
+    if (!name.startsWith(prefix)) continue;
+    const target = await openTarget(join(work, name)).catch(() => null);
+    if (target === null) continue;
+    await target.close();
+    await removeTree(join(work, name));
+  }
+}
+
+function drillText(
+  server: string,
+  { backup, size, unpacked, entries, finding, fetching, opening, peers }: Drill,
+): string {
+  const from = Object.entries(peers).map(([name, given]) => `${name} (${formatByteSize(given)})`);
+  const rate = fetching < 1 ? '' : `, ${formatByteSize(Math.round((size / fetching) * 1000))} a second`;
+  return [
+    `${server} can be brought back. It would take ${formatDuration(finding + fetching + opening)} from here.`,
+    `  found     ${backup} in ${formatDuration(finding)}`,
+    `  fetched   ${formatByteSize(size)} in ${formatDuration(fetching)}${rate}, from ${from.join(', ')}`,
+    `  opened    ${entries} entries, ${formatByteSize(unpacked)}, in ${formatDuration(opening)}`,
+  ].join('\n');
+}

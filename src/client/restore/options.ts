@@ -1,0 +1,78 @@
+import { kitSet } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+
+/** What a person may ask of a restore. */
+export interface RestoreOptions {
+  readonly at?: string;
+  readonly set?: string;
+  readonly target?: string;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  readonly from?: string;
+  readonly kit?: string;
+  readonly vpnDir?: string;
+  readonly server?: string;
+  readonly peer?: readonly string[];
+  readonly allowUnauthenticated?: boolean;
+  readonly keyStdin?: boolean;
+  readonly ownership?: boolean;
+  /** False with `--no-takeover`. */
+  readonly takeover: boolean;
+  readonly maxSize?: number;
+  readonly maxFiles?: number;
+  /** Patterns of what to restore, and of what not. */
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Do everything but the last step, and record that it can be done. */
+  readonly drill?: boolean;
+}
+
+/**
+ * What can be known to be wrong before anything is asked or read.
+ * @throws Failure `usage`
+ */
+export function checkCall({ prompts }: Context, reference: string | undefined, options: RestoreOptions): void {
+  const { from, at, server, peer } = options;
+  if (reference !== undefined && at !== undefined) {
+    throw wrong('a backup and --at were both given', 'Give one of them.');
+  }
+  if (from !== undefined && (reference ?? at ?? server ?? peer) !== undefined) {
+    throw wrong(
+      '--from names the backup: nothing else can choose one',
+      'Leave out the backup, --at, --server and --peer.',
+    );
+  }
+  if (options.kit !== undefined && (from ?? server) !== undefined) {
+    throw wrong('--kit names the server: neither --server nor --from goes with it', 'Leave them out, or --kit.');
+  }
+  if (options.set === kitSet) {
+    throw wrong(
+      'a kit is a text, and nothing to put into place',
+      '`anemone-peer list --set kit` names them: `anemone-peer fetch` one, and open it with `age -d`.',
+    );
+  }
+  if (options.kit === undefined && (server === undefined) !== (peer === undefined)) {
+    throw wrong('--server and --peer go together', 'On a bare machine: restore --server FR1 --peer 10.8.0.2');
+  }
+  if (options.drill === true) checkDrill(options);
+  if (options.drill === true || prompts.interactive) return;
+  if (from === undefined && reference === undefined && at === undefined) {
+    throw wrong('no backup was named, and nobody can be asked here', 'Name one, or `latest`, or give --at.');
+  }
+  if (options.yes !== true && options.dryRun !== true) {
+    throw wrong('nobody can be asked here whether to go on', 'Give --yes, or look first with --dry-run.');
+  }
+}
+
+function checkDrill({ from, kit, server, target, include, exclude, dryRun }: RestoreOptions): void {
+  if ((from ?? kit ?? server ?? target ?? include ?? exclude ?? dryRun) === undefined) return;
+  throw wrong(
+    '--drill tries the whole of a recovery, from the peers, on the server itself',
+    'Only a backup, --at, --set and --key-stdin go with it.',
+  );
+}
+
+function wrong(message: string, hint: string): Failure {
+  return new Failure('usage', message, { hint });
+}

@@ -1,0 +1,78 @@
+import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { Failure } from '../../mesh/terms/failure.js';
+import { workFolder } from './staging.js';
+
+/** A folder that one restore has for itself. */
+export interface Target {
+  /** Where the restore is downloaded and prepared. */
+  readonly work: string;
+  /** Lets others in; removes the folders that were made, as far as they are still empty. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes the target of a restore, where it is missing, and keeps other restores out of it: two would remove each other's
+ * work.
+ * @throws Failure `locked` while another restore is at work there
+ */
+export async function openTarget(target: string): Promise<Target> {
+  const removeMade = await makeFolder(target);
+  const unlocks: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const unlock of unlocks) await unlock();
+    await removeMade();
+  };
+  try {
+    const work = await workFolder(target);
+    for (const folder of new Set([target, work])) unlocks.push(await lock(folder));
+    return { work, close };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+async function makeFolder(target: string): Promise<() => Promise<void>> {
+  let first: string | undefined;
+  try {
+    first = await mkdir(target, { recursive: true });
+  } catch (thrown) {
+    throw Failure.from(thrown, `the target ${target} cannot be made`);
+  }
+  return async () => {
+    if (first === undefined) return;
+    for (let folder = target; ; folder = dirname(folder)) {
+      try {
+        await rmdir(folder);
+      } catch {
+        return;
+      }
+      if (folder === first) return;
+    }
+  };
+}
+
+/**
+ * Takes a name in Linux's abstract socket namespace (unix(7)) that stands for the folder, by whatever path it is reached.
+ * The kernel gives such a name to one process, and frees it when that process ends, however it ends: no lock is ever stale.
+ */
+async function lock(folder: string): Promise<() => Promise<void>> {
+  const { dev, ino } = await stat(folder);
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EADDRINUSE') reject(Failure.from(cause, `${folder} cannot be locked`));
+      reject(
+        new Failure('locked', `another restore into ${folder} is under way`, {
+          cause,
+          hint: 'Wait for its end, or restore into another --target.',
+        }),
+      );
+    });
+    server.listen({ path: `\0anemone-peer restore ${dev}:${ino}` }, resolve);
+  });
+  server.unref();
+  return () => new Promise((resolve) => server.close(() => resolve()));
+}

@@ -1,0 +1,95 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { listMesh } from '../../../src/client/commands/list.js';
+import { restore } from '../../../src/client/commands/restore.js';
+import { showStatus } from '../../../src/client/commands/status.js';
+import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { treeOf } from '../../support/bare-machine.js';
+import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { pushTo, recoverableServer, sealTree } from '../../support/restorable.js';
+
+const fr1 = recoverableServer('FR1');
+const name = 'anemone-backup-FR1-20261123-010000.enc';
+let folder: string;
+let fr2: PeerNode;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-drill-test-'));
+  fr2 = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', fr1.server)] });
+  await mkdir(join(folder, 'config'));
+  await writeFile(
+    join(folder, 'config/config.yaml'),
+    `server: { name: FR1, listen: "127.0.0.1:7443" }
+peers:
+  - { name: FR2, vpn_ip: "${formatAddress(fr2.address)}", identity: "${fr2.server.identity}" }
+`,
+  );
+  await storeServerIdentity(fr1.server, join(folder, 'config-backups/.state'));
+  await pushTo(fr2, fr1, await sealTree(fr1, treeOf('of the backup', fr2)));
+});
+afterEach(async () => {
+  await fr2.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function drill(options: Partial<RestoreOptions> = {}, more: Partial<CommandOptions> = {}) {
+  const trial = commandTrial({ cwd: folder, stdin: `${fr1.recoveryKey}\n`, ...more });
+  const code = await restore(trial.context, undefined, { drill: true, keyStdin: true, takeover: true, ...options });
+  return { code, said: trial.said };
+}
+const recorded = () => readFile(join(folder, 'config-backups/.state/drills.jsonl'), 'utf8');
+
+it('proves that the server can be brought back, says how long it takes, and changes nothing', async () => {
+  await mkdir(join(folder, '.anemone-drill-killed'));
+  const { code, said } = await drill();
+  expect(code).toBe(0);
+  expect(said.stdout).toMatch(/^FR1 can be brought back. It would take .* from here./);
+  expect(said.stdout).toContain('from FR2 (');
+  expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
+  expect((await getNode(fr2.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
+});
+
+it('records each one, and list and status show the last', async () => {
+  await drill({}, { json: true });
+  const { drill: shown } = JSON.parse((await drill({}, { json: true })).said.stdout);
+  const lines = (await recorded()).trim().split('\n');
+  expect(lines).toHaveLength(2);
+  expect(JSON.parse(lines[1] ?? '')).toEqual(shown);
+  expect(shown).toMatchObject({ backup: name, set: 'backup', entries: 4, peers: { FR2: shown.size } });
+
+  const list = commandTrial({ cwd: folder, json: true });
+  await listMesh(list.context, undefined, {});
+  expect(JSON.parse(list.said.stdout).drill).toMatchObject({ backup: name, at: new Date(shown.at).toISOString() });
+  const status = commandTrial({ cwd: folder });
+  await showStatus(status.context);
+  expect(status.said.stdout).toMatch(/recovery\s+proven .*, with anemone-backup-FR1-20261123-010000\.enc/);
+});
+
+it('has never been there before the first, which list and status say', async () => {
+  const list = commandTrial({ cwd: folder });
+  await listMesh(list.context, undefined, {});
+  expect(list.said.stderr).toContain('restore --drill');
+  const status = commandTrial({ cwd: folder });
+  await showStatus(status.context);
+  expect(status.said.stdout).toMatch(/recovery\s+never proven/);
+});
+
+it('proves nothing, and records nothing, with another key or without peers', async () => {
+  const other = recoverableServer('FR1');
+  await expect(drill({}, { stdin: other.recoveryKey })).rejects.toMatchObject({ kind: 'wrong-key' });
+  await fr2.stop();
+  await expect(drill()).rejects.toMatchObject({ kind: 'unreachable' });
+  await expect(recorded()).rejects.toMatchObject({ code: 'ENOENT' });
+  expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
+});
+
+it('is of the whole, from the peers: what chooses something else is wrong usage', async () => {
+  for (const options of [{ include: ['x'] }, { from: 'x' }, { target: 'x' }, { dryRun: true }]) {
+    await expect(drill(options)).rejects.toMatchObject({ kind: 'usage' });
+  }
+});

@@ -1,0 +1,206 @@
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { identityToRecipient } from 'age-encryption';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openTarget } from '../../../src/client/restore/target.js';
+import { ageSealer } from '../../../src/mesh/envelope/age.js';
+import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { type BareMachine, makeBareMachine, pinned } from '../../support/bare-machine.js';
+import { manifestOf } from '../../support/manifests.js';
+import { pushTo, sealTree } from '../../support/restorable.js';
+
+let machine: BareMachine;
+let folder: string;
+beforeEach(async () => {
+  machine = await makeBareMachine();
+  folder = machine.folder;
+});
+afterEach(() => machine.close());
+
+const read = (path: string) => readFile(join(folder, path), 'utf8');
+const put = async (path: string, content: string) => {
+  await mkdir(join(folder, path, '..'), { recursive: true });
+  await writeFile(join(folder, path), content);
+};
+const files = async () =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((item) => !item.isDirectory())
+    .map((item) => join(item.parentPath, item.name).slice(folder.length + 1))
+    .sort();
+
+describe('a restore of parts', () => {
+  beforeEach(async () => {
+    const tree = await sealTree(machine.fr1, [
+      { name: 'config/', type: '5', mode: 0o755 },
+      { name: 'config/config.yaml', body: 'config of the backup' },
+      { name: 'config/ssh/', type: '5', mode: 0o700 },
+      { name: 'config/ssh/id', body: 'id of the backup' },
+      { name: 'config/ssh/log.tmp', body: 'tmp of the backup' },
+      { name: 'config/link', type: '2', linkname: 'ssh/id' },
+      { name: 'config/twin', type: '1', linkname: 'config/ssh/id' },
+      { name: 'implied/deep/file', body: 'deep of the backup' },
+    ]);
+    await pushTo(machine.fr2, machine.fr1, tree);
+  });
+  const parts = (options: Parameters<BareMachine['restore']>[0]) =>
+    machine.restore({ peer: [pinned(machine.fr2)], ...options });
+
+  it('brings one file, and leaves everything around it', async () => {
+    await put('config/config.yaml', 'mine');
+    await put('config/ssh/id', 'mine');
+    const { code, said } = await parts({ include: ['config/ssh/id'] });
+    expect([code, await read('config/ssh/id'), await read('config/config.yaml')]).toEqual([
+      0,
+      'id of the backup',
+      'mine',
+    ]);
+    expect(said.stderr).toContain('0 new, 1 changed, 0 untouched');
+    expect(await files()).toEqual([
+      'config/config.yaml',
+      'config/ssh/id',
+      expect.stringMatching(/^config\/ssh\/id\.before-/),
+    ]);
+  });
+
+  it('exchanges a folder that was included as a whole, and tells first what is put aside with it', async () => {
+    await put('config/ssh/id', 'mine');
+    await put('config/ssh/extra', 'mine');
+    const trial = parts({ include: ['config/ssh'], yes: false }).catch((thrown) => thrown);
+    expect(await trial).toMatchObject({ kind: 'usage' });
+    const { code, said } = await machine.restore(
+      { peer: [pinned(machine.fr2)], include: ['config/ssh'], yes: false },
+      { answers: [true] },
+    );
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/Not in the backup, and put aside.*\n {2}config\/ssh\/extra/);
+    expect(await files()).toEqual([
+      expect.stringMatching(/^config\/ssh\.before-.*\/extra$/),
+      expect.stringMatching(/^config\/ssh\.before-.*\/id$/),
+      'config/ssh/id',
+      'config/ssh/log.tmp',
+    ]);
+  });
+
+  it('makes the folders above with their own modes, where there is nothing', async () => {
+    await parts({ include: ['config/ssh/id', 'implied'] });
+    expect(await files()).toEqual(['config/ssh/id', 'implied/deep/file']);
+    expect((await stat(join(folder, 'config/ssh'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('leaves out what is excluded, and never takes away what is there of it', async () => {
+    await put('config/ssh/log.tmp', 'mine');
+    await put('config/ssh/other.tmp', 'mine');
+    await put('config/ssh/id', 'mine');
+    await parts({ exclude: ['*.tmp'] });
+    expect(await read('config/ssh/log.tmp')).toBe('mine');
+    expect(await read('config/ssh/other.tmp')).toBe('mine');
+    expect(await read('config/ssh/id')).toBe('id of the backup');
+    expect(await read('config/config.yaml')).toBe('config of the backup');
+  });
+
+  it('does not write through a link that is in the way of a part', async () => {
+    await mkdir(join(folder, 'elsewhere'));
+    await mkdir(join(folder, 'config'));
+    await symlink('../elsewhere', join(folder, 'config/ssh'));
+    await expect(parts({ include: ['config/ssh/id'] })).rejects.toMatchObject({ kind: 'forbidden' });
+    expect(await readdir(join(folder, 'elsewhere'))).toEqual([]);
+  });
+
+  it('does not make this machine the server', async () => {
+    const { said } = await parts({ include: ['config/config.yaml'] });
+    expect(said.stderr).not.toContain('node key');
+    expect(await files()).toEqual(['config/config.yaml']);
+  });
+
+  it('needs both names of one file', async () => {
+    await expect(parts({ include: ['config/twin'] })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('the same file as "config/ssh/id"'),
+    });
+    await parts({ include: ['twin', 'id'] });
+    expect(await read('config/twin')).toBe('id of the backup');
+  });
+
+  it.each([
+    [{ include: ['config/nothing'] }, 'not-found'],
+    [{ include: ['!config'] }, 'usage'],
+  ])('%j is %s, and changes nothing', async (options, kind) => {
+    await expect(parts(options)).rejects.toMatchObject({ kind });
+    expect(await files()).toEqual([]);
+  });
+});
+
+describe('a set that is no archive', () => {
+  const set = 'db';
+  const file = 'anemone-db-FR1-20261123-010000';
+  async function hold(content: Buffer, facts: Partial<Manifest> = {}): Promise<void> {
+    const { fr1, fr2 } = machine;
+    const chunks: Uint8Array[] = [];
+    const sealer = ageSealer([await identityToRecipient(fr1.keys.ageIdentity)]);
+    const plain = async function* () {
+      if (content.length > 0) yield content;
+    };
+    for await (const chunk of sealer.seal(plain())) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    const manifest = manifestOf(bytes, fr1.server.signer, { owner: 'FR1', set, ...facts });
+    await pushTo(fr2, fr1, { bytes, manifest });
+  }
+  const bring = (options: Parameters<BareMachine['restore']>[0] = {}) =>
+    machine.restore({ peer: [pinned(machine.fr2)], set, ...options });
+
+  it.each([
+    ['a dump', Buffer.from('PGDMP\u0001 rows')],
+    ['compressed, and no tar', gzipSync('CREATE TABLE')],
+    ['a short text', Buffer.from('x')],
+    ['nothing at all', Buffer.alloc(0)],
+  ])('becomes one file, as it was: %s', async (_what, content) => {
+    await hold(content);
+    const { code, said } = await bring();
+    expect(code).toBe(0);
+    expect(await readFile(join(folder, file))).toEqual(content);
+    expect((await stat(join(folder, file))).mode & 0o777).toBe(0o600);
+    expect(said.stderr).toContain(`its content becomes one file, ${file}`);
+    expect(await files()).toEqual([file]);
+  });
+
+  it('is only told of with --dry-run', async () => {
+    await hold(Buffer.from('PGDMP'));
+    const { said } = await bring({ dryRun: true });
+    expect(said.stdout).toContain(`new        ${file}`);
+    expect(await files()).toEqual([]);
+  });
+
+  it('never takes the place of a file of that name', async () => {
+    await hold(Buffer.from('PGDMP'));
+    await put(file, 'mine');
+    await expect(bring()).rejects.toMatchObject({ kind: 'conflict' });
+    expect([await read(file), await files()]).toEqual(['mine', [file]]);
+  });
+
+  it('has no parts', async () => {
+    await hold(Buffer.from('PGDMP'));
+    await expect(bring({ include: ['x'] })).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it('that is an archive is unpacked, however well it was compressed', async () => {
+    const { fr1, fr2 } = machine;
+    await pushTo(fr2, fr1, await sealTree(fr1, [{ name: 'zeros', body: Buffer.alloc(3_000_000) }], { set }));
+    await bring();
+    expect(await files()).toEqual(['zeros']);
+  });
+});
+
+describe('two restores into one target', () => {
+  it('do not run at once: the second is told to wait, and the first is not disturbed', async () => {
+    await pushTo(machine.fr2, machine.fr1, machine.newer);
+    const first = await openTarget(folder);
+    await chmod(folder, 0o755);
+    try {
+      await expect(machine.restore({ target: `${folder}/.` })).rejects.toMatchObject({ kind: 'locked' });
+    } finally {
+      await first.close();
+    }
+    expect((await machine.restore({ takeover: false })).code).toBe(0);
+  });
+});
