@@ -16,17 +16,19 @@ export interface Downloaded extends SealedFile {
 }
 
 /** Ends after which the bytes that arrived are of use to the next attempt. */
-const resumable: ReadonlySet<FailureKind> = new Set(['unreachable', 'timeout', 'interrupted']);
+const cuts: ReadonlySet<FailureKind> = new Set(['unreachable', 'timeout', 'interrupted']);
 
 /**
  * Downloads a backup into the folder of a restore, under a hidden name. When it is cut off, what arrived stays there and
  * the next attempt goes on with it; after any other failure nothing stays.
+ * @param options.resumable whether there will be a next attempt in this folder
  */
 export async function downloadInto(
   context: Context,
   { manifest, copies }: Candidate,
   folder: string,
   ageIdentity: string | null,
+  { resumable = true }: { readonly resumable?: boolean } = {},
 ): Promise<Downloaded> {
   const { screen, clock, signal } = context;
   const { facts, digest } = manifest;
@@ -49,7 +51,7 @@ export async function downloadInto(
     return { label: facts.name, file, manifest, ageIdentity, received, discard };
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (resumable.has(failure.kind) && (await file.stat()).size > 0) {
+    if (resumable && cuts.has(failure.kind) && (await file.stat()).size > 0) {
       await file.close();
       screen.note(`What arrived stays in ${folder}; the same command goes on from there.`);
     } else await discard();

@@ -57,7 +57,7 @@ export async function runDrill(
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;
     const drill = await inDrillFolder(config.base, async (folder) => {
-      const sealed = await downloadInto(context, chosen, folder, ageIdentity);
+      const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
         const { entries, bytes } = await bringBack(context, sealed, { ...everything(keys), target: folder });

@@ -52,8 +52,9 @@ export async function openPart(target: string, digest: Uint8Array, force: boolea
     async abandon(remove) {
       // After `keep` failed the handle may be closed already.
       await file.close().catch(() => undefined);
-      const { size } = await stat(path).catch(() => ({ size: 0 }));
-      if (!remove && size > 0) return size;
+      // Ranges arrive in any order: what lies between them takes no room yet.
+      const { size, blocks } = await stat(path).catch(() => ({ size: 0, blocks: 0 }));
+      if (!remove && size > 0) return Math.min(size, blocks * 512);
       await rm(path, { force: true });
       return 0;
     },

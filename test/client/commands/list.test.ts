@@ -6,10 +6,12 @@ import { fetchToFile } from '../../../src/client/commands/fetch.js';
 import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showBackup } from '../../../src/client/commands/show.js';
+import { showStatus } from '../../../src/client/commands/status.js';
 import { loadServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { throwawayServer } from '../../support/identities.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
@@ -52,6 +54,20 @@ afterEach(async () => {
 const trial = (options: Partial<CommandOptions> = {}) => commandTrial({ cwd: folder, ...options });
 
 describe('list', () => {
+  it('names the server that answers in the place of another, as status does', async () => {
+    const { identity } = throwawayServer('DE1');
+    const config = await readFile(join(folder, 'config/config.yaml'), 'utf8');
+    await writeFile(join(folder, 'config/config.yaml'), config.replace(us1.server.identity, identity));
+    const expected = `another server answers at ${formatAddress(us1.address)} (identity ${us1.server.identity}, expected ${identity})`;
+    const list = trial({ json: true });
+    expect(await listMesh(list.context, undefined, {})).toBe(3);
+    const { peers } = JSON.parse(list.said.stdout);
+    expect(peers.find(({ name }: { name: string }) => name === 'US1').error).toBe(expected);
+    const status = trial();
+    expect(await showStatus(status.context)).toBe(3);
+    expect(status.said.stdout).toContain(expected);
+  });
+
   it('has the keys of the predecessor and its own, one row a backup and holder, newest first', async () => {
     const { context, said } = trial({ json: true });
     expect(await listMesh(context, undefined, { peer: 'FR2' })).toBe(0);
