@@ -1,5 +1,6 @@
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { DigestTree, hashSize } from '../../src/mesh/manifest/digest-tree.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
@@ -79,9 +80,10 @@ async function stored(trial: Trial, place: (vault: Vault) => string): Promise<vo
   const before = await vaultOfFR1(folder);
   await push(before, sample);
   recorder.acknowledged();
+  const said = HeldBackup.encode(await before.held(name)).finish();
   await flipOneBit(place(before), random);
   const vault = random.chance(0.5) ? before : await vaultOfFR1(folder);
-  if (vault.find(name) !== null) {
+  if (vault.find(name) !== null && !(await saysTheSame(vault, trial, said))) {
     const found = await vault.examine(name).then(
       () => null,
       (thrown: unknown) => thrown,
@@ -90,7 +92,23 @@ async function stored(trial: Trial, place: (vault: Vault) => string): Promise<vo
     if (vault.find(name) !== null) recorder.damaged(`${what}: it is still listed`);
   }
   await mend(vault, trial);
-  await rm(join(folder, '.quarantine'), { recursive: true });
+  await rm(join(folder, '.quarantine'), { recursive: true, force: true });
+}
+
+/**
+ * A few bits of a message say how long a part of it is, although the part itself says so too: nothing that is read depends
+ * on them, and the bytes of the backup are still compared.
+ */
+async function saysTheSame(vault: Vault, { sample, what, recorder }: Trial, before: Uint8Array): Promise<boolean> {
+  const { name } = sample.manifest.facts;
+  try {
+    const after = HeldBackup.encode(await vault.held(name)).finish();
+    await vault.examine(name);
+    if (!Buffer.from(after).equals(before)) recorder.damaged(`${what}: it says something else`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The owner sends it again. */

@@ -30,7 +30,7 @@ export const killed: Kind = {
   title: 'kill -9 during a push',
   async run(recorder, scale) {
     const random = seeded(recorder.seed);
-    const kills = scale === 'long' ? 1_000 : 24;
+    const kills = scale === 'long' ? 1_000 : 16;
     while (recorder.faults < kills) await oneMesh(random, recorder, Math.min(atOnce, kills - recorder.faults));
   },
 };

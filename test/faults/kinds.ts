@@ -4,6 +4,16 @@ import { killed } from './killed.js';
 import { link } from './link.js';
 import { malformed } from './malformed.js';
 import { powerCuts, withoutFolderSync } from './power-cuts.js';
+import { simulatedMesh } from './simulated-mesh.js';
 import type { Kind } from './tally.js';
 
-export const kinds: readonly Kind[] = [killed, powerCuts, withoutFolderSync, diskCalls, link, bitFlips, malformed];
+export const kinds: readonly Kind[] = [
+  killed,
+  powerCuts,
+  withoutFolderSync,
+  diskCalls,
+  link,
+  bitFlips,
+  malformed,
+  simulatedMesh,
+];

@@ -23,7 +23,7 @@ const fileSystems = ['ext4', 'xfs'] as const;
 export const powerCuts: Kind = {
   name: 'power-cuts',
   title: 'power cut on ext4 and xfs',
-  run: (recorder, scale) => cuts(recorder, scale === 'long' ? 500 : 16, 'durable'),
+  run: (recorder, scale) => cuts(recorder, scale === 'long' ? 500 : 12, 'durable'),
 };
 
 /** The same without the fsync of folders. It has to lose backups, or the kind above proves nothing. */

@@ -71,10 +71,19 @@ export async function measure(kind: Kind, scale: Scale, seed: number): Promise<T
     },
   };
   const start = performance.now();
+  const progress = setInterval(() => {
+    const { faults, acknowledged, lost, damaged, leftovers, problems } = counts;
+    process.stderr.write(
+      `  ${kind.name}: ${faults} faults so far, ${acknowledged} acknowledged, ${lost} lost, ${damaged} damaged, ` +
+        `${leftovers} left over, ${problems} other\n`,
+    );
+  }, 60_000);
   try {
     await kind.run(recorder, scale);
   } catch (thrown) {
     recorder.problem(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
+  } finally {
+    clearInterval(progress);
   }
   const seconds = (performance.now() - start) / 1000;
   return { kind: kind.title, ...counts, seconds, control: kind.control === true, note: recorder.note };
