@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findConfig } from '../mesh/config/find.js';
 import { loadConfig } from '../mesh/config/load.js';
+import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { systemClock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 
@@ -10,6 +12,8 @@ const usage = `anemone-node keeps the backups of its peers, and makes and pushes
 
 Usage: anemone-node [--config FILE]           serve until SIGTERM or SIGINT
        anemone-node --check [--config FILE]   check the configuration and exit
+       anemone-node --prune [--config FILE]   remove now what retention does not keep, while no node runs
+       anemone-node --prune --dry-run         show what would go, what stays, and why; also while a node runs
        anemone-node --health [--config FILE]  exit with 0 if the node of this server runs and serves
 
   --config FILE   also ANEMONE_CONFIG; else ./config/config.yaml, /config/config.yaml, /etc/anemone/config.yaml
@@ -28,6 +32,8 @@ function readArguments() {
       options: {
         config: { type: 'string' },
         check: { type: 'boolean', default: false },
+        prune: { type: 'boolean', default: false },
+        'dry-run': { type: 'boolean', default: false },
         health: { type: 'boolean', default: false },
         log: { type: 'string', default: process.env['ANEMONE_LOG'] ?? 'info' },
         help: { type: 'boolean', short: 'h', default: false },
@@ -36,6 +42,7 @@ function readArguments() {
     });
     const level = levels.find((each) => each === values.log);
     if (level === undefined) throw new Error(`--log takes ${levels.join(', ')}, not ${values.log}`);
+    if (values['dry-run'] && !values.prune) throw new Error('--dry-run goes with --prune');
     return { ...values, level };
   } catch (cause) {
     throw new Failure('usage', (cause as Error).message, { cause, hint: 'See `anemone-node --help`.' });
@@ -56,6 +63,11 @@ async function main(): Promise<void> {
     await askOwnHealth(config.server.socket, systemClock);
     return void process.stdout.write('the node serves\n');
   }
+  if (flags.prune && flags['dry-run']) {
+    const { previewPrune } = await import('./prune.js');
+    const { identity } = await loadServerIdentity(join(config.server.data, '.state'));
+    return void process.stdout.write(`${await previewPrune(config, identity, systemClock)}\n`);
+  }
   // Not before: the health check, which is a process every half minute, does without.
   const { startNode } = await import('./compose.js');
   const { openLog } = await import('./log/log.js');
@@ -69,6 +81,12 @@ async function main(): Promise<void> {
     level: flags.level,
   });
   for (const hint of hints) log.warn('configuration', { hint });
+  if (flags.prune) {
+    const { prune } = await import('./prune.js');
+    const { identity } = await loadServerIdentity(join(config.server.data, '.state'));
+    const removed = await prune(config, identity, systemClock, log).finally(() => log.close());
+    return void process.stdout.write(removed.map((name) => `removed ${name}\n`).join('') || 'nothing to remove\n');
+  }
   const node = await startNode(config, version, log, systemClock);
   const stopped = await new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve);

@@ -25,6 +25,8 @@ export interface ScrubResult {
 }
 
 const defaultRate = 32 * 2 ** 20;
+/** Milliseconds that the reading may be ahead of its rate: a sleep for each piece would cost more than it evens out. */
+const burst = 250;
 const day = 86_400_000;
 /** Everything is read again within this time; a night that was missed is made up for by the next. */
 const longestUnread = 30 * day;
@@ -118,6 +120,6 @@ function paced({ clock, rate = defaultRate }: ScrubParts, signal: AbortSignal, r
     signal.throwIfAborted();
     report.bytes += bytes;
     const ahead = (report.bytes / rate) * 1000 - (clock.monotonic() - start);
-    if (ahead > 50) await clock.sleep(ahead, signal);
+    if (ahead > burst) await clock.sleep(ahead, signal);
   };
 }

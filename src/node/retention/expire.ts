@@ -5,6 +5,8 @@ export interface Dated {
   readonly name: string;
   /** Milliseconds since 1970, by the clock that the rules count by. */
   readonly time: number;
+  /** As its owner signed it. */
+  readonly sequence: number;
 }
 
 export type KeepReason =
@@ -30,7 +32,8 @@ const day = 86_400_000;
  * Which backups of one owner and set stay; both lists are newest first. Pure: it knows nothing of disks.
  *
  * A rule counts the days, ISO weeks or months that have a backup, back from the newest, and keeps the newest backup of
- * each. A backup that any rule keeps stays, and so does the newest of all, whatever the rules say.
+ * each. A backup that any rule keeps stays, and so does the newest of all, whatever the rules say. Newest is both the one
+ * that came last and the one with the highest sequence: after an outage the newest is delivered before older ones.
  * @param now milliseconds since 1970
  * @param timezone IANA name: where days, weeks and months begin
  */
@@ -47,8 +50,10 @@ export function expire(backups: readonly Dated[], rules: KeepRules, now: number,
   ];
   const keep: { name: string; reasons: KeepReason[] }[] = future.map(({ name }) => ({ name, reasons: ['future'] }));
   const remove: { name: string }[] = [];
+  const most = past.reduce((highest, { sequence }) => Math.max(highest, sequence), 0);
+  const highest = past.findIndex(({ sequence }) => sequence === most);
   for (const [index, backup] of past.entries()) {
-    const reasons: KeepReason[] = index === 0 ? ['newest'] : [];
+    const reasons: KeepReason[] = index === 0 || index === highest ? ['newest'] : [];
     for (const count of counters) reasons.push(...count(backup, index));
     if (now - backup.time < rules.minimumDays * day) reasons.push('minimum days');
     if (reasons.length > 0) keep.push({ name: backup.name, reasons });

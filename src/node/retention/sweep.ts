@@ -2,7 +2,7 @@ import type { KeepRules } from '../../mesh/config/config.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { expire } from './expire.js';
+import { expire, type Verdict } from './expire.js';
 
 /** What a sweep has to know of a backup. */
 export interface SweptBackup {
@@ -10,6 +10,7 @@ export interface SweptBackup {
   readonly name: string;
   readonly set: string;
   readonly own: boolean;
+  readonly sequence: number;
   /** By the owner's clock, milliseconds since 1970. */
   readonly createdAt: number;
   /** By this server's clock; null for own backups. */
@@ -56,11 +57,8 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
       return false;
     }
   };
-  const swept = vault.list().filter(({ own, owner, verified }) => verified && (own || isPeer(owner)));
-  for (const stream of groups(swept)) {
-    const dated = stream.map(({ name, receivedAt, createdAt }) => ({ name, time: receivedAt ?? createdAt }));
-    const kept = stream[0]?.own ? rules.local : rules.peers;
-    for (const { name } of expire(dated, kept, clock.now(), timezone).remove) {
+  for (const { verdict } of judge(vault.list(), { rules, isPeer, now: clock.now(), timezone })) {
+    for (const { name } of verdict.remove) {
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);
     }
   }
@@ -68,14 +66,39 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
   return { removed, failures };
 }
 
+/** What becomes of the backups of one owner and set. */
+export interface Judgement<T> {
+  readonly backups: readonly T[];
+  readonly verdict: Verdict;
+  /** Why the rules do not count here: all of them stay until a person removes them. */
+  readonly spared?: 'no peer of this server';
+}
+
+export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'isPeer'> {
+  readonly timezone: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
+/** Decides about every backup, and removes none. */
+export function judge<T extends SweptBackup>(backups: readonly T[], options: JudgeOptions): Judgement<T>[] {
+  const { rules, isPeer, now, timezone } = options;
+  return groups(backups).map((stream) => {
+    const swept = stream.filter(({ own, owner, verified }) => verified && (own || isPeer(owner)));
+    const dated = swept.map(({ receivedAt, createdAt, ...backup }) => ({ ...backup, time: receivedAt ?? createdAt }));
+    const verdict = expire(dated, swept[0]?.own ? rules.local : rules.peers, now, timezone);
+    return { backups: stream, verdict, ...(swept.length === 0 ? { spared: 'no peer of this server' as const } : {}) };
+  });
+}
+
 /** The backups of each owner and set. */
-function groups(backups: readonly SweptBackup[]): Iterable<readonly SweptBackup[]> {
-  const streams = new Map<string, SweptBackup[]>();
+function groups<T extends SweptBackup>(backups: readonly T[]): T[][] {
+  const streams = new Map<string, T[]>();
   for (const backup of backups) {
     const key = `${backup.owner}/${backup.set}`;
     const stream = streams.get(key);
     if (stream === undefined) streams.set(key, [backup]);
     else stream.push(backup);
   }
-  return streams.values();
+  return [...streams.values()];
 }

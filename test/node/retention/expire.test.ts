@@ -166,7 +166,7 @@ const cases: Record<string, Case> = {
 };
 
 function run({ times, rules, timezone, now: moment = now }: Case) {
-  const backups = times.map((time) => ({ name: time, time: Date.parse(time) }));
+  const backups = times.map((time) => ({ name: time, time: Date.parse(time), sequence: Date.parse(time) }));
   return expire(backups, { ...none, ...rules }, Date.parse(moment), timezone);
 }
 
@@ -192,7 +192,7 @@ describe('which backups stay', () => {
   it('decides between equal times by name, the same way every time', () => {
     const time = Date.parse('2026-11-30T01:00:00Z');
     const names = ['a', 'c', 'b'];
-    const backups = names.map((name) => ({ name, time }));
+    const backups = names.map((name) => ({ name, time, sequence: 1 }));
     expect(expire(backups, { ...none, keepLast: 1 }, Date.parse(now)).keep.map(({ name }) => name)).toEqual(['c']);
     expect(expire(backups.reverse(), { ...none, keepLast: 1 }, Date.parse(now)).keep[0]?.name).toBe('c');
   });
@@ -204,7 +204,9 @@ describe('which backups stay', () => {
   });
 
   it('does not change the list that it is given', () => {
-    const backups = Object.freeze(daily(3).map((name) => ({ name, time: Date.parse(name) })));
+    const backups = Object.freeze(
+      daily(3).map((name) => ({ name, time: Date.parse(name), sequence: Date.parse(name) })),
+    );
     expect(() => expire(backups, none, Date.parse(now))).not.toThrow();
   });
 });

@@ -19,7 +19,17 @@ const rules = { local: last(2), peers: last(1) };
 function backup(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
   const time = clock.now() - age * day;
   const owner = parseHostname('FR1');
-  return { name, owner, set: 'backup', own: true, createdAt: time, receivedAt: null, verified: true, ...changes };
+  return {
+    name,
+    owner,
+    set: 'backup',
+    own: true,
+    sequence: 1000 - age,
+    createdAt: time,
+    receivedAt: null,
+    verified: true,
+    ...changes,
+  };
 }
 
 function received(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
@@ -107,5 +117,47 @@ describe('a sweep', () => {
     const vault = new ListedVault();
     vault.tidy = () => Promise.reject(new Error('the disk says no'));
     expect((await run(vault)).failures).toHaveLength(1);
+  });
+});
+
+describe('an attacker with the node key of an owner', () => {
+  const limits = { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 };
+  const sweepAll = (vault: SweptVault) =>
+    sweep({ vault, rules: { local: limits, peers: limits }, isPeer: (owner) => owner === 'FR2', clock });
+  const good = Array.from({ length: 30 }, (_, age) => received(`good-${age}`, age + 0.5));
+
+  it('pushes out no backup of the last days by a flood of new ones, whatever times and sequences it signs', async () => {
+    const flood = Array.from({ length: 2000 }, (_, nth) =>
+      received(`flood-${nth}`, nth / 5000, { createdAt: nth % 2 === 0 ? 0 : 8.64e15, sequence: nth + 5000 }),
+    );
+    const vault = new ListedVault(...good, ...flood);
+    await sweepAll(vault);
+    const left = new Set(vault.backups.map(({ name }) => name));
+    for (const { name, receivedAt } of good) {
+      if (clock.now() - (receivedAt ?? 0) < 7 * day) expect(left, name).toContain(name);
+    }
+  });
+
+  it('takes no older backup away than the rules would without the flood, but those of its own days', async () => {
+    const calm = new ListedVault(...good);
+    const flooded = new ListedVault(
+      ...good,
+      ...Array.from({ length: 500 }, (_, nth) => received(`f-${nth}`, nth / 5000)),
+    );
+    await sweepAll(calm);
+    await sweepAll(flooded);
+    const survivors = flooded.backups.filter(({ name }) => name.startsWith('good')).map(({ name }) => name);
+    const lostToFlood = calm.backups.map(({ name }) => name).filter((name) => !survivors.includes(name));
+    expect(lostToFlood.length).toBeLessThanOrEqual(1);
+  });
+
+  it('and forged sequences cannot make the backup that came last go, nor the one with the highest sequence', async () => {
+    const vault = new ListedVault(
+      received('last-to-come', 20, { sequence: 1 }),
+      received('highest', 60, { sequence: 9_000_000 }),
+      received('other', 90, { sequence: 2 }),
+    );
+    await sweep({ vault, rules, isPeer: () => true, clock });
+    expect(vault.backups.map(({ name }) => name)).toEqual(['last-to-come', 'highest']);
   });
 });

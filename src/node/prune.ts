@@ -1,0 +1,82 @@
+import type { Config } from '../mesh/config/config.js';
+import { type Identity, parseIdentity } from '../mesh/identity/identity.js';
+import { formatByteSize } from '../mesh/terms/byte-size.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Log } from '../mesh/terms/log.js';
+import { type Judgement, judge, sweep } from './retention/sweep.js';
+import { claimSocket } from './service/own-server.js';
+import { realDisk } from './vault/disk.js';
+import type { HeldEntry } from './vault/held-entry.js';
+import { layoutOf } from './vault/layout.js';
+import { readInventory } from './vault/read-inventory.js';
+import { openVault } from './vault/vault.js';
+
+/** Says per owner and set what retention would remove and what stays, and by which rule. Nothing is changed. */
+export async function previewPrune(config: Config, self: Identity, clock: Clock): Promise<string> {
+  const { data, name: host } = config.server;
+  const layout = layoutOf(data, host);
+  const inventory = await readInventory({ layout, host, disk: realDisk, identityOf: identities(config, self) }).catch(
+    (cause) => {
+      throw new Failure('failed', `the vault in ${data} cannot be read: ${Failure.from(cause).message}`, { cause });
+    },
+  );
+  const judgements = judge(inventory.list({}), { ...rulesOf(config), now: clock.now() });
+  return judgements.length === 0 ? `nothing is held in ${data}` : judgements.map(describe).join('\n\n');
+}
+
+/**
+ * Removes now what retention does not keep, as every night does.
+ * @returns the file names that were removed
+ * @throws Failure `locked` while a node runs: two programs must not change one vault
+ */
+export async function prune(config: Config, self: Identity, clock: Clock, log: Log): Promise<readonly string[]> {
+  const { data, name: host, socket } = config.server;
+  await claimSocket(socket).catch((cause) => {
+    throw new Failure('locked', `a node is running on ${data}: it prunes by itself, every night`, {
+      cause,
+      hint: 'See what it will remove with `anemone-node --prune --dry-run`.',
+    });
+  });
+  const vault = await openVault({
+    data,
+    host,
+    clock,
+    log,
+    identityOf: identities(config, self),
+    acknowledge() {
+      throw new Failure('failed', 'nothing is received while the vault is pruned');
+    },
+    quotaOf: () => 0,
+    minimumFree: 0,
+  });
+  const { removed, failures } = await sweep({ vault, clock, ...rulesOf(config) });
+  if (failures[0] !== undefined) throw failures[0];
+  return removed;
+}
+
+function rulesOf({ retention, peers, backup }: Config) {
+  const isPeer = (owner: Hostname): boolean => peers.some(({ name }) => name === owner);
+  return { rules: retention, timezone: backup.timezone, isPeer };
+}
+
+function identities({ peers, server }: Config, self: Identity): (host: Hostname) => Identity | null {
+  return (host) => {
+    if (host === server.name) return self;
+    const identity = peers.find(({ name }) => name === host)?.identity ?? '';
+    return identity === '' ? null : parseIdentity(identity);
+  };
+}
+
+function describe({ backups, verdict, spared }: Judgement<HeldEntry>): string {
+  const [first] = backups;
+  const title = `${first?.owner} ${first?.set}: ${backups.length} held, ${verdict.remove.length} would go`;
+  const reasons = new Map(verdict.keep.map((kept) => [kept.name, kept.reasons.join(', ')]));
+  const going = new Set(verdict.remove.map(({ name }) => name));
+  const lines = backups.map(({ name, size }) => {
+    const why = going.has(name) ? 'no rule keeps it' : (reasons.get(name) ?? spared ?? 'its manifest is not checked');
+    return `  ${going.has(name) ? 'goes ' : 'stays'}  ${name}  ${formatByteSize(size)}  ${why}`;
+  });
+  return [title, ...lines].join('\n');
+}

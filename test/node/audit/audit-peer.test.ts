@@ -1,0 +1,189 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { type AuditParts, askForLosses, auditPeer } from '../../../src/node/audit/audit-peer.js';
+import { type AuditedPeer, auditedPeer } from '../../../src/node/audit/audited-peer.js';
+import { openTimes, type Times } from '../../../src/node/audit/times.js';
+import type { OwnBackup } from '../../../src/node/outbox/owed.js';
+import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
+import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
+
+const owner = throwawayServer('FR1');
+const clock = new FakeClock('2026-11-23T03:00:00Z');
+const never = new AbortController().signal;
+
+let folder: string;
+let node: PeerNode;
+let receipts: Receipts;
+let times: Times;
+let backups: { manifest: VerifiedManifest; content: Buffer }[];
+let log: ReturnType<typeof recordingLog>;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-audit-'));
+  log = recordingLog();
+  node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
+  receipts = openReceipts(join(folder, 'receipts'), log);
+  times = await openTimes(join(folder, 'proofs.json'));
+  backups = [];
+  for (const nth of [1, 2, 3]) await deliver(nth);
+});
+afterEach(async () => {
+  await node.stop();
+  await rm(folder, { recursive: true });
+});
+
+const own = ({ facts, digest }: VerifiedManifest): OwnBackup => ({ ...facts, createdAt: facts.createdAtMs, digest });
+const peer = (): AuditedPeer => auditedPeer(node.callAs(owner));
+const names = () => backups.map(({ manifest }) => manifest.facts.name);
+const owedNow = async () => {
+  const held = await receipts.held(
+    peer(),
+    backups.map(({ manifest }) => own(manifest)),
+  );
+  return names().filter((name) => !held.has(name));
+};
+
+async function deliver(sequence: number): Promise<void> {
+  const content = randomBytes(2 * leafSize + sequence);
+  const createdAtMs = Date.UTC(2026, 10, 20 + sequence);
+  const previous = Buffer.alloc(sequence > 1 ? 32 : 0);
+  const manifest = manifestOf(content, owner.signer, { sequence, previous, createdAtMs });
+  const connection = node.callAs(owner);
+  async function* read(offset: number, length: number) {
+    yield content.subarray(offset, offset + length);
+  }
+  await receipts.keep(peer(), own(manifest), await pushBackup(connection, manifest, { read }));
+  backups.push({ manifest, content });
+}
+
+const parts = (): AuditParts => ({
+  clock,
+  log,
+  receipts,
+  times,
+  draw: (below) => randomInt(below),
+  ownBackups: async () => backups.map(({ manifest }) => own(manifest)),
+  async manifestOf(name) {
+    const found = backups.find(({ manifest }) => manifest.facts.name === name);
+    if (found === undefined) throw new Failure('not-found', name);
+    return found.manifest;
+  },
+});
+
+describe('the audit of a peer', () => {
+  it('is passed by an honest one, for every backup that it gave a receipt for', async () => {
+    const { report, problems } = await auditPeer(peer(), parts(), never);
+    expect({ ...report, proven: [...report.proven].sort() }).toMatchObject({ proven: names(), lost: [], gone: [] });
+    expect(problems).toEqual([]);
+    expect(times.get(`FR2/${names()[0]}`)).toBe(clock.now());
+  });
+
+  it('does not send again what retention removed, unless it is the newest of its set', async () => {
+    for (const name of names().slice(0, 2)) await node.vault.remove(name);
+    const older = await auditPeer(peer(), parts(), never);
+    expect([...older.report.gone].sort()).toEqual(names().slice(0, 2));
+    expect(older.problems).toEqual([]);
+    expect(await owedNow()).toEqual([]);
+
+    await node.vault.remove(names()[2] ?? '');
+    const newest = await auditPeer(peer(), parts(), never);
+    expect(newest.report.lost).toEqual([names()[2]]);
+    expect(newest.problems[0]?.message).toContain('newest of its set');
+    expect(await owedNow()).toEqual([names()[2]]);
+  });
+
+  it('names what the peer found damaged itself, also an older one, and owes it again: once', async () => {
+    const [first = ''] = names();
+    await node.vault.quarantine(first, 'the disk is dying');
+    const before = await askForLosses(peer(), parts(), never);
+    expect(before.lost).toEqual([first]);
+    expect(await owedNow()).toEqual([first]);
+    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
+    const { problems } = await auditPeer(peer(), parts(), never, before);
+    expect(problems[0]?.message).toBe(`FR2 has lost ${first}: it found its own copy damaged`);
+  });
+
+  it('does not owe again for ever what was damaged, sent again, and then removed by retention', async () => {
+    const { manifest, content } = backups[0] ?? { manifest: undefined, content: Buffer.alloc(0) };
+    if (manifest === undefined) throw new Error('no backup');
+    await node.vault.quarantine(manifest.facts.name, 'the disk is dying');
+    await askForLosses(peer(), parts(), never);
+    async function* read(offset: number, length: number) {
+      yield content.subarray(offset, offset + length);
+    }
+    await receipts.keep(peer(), own(manifest), await pushBackup(node.callAs(owner), manifest, { read }));
+    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
+    await node.vault.remove(manifest.facts.name);
+    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
+  });
+
+  it('names, every time, one that claims to hold what it has lost', async () => {
+    const liar: AuditedPeer = {
+      ...peer(),
+      async *prove(_, leaves) {
+        for (const _leaf of leaves) yield Buffer.alloc(leafSize);
+      },
+    };
+    for (let night = 0; night < 2; night += 1) {
+      const { report, problems } = await auditPeer(liar, parts(), never);
+      expect([...report.lost].sort()).toEqual(names());
+      expect(problems).toHaveLength(3);
+      // It says `held` at the offer, with the receipt of before.
+      for (const { manifest } of backups) {
+        const receipt = await pushBackup(node.callAs(owner), manifest, {
+          read: () => expect.fail('bytes are asked for'),
+        });
+        await receipts.keep(peer(), own(manifest), receipt);
+      }
+    }
+  });
+
+  it('gives up a peer that answers too slowly, drops no receipt for that, and calls it a problem after a week', async () => {
+    const slow: AuditedPeer = {
+      ...peer(),
+      async *leaves(_, signal) {
+        signal.throwIfAborted();
+        await new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+        });
+      },
+    };
+    const audit = auditPeer(slow, parts(), never);
+    while (clock.pending() === 0) await clock.advance(0);
+    await clock.advance(15 * 60_000);
+    const { report, problems } = await audit;
+    expect(report.problem).toMatchObject({ kind: 'timeout' });
+    expect(problems).toEqual([]);
+    expect(await owedNow()).toEqual([]);
+
+    clock.jump(8 * 86_400_000);
+    const later = auditPeer(slow, parts(), never);
+    while (clock.pending() === 0) await clock.advance(0);
+    await clock.advance(15 * 60_000);
+    expect((await later).problems[0]?.message).toContain('for a week');
+  });
+
+  it('is nothing that an older program could fail: it does not know the calls', async () => {
+    const unimplemented = Object.assign(new Error('unknown method'), { code: 12, details: 'unknown method' });
+    const old: AuditedPeer = {
+      ...peer(),
+      // biome-ignore lint/correctness/useYield: it fails
+      async *leaves() {
+        throw new Failure('failed', 'unknown method', { cause: unimplemented });
+      },
+    };
+    const { report, problems } = await auditPeer(old, parts(), never);
+    expect(report).toMatchObject({ proven: [], lost: [], problem: undefined });
+    expect(problems).toEqual([]);
+  });
+});

@@ -1,0 +1,160 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { type ScrubParts, scrub } from '../../../src/node/audit/scrub.js';
+import { openTimes, type Times } from '../../../src/node/audit/times.js';
+import type { HeldEntry } from '../../../src/node/vault/held-entry.js';
+import { FakeClock } from '../../support/fake-clock.js';
+
+const day = 86_400_000;
+const mib = 2 ** 20;
+const host = parseHostname('FR1');
+const never = new AbortController().signal;
+
+let folder: string;
+let clock: FakeClock;
+let times: Times;
+let held: HeldEntry[];
+let read: string[];
+let broken: Map<string, Failure>;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-scrub-'));
+  clock = new FakeClock('2026-11-23T03:00:00Z');
+  times = await openTimes(join(folder, 'scrub.json'));
+  held = Array.from({ length: 60 }, (_, nth) => entry(`b${nth}`, 500 * mib, clock.now() - (40 - nth / 10) * day));
+  read = [];
+  broken = new Map();
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+function entry(name: string, size: number, receivedAt: number): HeldEntry {
+  const digest = Buffer.alloc(32);
+  return {
+    owner: host,
+    name,
+    set: 'backup',
+    own: false,
+    sequence: 1,
+    createdAt: 0,
+    receivedAt,
+    size,
+    digest,
+    verified: true,
+  };
+}
+
+/** A vault that is a list; its backups are read at once. */
+const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
+  host,
+  clock,
+  times,
+  vault: {
+    list: () => [...held],
+    find: (name) => held.find((each) => each.name === name) ?? null,
+    damaged: () => [],
+    async examine(name) {
+      read.push(name);
+      const failure = broken.get(name);
+      if (failure === undefined) return;
+      if (failure.kind === 'damaged') held = held.filter((each) => each.name !== name);
+      throw failure;
+    },
+  },
+  recover: async () => false,
+  ...changes,
+});
+
+describe('a scrub', () => {
+  it('reads everything within 30 days, a little each night, and nothing twice before', async () => {
+    held = held.map((each) => ({ ...each, receivedAt: clock.now() - 2 * day }));
+    const most: number[] = [];
+    for (let night = 0; night < 27; night += 1) {
+      const before = read.length;
+      await scrub(parts(), true, never);
+      most.push(read.length - before);
+      clock.jump(day);
+    }
+    expect(new Set(read).size).toBe(60);
+    expect(Math.max(...most)).toBeLessThanOrEqual(3);
+    expect(new Set(read.slice(0, 60)).size).toBe(60);
+  });
+
+  it('makes up for nights that were missed', async () => {
+    const { report } = await scrub(parts(), true, never);
+    expect(report.checked).toBe(60);
+    expect(report.oldestCheckMs).toBe(clock.now());
+  });
+
+  it('reads what has waited longest first, and little while somebody waits', async () => {
+    held = held.map((each, nth) => ({ ...each, receivedAt: clock.now() - (10 + nth / 10) * day }));
+    await scrub(parts(), false, never);
+    expect(read).toEqual(['b59']);
+  });
+
+  it('reads nothing again on the same day, and knows that after a restart', async () => {
+    await scrub(parts(), true, never);
+    read = [];
+    times = await openTimes(join(folder, 'scrub.json'));
+    expect((await scrub(parts(), true, never)).report).toMatchObject({ checked: 0, bytes: 0 });
+    expect(read).toEqual([]);
+  });
+
+  it('tells of what is damaged, and goes on', async () => {
+    broken.set('b3', new Failure('damaged', 'the bytes of b3 are not those of its manifest any more'));
+    broken.set('b4', new Failure('failed', 'too many open files'));
+    const { report, problems } = await scrub(parts(), true, never);
+    expect(report).toMatchObject({ checked: 58, damaged: ['b3'] });
+    expect(problems.map(({ kind }) => kind)).toEqual(['damaged', 'failed']);
+    read = [];
+    await scrub(parts(), true, never);
+    expect(read).toEqual(['b4']);
+  });
+
+  it('keeps to its rate', async () => {
+    held = held.slice(0, 1);
+    const slow = parts({ rate: 32 * mib });
+    const start = clock.monotonic();
+    let took = 0;
+    const vault = {
+      ...slow.vault,
+      examine: async (_: string, pace?: (bytes: number) => Promise<void>) => {
+        for (let done = 0; done < 500; done += 1) await pace?.(mib);
+        took = clock.monotonic() - start;
+      },
+    };
+    let over = false;
+    const scrubbed = scrub({ ...slow, vault }, true, never).finally(() => {
+      over = true;
+    });
+    while (!over) await clock.advance(10);
+    await scrubbed;
+    expect(took).toBeGreaterThan(15_000);
+    expect(took).toBeLessThan(17_000);
+  });
+
+  it('ends at once when the node stops, and remembers what it has read', async () => {
+    const stopping = new AbortController();
+    const stopAfterThree: ScrubParts = parts();
+    const vault = {
+      ...stopAfterThree.vault,
+      async examine(name: string) {
+        read.push(name);
+        if (read.length === 3) stopping.abort();
+      },
+    };
+    await expect(scrub({ ...stopAfterThree, vault }, true, stopping.signal)).rejects.toThrow();
+    expect(read).toHaveLength(3);
+    expect((await openTimes(join(folder, 'scrub.json'))).get('b0')).toBe(clock.now());
+  });
+
+  it('takes a check at a time yet to come for none', async () => {
+    held = [entry('new', mib, clock.now() - day / 24)];
+    times.set('new', clock.now() + 400 * day);
+    await scrub(parts(), true, never);
+    expect(read).toEqual(['new']);
+  });
+});

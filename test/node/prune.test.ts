@@ -1,0 +1,101 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Config } from '../../src/mesh/config/config.js';
+import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { previewPrune, prune } from '../../src/node/prune.js';
+import { claimSocket, serveOwnClient } from '../../src/node/service/own-server.js';
+import { openVault } from '../../src/node/vault/vault.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { throwawayServer } from '../support/identities.js';
+import { manifestOf } from '../support/manifests.js';
+import { peerConfig, recordingLog } from '../support/peer-node.js';
+
+const day = 86_400_000;
+const [fr1, fr2] = [throwawayServer('FR1'), throwawayServer('FR2')];
+const rules = { keepLast: 2, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 1 };
+const content = Buffer.from('sealed');
+
+let data: string;
+let clock: FakeClock;
+let config: Config;
+
+const open = () =>
+  openVault({
+    data,
+    host: parseHostname('FR1'),
+    clock,
+    log: recordingLog(),
+    identityOf: (host) => (host === 'FR1' ? fr1.identity : fr2.identity),
+    acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, fr1.signer),
+    quotaOf: () => 0,
+    minimumFree: 0,
+  });
+
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'anemone-prune-'));
+  clock = new FakeClock('2026-11-01T01:00:00Z');
+  const vault = await open();
+  for (let nth = 1; nth <= 4; nth += 1) {
+    const previous = Buffer.alloc(nth > 1 ? 32 : 0);
+    const facts = { owner: 'FR2', sequence: nth, previous, createdAtMs: clock.now() };
+    const manifest = manifestOf(content, fr2.signer, facts);
+    await vault.offer(parseHostname('FR2'), manifest);
+    const range = { offset: 0, length: content.length };
+    const receiver = await vault.receive(parseHostname('FR2'), manifest.digest, range);
+    await receiver.write(content);
+    await receiver.finish();
+    clock.jump(2 * day);
+  }
+  config = {
+    server: { name: parseHostname('FR1'), data, socket: join(data, '.state/node.sock') },
+    peers: [peerConfig('FR2', fr2)],
+    retention: { local: rules, peers: rules },
+    backup: { timezone: 'UTC' },
+  } as unknown as Config;
+});
+afterEach(() => rm(data, { recursive: true }));
+
+const held = async (): Promise<string[]> => (await readdir(join(data, 'FR2'))).filter((file) => file.endsWith('.enc'));
+
+describe('a pruning', () => {
+  it('on trial shows what would go, what stays, and by which rule, and removes nothing', async () => {
+    expect((await previewPrune(config, fr1.identity, clock)).split('\n')).toEqual([
+      'FR2 backup: 4 held, 2 would go',
+      '  stays  anemone-backup-FR2-20261107-010000.enc  6 B  newest, last',
+      '  stays  anemone-backup-FR2-20261105-010000.enc  6 B  last',
+      '  goes   anemone-backup-FR2-20261103-010000.enc  6 B  no rule keeps it',
+      '  goes   anemone-backup-FR2-20261101-010000.enc  6 B  no rule keeps it',
+    ]);
+    expect(await held()).toHaveLength(4);
+  });
+
+  it('shows that backups of a server that is no peer stay', async () => {
+    const shown = await previewPrune({ ...config, peers: [] }, fr1.identity, clock);
+    expect(shown).toContain('4 held, 0 would go');
+    expect(shown).toContain('no peer of this server');
+  });
+
+  it('removes exactly what the trial showed', async () => {
+    const removed = await prune(config, fr1.identity, clock, recordingLog());
+    expect([...removed].sort()).toEqual([
+      'anemone-backup-FR2-20261101-010000.enc',
+      'anemone-backup-FR2-20261103-010000.enc',
+    ]);
+    expect(await held()).toHaveLength(2);
+  });
+
+  it('is refused while a node runs, which does it itself', async () => {
+    await claimSocket(config.server.socket);
+    const server = await serveOwnClient(config.server.socket, {} as never, await open(), recordingLog());
+    try {
+      await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });
+      expect(await previewPrune(config, fr1.identity, clock)).toContain('2 would go');
+    } finally {
+      await server.close(0);
+    }
+    expect(await held()).toHaveLength(4);
+  });
+});

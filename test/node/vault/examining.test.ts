@@ -1,0 +1,100 @@
+import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
+import { manifestOf } from '../../support/manifests.js';
+import { backupOfFR2, collect, FR2, push, readAll, servers, VaultFixture } from './fixture.js';
+
+const content = Buffer.from(Array.from({ length: 5 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
+const manifest = backupOfFR2(content);
+const { name } = manifest.facts;
+const hashes = Buffer.concat(
+  Array.from({ length: 6 }, (_, leaf) => leafHash(content.subarray(leaf * leafSize, (leaf + 1) * leafSize))),
+);
+
+let fixture: VaultFixture;
+let vault: Vault;
+beforeEach(async () => {
+  fixture = await VaultFixture.make();
+  vault = await fixture.open();
+});
+afterEach(() => fixture.remove());
+
+const dataFile = () => join(fixture.data, 'FR2', name);
+const leavesFile = () => join(fixture.data, '.state/leaves', manifest.digest.toString('hex'));
+
+async function flipBit(path: string, at: number): Promise<void> {
+  const handle = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await handle.read(byte, 0, 1, at);
+  byte[0] = (byte[0] ?? 0) ^ 4;
+  await handle.write(byte, 0, 1, at);
+  await handle.close();
+}
+
+describe('the leaves of a backup', () => {
+  it('are kept as they came in, and go with it', async () => {
+    await push(vault, manifest, content);
+    expect(await readFile(leavesFile())).toEqual(hashes);
+    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    await vault.remove(name);
+    expect(await fixture.files('.state/leaves')).toEqual([]);
+  });
+
+  it('are kept of an own backup too', async () => {
+    const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
+    const draft = await vault.draft();
+    await draft.write(content);
+    await draft.commit(own.signed);
+    expect(await fixture.files('.state/leaves')).toEqual([own.digest.toString('hex')]);
+    expect(await collect(vault.leaves(own.facts.name))).toEqual(hashes);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it.each([
+    ['missing', () => unlink(leavesFile())],
+    ['empty', () => truncate(leavesFile(), 0)],
+    ['too long', () => writeFile(leavesFile(), Buffer.concat([hashes, hashes]))],
+    ['those of others', () => writeFile(leavesFile(), Buffer.alloc(hashes.length, 7))],
+    ['damaged', () => flipBit(leavesFile(), 100)],
+  ])('are made again from its bytes when they are %s', async (_, damage) => {
+    await push(vault, manifest, content);
+    await damage();
+    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await readFile(leavesFile())).toEqual(hashes);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('are not given out for bytes that are damaged: the backup goes into quarantine', async () => {
+    await push(vault, manifest, content);
+    await unlink(leavesFile());
+    await flipBit(dataFile(), 200_000);
+    await expect(collect(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.find(name)).toBeNull();
+  });
+
+  it('of what is not held are swept away', async () => {
+    await push(vault, manifest, content);
+    await writeFile(join(fixture.data, '.state/leaves', 'a'.repeat(64)), hashes);
+    await vault.tidy();
+    expect(await fixture.files('.state/leaves')).toEqual([manifest.digest.toString('hex')]);
+  });
+});
+
+describe('an offer of what is held', () => {
+  it('is acknowledged again only after the copy was read: a damaged one is put aside and asked for', {
+    timeout: 10_000,
+  }, async () => {
+    const receipt = await push(vault, manifest, content);
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    vault = await fixture.open();
+    await flipBit(dataFile(), 0);
+    expect(await vault.offer(FR2, manifest)).toEqual({ missing: [{ offset: 0, length: content.length }] });
+    expect(vault.damaged(FR2)).toEqual([name]);
+    await push(vault, manifest, content);
+    expect((await readAll(vault, manifest)).equals(content)).toBe(true);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(fixture.clock.pending()).toBe(0);
+  });
+});

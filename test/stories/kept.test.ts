@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Outcome, type RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
+import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { type Mesh, type MeshServer, withMesh } from '../support/mesh.js';
+
+const day = 86_400_000;
+
+/** Asks a node as its client does, without a process for every question. */
+async function ask<T>(server: MeshServer, question: (node: OwnNode) => Promise<T>): Promise<T> {
+  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
+  try {
+    return await question(node);
+  } finally {
+    node.close();
+  }
+}
+
+function backup(server: MeshServer): Promise<RunReport> {
+  return ask(server, async (node) => {
+    for await (const { event } of node.runBackup({ set: 'backup', force: false })) {
+      if (event?.$case === 'report') return event.value;
+    }
+    throw new Error('the run ended without a report');
+  });
+}
+
+/** Two servers with a backup of 3 MB of FR1 on both; their clocks stand still. */
+async function withBackup(
+  body: (story: { mesh: Mesh; fr1: MeshServer; fr2: MeshServer; clock: FakeClock; name: string }) => Promise<void>,
+): Promise<void> {
+  await withMesh(['FR1', 'FR2'], async (mesh) => {
+    const [fr1, fr2, clock] = [mesh.server('FR1'), mesh.server('FR2'), new FakeClock()];
+    await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(3_000_000));
+    await fr1.startInside(clock);
+    await fr2.startInside(clock);
+    const run = await backup(fr1);
+    expect(run.outcome).toBe(Outcome.OUTCOME_DONE);
+    await body({ mesh, fr1, fr2, clock, name: run.sets[0]?.backup ?? '' });
+  });
+}
+
+async function flipBit(path: string, at: number): Promise<void> {
+  const handle = await open(path, 'r+');
+  try {
+    const byte = Buffer.alloc(1);
+    await handle.read(byte, 0, 1, at);
+    byte[0] = (byte[0] ?? 0) ^ 1;
+    await handle.write(byte, 0, 1, at);
+  } finally {
+    await handle.close();
+  }
+}
+
+describe('what was acknowledged', { timeout: 60_000 }, () => {
+  it('is proven in the very run that delivers it', () =>
+    withBackup(async ({ fr1, clock, name }) => {
+      const { lastRun, peers } = await ask(fr1, (node) => node.getStatus());
+      const { bytes, ...audit } = lastRun?.audit?.peers[0] ?? { bytes: 0 };
+      expect(audit).toEqual({ peer: 'FR2', proven: [name], lost: [], gone: [], problem: undefined });
+      expect(bytes).toBeGreaterThan(3_000_000);
+      expect(peers[0]?.provenAtMs).toBe(clock.now());
+    }));
+
+  it.each([
+    ['a bit of it flips', (path: string) => flipBit(path, 1_234_567)],
+    ['its end is cut off', (path: string) => truncate(path, 1_000_000)],
+    ['its file is removed', (path: string) => rm(path)],
+  ])('and is lost because %s, is named, put aside, and delivered again', (_, damage) =>
+    withBackup(async ({ fr1, fr2, clock, name }) => {
+      const path = join(fr2.data, 'FR1', name);
+      const whole = await readFile(path);
+      await damage(path);
+
+      const run = await backup(fr1);
+      expect(run.outcome).toBe(Outcome.OUTCOME_PARTLY);
+      expect(run.audit?.peers[0]).toMatchObject({ peer: 'FR2', lost: [name] });
+      expect(run.problems.map(({ message }) => message)).toEqual([expect.stringContaining(`FR2 has lost ${name}`)]);
+      fr1.events.clear();
+      await clock.advance(10_000);
+      await fr1.events.until('backup delivered', ({ backup: delivered }) => delivered === name);
+      expect((await readFile(path)).equals(whole)).toBe(true);
+
+      const next = await backup(fr1);
+      expect(next.audit?.peers[0]).toMatchObject({ proven: [name], lost: [] });
+      expect(next.problems).toEqual([]);
+    }),
+  );
+
+  it('and is found damaged by its holder at night, is told to the owner at its next call, and delivered again', () =>
+    withBackup(async ({ fr1, fr2, clock, name }) => {
+      const path = join(fr2.data, 'FR1', name);
+      const whole = await readFile(path);
+      await flipBit(path, 2_000_000);
+      clock.jump(2 * day);
+      const scrubbed = await backup(fr2);
+      expect(scrubbed.audit?.scrub).toMatchObject({ damaged: [name] });
+      expect(scrubbed.problems.map(({ message }) => message)).toContainEqual(expect.stringContaining(name));
+      expect((await ask(fr2, (node) => node.getStatus())).findings).toEqual([expect.stringContaining('quarantine')]);
+
+      const run = await backup(fr1);
+      expect(run.audit?.peers[0]).toMatchObject({ lost: [name], proven: [name] });
+      expect(run.peers[0]).toMatchObject({ delivered: [name], owed: 0 });
+      expect((await readFile(path)).equals(whole)).toBe(true);
+      expect((await backup(fr1)).problems).toEqual([]);
+    }));
+
+  it('and is damaged at home, is fetched back from a peer', () =>
+    withBackup(async ({ fr1, clock, name }) => {
+      const path = join(fr1.data, 'local', name);
+      const whole = await readFile(path);
+      await flipBit(path, 2_000_000);
+      clock.jump(2 * day);
+      const run = await backup(fr1);
+      expect(run.audit?.scrub).toMatchObject({ damaged: [name], recovered: [name] });
+      expect((await readFile(path)).equals(whole)).toBe(true);
+      expect((await backup(fr1)).problems).toEqual([]);
+    }));
+});
