@@ -25,7 +25,7 @@ slow:
 `);
   await fr2.startInside();
   await fr1.startInside();
-}, 60_000);
+}, 120_000);
 afterAll(() => mesh.close(), 60_000);
 
 /** Starts `anemone-peer` without waiting for its end. */
@@ -35,7 +35,7 @@ function begin(...args: string[]) {
   return { child, ended: ended.then(([code]) => code as number | null) };
 }
 
-describe('the exit code', { timeout: 60_000 }, () => {
+describe('the exit code', { timeout: 180_000 }, () => {
   it('is 0 when a backup is on every peer', async () => {
     const { code, stdout } = await fr1.peer(['backup', '--set', 'backup']);
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('Done, all of it.') });

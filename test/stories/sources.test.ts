@@ -4,7 +4,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Mesh, type MeshServer, makeMesh } from '../support/mesh.js';
+import { type Mesh, type MeshServer, makeMesh, reportOf } from '../support/mesh.js';
 import { openAsPredecessor, predecessorMembers, sealAsPredecessor, tarGz } from '../support/predecessor.js';
 
 const keyText = 'the Restic key of FR1';
@@ -23,7 +23,7 @@ beforeAll(async () => {
   fr2 = mesh.server('FR2');
   await writeFile(join(fr1.folder, 'restic.key'), keyText, { mode: 0o600 });
   await fr2.startInside();
-}, 60_000);
+}, 120_000);
 afterEach(() => fr1.stop());
 afterAll(async () => {
   await mesh.close();
@@ -32,7 +32,6 @@ afterAll(async () => {
 
 const exportUrl = (): string => `http://127.0.0.1:${(api.address() as { port: number }).port}/api/config/export`;
 const keyFile = () => ({ env: { ANEMONE_RESTIC_KEY_FILE: join(fr1.folder, 'restic.key') } });
-const report = (stdout: string) => JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 const contentOf = (folder: string, path: string) => readFile(join(folder, path), 'utf8');
 
 /** The folder has what the predecessor's archive holds, with the modes that it is to have after a restore. */
@@ -54,7 +53,7 @@ async function expectPredecessorTree(folder: string): Promise<void> {
   }
 }
 
-describe('a set from an HTTP export', { timeout: 60_000 }, () => {
+describe('a set from an HTTP export', { timeout: 180_000 }, () => {
   it('that is sealed already goes through as it is, and comes back with the key that sealed it', async () => {
     const sealed = sealAsPredecessor(await tarGz(predecessorMembers), keyText);
     answer = (_request, response) => void response.end(sealed);
@@ -92,7 +91,7 @@ describe('a set from an HTTP export', { timeout: 60_000 }, () => {
   });
 });
 
-describe('a set from a command', { timeout: 60_000 }, () => {
+describe('a set from a command', { timeout: 180_000 }, () => {
   it('is saved when it ends with 0, refused with its last words when it does not, and stopped when it takes too long', async () => {
     await fr1.sets(`
 good:
@@ -106,7 +105,7 @@ endless:
     await fr1.startInside();
     const { code, stdout } = await fr1.peer(['backup', '--json']);
     expect(code).toBe(3);
-    expect(report(stdout).sets).toMatchObject([
+    expect(reportOf(stdout).sets).toMatchObject([
       { set: 'good', outcome: 'done', sequence: 1 },
       { set: 'bad', outcome: 'failed', problem: { message: expect.stringContaining('lost the connection') } },
       { set: 'endless', outcome: 'failed', problem: { kind: 'timeout' } },
@@ -118,7 +117,7 @@ endless:
   });
 });
 
-describe('the format of the predecessor', { timeout: 60_000 }, () => {
+describe('the format of the predecessor', { timeout: 180_000 }, () => {
   it('is written when the configuration says so: what has the Restic key opens it', async () => {
     await fr1.sets('legacy:\n  paths: [./config]');
     await fr1.edit((text) =>

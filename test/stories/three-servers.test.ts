@@ -1,7 +1,7 @@
 import { cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { withMesh } from '../support/mesh.js';
+import { reportOf, withMesh } from '../support/mesh.js';
 import { anemonePeer } from '../support/program.js';
 import { describeTree, writeConfigTree } from '../support/tree.js';
 
@@ -12,7 +12,7 @@ interface Row {
 
 const byHolder = (a: { holder: string }, b: { holder: string }): number => (a.holder < b.holder ? -1 : 1);
 
-describe('three servers that back up to each other', { timeout: 60_000 }, () => {
+describe('three servers that back up to each other', { timeout: 180_000 }, () => {
   it('show every backup on every peer, and bring a wiped one back with its recovery key and one address', () =>
     withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
@@ -48,8 +48,7 @@ describe('three servers that back up to each other', { timeout: 60_000 }, () => 
       await fr1.start();
       const next = await fr1.peer(['backup', '--force', '--json']);
       expect(next.code).toBe(0);
-      const report = JSON.parse(next.stdout.trim().split('\n').at(-1) ?? '');
-      expect(report).toMatchObject({ outcome: 'done', sets: [{ sequence: 2 }] });
+      expect(reportOf(next.stdout)).toMatchObject({ outcome: 'done', sets: [{ sequence: 2 }] });
       await fr1.stop();
 
       const thief = await anemonePeer(['list', 'FR1', '--json', '--peer', 'US1'], { cwd: stolen });

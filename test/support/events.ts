@@ -42,7 +42,7 @@ export function watchEvents(): Events {
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    until(name, matches = () => true, patience = 20_000) {
+    until(name, matches = () => true, patience = 60_000) {
       const isIt = ({ event, fields }: NodeEvent): boolean => event === name && matches(fields);
       const passed = all.find(isIt);
       if (passed !== undefined) return Promise.resolve(passed);

@@ -112,6 +112,27 @@ export async function makeMesh(...names: readonly string[]): Promise<Mesh> {
   return mesh;
 }
 
+/**
+ * The report at the end of what `backup --json` printed, without the kit: that travels with every run, and the stories are
+ * about the sets of the configuration.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: what a program printed has no type
+export function reportOf(stdout: string): any {
+  const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+  return {
+    ...report,
+    sets: report.sets.filter(({ set }: { set: string }) => set !== kitSet),
+    removed: report.removed.filter((name: string) => !isKit(name)),
+    peers: report.peers.map((peer: { delivered: string[] }) => ({
+      ...peer,
+      delivered: peer.delivered.filter((name) => !isKit(name)),
+    })),
+  };
+}
+
+const kitSet = 'kit';
+const isKit = (name: string): boolean => name.startsWith(`anemone-${kitSet}-`);
+
 /** A mesh for one test: it is closed, and checked for what remains, when `body` is over. */
 export async function withMesh(names: readonly string[], body: (mesh: Mesh) => Promise<void>): Promise<void> {
   const mesh = await makeMesh(...names);

@@ -42,17 +42,10 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     far.on('data', (chunk) => {
       if (!muted) near.write(chunk);
     });
-    for (const [socket, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      socket.on('error', () => {});
-      socket.on('end', () => other.end());
-      socket.on('close', () => {
-        pairs.delete(pair);
-        other.destroy();
-      });
-    }
+    for (const socket of pair) socket.on('error', () => {}).on('close', () => pairs.delete(pair));
+    // What a client sent before it went away still arrives; a server that went away hears and says nothing more.
+    near.on('close', () => far.end());
+    far.on('close', () => near.destroy());
   });
   server.listen(at, '127.0.0.1');
   await once(server, 'listening');

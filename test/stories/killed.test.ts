@@ -1,0 +1,135 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
+import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { type MeshServer, withMesh } from '../support/mesh.js';
+import { openRelay, type Relay } from '../support/relay.js';
+
+const size = 8_000_000;
+
+/** FR1, which pushes 8 MB to FR2 in about two seconds, over a relay that counts. */
+function withSlowPush(body: (fr1: MeshServer, fr2: MeshServer, relay: Relay) => Promise<void>): Promise<void> {
+  return withMesh([], async (mesh) => {
+    const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+    const relay = await openRelay(fr2.address);
+    try {
+      await mesh.introduce(fr1, fr2, { through: relay.address });
+      await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
+      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(size));
+      await Promise.all([fr1.start(), fr2.start()]);
+      await body(fr1, fr2, relay);
+    } finally {
+      await relay.close();
+    }
+  });
+}
+
+async function isWhole(fr1: MeshServer, fr2: MeshServer): Promise<void> {
+  const names = await fr1.holds('local');
+  expect(await fr2.holds('FR1')).toEqual(names);
+  for (const name of names) {
+    const [mine, its] = [join(fr1.data, 'local', name), join(fr2.data, 'FR1', name)];
+    expect(await digestOf(its)).toBe(await digestOf(mine));
+  }
+}
+
+async function digestOf(file: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+}
+
+describe('a node that is stopped in the middle of a push', { timeout: 180_000 }, () => {
+  it('ends with exit code 0 after SIGTERM, and goes on with the upload where it was', () =>
+    withSlowPush(async (fr1, fr2, relay) => {
+      const run = fr1.peer(['backup']);
+      await relay.untilSent(size / 2);
+      await fr1.stop();
+      expect((await run).code).not.toBe(0);
+      expect(await fr2.holds('FR1')).toEqual([]);
+      await fr1.start();
+      await fr1.events.until('backup delivered');
+      await isWhole(fr1, fr2);
+      expect(relay.sent()).toBeLessThan(size * 1.3);
+    }));
+
+  it('on the receiving side, lets the push come to its end after SIGTERM, and ends with exit code 0', () =>
+    withSlowPush(async (fr1, fr2, relay) => {
+      const run = fr1.peer(['backup']);
+      await relay.untilSent(size / 2);
+      await fr2.stop();
+      await run;
+      await isWhole(fr1, fr2);
+    }));
+
+  it('after kill -9, goes on with what was durable', () =>
+    withSlowPush(async (fr1, fr2, relay) => {
+      const run = fr1.peer(['backup']);
+      await relay.untilSent(size / 2);
+      await fr2.kill();
+      expect((await run).code).toBe(3);
+      await fr2.start();
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await isWhole(fr1, fr2);
+    }));
+});
+
+/** Numbers in [0, 1) that are the same in every run. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** One forced run through the node's own socket; undefined when the node died meanwhile. */
+async function backUp(server: MeshServer): Promise<RunReport | undefined> {
+  try {
+    const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
+    try {
+      let report: RunReport | undefined;
+      for await (const { event } of node.runBackup({ set: '', force: true })) {
+        if (event?.$case === 'report') report = event.value;
+      }
+      return report;
+    } finally {
+      node.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+describe('kill -9', { timeout: 300_000 }, () => {
+  it('at twenty moments loses no acknowledged backup, and shows no damaged one', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1000'));
+      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(600_000));
+      const random = seeded(Number(process.env['ANEMONE_SEED'] ?? 20261123));
+      const acknowledged = new Set<string>();
+      await Promise.all([fr1.start(), fr2.start()]);
+      const begun = systemClock.monotonic();
+      await backUp(fr1);
+      const whole = systemClock.monotonic() - begun;
+      for (let round = 0; round < 20; round += 1) {
+        const victim = round % 2 === 0 ? fr2 : fr1;
+        const run = backUp(fr1);
+        await systemClock.sleep(random() * 1.5 * whole);
+        await victim.kill();
+        for (const name of (await run)?.peers.flatMap(({ delivered }) => delivered) ?? []) acknowledged.add(name);
+        for (const { event, fields } of fr1.events.all) {
+          if (event === 'backup delivered') acknowledged.add(String(fields['backup']));
+        }
+        await victim.start();
+        expect(await readdir(join(fr2.data, 'FR1'))).toEqual(expect.arrayContaining([...acknowledged]));
+      }
+      expect((await backUp(fr1))?.peers).toMatchObject([{ owed: 0 }]);
+      expect(acknowledged.size).toBeGreaterThan(3);
+      await isWhole(fr1, fr2);
+    }));
+});

@@ -1,0 +1,151 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
+import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { type MeshServer, reportOf, withMesh } from '../support/mesh.js';
+
+const atTwo = (text: string): string =>
+  text.replace(/schedule: .*/, 'schedule: "0 2 * * *"').replace(/timezone: .*/, 'timezone: Europe/Paris');
+const atHalfPastTwo = (text: string): string =>
+  `${atTwo(text).replace('0 2 * * *', '30 2 * * *')}`.replace('  sets:', '  jitter: 0\n  sets:');
+
+async function statusOf(server: MeshServer): Promise<GetStatusResponse> {
+  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
+  try {
+    return await node.getStatus();
+  } finally {
+    node.close();
+  }
+}
+
+describe('the night', { timeout: 180_000 }, () => {
+  it('comes at two in the time zone of the configuration, and a little later on each server', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const clock = new FakeClock('2026-11-23T00:59:50Z');
+      await fr1.edit(atTwo);
+      await fr2.edit(atTwo);
+      await fr2.startInside(new FakeClock('2026-11-23T00:59:50Z'));
+      await fr1.startInside(clock);
+      const [mine, its] = [(await statusOf(fr1)).nextRunAtMs, (await statusOf(fr2)).nextRunAtMs];
+      const two = Date.parse('2026-11-23T02:00:00+01:00');
+      for (const due of [mine, its]) {
+        expect(due).toBeGreaterThanOrEqual(two);
+        expect(due).toBeLessThan(two + 5 * 60_000);
+      }
+      expect(mine).not.toBe(its);
+
+      await clock.advance(mine - clock.now() - 1);
+      expect(fr1.events.count('run started')).toBe(0);
+      await clock.advance(1);
+      await fr1.events.until('run started', ({ trigger }) => trigger === 'schedule');
+      await fr1.events.until('run finished');
+      expect(await fr2.holds('FR1')).toHaveLength(1);
+      expect((await statusOf(fr1)).nextRunAtMs).toBeGreaterThanOrEqual(two + 24 * 3_600_000);
+    }));
+
+  it('that was missed is caught up once, at the start', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const clock = new FakeClock('2026-11-23T12:00:00Z');
+      await fr1.edit(atTwo);
+      await fr2.startInside();
+      await fr1.startInside(clock);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await fr1.stop();
+      clock.jump(3 * 24 * 3_600_000);
+      await fr1.startInside(clock);
+      await fr1.events.until('run started', ({ trigger }) => trigger === 'catch-up');
+      await fr1.events.until('run finished');
+      await fr1.stop();
+      await fr1.startInside(clock);
+      await clock.advance(120_000);
+      expect(fr1.events.count('run started')).toBe(0);
+    }));
+
+  it.each([
+    ['the hour that comes twice', '2026-10-25T00:29:30Z', '2026-10-26T02:30:00+01:00'],
+    ['the hour that does not exist', '2027-03-28T00:59:30Z', '2027-03-29T02:30:00+02:00'],
+  ])('happens exactly once in %s', (_when, before, next) =>
+    withMesh(['FR1'], async (mesh) => {
+      const fr1 = mesh.server('FR1');
+      const clock = new FakeClock(before);
+      await fr1.edit(atHalfPastTwo);
+      await fr1.startInside(clock);
+      await clock.advance(60_000);
+      await fr1.events.until('run finished');
+      await clock.advance(2 * 3_600_000);
+      expect(fr1.events.count('run started')).toBe(1);
+      expect((await statusOf(fr1)).nextRunAtMs).toBe(Date.parse(next));
+    }),
+  );
+
+  it('is skipped only when nothing changed and every peer has the last backup', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.startInside();
+      const first = reportOf((await fr1.peer(['backup', '--json'])).stdout);
+      const second = reportOf((await fr1.peer(['backup', '--json'])).stdout);
+      expect([first.outcome, second.outcome]).toEqual(['partly', 'partly']);
+      expect(second.sets[0].backup).toBe(first.sets[0].backup);
+      await fr2.startInside();
+      expect(reportOf((await fr1.peer(['backup', '--json'])).stdout)).toMatchObject({
+        outcome: 'done',
+        sets: [{ backup: first.sets[0].backup }],
+        peers: [{ delivered: [first.sets[0].backup] }],
+      });
+      expect(reportOf((await fr1.peer(['backup', '--json'])).stdout).outcome).toBe('unchanged');
+      await writeFile(join(fr1.folder, 'config/new'), 'new');
+      expect(reportOf((await fr1.peer(['backup', '--json'])).stdout)).toMatchObject({
+        outcome: 'done',
+        sets: [{ sequence: 2 }],
+      });
+    }));
+
+  it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 2'));
+      const strict = 'keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, minimum_days: 0';
+      await fr2.edit((text) => text.replace(/peers: \{ keep_last.*/, `peers: { ${strict} }`));
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      for (let night = 0; night < 3; night += 1) expect((await fr1.peer(['backup', '--force'])).code).toBe(0);
+      const made = await fr2.holds('FR1');
+      expect(made).toHaveLength(3);
+      expect(await fr1.holds('local')).toEqual(made.slice(1));
+      const swept = await fr2.peer(['backup', '--json']);
+      expect(reportOf(swept.stdout).removed.sort()).toEqual(made.slice(0, 2));
+      expect(await fr2.holds('FR1')).toEqual(made.slice(2));
+      expect((await fr1.peer(['backup'])).stdout).toContain('Nothing changed');
+      expect(await fr2.holds('FR1')).toEqual(made.slice(2));
+    }));
+
+  it('goes on with the other sets when one fails', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.sets(`
+first:
+  command: [sh, -c, "echo no database >&2; exit 3"]
+backup:
+  paths: [./config]
+last:
+  command: [echo, hello]
+`);
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      const { code, stdout } = await fr1.peer(['backup', '--json']);
+      expect(code).toBe(3);
+      expect(reportOf(stdout)).toMatchObject({
+        outcome: 'partly',
+        sets: [
+          { set: 'first', outcome: 'failed', problem: { message: expect.stringContaining('no database') } },
+          { set: 'backup', outcome: 'done' },
+          { set: 'last', outcome: 'done' },
+        ],
+        peers: [{ peer: 'FR2', outcome: 'done', owed: 0 }],
+      });
+      expect(await fr2.holds('FR1')).toHaveLength(2);
+    }));
+});

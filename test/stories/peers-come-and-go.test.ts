@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { withMesh } from '../support/mesh.js';
+import { openRelay } from '../support/relay.js';
+
+describe('peers that come and go', { timeout: 180_000 }, () => {
+  it('are followed by running nodes: added on both sides, they back up to each other', () =>
+    withMesh([], async (mesh) => {
+      const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      expect((await fr1.peer(['backup'])).stdout).toContain('no peer is configured');
+      const add = (name: string, address: string, identity: string) => [
+        ...['peer', 'add', name, '--vpn-ip', address],
+        ...['--identity', identity],
+      ];
+      const added = await fr1.peer(add('FR2', fr2.address, fr2.identity));
+      expect(added).toMatchObject({ code: 0, stderr: expect.stringContaining('The running node follows.') });
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      expect((await fr2.peer(add('FR1', fr1.address, fr1.identity))).code).toBe(0);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      expect(await fr2.holds('FR1')).toEqual(await fr1.holds('local'));
+    }));
+
+  it('are cut off at once when they are removed, in the middle of a push, and are strangers from then on', () =>
+    withMesh([], async (mesh) => {
+      const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+      const relay = await openRelay(fr2.address);
+      try {
+        await mesh.introduce(fr1, fr2, { through: relay.address });
+        await fr1.edit((text) => `${text}\nlimits: { upload: 1MB }\n`);
+        await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(20_000_000));
+        await Promise.all([fr1.startInside(), fr2.startInside()]);
+        const run = fr1.peer(['backup']);
+        await relay.untilSent(500_000);
+        expect((await fr2.peer(['peer', 'remove', 'FR1'])).code).toBe(0);
+        expect(await run).toMatchObject({ code: 3, stdout: expect.stringContaining('FR2') });
+        expect(relay.sent()).toBeLessThan(15_000_000);
+        const listed = await fr1.peer(['list', '--peer', 'FR2']);
+        expect(listed.code).toBe(75);
+        await fr2.events.until('stranger refused', ({ reason }) => String(reason).includes(fr1.identity));
+        expect(await fr2.holds('FR1')).toEqual([]);
+      } finally {
+        await relay.close();
+      }
+    }));
+
+  it('see the backups of another server only where the configuration names them as its reader', () =>
+    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
+      const [fr1, fr2, us1] = [mesh.server('FR1'), mesh.server('FR2'), mesh.server('US1')];
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      await fr1.peer(['backup']);
+      const [name = ''] = await fr2.holds('FR1');
+      const asked = ['list', 'FR1', '--peer', 'FR2', '--json'];
+      const fetched = ['fetch', name, '--peer', 'FR2', '-o', join(mesh.root, 'fetched.enc')];
+      expect((await us1.peer(asked)).code).toBe(10);
+      expect((await us1.peer(fetched)).code).toBe(10);
+      await fr2.edit((text) => text.replace('- name: US1', '- name: US1\n    reads: [FR1]'));
+      await fr2.stop();
+      await fr2.startInside();
+      const { code, stdout } = await us1.peer(asked);
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout).backups).toMatchObject([{ filename: name, owner: 'FR1', verified: true }]);
+      expect((await us1.peer(fetched)).code).toBe(0);
+    }));
+});
