@@ -1,4 +1,4 @@
-import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { identityBytes } from '../../src/mesh/identity/identity.js';
 import type { Signer } from '../../src/mesh/identity/signer.js';
 import { FileDigest } from '../../src/mesh/manifest/digest-tree.js';

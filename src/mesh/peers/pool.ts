@@ -18,7 +18,10 @@ export function openPool(self: ServerIdentity, clock: Clock): Pool {
       const next = new Map<Hostname, Connection>();
       for (const peer of peers) {
         const current = connections.get(peer.name);
-        next.set(peer.name, current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock));
+        next.set(
+          peer.name,
+          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock),
+        );
       }
       for (const [name, connection] of connections) if (next.get(name) !== connection) connection.close();
       connections = next;
