@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../mesh/terms/spare-memory.js';
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../mesh/terms/clock.js';
 import { exitCodes, runCommandLine } from './command-line.js';

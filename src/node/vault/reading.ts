@@ -6,8 +6,8 @@ import type { HeldEntry } from './held-entry.js';
 /** Streams that are open at the same time: each has a file open, for as long as its reader takes. */
 const mostReaders = 128;
 
-/** Bytes of a chunk: one message of a transfer carries it whole. */
-const chunkSize = 2 ** 20;
+/** Bytes of a chunk: one message of a transfer carries it whole, and a dozen wait on either side. */
+const chunkSize = 2 ** 18;
 
 /** Checks a range of a backup. @throws Failure `invalid` */
 export function checkReadable(entry: HeldEntry, offset: number, length: number): void {
