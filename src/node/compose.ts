@@ -25,7 +25,7 @@ import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
 import type { NightSet } from './schedule/keep-set.js';
-import { sealingOf, setsOf } from './schedule/night-sets.js';
+import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
 import { Scheduler, type SchedulerOptions, type Timetable } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
@@ -66,7 +66,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const { vault, epochs, history } = stores;
   const sets = (only: string): NightSet[] => setsOf(base.config, only, base.self.signer);
   const scheduler = await makeScheduler(base, history, (trigger, signal) =>
-    night.run({ trigger, sets: sets(''), force: false }, () => {}, signal),
+    night.run({ trigger, sets: nightSetsOf(base.config, base.self.signer), force: false }, () => {}, signal),
   );
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {

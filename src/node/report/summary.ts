@@ -10,11 +10,12 @@ type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
 
 /**
  * The outcome of a run from its parts. `done` takes everything: each set saved whole, each peer served, no problem beside.
- * A run without a set, or whose sets all failed, has failed, whatever was delivered of older backups.
+ * A run whose sets all failed has failed, whatever was delivered of older backups. One without a set
+ * is a night of a server that only keeps the backups of others.
  */
 export function outcomeOf({ sets, peers, problems }: Parts): Outcome {
   const outcomes = [...sets, ...peers].map((part) => part.outcome);
-  if (sets.every((set) => set.outcome === Outcome.OUTCOME_FAILED)) return Outcome.OUTCOME_FAILED;
+  if (sets.length > 0 && sets.every((set) => set.outcome === Outcome.OUTCOME_FAILED)) return Outcome.OUTCOME_FAILED;
   if (problems.length > 0 || !outcomes.every(isWhole)) return Outcome.OUTCOME_PARTLY;
   return outcomes.every((outcome) => outcome === Outcome.OUTCOME_UNCHANGED)
     ? Outcome.OUTCOME_UNCHANGED

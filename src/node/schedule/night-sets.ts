@@ -33,6 +33,11 @@ export function setsOf(config: Config, only: string, signer: Signer): NightSet[]
   return only === '' ? [...sets, setOfKit(config, signer)] : sets;
 }
 
+/** What a scheduled night makes: nothing on a server that only keeps the backups of others. */
+export function nightSetsOf(config: Config, signer: Signer): NightSet[] {
+  return config.backup.sets.length === 0 ? [] : setsOf(config, '', signer);
+}
+
 /** What a bare machine needs, so that one peer and the recovery key are enough to find all others. */
 function setOfKit(config: Config, signer: Signer): NightSet {
   return {

@@ -93,7 +93,7 @@ async function until(check: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await check())) await setImmediate();
 }
 const caughtUp = async (): Promise<void> =>
-  until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0));
+  until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0 && peer.problem === undefined));
 const planned = async (): Promise<void> =>
   until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0 || peer.nextTryAtMs > 0));
 

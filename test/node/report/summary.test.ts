@@ -34,7 +34,19 @@ const table: readonly Row[] = [
   { what: 'one of two sets failed', sets: [done, failed], peers: [done], outcome: partly },
   { what: 'every set failed', sets: [failed, failed], peers: [unchanged], outcome: failed },
   { what: 'every set failed, an older backup was delivered', sets: [failed], peers: [done], outcome: failed },
-  { what: 'there was no set at all', sets: [], peers: [done], outcome: failed },
+  {
+    what: 'a night of a server that only keeps the backups of others',
+    sets: [],
+    peers: [unchanged],
+    outcome: unchanged,
+  },
+  {
+    what: 'such a night, and something did not work',
+    sets: [],
+    peers: [unchanged],
+    problems: [problem],
+    outcome: partly,
+  },
   { what: 'something else did not work', sets: [done], peers: [done], problems: [problem], outcome: partly },
   { what: 'unchanged, and something did not work', sets: [unchanged], peers: [], problems: [problem], outcome: partly },
 ];

@@ -3,7 +3,7 @@ import { parseConfig } from '../../../src/mesh/config/load.js';
 import { parseKit } from '../../../src/mesh/kit/parse-kit.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import type { NightSet } from '../../../src/node/schedule/keep-set.js';
-import { setsOf } from '../../../src/node/schedule/night-sets.js';
+import { nightSetsOf, setsOf } from '../../../src/node/schedule/night-sets.js';
 import { throwawayServer } from '../../support/identities.js';
 
 const { signer, identity } = throwawayServer();
@@ -32,6 +32,12 @@ describe('the sets of a run', () => {
   it('are the one that was asked for, which may be the kit', () => {
     expect(names('db')).toEqual(['db']);
     expect(names('kit')).toEqual(['kit']);
+  });
+
+  it('of a scheduled night are none on a server that only keeps the backups of others', () => {
+    const keeper = { ...config, backup: { ...config.backup, sets: [] } };
+    expect(nightSetsOf(keeper, signer)).toEqual([]);
+    expect(nightSetsOf(config, signer).map(({ name }) => name)).toEqual(['backup', 'db', 'kit']);
   });
 
   it('are refused when there is no such set, or none at all', () => {

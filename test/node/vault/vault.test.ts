@@ -335,11 +335,14 @@ describe('space', () => {
     vault = await fixture.open({ quotaOf: () => 3500 });
     const bodies = Array.from({ length: 10 }, () => randomBytes(1000));
     const offers = bodies.map((body, nth) => vault.offer(FR2, backupOfFR2(body, nth)));
-    const refused = (await Promise.allSettled(offers)).filter(({ status }) => status === 'rejected');
+    const answers = await Promise.allSettled(offers);
+    const refused = answers.filter(({ status }) => status === 'rejected');
+    // Which of them come first is up to the disk.
+    const first = answers.findIndex(({ status }) => status === 'fulfilled');
     expect(refused).toHaveLength(7);
     expect(refused[0]).toMatchObject({ reason: { kind: 'no-space', message: expect.stringContaining('500 B') } });
-    const taken = backupOfFR2(bodies[0] ?? Buffer.alloc(0), 0);
-    await push(vault, taken, bodies[0] ?? Buffer.alloc(0));
+    const body = bodies[first] ?? Buffer.alloc(0);
+    await push(vault, backupOfFR2(body, first), body);
     expect(vault.used(FR2)).toBe(1000);
     await expect(vault.offer(FR2, backupOfFR2(randomBytes(501), 11))).rejects.toMatchObject({ kind: 'no-space' });
     await expect(vault.offer(FR2, backupOfFR2(randomBytes(500), 12))).resolves.toHaveProperty('missing');
