@@ -5,6 +5,7 @@ import { link } from './link.js';
 import { malformed } from './malformed.js';
 import { powerCuts, withoutFolderSync } from './power-cuts.js';
 import { simulatedMesh } from './simulated-mesh.js';
+import { systemCalls } from './system-calls.js';
 import type { Kind } from './tally.js';
 
 export const kinds: readonly Kind[] = [
@@ -12,6 +13,7 @@ export const kinds: readonly Kind[] = [
   powerCuts,
   withoutFolderSync,
   diskCalls,
+  systemCalls,
   link,
   bitFlips,
   malformed,
