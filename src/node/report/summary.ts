@@ -5,6 +5,7 @@ import {
   type RunReport,
   type SetReport,
 } from '../../mesh/generated/anemone/node/v1/node.js';
+import { kitSet } from '../../mesh/terms/backup-name.js';
 
 type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
 
@@ -15,7 +16,9 @@ type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
  */
 export function outcomeOf({ sets, peers, problems }: Parts): Outcome {
   const outcomes = [...sets, ...peers].map((part) => part.outcome);
-  if (sets.length > 0 && sets.every((set) => set.outcome === Outcome.OUTCOME_FAILED)) return Outcome.OUTCOME_FAILED;
+  // The kit travels with every run: that it was saved saves nobody's data.
+  const own = sets.filter(({ set }) => set !== kitSet);
+  if (own.length > 0 && own.every(({ outcome }) => outcome === Outcome.OUTCOME_FAILED)) return Outcome.OUTCOME_FAILED;
   if (problems.length > 0 || !outcomes.every(isWhole)) return Outcome.OUTCOME_PARTLY;
   return outcomes.every((outcome) => outcome === Outcome.OUTCOME_UNCHANGED)
     ? Outcome.OUTCOME_UNCHANGED

@@ -52,6 +52,14 @@ const table: readonly Row[] = [
 ];
 
 describe('the outcome of a run', () => {
+  it('is not bettered by the kit, which travels with every run', () => {
+    const kit = { ...set(done), set: 'kit' };
+    expect(outcomeOf({ sets: [set(failed), kit], peers: [peer(done)], problems: [] })).toBe(failed);
+    expect(outcomeOf({ sets: [set(done), { ...kit, outcome: failed }], peers: [peer(done)], problems: [] })).toBe(
+      partly,
+    );
+  });
+
   it.each(table)('$what', ({ sets, peers, problems = [], outcome }) => {
     expect(Outcome[outcomeOf({ sets: sets.map(set), peers: peers.map(peer), problems })]).toBe(Outcome[outcome]);
   });
