@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -20,6 +20,12 @@ const megabyte = 2 ** 20;
 
 /** mkfs.xfs makes nothing smaller than 300 MB; the file has holes. */
 const sizes = { ext4: 192 * megabyte, xfs: 400 * megabyte };
+
+/** Why no image can be mounted here: by this user, or in this container. */
+export function noLoopDisks(): string | null {
+  if (process.getuid?.() !== 0) return 'only root may mount a file system';
+  return spawnSync('losetup', ['--find']).status === 0 ? null : 'there is no loop device here';
+}
 
 export async function loopDisk(kind: 'ext4' | 'xfs', folder: string): Promise<LoopDisk> {
   const image = join(folder, `${kind}.img`);

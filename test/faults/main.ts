@@ -68,6 +68,11 @@ async function main(): Promise<void> {
   const tallies: Tally[] = [];
   for (const kind of kinds) {
     if (values.only !== undefined && !values.only.includes(kind.name)) continue;
+    const missing = kind.missing?.() ?? null;
+    if (missing !== null) {
+      process.stderr.write(`${kind.title}: SKIPPED, ${missing}\n`);
+      continue;
+    }
     process.stderr.write(`${kind.title}, seed ${values.seed}\n`);
     tallies.push(await measure(kind, values.short ? 'short' : 'long', Number(values.seed)));
   }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Vault } from '../../src/node/vault/vault.js';
-import { loopDisk } from './loop-disk.js';
+import { loopDisk, noLoopDisks } from './loop-disk.js';
 import { type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
 import { isIntact, vaultOfFR1 } from './world.js';
@@ -23,6 +23,7 @@ const fileSystems = ['ext4', 'xfs'] as const;
 export const powerCuts: Kind = {
   name: 'power-cuts',
   title: 'power cut on ext4 and xfs',
+  missing: noLoopDisks,
   run: (recorder, scale) => cuts(recorder, scale === 'long' ? 500 : 12, 'durable'),
 };
 
@@ -31,16 +32,13 @@ export const withoutFolderSync: Kind = {
   name: 'without-folder-sync',
   title: 'control: no fsync of the folder',
   control: true,
+  missing: noLoopDisks,
   run: (recorder, scale) => cuts(recorder, scale === 'long' ? 100 : 8, 'careless'),
 };
 
 async function cuts(recorder: Recorder, count: number, mode: 'durable' | 'careless'): Promise<void> {
-  const missing = ['xfs_io', 'mkfs.xfs', 'mkfs.ext4'].filter(
-    (program) => spawnSync(program, ['-V']).error !== undefined,
-  );
-  if (missing.length > 0 || process.getuid?.() !== 0) {
-    throw new Error('power cuts need root, and: apt install xfsprogs e2fsprogs mount');
-  }
+  const lacking = ['xfs_io', 'mkfs.xfs', 'mkfs.ext4'].filter((name) => spawnSync(name, ['-V']).error !== undefined);
+  if (lacking.length > 0) throw new Error(`there is no ${lacking.join(', ')}: apt install xfsprogs e2fsprogs mount`);
   const random = seeded(recorder.seed);
   const folder = await mkdtemp(join(tmpdir(), 'anemone-faults-'));
   try {

@@ -37,6 +37,7 @@ const mostCalls = 150;
 export const systemCalls: Kind = {
   name: 'system-calls',
   title: 'every system call of a node',
+  missing: () => (process.getuid?.() === 0 ? null : 'only root may watch a process with strace'),
   async run(recorder, scale) {
     if (spawnSync('strace', ['-V']).error !== undefined) throw new Error('this needs strace: apt install strace');
     const random = seeded(recorder.seed);

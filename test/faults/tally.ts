@@ -34,6 +34,8 @@ export interface Kind {
   readonly name: string;
   readonly title: string;
   readonly control?: boolean;
+  /** What this machine or user cannot do, so that the kind has to be left out; null where nothing is in the way. */
+  missing?(): string | null;
   run(recorder: Recorder, scale: Scale): Promise<void>;
 }
 
