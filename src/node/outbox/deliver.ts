@@ -31,26 +31,48 @@ export interface Delivery {
   delivered(backup: OwnBackup): void;
 }
 
+/** Backups of one peer that may be on their way at once, and their bytes together. */
+const atOnce = 8;
+const bytesAtOnce = 4 * 2 ** 20;
+
 /**
- * Brings a peer its backups, in this order. A failure that is the backup's own (a conflict, a backup beyond the quota) does
- * not stop the others; one that may pass ends the round, because the peer would fail the next backup too.
+ * Brings a peer its backups, in this order. Small ones go side by side, because each costs two round trips and several
+ * fsyncs; one that is large has the link to itself, and so has the first: a peer that is away is asked once. A failure that is the backup's own (a conflict, a backup beyond the
+ * quota) does not stop the others; after one that may pass no other is begun, because the peer would fail it too.
  * @returns the failure to tell, if any: the one that ended the round, or else the first
  */
 export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<Failure | undefined> {
+  const underWay = new Map<OwnBackup, Promise<void>>();
+  let answered = false;
   let first: Failure | undefined;
-  for (const backup of backups) {
+  let ending: Failure | undefined;
+  const bring = async (backup: OwnBackup): Promise<void> => {
     try {
-      delivery.signal.throwIfAborted();
       const receipt = await attempt(backup, delivery);
       await delivery.receipts.keep(delivery.peer, backup, receipt);
+      answered = true;
       delivery.delivered(backup);
     } catch (thrown) {
       const failure = Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`);
-      if (delivery.signal.aborted || mayPass(failure)) return failure;
-      first ??= failure;
+      if (delivery.signal.aborted || mayPass(failure)) ending ??= failure;
+      else first ??= failure;
+    } finally {
+      underWay.delete(backup);
     }
+  };
+  for (const backup of backups) {
+    while (underWay.size > 0 && !(answered && fits(backup, [...underWay.keys()])))
+      await Promise.race(underWay.values());
+    if (ending !== undefined) break;
+    underWay.set(backup, bring(backup));
   }
-  return first;
+  await Promise.all(underWay.values());
+  return ending ?? first;
+}
+
+function fits(next: OwnBackup, underWay: readonly OwnBackup[]): boolean {
+  const bytes = underWay.reduce((sum, { size }) => sum + size, next.size);
+  return underWay.length < atOnce && bytes <= bytesAtOnce;
 }
 
 /** Whether the same delivery may succeed later by itself: the peer is away, busy or shutting down. */
@@ -61,6 +83,7 @@ export function mayPass(failure: Failure): boolean {
 /** One backup, given up when no byte moves for too long, or when the signal aborts: even if the recipient hears neither. */
 async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedReceipt> {
   const { clock, peer, patience, recipient, signal } = delivery;
+  signal.throwIfAborted();
   const givenUp = new AbortController();
   let over = false;
   let cancelWatch = (): void => {};

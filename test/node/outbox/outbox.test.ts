@@ -112,6 +112,26 @@ describe('the outbox', () => {
     ]);
   });
 
+  it('brings small backups side by side once the first is there, but a large one alone', async () => {
+    const large = { ...night(12), size: 2 ** 30 };
+    backups = [...[11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22].map(night), large];
+    let here = 0;
+    const beside = new Map<string, number>();
+    fr2.instead = async (backup) => {
+      here += 1;
+      await setImmediate();
+      beside.set(backup.name, here);
+      await setImmediate();
+      here -= 1;
+    };
+    start(fr2);
+    await caughtUp();
+    expect(beside.get(second.name)).toBe(1);
+    expect(beside.get(large.name)).toBe(1);
+    expect(beside.get(night(18).name)).toBe(8);
+    expect(Math.max(...beside.values())).toBe(8);
+  });
+
   it('mistake 1 of the predecessor: the upload loop ended after the first peer that succeeded', async () => {
     backups = [];
     start(fr2, us1, new TestPeer('DE1'));
