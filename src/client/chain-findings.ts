@@ -7,7 +7,7 @@ const recent = 7 * 24 * 3600 * 1000;
 
 interface Link {
   readonly manifest: VerifiedManifest;
-  readonly holders: readonly Holder[];
+  readonly holders: ReadonlySet<Holder>;
 }
 
 /**
@@ -35,7 +35,7 @@ function chainsOf(backups: readonly FoundBackup[]): Link[][] {
     const key = `${manifest.facts.owner} ${manifest.facts.set}`;
     const chain = chains.get(key) ?? [];
     chains.set(key, chain);
-    chain.push({ manifest, holders: copies.map((copy) => copy.holder) });
+    chain.push({ manifest, holders: new Set(copies.map((copy) => copy.holder)) });
   }
   const sorted = [...chains.values()];
   for (const chain of sorted) chain.sort((a, b) => a.manifest.facts.sequence - b.manifest.facts.sequence);
@@ -45,10 +45,12 @@ function chainsOf(backups: readonly FoundBackup[]): Link[][] {
 /** Backups that exclude each other: the same sequence, or a successor that names another predecessor. */
 function forks(chain: readonly Link[]): Finding[] {
   const findings: Finding[] = [];
+  const places = new Map<number, Link[]>();
   for (const [index, { manifest, holders }] of chain.entries()) {
     const { facts } = manifest;
     const twin = chain[index - 1]?.manifest.facts;
-    const before = chain.filter((link) => link.manifest.facts.sequence === facts.sequence - 1);
+    const before = places.get(facts.sequence - 1) ?? [];
+    places.set(facts.sequence, [...(places.get(facts.sequence) ?? []), { manifest, holders }]);
     const add = (what: string): void => {
       for (const { name, described } of holders) {
         findings.push({ peer: name, kind: 'conflict', message: `${what} (seen on ${described})` });
@@ -68,7 +70,7 @@ function forks(chain: readonly Link[]): Finding[] {
 }
 
 function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
-  const shown = chain.filter((link) => link.holders.includes(holder));
+  const shown = chain.filter((link) => link.holders.has(holder));
   const [oldest, newest, end] = [shown[0], shown.at(-1), chain.at(-1)];
   if (oldest === undefined || newest === undefined || end === undefined) return [];
   const findings: Finding[] = [];
@@ -85,7 +87,7 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
   const since = end.manifest.facts.createdAtMs - recent;
   const missing = chain.filter(
     ({ manifest: { facts }, holders }) =>
-      !holders.includes(holder) &&
+      !holders.has(holder) &&
       facts.createdAtMs > since &&
       facts.sequence > oldest.manifest.facts.sequence &&
       facts.sequence < newest.manifest.facts.sequence,
@@ -101,6 +103,6 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
   return findings;
 }
 
-function namesOf(holders: readonly Holder[]): string {
-  return holders.map((holder) => holder.name).join(', ');
+function namesOf(holders: ReadonlySet<Holder>): string {
+  return [...holders].map((holder) => holder.name).join(', ');
 }

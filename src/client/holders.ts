@@ -4,7 +4,7 @@ import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../mesh/peers/fetch-leaves.js';
-import { type ListFilter, listBackups } from '../mesh/peers/list-backups.js';
+import { type ListFilter, listPages } from '../mesh/peers/list-backups.js';
 import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Bytes } from '../mesh/terms/bytes.js';
@@ -22,8 +22,11 @@ export interface Holder {
   readonly described: string;
   /** Who must have signed its receipts. */
   readonly identity: Identity;
-  /** @param deadline milliseconds for the whole answer; the caller's signal aborts by then */
-  list(filter: ListFilter, deadline: number, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
+  /**
+   * What it says that it holds, page by page.
+   * @param deadline milliseconds for the whole answer; the caller's signal aborts by then
+   */
+  list(filter: ListFilter, deadline: number, signal?: AbortSignal): AsyncIterable<readonly HeldBackup[]>;
   fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
   /** The hashes of a backup's leaves, in order, 32 bytes each; absent where nobody can be asked for them. */
   leaves?(name: string, signal?: AbortSignal): Bytes;
@@ -37,10 +40,10 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Hold
     place: peer.address.host,
     described: describePeer(peer),
     identity: peer.identity,
-    async list(filter, deadline, signal) {
+    async *list(filter, deadline, signal) {
       const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
       try {
-        return await listBackups(patient, filter, signal);
+        yield* listPages(patient, filter, signal);
       } catch (thrown) {
         throw await whoAnswers(peer, self, clock, Failure.from(thrown));
       }
@@ -67,7 +70,9 @@ export function ownHolder(
     place: 'local',
     described: `the node of this server (${server.name})`,
     identity,
-    list: async (filter, _deadline, signal) => (await connected()).listOwn(filter, signal),
+    async *list(filter, _deadline, signal) {
+      yield* (await connected()).listOwn(filter, signal);
+    },
     async *fetch(name, range, signal) {
       yield* (await connected()).fetchOwn(name, range, signal);
     },
@@ -81,15 +86,16 @@ export function deadHolder(
   why: Failure,
   identity: Identity,
 ): Holder {
+  // biome-ignore lint/correctness/useYield: it has nothing to give
+  async function* nothing(): AsyncGenerator<never> {
+    throw why;
+  }
   return {
     ...where,
     described: where.name,
     identity,
-    list: () => Promise.reject(why),
-    // biome-ignore lint/correctness/useYield: it has nothing to give
-    async *fetch() {
-      throw why;
-    },
+    list: nothing,
+    fetch: nothing,
     close() {},
   };
 }

@@ -6,6 +6,7 @@ import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import { enabledPeers } from './ask-peers.js';
 import type { Context } from './context.js';
+import { examiner, type ReceiptCheck } from './examine.js';
 import type { Survey } from './found.js';
 import { type Holder, ownHolder, peerHolder } from './holders.js';
 import { askAll, weigh } from './survey.js';
@@ -46,14 +47,21 @@ export function ownersOf(config: Pick<Config, 'server' | 'peers'>, self: Identit
 
 /**
  * Asks everyone at once, verifies and merges.
+ * @param receipts whether their signatures are proven too; each takes as long as that of a manifest
  * @throws Failure `interrupted`
  */
-export async function survey(context: Context, mesh: Mesh, filter: ListFilter): Promise<Survey> {
+export async function survey(
+  context: Context,
+  mesh: Mesh,
+  filter: ListFilter,
+  receipts: ReceiptCheck = 'read',
+): Promise<Survey> {
   const { clock, signal, flags } = context;
   const deadline = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
+  const examine = examiner(mesh.owners, receipts);
   // A peer refuses to be asked for an owner by name whose backups we may not read; what it shows is filtered here.
-  const answers = await askAll(mesh.holders, { ...filter, owner: '' }, { clock, deadline, signal });
-  return weigh(answers, filter, mesh.owners);
+  const answers = await askAll(mesh.holders, { ...filter, owner: '' }, { clock, deadline, examine, signal });
+  return weigh(answers, filter);
 }
 
 /** The failure to end with when not one holder answered; null when at least one did. */

@@ -1,9 +1,13 @@
-import type { Answer } from '../../src/client/found.js';
+import { examiner, type ReceiptCheck } from '../../src/client/examine.js';
+import type { Survey } from '../../src/client/found.js';
 import type { Holder } from '../../src/client/holders.js';
+import { weigh } from '../../src/client/survey.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import type { ListFilter } from '../../src/mesh/peers/list-backups.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { throwawayServer } from './identities.js';
 
@@ -14,7 +18,25 @@ export interface StagedHolder extends Holder {
   readonly server: ServerIdentity;
   /** The entry of an honest holder. */
   holding(manifest: VerifiedManifest): HeldBackup;
-  answer(...held: readonly HeldBackup[]): Answer;
+  answer(...held: readonly HeldBackup[]): StagedAnswer;
+}
+
+/** What a staged holder says when it is asked. */
+export interface StagedAnswer {
+  readonly holder: Holder;
+  readonly held: readonly HeldBackup[];
+}
+
+/** What comes of these answers. */
+export function surveyOf(
+  answers: readonly StagedAnswer[],
+  filter: ListFilter,
+  owners: ReadonlyMap<string, Identity>,
+  receipts: ReceiptCheck = 'read',
+): Survey {
+  const examine = examiner(owners, receipts);
+  const examined = answers.map(({ holder, held }) => ({ holder, held: held.map((entry) => examine(entry, holder)) }));
+  return weigh(examined, filter);
 }
 
 export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): StagedHolder {
@@ -25,7 +47,7 @@ export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): St
     described: `${name} (${name.toLowerCase()}.example:7443)`,
     identity: server.identity,
     server,
-    list: async () => [],
+    async *list() {},
     fetch,
     close() {},
     holding: (manifest) => ({

@@ -1,4 +1,5 @@
 import type { Context } from '../context.js';
+import type { ReceiptCheck } from '../examine.js';
 import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { type Candidate, choose } from '../restore/choose.js';
 import { silence } from '../survey.js';
@@ -12,8 +13,9 @@ export async function findOne(
   context: Context,
   mesh: Mesh,
   reference: string,
+  receipts: ReceiptCheck = 'read',
 ): Promise<{ readonly backup: Candidate; readonly silent: boolean }> {
-  const found = await survey(context, mesh, { owner: reference === 'latest' ? mesh.owner : '', set: '' });
+  const found = await survey(context, mesh, { owner: reference === 'latest' ? mesh.owner : '', set: '' }, receipts);
   const nobody = nobodyAnswered(found);
   if (nobody !== null) throw nobody;
   let silent = false;

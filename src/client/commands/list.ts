@@ -5,7 +5,7 @@ import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
-import type { Answer, Copy, FoundBackup, Survey } from '../found.js';
+import type { Answer, FoundBackup, Survey } from '../found.js';
 import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
 import { type Drill, drillDocument, drillInWords } from '../render/drill.js';
 import type { Look } from '../render/look.js';
@@ -51,7 +51,7 @@ function withoutKits(found: Survey, set: string): Survey {
 
 /** The answer for programs; the keys up to `peer_ip` are the predecessor's. */
 export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, findings }: Survey, drill?: Drill): object {
-  const rows = backups.flatMap((backup) => backup.copies.map((copy) => listRow(mesh, backup, copy)));
+  const rows = backups.flatMap((backup) => listRows(mesh, backup));
   const peers = answers.map((answer) => ({
     name: answer.holder.name,
     address: answer.holder.place,
@@ -61,27 +61,31 @@ export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, find
   return { server: mesh.owner, backups: rows, total: rows.length, peers, findings, drill: drillDocument(drill) };
 }
 
-function listRow({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing }: FoundBackup, copy: Copy): object {
+/** A row for each copy; what is the same in all of them is made once. */
+function listRows({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing, copies }: FoundBackup): object[] {
   const made = new Date(name.time).toISOString();
-  const isAtHome = copy.holder.place === 'local' && facts.owner === owner;
-  return {
+  const [date, time] = [made.slice(0, 10), made.slice(11, 19)];
+  const timestamp = `${date.replaceAll('-', '')}-${time.replaceAll(':', '')}`;
+  const sha256 = Buffer.from(facts.sha256).toString('hex');
+  const createdAt = new Date(facts.createdAtMs).toISOString();
+  return copies.map(({ holder, receivedAt, doubt }) => ({
     filename: facts.name,
-    path: `${isAtHome ? 'local' : facts.owner}/${facts.name}`,
+    path: `${holder.place === 'local' && facts.owner === owner ? 'local' : facts.owner}/${facts.name}`,
     size: facts.size,
-    timestamp: `${made.slice(0, 10).replaceAll('-', '')}-${made.slice(11, 19).replaceAll(':', '')}`,
-    date: made.slice(0, 10),
-    time: made.slice(11, 19),
-    peer_name: copy.holder.name,
-    peer_ip: copy.holder.place,
+    timestamp,
+    date,
+    time,
+    peer_name: holder.name,
+    peer_ip: holder.place,
     owner: facts.owner,
     set: facts.set,
-    sha256: Buffer.from(facts.sha256).toString('hex'),
-    created_at: new Date(facts.createdAtMs).toISOString(),
-    received_at: copy.receivedAt === null ? null : new Date(copy.receivedAt).toISOString(),
+    sha256,
+    created_at: createdAt,
+    received_at: receivedAt === null ? null : new Date(receivedAt).toISOString(),
     sequence: facts.sequence,
     verified: standing.kind === 'verified',
-    problem: standing.kind === 'verified' ? copy.doubt : standing.reason,
-  };
+    problem: standing.kind === 'verified' ? doubt : standing.reason,
+  }));
 }
 
 function listText(look: Look, { answers, backups }: Survey, now: number): string {

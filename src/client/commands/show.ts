@@ -12,7 +12,7 @@ import { findOne } from './find-one.js';
 export async function showBackup(context: Context, reference: string): Promise<ExitCode> {
   const mesh = await openMesh(context);
   try {
-    const { backup, silent } = await findOne(context, mesh, reference);
+    const { backup, silent } = await findOne(context, mesh, reference, 'prove');
     context.screen.result(showDocument(backup), (look) => showText(look, backup, context.clock.now()));
     return silent ? 3 : 0;
   } finally {

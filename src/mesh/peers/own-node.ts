@@ -27,8 +27,8 @@ export interface OwnNode {
   /** Keeps a sealed file as the next backup of a set, and pushes it to every peer. The last event is the report. */
   pushFile(request: PushFileRequest, signal?: AbortSignal): AsyncGenerator<RunEvent>;
   getStatus(signal?: AbortSignal): Promise<GetStatusResponse>;
-  /** All backups on this server: its own, and those held for peers. Not verified. */
-  listOwn(filter: ListFilter, signal?: AbortSignal): Promise<readonly HeldBackup[]>;
+  /** All backups on this server, page by page: its own, and those held for peers. Not verified. */
+  listOwn(filter: ListFilter, signal?: AbortSignal): AsyncGenerator<readonly HeldBackup[]>;
   /** Bytes of a backup on this server. Not verified. */
   fetchOwn(name: string, range: ByteRange, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
   /**
@@ -69,11 +69,9 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
       for await (const { event } of call) if (event !== undefined) yield event;
     },
     getStatus: (signal) => callUnary(client, nodeService.getStatus, {}, context(controlPatience, signal)),
-    async listOwn(filter, signal) {
-      const held: HeldBackup[] = [];
+    async *listOwn(filter, signal) {
       const call = callServerStream(client, nodeService.listBackups, filter, context(controlPatience, signal));
-      for await (const { backups } of call) held.push(...backups);
-      return held;
+      for await (const { backups } of call) yield backups;
     },
     async *fetchOwn(name, range, signal) {
       const request = { name, ...range };

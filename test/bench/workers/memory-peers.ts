@@ -5,12 +5,13 @@ import type { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/b
 import { parseIdentity } from '../../../src/mesh/identity/identity.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { signManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
+import { signManifest, type VerifiedManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { listen } from '../../../src/node/service/listener.js';
+import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { peerServer } from '../../../src/node/service/peer-server.js';
 import { entryOf } from '../../../src/node/vault/held-entry.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
@@ -39,9 +40,11 @@ export const memoryTasks = {
     await writeRandom(source, 1000);
     const first = await factsAbout(owner, { ...wanted, owner: server.name, set: 'backup', source, count: 0 });
     await rm(source);
-    const manifests = Array.from({ length: wanted.backups }, (_, index) =>
-      verifyManifest(signManifest(nthOf(first, index), owner.signer), owner.identity),
-    );
+    const manifests: VerifiedManifest[] = [];
+    for (let index = 0; index < wanted.backups; index += 1) {
+      const facts = { ...nthOf(first, index), previous: manifests.at(-1)?.digest ?? Buffer.alloc(0) };
+      manifests.push(verifyManifest(signManifest(facts, owner.signer), owner.identity));
+    }
     const caller = {
       name: parseHostname(server.name),
       address: { host: '127.0.0.1', port: 1 },
@@ -68,6 +71,7 @@ export const memoryTasks = {
         list: () => entries,
         held: async (each) => held.get(each) ?? { manifest: undefined, receipt: undefined },
       };
+      const callLog = openPatientLog(silent, systemClock);
       const grpc = await peerServer({
         self: { hostname: name, version: '0.0.0', now: () => systemClock.now() },
         vault: vault as Vault,
@@ -75,10 +79,10 @@ export const memoryTasks = {
         epochs: await openEpochs(join(wanted.folder, `epochs-${index}.json`), silent),
         seen: () => {},
         clock: systemClock,
-        log: silent,
+        log: callLog,
       });
       const address = { host: '127.0.0.1', port: wanted.firstPort + index };
-      await listen({ self, address, trusted: [parseIdentity(owner.identity)], server: grpc, log: silent });
+      await listen({ self, address, trusted: [parseIdentity(owner.identity)], server: grpc, log: callLog });
       made.push({ name, port: address.port, identity: self.identity });
     }
     return made;

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { choose, chooseAt } from '../../../src/client/restore/choose.js';
-import { weigh } from '../../../src/client/survey.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
-import { stagedHolder } from '../../support/holders.js';
+import { stagedHolder, surveyOf } from '../../support/holders.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
 
@@ -19,7 +18,7 @@ const third = manifestOf(Buffer.from('three'), owner.signer, { createdAtMs: at(2
 const database = manifestOf(Buffer.from('db'), owner.signer, { createdAtMs: at(19), set: 'db' });
 
 const found = (...manifests: (typeof first)[]) =>
-  weigh([holder.answer(...manifests.map((manifest) => holder.holding(manifest)))], { owner: '', set: '' }, owners)
+  surveyOf([holder.answer(...manifests.map((manifest) => holder.holding(manifest)))], { owner: '', set: '' }, owners)
     .backups;
 
 describe('choosing a backup', () => {
@@ -58,7 +57,7 @@ describe('choosing a backup', () => {
   it('never takes one that is not verified, and says that it is there and why it is not believed', () => {
     const forger = throwawayServer('FR1');
     const forged = signManifest(factsAbout(Buffer.from('x'), forger.signer, { createdAtMs: at(22) }), forger.signer);
-    const { backups } = weigh(
+    const { backups } = surveyOf(
       [holder.answer({ manifest: forged, receipt: undefined }, holder.holding(first))],
       { owner: '', set: '' },
       owners,
