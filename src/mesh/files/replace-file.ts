@@ -1,4 +1,4 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -8,9 +8,8 @@ import { dirname } from 'node:path';
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const folder = dirname(path);
   const temporary = `${path}.new`;
-  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { file, made } = await openIn(folder, temporary);
   try {
-    const file = await open(temporary, 'w', 0o600);
     try {
       await file.writeFile(content);
       await file.sync();
@@ -24,6 +23,17 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   }
   await syncFolder(folder);
   if (made !== undefined) await syncNewFolders(folder, made);
+}
+
+/** Opens a file for writing; makes its folder when it is not there. @returns `made`: the first folder that was made */
+async function openIn(folder: string, path: string): Promise<{ file: FileHandle; made?: string | undefined }> {
+  try {
+    return { file: await open(path, 'w', 0o600) };
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+  }
+  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  return { file: await open(path, 'w', 0o600), made };
 }
 
 /** A folder that was just made is durable only once the folder above it is. */

@@ -1,4 +1,4 @@
-import { type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { Failure } from '../terms/failure.js';
 import { bits, explicit, generalizedTime, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.js';
 import {
@@ -23,6 +23,8 @@ export interface NodeCertificate {
   /** When the node key was made, milliseconds since 1970 by its maker's clock. Of two, the newer one counts. */
   readonly epoch: number;
   readonly publicKey: KeyObject;
+  /** SHA-256 of the public key, in base64. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -105,39 +107,56 @@ export function certificatePem(certificate: Buffer): string {
   return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
 }
 
+/** Certificates that were read, by their bytes in base64: a peer shows the same one with every call. */
+const read = new Map<string, NodeCertificate>();
+const mostRemembered = 1000;
+
 /**
  * Reads a node certificate; proves nothing about who made it.
  * @throws Failure `untrusted` when it has another shape
  */
 export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
+  return remembered(read, Buffer.from(bytes).toString('base64'), () => parse(bytes));
+}
+
+function parse(bytes: Uint8Array): NodeCertificate {
   try {
     const certificate = new X509Certificate(bytes);
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
-    if (certificate.publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
+    const { publicKey } = certificate;
+    if (publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
     return {
       der: Buffer.from(certificate.raw),
       // Not `issuer`, which is text with escapes.
       identity: parseIdentity(String(certificate.toLegacyObject().issuer.CN)),
       epoch,
-      publicKey: certificate.publicKey,
+      publicKey,
+      fingerprint: createHash('sha256').update(publicKeyBytes(publicKey)).digest('base64'),
     };
   } catch (cause) {
     throw new Failure('untrusted', 'this is not the certificate of a node', { cause });
   }
 }
 
+function remembered(known: Map<string, NodeCertificate>, key: string, make: () => NodeCertificate): NodeCertificate {
+  const certificate = known.get(key) ?? make();
+  if (known.size >= mostRemembered) known.clear();
+  known.set(key, certificate);
+  return certificate;
+}
+
 /** Certificates that were proven, by the identity that issued them: a server has one for all its backups. */
 const proven = new Map<string, NodeCertificate>();
-const mostProven = 1000;
 
 /**
  * Reads a node certificate and proves that the identity issued it.
  * @throws Failure `untrusted`
  */
 export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
-  const key = `${identity} ${Buffer.from(bytes).toString('base64')}`;
-  const known = proven.get(key);
-  if (known !== undefined) return known;
+  return remembered(proven, `${identity} ${Buffer.from(bytes).toString('base64')}`, () => prove(bytes, identity));
+}
+
+function prove(bytes: Uint8Array, identity: Identity): NodeCertificate {
   const certificate = readNodeCertificate(bytes);
   if (certificate.identity !== identity) {
     throw new Failure('untrusted', `the certificate was issued by ${certificate.identity}, not by ${identity}`);
@@ -145,7 +164,5 @@ export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): No
   if (!new X509Certificate(bytes).verify(identityKey(identity))) {
     throw new Failure('untrusted', `the certificate is not signed by ${identity}`);
   }
-  if (proven.size >= mostProven) proven.clear();
-  proven.set(key, certificate);
   return certificate;
 }

@@ -1,8 +1,6 @@
-import { createHash, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { publicKeyBytes } from '../../mesh/identity/identity.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -28,9 +26,8 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
   let writing: Promise<void> = Promise.resolve();
   return {
     newest: (identity) => seen.get(identity)?.epoch ?? 0,
-    async admit({ identity, epoch, publicKey }, name) {
+    async admit({ identity, epoch, fingerprint: key }, name) {
       const known = seen.get(identity);
-      const key = fingerprint(publicKey);
       if (known?.epoch === epoch && known.key === key) return true;
       if (known !== undefined && epoch <= known.epoch) return false;
       writing = writing.catch(() => {}).then(() => replaceFile(file, serialise(seen, identity, { epoch, key })));
@@ -42,10 +39,6 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
       return true;
     },
   };
-}
-
-function fingerprint(key: KeyObject): string {
-  return createHash('sha256').update(publicKeyBytes(key)).digest('base64');
 }
 
 function serialise(seen: ReadonlyMap<string, Seen>, identity: Identity, added: Seen): string {

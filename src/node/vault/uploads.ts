@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -6,7 +7,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { create, type Disk, diskFailure, readSmall, removeFile, removeLeftovers, writeAll } from './disk.js';
+import { create, type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, writeAll } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import { digestOfOffer, type Layout } from './layout.js';
 import type { Quota } from './quota.js';
@@ -159,13 +160,23 @@ export class Uploads {
 }
 
 async function writeOffer(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
-  await removeFile(disk, path);
-  const handle = await create(disk, path);
+  const handle = await createInPlace(disk, path);
   try {
     await writeAll(handle, bytes, 0);
   } finally {
     await handle.close();
   }
+}
+
+/** Makes a file, in place of one that an upload left which is no more. */
+async function createInPlace(disk: Disk, path: string): Promise<FileHandle> {
+  try {
+    return await create(disk, path);
+  } catch (thrown) {
+    if (!hasCode(thrown, 'EEXIST')) throw thrown;
+  }
+  await removeFile(disk, path);
+  return create(disk, path);
 }
 
 async function lastWritten(disk: Disk, path: string): Promise<number> {
