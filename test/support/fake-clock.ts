@@ -59,6 +59,17 @@ export class FakeClock implements Clock {
     this.#move(end - this.#elapsed);
   }
 
+  /** Lets time pass, half a second after the other, until a piece of work has ended. */
+  async runUntil<T>(work: Promise<T>): Promise<T> {
+    let done = false;
+    const end = (): void => {
+      done = true;
+    };
+    work.then(end, end);
+    while (!done) await this.advance(500);
+    return work;
+  }
+
   /** Sets the machine's clock forward or back, as an administrator or NTP does: no timer notices. */
   jump(ms: number): void {
     this.#wall += ms;

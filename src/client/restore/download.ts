@@ -4,11 +4,10 @@ import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Holder } from '../holders.js';
 import type { DownloadOptions, Received } from './arrival.js';
+import { findLeafHashes } from './find-leaf-hashes.js';
 import { downloadInTurn } from './in-turn.js';
-import { type LeafHashes, leavesOf, takeLeafHashes } from './leaf-hashes.js';
 import { downloadInParallel } from './parallel-download.js';
 import { readAll } from './positional.js';
-import { watchRate } from './watch-rate.js';
 
 /**
  * Fetches a backup into an open file and believes it only when size, SHA-256 and tree root are those of the manifest. What
@@ -35,36 +34,6 @@ export async function download(
   } finally {
     await leaves.close();
   }
-}
-
-/** Asks one holder after the other; null when none has them. One that lies about them is given up. */
-async function findLeafHashes(
-  manifest: VerifiedManifest,
-  holders: readonly Holder[],
-  failures: Map<Holder, Failure>,
-  { clock, folder, dropped, signal }: DownloadOptions,
-): Promise<LeafHashes | null> {
-  if (leavesOf(manifest) === 0) return null;
-  for (const holder of holders) {
-    if (holder.leaves === undefined) continue;
-    const stop = new AbortController();
-    const abort = (): void => stop.abort();
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      const hashes = watchRate(holder.leaves(manifest.facts.name, stop.signal), clock, abort);
-      return await takeLeafHashes(manifest, hashes, holder.described, folder);
-    } catch (thrown) {
-      if (signal?.aborted) throw new Failure('interrupted', 'interrupted', { cause: thrown });
-      const failure = Failure.from(thrown, holder.described);
-      // A holder that has no hashes, or is not there, shows that again when it is asked for bytes.
-      if (failure.kind !== 'damaged') continue;
-      failures.set(holder, failure);
-      dropped(holder, failure);
-    } finally {
-      signal?.removeEventListener('abort', abort);
-    }
-  }
-  return null;
 }
 
 /** Each leaf was right when it came: what is wrong now went wrong here, or was signed wrong. */

@@ -16,6 +16,10 @@ export function tooSlow(holder: Holder, { facts }: VerifiedManifest): Failure {
   return new Failure('timeout', `${holder.described} sends ${facts.name} too slowly, and others have it too`);
 }
 
+export function silentAbout(holder: Holder, { facts }: VerifiedManifest): Failure {
+  return new Failure('timeout', `${holder.described} does not answer about ${facts.name}, and another peer did`);
+}
+
 /** Why nobody gives anything more. */
 export function gaveUp({ facts }: VerifiedManifest, failures: ReadonlyMap<Holder, Failure>): Failure {
   const reasons = [...failures.values()];

@@ -5,6 +5,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Holder } from '../holders.js';
 import type { DownloadOptions, Received } from './arrival.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
+import { pauseAfter } from './pause.js';
 import { readAll, writeAll } from './positional.js';
 import { watchRate } from './watch-rate.js';
 
@@ -68,9 +69,10 @@ async function fill(
   failures: Map<Holder, Failure>,
   options: DownloadOptions,
 ): Promise<void> {
-  const { dropped, signal } = options;
+  const { clock, dropped, signal } = options;
   let willing = holders;
-  for (let before = -1; before < fetching.offset() && willing.length > 0; ) {
+  for (let before = -1, rounds = 0; before < fetching.offset() && willing.length > 0; rounds += 1) {
+    await pauseAfter(rounds, clock, signal);
     before = fetching.offset();
     for (const holder of willing) {
       if (fetching.isComplete()) return;

@@ -6,12 +6,15 @@ import type { Holder } from '../holders.js';
 import type { DownloadOptions, Received } from './arrival.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
 import type { LeafHashes } from './leaf-hashes.js';
+import { pauseAfter } from './pause.js';
 import { readAll, writeAll } from './positional.js';
 import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
 import { watchRate } from './watch-rate.js';
 
 /** Ranges that one holder is asked for at a time: while one arrives, the question for the next is on its way. */
 const inFlight = 2;
+/** How often in a row all holders may fail without a byte, once bytes have come: a link that is down for a while. */
+const mostInVain = 4;
 
 export interface Arrival {
   readonly file: FileHandle;
@@ -43,18 +46,23 @@ export async function downloadInParallel(
     received: new Map(),
     running: new Map(),
     active: new Set(),
+    over: new AbortController(),
     broken: null,
   };
-  const stop = (): void => stopWhere(transfer, () => true);
+  const stop = (): void => end(transfer);
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
     let willing = holders;
-    for (let before = Number.POSITIVE_INFINITY; queue.missing() > 0; ) {
-      if (willing.length === 0 || queue.missing() === before) throw gaveUp(manifest, failures);
-      before = queue.missing();
+    for (let inVain = 0; queue.missing() > 0; ) {
+      const before = queue.missing();
       await round(transfer, willing);
       if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
+      if (queue.missing() === 0) break;
       willing = willing.filter((holder) => failures.get(holder)?.retryable !== false);
+      inVain = queue.missing() < before ? 0 : inVain + 1;
+      const hopeless = transfer.received.size === 0 || inVain > mostInVain;
+      if (willing.length === 0 || hopeless) throw gaveUp(manifest, failures);
+      await pauseAfter(inVain + 2, options.clock, options.signal);
     }
   } finally {
     options.signal?.removeEventListener('abort', stop);
@@ -87,6 +95,8 @@ interface Transfer {
   readonly running: Map<Claim<Holder>, AbortController>;
   /** Who is asked still. */
   active: Set<Holder>;
+  /** Aborts when nobody has anything to wait for any more. */
+  readonly over: AbortController;
   /** Why this disk does not take the bytes. */
   broken: Failure | null;
 }
@@ -100,23 +110,30 @@ async function round(transfer: Transfer, holders: readonly Holder[]): Promise<vo
 }
 
 async function serve(transfer: Transfer, holder: Holder): Promise<void> {
-  const { queue, running, active, options } = transfer;
-  while (active.has(holder) && transfer.broken === null && !options.signal?.aborted) {
+  const { queue, active, over, options } = transfer;
+  for (let breaks = 0; active.has(holder) && !over.signal.aborted; ) {
     const claim = queue.take(holder);
     if (claim === null) return;
-    const stop = new AbortController();
-    running.set(claim, stop);
-    try {
-      await fetchClaim(transfer, claim, stop.signal);
-    } catch (thrown) {
-      const failure = Failure.from(thrown, holder.described);
-      // A link that broke after it had brought something is worth another try.
-      const hopeful = failure.retryable && claim.next > claim.start;
-      if (!stop.signal.aborted && !hopeful) drop(transfer, holder, failure);
-    } finally {
-      running.delete(claim);
-      queue.release(claim);
-    }
+    const failure = await settle(transfer, claim);
+    breaks = failure === null ? 0 : breaks + 1;
+    // A link that broke after it had brought something is worth another try.
+    if (failure !== null && !(failure.retryable && claim.next > claim.start)) drop(transfer, holder, failure);
+    else if (failure !== null) await pauseAfter(breaks, options.clock, over.signal).catch(() => {});
+  }
+}
+
+/** Fetches what is claimed. @returns why that failed; null also when it was stopped because nobody needs it any more */
+async function settle(transfer: Transfer, claim: Claim<Holder>): Promise<Failure | null> {
+  const stop = new AbortController();
+  transfer.running.set(claim, stop);
+  try {
+    await fetchClaim(transfer, claim, stop.signal);
+    return null;
+  } catch (thrown) {
+    return stop.signal.aborted ? null : Failure.from(thrown, claim.holder.described);
+  } finally {
+    transfer.running.delete(claim);
+    transfer.queue.release(claim);
   }
 }
 
@@ -149,12 +166,13 @@ async function keep(transfer: Transfer, claim: Claim<Holder>, leaf: Uint8Array):
     await writeAll(arrival.file, leaf, claim.next * leafSize);
   } catch (thrown) {
     transfer.broken = Failure.from(thrown, `${facts.name} cannot be written here`);
-    stopWhere(transfer, () => true);
+    end(transfer);
     throw transfer.broken;
   }
   queue.arrived(claim);
   received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaf.length);
   options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
+  if (queue.missing() === 0) transfer.over.abort();
   stopWhere(transfer, (other) => other !== claim && queue.isOver(other));
 }
 
@@ -163,6 +181,11 @@ function drop(transfer: Transfer, holder: Holder, failure: Failure): void {
   transfer.arrival.failures.set(holder, failure);
   transfer.options.dropped(holder, failure);
   stopWhere(transfer, (claim) => claim.holder === holder);
+}
+
+function end(transfer: Transfer): void {
+  transfer.over.abort();
+  stopWhere(transfer, () => true);
 }
 
 function stopWhere({ running }: Transfer, isUseless: (claim: Claim<Holder>) => boolean): void {

@@ -1,16 +1,27 @@
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 
-/** Milliseconds of waiting after which a stream is judged: a large chunk takes that long on the slowest of uplinks. */
-const window = 60_000;
-/** Bytes that must have come by then. */
-const least = 64 * 1024;
+/** How fast bytes must come. */
+export interface Pace {
+  /** Milliseconds of waiting after which a stream is judged. */
+  readonly window: number;
+  /** Bytes that must have come by then. */
+  readonly least: number;
+}
+
+/** A large chunk takes that long on the slowest of uplinks. */
+const slowest: Pace = { window: 60_000, least: 64 * 1024 };
 
 /**
  * Passes bytes on, and calls back whenever they come so slowly that waiting for them makes no sense. Time that whoever
  * takes them needs for itself does not count.
  */
-export async function* watchRate(bytes: Bytes, clock: Clock, tooSlow: () => void): AsyncGenerator<Uint8Array> {
+export async function* watchRate(
+  bytes: Bytes,
+  clock: Clock,
+  tooSlow: () => void,
+  { window, least }: Pace = slowest,
+): AsyncGenerator<Uint8Array> {
   let arrived = 0;
   let waitable = window;
   let since = clock.monotonic();

@@ -1,6 +1,7 @@
 import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { download } from '../../../src/client/restore/download.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
@@ -15,10 +16,12 @@ const manifest = manifestOf(content, throwawayServer('FR1').signer);
 let folder: string;
 let file: FileHandle;
 let dropped: string[];
+let clock: FakeClock;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-download-'));
   file = await open(join(folder, 'part'), 'w+');
   dropped = [];
+  clock = new FakeClock();
 });
 afterEach(async () => {
   await file.close().catch(() => undefined);
@@ -26,7 +29,7 @@ afterEach(async () => {
 });
 
 const options = (signal?: AbortSignal) => ({
-  clock: new FakeClock(),
+  clock,
   folder,
   progress: () => {},
   dropped: ({ name }: { name: string }, { kind }: Failure) => void dropped.push(`${name} ${kind}`),
@@ -72,7 +75,12 @@ describe('a download', () => {
       yield content.subarray(offset, reach);
       if (reach < content.length) throw goesAway();
     });
-    await get(flaky);
+    const getting = get(flaky);
+    await expect.poll(() => offsets.length).toBe(2);
+    for (let turn = 0; turn < 500; turn += 1) await setImmediate();
+    // The second break in a row is followed by a pause.
+    expect(offsets).toEqual([0, 80_000]);
+    await clock.runUntil(getting);
     expect([await arrived(), offsets]).toEqual([true, [0, 80_000, 160_000]]);
   });
 

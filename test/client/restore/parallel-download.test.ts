@@ -165,8 +165,55 @@ describe('a download from several holders', () => {
 
   it('asks the only holder again where its link broke, as long as that brings more', async () => {
     const flaky = serving('FR2', giveThen(300_000, goesAway));
-    await get(flaky);
+    await clock.runUntil(get(flaky));
     expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('asks again at once where a link broke once, and never in a hot loop', async () => {
+    const flaky = serving('FR2', giveThen(leafSize, goesAway));
+    const getting = get(flaky);
+    await expect.poll(() => flaky.asked.length).toBe(4);
+    for (let turn = 0; turn < 500; turn += 1) await setImmediate();
+    // Two streams, each asked twice: no time has passed.
+    expect(flaky.asked.length).toBe(4);
+    await clock.runUntil(getting);
+    expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('waits for the only holder while it is away, and goes on when it is back', async () => {
+    let isAway = false;
+    const back = clock.monotonic() + 10_000;
+    const flaky = serving('FR2', async function* (name, range, signal) {
+      if (isAway && clock.monotonic() < back) goesAway();
+      for await (const chunk of give(content)(name, range, signal)) {
+        if (!isAway && range.offset > 8 * 2 ** 20) {
+          isAway = true;
+          goesAway();
+        }
+        yield chunk;
+      }
+    });
+    await clock.runUntil(get(flaky));
+    expect(await arrived()).toBe(true);
+    expect(flaky.asked.length).toBeLessThan(20);
+  });
+
+  it('gives up the only holder when it stays away after a few more questions, or never gave anything', async () => {
+    let chunks = 20;
+    let inVain = 0;
+    const leaving = serving('FR2', async function* (name, range, signal) {
+      if (chunks === 0) inVain += 1;
+      for await (const chunk of give(content)(name, range, signal)) {
+        if (chunks === 0) goesAway();
+        chunks -= 1;
+        yield chunk;
+      }
+    });
+    await expect(clock.runUntil(get(leaving))).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(inVain).toBeGreaterThanOrEqual(4);
+    expect(inVain).toBeLessThan(16);
+    await file.truncate(0);
+    await expect(get(dying())).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
   it('drops one that trickles, by name, while another one has it too', async () => {
@@ -196,7 +243,7 @@ describe('a download from several holders', () => {
   });
 
   it('ends, retryable, when those that do not lie are gone', async () => {
-    await expect(get(lying(), dying())).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
+    await expect(clock.runUntil(get(lying(), dying()))).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
   });
 
   it('stops when the user says so, and blames nobody', async () => {
@@ -254,6 +301,59 @@ describe('the hashes of the leaves', () => {
       });
     await get(broken('failed'), broken('unreachable'), serving('FR2'));
     expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  /** What happened to the questions for hashes, in order. */
+  let questions: string[] = [];
+  beforeEach(() => {
+    questions = [];
+  });
+  const answering = (name: string, answer: () => AsyncGenerator<Uint8Array>) =>
+    Object.assign(serving(name), {
+      async *leaves() {
+        questions.push(`${name} asked`);
+        yield* answer();
+      },
+    });
+  /** A holder that takes the question for hashes and never answers; its bytes are good. */
+  const mute = (name: string) =>
+    Object.assign(serving(name), {
+      async *leaves(_backup: string, signal?: AbortSignal) {
+        questions.push(`${name} asked`);
+        await standsStill(signal).finally(() => questions.push(`${name} stopped`));
+      },
+    });
+
+  it('are asked of the next one after seconds of silence; the first answer counts, and the others are stopped', async () => {
+    const last = answering('FR2', async function* () {
+      yield hashes;
+    });
+    await clock.runUntil(get(mute('Mute'), mute('Dumb'), last));
+    expect([await arrived(), dropped]).toEqual([true, ['Mute timeout', 'Dumb timeout']]);
+    expect(questions).toEqual(['Mute asked', 'Dumb asked', 'FR2 asked', 'Mute stopped', 'Dumb stopped']);
+  });
+
+  it('may come late from the first one: those asked meanwhile are stopped, and only the silent are named', async () => {
+    const late = answering('Late', async function* () {
+      while (questions.length < 3) await clock.sleep(1000);
+      await clock.sleep(10_000);
+      yield hashes;
+    });
+    const old = answering('Old', () => {
+      throw new Failure('failed', 'no such method');
+    });
+    await clock.runUntil(get(late, old, mute('Mute')));
+    expect([await arrived(), dropped]).toEqual([true, ['Mute timeout']]);
+    expect(questions).toEqual(['Late asked', 'Old asked', 'Mute asked', 'Mute stopped']);
+  });
+
+  it('are not waited for when the user says so', async () => {
+    const stop = new AbortController();
+    const getting = download(manifest, [mute('Mute'), mute('Dumb')], file, options(stop.signal));
+    await expect.poll(() => questions.length).toBe(1);
+    stop.abort();
+    await expect(getting).rejects.toMatchObject({ kind: 'interrupted' });
+    expect([dropped, questions, clock.pending()]).toEqual([[], ['Mute asked', 'Mute stopped'], 0]);
   });
 
   it('leave no file behind', async () => {
