@@ -2,11 +2,9 @@ import { join } from 'node:path';
 import { formatAddress } from '../mesh/config/address.js';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
-import { type Identity, parseIdentity } from '../mesh/identity/identity.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
 import type { Connection } from '../mesh/peers/connection.js';
-import type { Peer } from '../mesh/peers/peer.js';
 import { openPool } from '../mesh/peers/pool.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -21,6 +19,7 @@ import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
 import { lastSuccess, openHistory } from './report/history.js';
 import { restartKeys } from './restart-keys.js';
+import { strangeTime } from './retention/strange-time.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
@@ -31,8 +30,10 @@ import { Scheduler, type SchedulerOptions, type Timetable } from './schedule/sch
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
+import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
 import { makeSteward } from './steward.js';
+import { identitiesIn, identityOf, trustedPeers } from './trusted-peers.js';
 import { openVault } from './vault/vault.js';
 
 export interface RunningNode {
@@ -75,8 +76,9 @@ export async function startNode(config: Config, version: string, log: Log, clock
   };
   const peers = (): readonly PeerConfig[] => base.config.peers;
   const self = { hostname, version, now: () => clock.now() };
-  const server = await peerServer({ self, vault, peers, epochs, seen, clock, log });
-  const listener = await listen({ self: base.self, address, trusted: identitiesIn(base.config), server, log });
+  const callLog = openPatientLog(log, clock);
+  const server = await peerServer({ self, vault, peers, epochs, seen, clock, log: callLog });
+  const listener = await listen({ self: base.self, address, trusted: identitiesIn(base.config), server, log: callLog });
 
   const reload = async (): Promise<readonly string[]> => {
     const { config: changed, hints } = await loadConfig(base.config.file);
@@ -106,7 +108,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     lastSeen: (name) => lastSeen.get(name) ?? 0,
     lastProof: auditing.lastProof,
   });
-  const ownServer = await serveOwnClient(socket, steward, vault, log);
+  const ownServer = await serveOwnClient(socket, steward, vault, callLog);
   const stopFollowing = followFile(config.file, clock, async () => {
     await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
   });
@@ -119,6 +121,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
       await scheduler.stop();
       await deliveries.stop();
       await Promise.all([listener.close(grace), ownServer.close(grace)]);
+      callLog.close();
       log.info('node stopped');
     },
   };
@@ -210,6 +213,8 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     deliverAll: (emit, signal) => outbox.deliverNow(emit, signal),
     async sweep() {
       const { retention: rules, backup } = base.config;
+      const strange = strangeTime(clock.now(), (await history.last())?.finishedAtMs);
+      if (strange !== null) throw strange;
       const { removed, failures } = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
       await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
       for (const { kind, message } of failures) log.error('retention failed', { kind, reason: message });
@@ -233,18 +238,4 @@ async function makeScheduler(
 
 function timetableOf({ server, backup }: Config): Timetable {
   return { hostname: server.name, ...backup };
-}
-
-/** The peers that are called and let in. */
-function trustedPeers({ peers }: Config): Peer[] {
-  return peers.filter(({ enabled }) => enabled).map((peer) => ({ ...peer, identity: parseIdentity(peer.identity) }));
-}
-
-function identityOf(config: Config, name: Hostname): Identity | null {
-  const peer: PeerConfig | undefined = config.peers.find((candidate) => candidate.name === name);
-  return peer === undefined || peer.identity === '' ? null : parseIdentity(peer.identity);
-}
-
-function identitiesIn(config: Config): Identity[] {
-  return trustedPeers(config).map(({ identity }) => identity);
 }

@@ -3,6 +3,7 @@ import type { GetStatusResponse, RunEvent, RunReport } from '../mesh/generated/a
 import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
+import { diskTroubles } from './disk-trouble.js';
 import type { Outbox } from './outbox/outbox.js';
 import type { History } from './report/history.js';
 import type { NightSet } from './schedule/keep-set.js';
@@ -65,8 +66,10 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const proofs = new Map(
     await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
   );
+  const { server, limits } = config();
+  const free = await vault.free();
   return {
-    hostname: config().server.name,
+    hostname: server.name,
     version: parts.version,
     startedAtMs: parts.startedAt,
     peers: peers.map(({ name, quota }) => {
@@ -78,7 +81,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     lastRun,
     nextRunAtMs: scheduler.nextRunAt,
     running: nightlyRun.running(),
-    free: await vault.free(),
-    findings: vault.findings(),
+    free,
+    findings: [...(await diskTroubles(server.data, free, limits.minimumFree)), ...vault.findings()],
   };
 }

@@ -1,3 +1,4 @@
+import { badDay } from './bad-day.js';
 import { bitFlips } from './bit-flips.js';
 import { diskCalls } from './disk-calls.js';
 import { killed } from './killed.js';
@@ -18,4 +19,5 @@ export const kinds: readonly Kind[] = [
   bitFlips,
   malformed,
   simulatedMesh,
+  badDay,
 ];

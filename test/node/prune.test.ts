@@ -7,6 +7,7 @@ import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { previewPrune, prune } from '../../src/node/prune.js';
 import { claimSocket, serveOwnClient } from '../../src/node/service/own-server.js';
+import { openPatientLog } from '../../src/node/service/patient-log.js';
 import { openVault } from '../../src/node/vault/vault.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
@@ -89,7 +90,12 @@ describe('a pruning', () => {
 
   it('is refused while a node runs, which does it itself', async () => {
     await claimSocket(config.server.socket);
-    const server = await serveOwnClient(config.server.socket, {} as never, await open(), recordingLog());
+    const server = await serveOwnClient(
+      config.server.socket,
+      {} as never,
+      await open(),
+      openPatientLog(recordingLog(), new FakeClock()),
+    );
     try {
       await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });
       expect(await previewPrune(config, fr1.identity, clock)).toContain('2 would go');

@@ -13,6 +13,7 @@ import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
 import { type Listener, listen } from '../../src/node/service/listener.js';
+import { openPatientLog, type PatientLog } from '../../src/node/service/patient-log.js';
 import { peerServer } from '../../src/node/service/peer-server.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { throwawayServer } from './identities.js';
@@ -73,6 +74,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
     minimumFree: options.minimumFree ?? 0,
   });
+  const callLog = openPatientLog(log, clock);
   const grpc = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
@@ -80,9 +82,9 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     epochs: await openEpochs(join(data, '.state', 'epochs.json'), log),
     seen: () => {},
     clock,
-    log,
+    log: callLog,
   });
-  const listener = await listenSomewhere(server, peers, grpc, log);
+  const listener = await listenSomewhere(server, peers, grpc, callLog);
   const connections: Connection[] = [];
   return {
     server,
@@ -104,6 +106,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     async stop() {
       for (const connection of connections) connection.close();
       await listener.close(0);
+      callLog.close();
       await rm(data, { recursive: true, force: true });
     },
   };
@@ -135,7 +138,7 @@ async function listenSomewhere(
   self: ServerIdentity,
   peers: readonly PeerConfig[],
   server: Server,
-  log: Log,
+  log: PatientLog,
 ): Promise<Listener> {
   for (let attempts = 20; ; attempts -= 1) {
     const address = { host: '127.0.0.1', port: 20_000 + (randomBytes(2).readUInt16BE() % 12_000) };

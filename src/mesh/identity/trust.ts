@@ -33,7 +33,8 @@ export function listenerOptions(self: ServerIdentity, trusted: readonly Identity
     minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
     secureOptions: constants.SSL_OP_NO_TICKET,
-    handshakeTimeout: 20_000,
+    // Whoever calls gives up after this time, too.
+    handshakeTimeout: 10_000,
   };
 }
 

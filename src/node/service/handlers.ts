@@ -5,9 +5,10 @@ import type {
   handleUnaryCall,
   ServerUnaryCall,
 } from '@grpc/grpc-js';
-import { Failure } from '../../mesh/terms/failure.js';
-import type { Log } from '../../mesh/terms/log.js';
+import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import { statusFromFailure } from '../../mesh/wire/status.js';
+import { callerKey } from './crowd.js';
+import type { PatientLog } from './patient-log.js';
 
 /** What a handler may ask of the call that it answers; it aborts when the caller went away. */
 export interface Incoming<C> {
@@ -27,15 +28,27 @@ export interface Call {
 /** Finds out who is calling; throws a Failure for a caller that may not. */
 export type Admission<C> = (call: Call) => C | Promise<C>;
 
+/** What is the matter with this server rather than with the caller. */
+const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
+
 /**
  * Turns plain async functions into grpc-js handlers: admits the caller, translates whatever is thrown into a status, and
  * never lets an exception end the process. What is not a Failure is our bug: it is logged here and stays here.
  */
-export function handlersFor<C>(admit: Admission<C>, log: Log) {
+export function handlersFor<C>(admit: Admission<C>, log: PatientLog) {
   const statusOf = (thrown: unknown, call: Call) => {
     const method = call.getPath();
     if (thrown instanceof Failure) {
-      log.info('call refused', { method, from: call.getPeer(), kind: thrown.kind, reason: thrown.message });
+      const from = call.getPeer();
+      const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
+      const { kind, message: reason } = thrown;
+      const level = ours.includes(kind) ? 'warn' : 'info';
+      log.again(`${callerKey(call)} ${method} ${kind} ${code}`, level, 'call refused', {
+        method,
+        from,
+        kind,
+        reason,
+      });
     } else {
       const failure = Failure.from(thrown);
       log.error('call failed', { method, from: call.getPeer(), reason: failure.message, stack: stackOf(thrown) });

@@ -1,3 +1,4 @@
+import { createServer as createDoor, type Server as Door, type Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Address } from '../../mesh/config/config.js';
@@ -5,8 +6,9 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Log } from '../../mesh/terms/log.js';
 import { withServerWindows } from '../../mesh/wire/server-windows.js';
+import { openDoorway } from './doorway.js';
+import type { PatientLog } from './patient-log.js';
 
 /** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
 export interface Listener {
@@ -23,19 +25,40 @@ export interface ListenerOptions {
   readonly trusted: readonly Identity[];
   /** Has its services already. */
   readonly server: Server;
-  readonly log: Log;
+  readonly log: PatientLog;
 }
+
+/** Connections that one peer may have open: its node has two, and so has each command that a person runs there. */
+const mostOfOnePeer = 64;
 
 /** @throws Failure `config` when the address cannot be listened on */
 export async function listen({ self, address, trusted, server, log }: ListenerOptions): Promise<Listener> {
   const injector = withServerWindows(() => server.createConnectionInjector(ServerCredentials.createInsecure()));
   const sockets = new Map<TLSSocket, Identity>();
+  const doorway = openDoorway();
   let allowed = new Set<string>(trusted);
+
+  const refuse = (socket: Socket, reason: string): void => {
+    const from = socket.remoteAddress;
+    socket.destroy();
+    log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
+  };
+  const refuseOneMore = (socket: Socket, identity: Identity): void => {
+    const from = socket.remoteAddress;
+    socket.destroy();
+    const reason = `the peer ${identity} has ${mostOfOnePeer} connections already`;
+    log.again(`crowd ${identity}`, 'warn', 'connection refused', { from, reason });
+  };
 
   const admit = (socket: TLSSocket): void => {
     const identity = callerOf(socket);
     if (!allowed.has(identity)) throw new Failure('untrusted', `is ${identity}, which is no peer of this server`);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
+    const others = [...sockets.values()].filter((other) => other === identity).length;
+    if (others >= mostOfOnePeer) {
+      refuseOneMore(socket, identity);
+      return;
+    }
     sockets.set(socket, identity);
     socket.once('close', () => sockets.delete(socket));
     injector.injectConnection(socket);
@@ -43,15 +66,25 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
   const listener = createServer(listenerOptions(self, trusted), (socket) => {
     const from = socket.remoteAddress;
     socket.on('error', (error) => log.debug('connection broke', { from, reason: error.message }));
+    doorway.leave(socket);
     try {
       admit(socket);
     } catch (thrown) {
-      socket.destroy();
-      log.warn('stranger refused', { from, reason: Failure.from(thrown).message });
+      refuse(socket, Failure.from(thrown).message);
     }
   });
-  listener.on('tlsClientError', (error) => log.debug('handshake failed', { reason: error.message }));
-  await bind(listener, address);
+  // Node tells of a handshake that failed, or took too long, and leaves the socket open. One that has no address any more
+  // was closed before, by its caller or by us.
+  listener.on('tlsClientError', (error, socket) => {
+    if (socket.remoteAddress === undefined) socket.destroy();
+    else refuse(socket, `the handshake failed: ${error.message}`);
+  });
+  const door = createDoor((socket) => {
+    const slowest = doorway.enter(socket);
+    if (slowest !== undefined) refuse(slowest, 'was slow to prove who it is, and many of its address are waiting');
+    listener.emit('connection', socket);
+  });
+  await bind(door, address);
 
   return {
     address,
@@ -61,7 +94,8 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
       for (const [socket, identity] of sockets) if (!allowed.has(identity)) socket.destroy();
     },
     async close(graceMs) {
-      const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+      const closed = new Promise<void>((resolve) => door.close(() => resolve()));
+      doorway.clear();
       injector.drain(graceMs);
       await closed;
       injector.destroy();
@@ -69,15 +103,15 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
   };
 }
 
-function bind(listener: ReturnType<typeof createServer>, { host, port }: Address): Promise<void> {
+function bind(door: Door, { host, port }: Address): Promise<void> {
   return new Promise((resolve, reject) => {
-    listener.once('error', (cause) => {
+    door.once('error', (cause) => {
       const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
       reject(new Failure('config', `cannot listen on ${host}:${port}: ${cause.message}`, { cause, hint }));
     });
-    listener.listen({ host, port }, () => {
-      listener.removeAllListeners('error');
-      listener.on('error', () => {});
+    door.listen({ host, port }, () => {
+      door.removeAllListeners('error');
+      door.on('error', () => {});
       resolve();
     });
   });

@@ -11,12 +11,12 @@ import type {
   RunEvent,
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Log } from '../../mesh/terms/log.js';
 import { nodeService } from '../../mesh/wire/chunks.js';
 import type { Vault } from '../vault/vault.js';
 import { fetchBackup } from './fetch-backup.js';
 import { handlersFor } from './handlers.js';
 import { listBackups } from './list-backups.js';
+import type { PatientLog } from './patient-log.js';
 
 type Emit = (event: RunEvent) => void;
 
@@ -39,7 +39,12 @@ export interface OwnServer {
  * to prove.
  * @throws Failure `config` when another node serves the same socket
  */
-export async function serveOwnClient(socket: string, steward: Steward, vault: Vault, log: Log): Promise<OwnServer> {
+export async function serveOwnClient(
+  socket: string,
+  steward: Steward,
+  vault: Vault,
+  log: PatientLog,
+): Promise<OwnServer> {
   const server = new Server();
   const { unary, serverStream } = handlersFor(() => null, log);
   const everything = (): boolean => true;

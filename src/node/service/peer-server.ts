@@ -4,10 +4,10 @@ import type { PeerConfig } from '../../mesh/config/config.js';
 import { ServerReflectionService } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import type { Log } from '../../mesh/terms/log.js';
-import { peerService } from '../../mesh/wire/chunks.js';
+import { longestChunk, peerService } from '../../mesh/wire/chunks.js';
 import type { Vault } from '../vault/vault.js';
 import { admission, type Demands } from './callers.js';
+import { crowdControl } from './crowd.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
@@ -15,6 +15,7 @@ import { getNode, type Self } from './get-node.js';
 import { handlersFor } from './handlers.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
+import type { PatientLog } from './patient-log.js';
 import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
 import { readDescriptors, reflection } from './reflection.js';
@@ -28,7 +29,7 @@ export interface PeerServerOptions {
   /** A peer called: it is awake. */
   seen(name: Hostname): void;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly log: PatientLog;
 }
 
 const serviceName = 'anemone.peer.v1.PeerService';
@@ -40,7 +41,8 @@ export async function peerServer({ self, vault, peers, epochs, seen, clock, log 
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
     'grpc.max_concurrent_streams': 64,
-    'grpc.max_receive_message_length': 4 * 2 ** 20,
+    'grpc.max_receive_message_length': longestChunk + 2 ** 16,
+    interceptors: [crowdControl()],
   });
   const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
   const anyone = handlersFor(who({ supersededToo: true }), log);

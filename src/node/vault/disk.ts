@@ -55,13 +55,13 @@ export async function readInto(handle: FileHandle, buffer: Uint8Array, position:
   return done;
 }
 
-/** Reads a small file whole; null when it is longer than `limit` bytes. */
+/** Reads a small file whole, which a disk gives in one call; null when it is longer than `limit` bytes. */
 export async function readSmall(disk: Disk, path: string, limit: number): Promise<Buffer | null> {
   const handle = await openForReading(disk, path);
   try {
     const buffer = Buffer.allocUnsafe(limit + 1);
-    const length = await readInto(handle, buffer, 0);
-    return length > limit ? null : buffer.subarray(0, length);
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
+    return bytesRead > limit ? null : buffer.subarray(0, bytesRead);
   } finally {
     await handle.close();
   }
@@ -85,10 +85,19 @@ export function hasCode(thrown: unknown, ...codes: readonly string[]): boolean {
   return thrown instanceof Error && codes.includes((thrown as NodeJS.ErrnoException).code ?? '');
 }
 
-/** What a disk call threw, as a Failure that says what it was for. */
+/**
+ * What a disk call threw, as a Failure that says what it was for. It may be retried: what stands in the way is this disk,
+ * which is the same for every backup, and no fault of this one.
+ */
 export function diskFailure(thrown: unknown, context: string): Failure {
   if (hasCode(thrown, 'EMFILE', 'ENFILE')) {
     return new Failure('failed', `${context}: too many open files`, { cause: thrown, retryable: true });
   }
-  return Failure.from(thrown, context);
+  const failure = Failure.from(thrown, context);
+  if (failure === thrown || !isOfSystem(thrown)) return failure;
+  return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true });
+}
+
+function isOfSystem(thrown: unknown): boolean {
+  return thrown instanceof Error && 'syscall' in thrown;
 }

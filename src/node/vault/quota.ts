@@ -1,4 +1,5 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Disk } from './disk.js';
@@ -7,6 +8,12 @@ import type { Disk } from './disk.js';
 export interface Reservation {
   /** Says that this many more bytes are on the disk now. They still count for the owner, but no longer as free space. */
   arrived(bytes: number): void;
+  /**
+   * Before the upload goes on. A promise of which nothing was heard for an hour holds no disk back from others; it is made
+   * again here.
+   * @throws Failure `no-space` when others have taken the disk meanwhile
+   */
+  confirm(): Promise<void>;
   /** Gives the promise back: the backup is held now, or will never be. */
   release(): void;
 }
@@ -23,6 +30,7 @@ export interface QuotaOptions {
   /** A folder of the file system in question. */
   readonly folder: string;
   readonly disk: Disk;
+  readonly clock: Clock;
   /** Bytes of the owner's backups that are held. */
   used(owner: Hostname): number;
   /** Bytes that the owner may store; 0 means no limit. */
@@ -36,17 +44,29 @@ interface Promised {
   readonly bytes: number;
   /** Of `bytes`, those not on the disk yet. */
   expected: number;
+  /** When it was made or confirmed, or bytes arrived, by the monotonic clock. */
+  heardOf: number;
 }
 
+/** Milliseconds. An upload that was broken off blocks nobody for longer. */
+const longestSilence = 3_600_000;
+
 export function openQuota(options: QuotaOptions): Quota {
+  const { clock } = options;
   const promises = new Set<Promised>();
+  const isSilent = ({ heardOf }: Promised): boolean => clock.monotonic() - heardOf > longestSilence;
 
   function renew(owner: Hostname, bytes: number): Reservation {
-    const promised = { owner, bytes, expected: bytes };
+    const promised = { owner, bytes, expected: bytes, heardOf: clock.monotonic() };
     promises.add(promised);
     return {
       arrived(more) {
         promised.expected = Math.max(0, promised.expected - more);
+        promised.heardOf = clock.monotonic();
+      },
+      async confirm() {
+        if (isSilent(promised)) checkDisk(await freeBytes(), promised.expected);
+        promised.heardOf = clock.monotonic();
       },
       release() {
         promises.delete(promised);
@@ -54,33 +74,41 @@ export function openQuota(options: QuotaOptions): Quota {
     };
   }
 
-  async function reserve(owner: Hostname, bytes: number): Promise<Reservation> {
+  async function freeBytes(): Promise<number> {
     const { bavail, bsize } = await options.disk.statfs(options.folder);
-    // From here to the promise nothing waits: two offers never see the same free bytes.
-    let reserved = 0;
-    let expected = 0;
-    for (const promised of promises) {
-      expected += promised.expected;
-      if (promised.owner === owner) reserved += promised.bytes;
-    }
-    const quota = options.quotaOf(owner);
-    const overQuota = options.used(owner) + reserved + bytes - quota;
-    if (quota > 0 && overQuota > 0) {
-      throw new Failure(
-        'no-space',
-        `the quota of ${owner} is ${formatByteSize(quota)}: ${formatByteSize(overQuota)} too little for this backup`,
-        { hint: `Raise the quota of ${owner} on this server, or wait until its retention removes older backups.` },
-      );
-    }
-    const overDisk = bytes + expected + options.minimumFree - bavail * bsize;
-    if (overDisk > 0) {
-      throw new Failure('no-space', `the disk has ${formatByteSize(overDisk)} too little free for this backup`, {
-        hint: 'Free some disk on this server; `limits.minimum_free` says how much always stays free.',
-        retryable: true,
-      });
-    }
-    return renew(owner, bytes);
+    return bavail * bsize;
   }
 
-  return { reserve, renew };
+  function checkDisk(free: number, bytes: number): void {
+    const expected = [...promises].reduce((sum, promised) => sum + (isSilent(promised) ? 0 : promised.expected), 0);
+    const missing = bytes + expected + options.minimumFree - free;
+    if (missing <= 0) return;
+    throw new Failure('no-space', `the disk has ${formatByteSize(missing)} too little free for this backup`, {
+      hint: 'Free some disk on this server; `limits.minimum_free` says how much always stays free.',
+      retryable: true,
+    });
+  }
+
+  function checkQuota(owner: Hostname, bytes: number): void {
+    const quota = options.quotaOf(owner);
+    const reserved = [...promises].reduce((sum, promised) => sum + (promised.owner === owner ? promised.bytes : 0), 0);
+    const missing = options.used(owner) + reserved + bytes - quota;
+    if (quota === 0 || missing <= 0) return;
+    throw new Failure(
+      'no-space',
+      `the quota of ${owner} is ${formatByteSize(quota)}: ${formatByteSize(missing)} too little for this backup`,
+      { hint: `Raise the quota of ${owner} on this server, or wait until its retention removes older backups.` },
+    );
+  }
+
+  return {
+    renew,
+    async reserve(owner, bytes) {
+      const free = await freeBytes();
+      // From here to the promise nothing waits: two offers never see the same free bytes.
+      checkQuota(owner, bytes);
+      checkDisk(free, bytes);
+      return renew(owner, bytes);
+    },
+  };
 }

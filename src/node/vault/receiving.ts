@@ -169,7 +169,9 @@ export class Receiving {
       await uploads.forget(manifest.digest);
       return { held: await this.#receiptOf(entry, manifest) };
     }
-    const upload = (await uploads.find(manifest.digest)) ?? (await uploads.begin(owner, manifest));
+    const begun = await uploads.find(manifest.digest);
+    await begun?.confirm();
+    const upload = begun ?? (await uploads.begin(owner, manifest));
     upload.touched = clock.now();
     if (!upload.complete) return { missing: upload.missing() };
     await upload.enter();

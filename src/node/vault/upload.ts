@@ -69,6 +69,11 @@ export class Upload {
     return this.#map.missing();
   }
 
+  /** Before it goes on after a break. @throws Failure `no-space` */
+  confirm(): Promise<void> {
+    return this.#reservation.confirm();
+  }
+
   /** Opens the files, for as long as the caller needs them; every call is followed by one of {@link leave}. */
   async enter(): Promise<void> {
     this.#checkThere();

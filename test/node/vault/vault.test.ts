@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
@@ -358,6 +359,29 @@ describe('space', () => {
     fixture.clock.jump(8 * 86_400_000);
     await vault.tidy();
     expect(await missingOf(other)).toHaveLength(1);
+  });
+
+  it('is not held back from others for an upload that was broken off an hour ago', async () => {
+    const bodies = [randomBytes(1_000_000), randomBytes(1_000_000)] as const;
+    const [broken, other] = [backupOfFR2(bodies[0], 1), backupOfFR2(bodies[1], 2)];
+    const free = await vault.free();
+    const floor = free - 1_500_000;
+    let taken = 0;
+    const disk = {
+      ...realDisk,
+      statfs: async () => ({ bavail: free - taken, bsize: 1 }),
+    } as unknown as typeof realDisk;
+    vault = await fixture.open({ minimumFree: floor, disk });
+    await vault.offer(FR2, broken);
+    await expect(vault.offer(FR2, other)).rejects.toMatchObject({ kind: 'no-space' });
+
+    await fixture.clock.advance(3_600_001);
+    await push(vault, other, bodies[1]);
+    taken = bodies[1].length;
+    await expect(vault.offer(FR2, broken)).rejects.toMatchObject({ kind: 'no-space', retryable: true });
+    taken = 0;
+    await push(vault, broken, bodies[0]);
+    expect(vault.list()).toHaveLength(2);
   });
 
   it('is limited by the disk: some of it always stays free', async () => {

@@ -1,0 +1,162 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
+import { signManifest } from '../../../src/mesh/manifest/manifest.js';
+import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
+import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { callUnary } from '../../../src/mesh/wire/calls.js';
+import { peerService } from '../../../src/mesh/wire/chunks.js';
+import { factsAbout, manifestOf } from '../../support/manifests.js';
+import { bytesOf } from '../random.js';
+import { serverOf } from '../world.js';
+import { minimumFree } from './disks.js';
+import { closed, openTls } from './strangers.js';
+import type { Trouble, Victim } from './victim.js';
+
+/** Mebibytes that the process may grow by while a bad peer does its worst. */
+const mostGrowth = 96;
+
+function notGrown(victim: Victim, before: number, when: string): void {
+  const { now } = victim.memory();
+  if (now - before > mostGrowth) {
+    victim.recorder.problem(`${when}, the memory grew from ${before.toFixed(0)} to ${now.toFixed(0)} MiB`);
+  }
+}
+
+/** A peer that offers very many backups, each as large as it may be, and sends none of them. */
+export const manyOffers: Trouble = {
+  name: 'a peer with very many offers',
+  async run(victim, scale) {
+    const bad = serverOf('BAD');
+    const connection = victim.callAs(bad);
+    const before = victim.memory().now;
+    const since = victim.server.events.all.length;
+    const offers = scale === 'long' ? 100_000 : 3_000;
+    let taken = 0;
+    const offer = async (nth: number): Promise<void> => {
+      const facts = factsAbout(Buffer.alloc(1), bad.signer, {
+        owner: 'BAD',
+        createdAtMs: 1e12 + nth * 1000,
+        size: 2e6,
+      });
+      const manifest = signManifest(facts, bad.signer);
+      const context = connection.context(10_000);
+      await callUnary(connection.control, peerService.offerBackup, { manifest }, context).then(
+        () => {
+          taken += 1;
+        },
+        () => {},
+      );
+    };
+    for (let nth = 0; nth < offers; nth += 50) {
+      await Promise.all(Array.from({ length: 50 }, (_, more) => offer(nth + more)));
+      if (nth % 1_000 === 0) await victim.serves('among very many offers');
+    }
+    connection.close();
+    if (taken === 0 || taken > 100) victim.recorder.problem(`${taken} of ${offers} offers were taken`);
+    const { free } = await victim.status();
+    if (free < minimumFree) victim.recorder.problem(`the floor of the disk was broken: ${free} bytes are free`);
+    notGrown(victim, before, `after ${offers} offers`);
+    victim.logSays(since, 'among very many offers', /unfinished|quota of BAD/);
+    await victim.recovers(this.name);
+  },
+};
+
+/** Milliseconds in which a node gives up a peer that is too slow: a minute for an upload, more for one that is silent. */
+const slowness = 130_000;
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+
+/** A peer that sends a byte now and then: of its first HTTP/2 frame, and of many uploads at a time. */
+export const slowPeer: Trouble = {
+  name: 'a peer that is slow',
+  async run(victim, scale) {
+    const bad = serverOf('BAD');
+    const connection = victim.callAs(bad);
+    const content = bytesOf('slow', 1_000_000);
+    const manifest = manifestOf(content, bad.signer, { owner: 'BAD', createdAtMs: 2e12 });
+    await offerBackup(connection, manifest);
+    const stop = new AbortController();
+    let running = 0;
+    const trickle = async (): Promise<void> => {
+      running += 1;
+      await pushBackup(connection, manifest, {
+        async *read() {
+          for (let at = 0; at < content.length; at += 1) {
+            yield content.subarray(at, at + 1);
+            await systemClock.sleep(500, stop.signal);
+          }
+        },
+        signal: stop.signal,
+      }).catch(() => {});
+      running -= 1;
+    };
+    const sockets = Array.from({ length: 20 }, () => openTls(victim, bad).resume());
+    const uploads = Promise.all(Array.from({ length: 16 }, trickle));
+    const end = performance.now() + (scale === 'long' ? slowness : 3_000);
+    const isOver = (): boolean => running === 0 && sockets.every((socket) => socket.closed);
+    for (let at = 0; !isOver() && performance.now() < end; at += 1) {
+      for (const socket of sockets) if (socket.writable) socket.write(preface.subarray(at % 20, (at % 20) + 1));
+      await victim.serves('beside a slow peer');
+      await systemClock.sleep(500);
+    }
+    if (scale === 'long' && !isOver()) {
+      const open = sockets.filter((socket) => !socket.closed).length;
+      victim.recorder.problem(`of a slow peer, ${running} uploads and ${open} connections were never given up`);
+    }
+    stop.abort();
+    await uploads;
+    for (const socket of sockets) socket.destroy();
+    connection.close();
+    await victim.recovers(this.name);
+  },
+};
+
+/** A peer that opens thousands of streams over many connections, sends most of a message in each, and then nothing more. */
+export const manyStreams: Trouble = {
+  name: 'a peer with very many streams',
+  async run(victim) {
+    const before = victim.memory().now;
+    const handles = victim.handles();
+    const sessions: ClientHttp2Session[] = [];
+    for (let nth = 0; nth < 100; nth += 1) {
+      const session = await openSession(victim);
+      if (session === null) continue;
+      sessions.push(session);
+      for (let stream = 0; stream < 100; stream += 1)
+        halfCall(session, ['OfferBackup', 'PushBackup'][stream % 2] ?? '');
+      if (nth % 10 === 0) await victim.serves('among very many streams');
+    }
+    await systemClock.sleep(1_000);
+    await victim.serves('among very many streams');
+    notGrown(victim, before, `among ${sessions.length * 100} streams`);
+    for (const session of sessions) session.destroy();
+    await victim.recovers(this.name);
+    if (victim.handles() > handles + 20) victim.recorder.leftover(`${victim.handles() - handles} handles of streams`);
+  },
+};
+
+/** Null where the node refuses it. */
+async function openSession(victim: Victim): Promise<ClientHttp2Session | null> {
+  const socket = openTls(victim, serverOf('BAD'));
+  const gone = closed(socket);
+  await Promise.race([new Promise((resolve) => socket.once('secureConnect', resolve)), gone]);
+  if (socket.destroyed) return null;
+  const session = connect('https://anemone-peer', { createConnection: () => socket }).on('error', () => {});
+  await Promise.race([new Promise((resolve) => session.once('remoteSettings', resolve)), gone]);
+  return socket.destroyed ? null : session;
+}
+
+/** A call whose message is announced with almost 4 MiB, of which 1 MiB is sent. */
+function halfCall(session: ClientHttp2Session, method: string): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': `/anemone.peer.v1.PeerService/${method}`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => {});
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(4_000_000, 1);
+  stream.write(prefix);
+  stream.write(Buffer.alloc(2 ** 20));
+  return stream;
+}

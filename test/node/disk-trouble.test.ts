@@ -1,0 +1,29 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { diskTroubles } from '../../src/node/disk-trouble.js';
+
+let data: string;
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'anemone-disk-'));
+});
+afterEach(() => rm(data, { recursive: true, force: true }));
+
+describe('the disk of the vault', () => {
+  it('is nothing to speak of while it takes backups', async () => {
+    expect(await diskTroubles(data, 2e9, 1e9)).toEqual([]);
+  });
+
+  it('is below its floor: how much is free, and what that means', async () => {
+    expect(await diskTroubles(data, 4096, 2 ** 30)).toEqual([
+      expect.stringMatching(/4.00 KiB are free.*1.00 GiB.*refused/),
+    ]);
+  });
+
+  it('cannot be written', async () => {
+    expect(await diskTroubles(join(data, 'gone'), 2e9, 1e9)).toEqual([
+      expect.stringMatching(/nothing can be written.*no such file/),
+    ]);
+  });
+});
