@@ -21,6 +21,8 @@ export interface SweptBackup {
 
 /** What a sweep has to be able to do to a vault. */
 export interface SweptVault {
+  /** Proves what the list says, and takes damaged backups off it. */
+  prove(): Promise<void>;
   list(): readonly SweptBackup[];
   remove(name: string): Promise<void>;
   tidy(): Promise<void>;
@@ -43,7 +45,8 @@ export interface SweepResult {
 
 /**
  * Removes what the rules do not keep: own backups by the time of their manifest, peers' by this server's clock of receipt,
- * which nobody else can set. A backup that cannot be removed stops no other. Never throws.
+ * which nobody else can set. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
+ * be removed stops no other. Never throws.
  */
 export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOptions): Promise<SweepResult> {
   const removed: string[] = [];
@@ -57,7 +60,9 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
       return false;
     }
   };
-  for (const { verdict } of judge(vault.list(), { rules, isPeer, now: clock.now(), timezone })) {
+  const proven = await attempt('the manifests could not be proven, so nothing is removed', () => vault.prove());
+  const judged = proven ? judge(vault.list(), { rules, isPeer, now: clock.now(), timezone }) : [];
+  for (const { verdict } of judged) {
     for (const { name } of verdict.remove) {
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);
     }

@@ -25,13 +25,13 @@ export async function* listBackups(
   }
 }
 
-/** Null for a backup that was removed in the meantime, or whose manifest is damaged: that one is not shown as a backup. */
+/** Null for a backup that was removed in the meantime, or whose manifest its owner did not sign: it is not shown as one. */
 async function sidecarOf(vault: Vault, name: string): Promise<HeldBackup | null> {
   try {
     return await vault.held(name);
   } catch (thrown) {
     const { kind } = Failure.from(thrown);
-    if (kind === 'not-found' || kind === 'damaged') return null;
+    if (kind === 'not-found' || kind === 'damaged' || kind === 'untrusted') return null;
     throw thrown;
   }
 }

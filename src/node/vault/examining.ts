@@ -87,29 +87,54 @@ export class Examining {
     }
   }
 
+  /**
+   * What the sidecar of a backup says, proven.
+   * @throws Failure `damaged`, and then the backup is in quarantine; `untrusted` when its owner has another identity by now,
+   * which has damaged nothing
+   */
+  async sidecar(entry: HeldEntry): Promise<HeldBackup> {
+    const { keeping, damaged } = this.#options;
+    try {
+      return await keeping.sidecar(entry);
+    } catch (thrown) {
+      const { kind, message } = Failure.from(thrown);
+      if (kind !== 'damaged') throw thrown;
+      if (await keeping.isOfAnotherIdentity(entry)) {
+        throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
+      }
+      await damaged(entry, message);
+      throw thrown;
+    }
+  }
+
+  /**
+   * Proves the manifests of backups. Those that are damaged go to quarantine; one whose owner has another identity by now
+   * is left as it is.
+   */
+  async prove(entries: readonly HeldEntry[]): Promise<void> {
+    for (const entry of entries) {
+      try {
+        await this.sidecar(entry);
+      } catch (thrown) {
+        const failure = asDamage(thrown, entry);
+        if (failure.kind !== 'damaged' && failure.kind !== 'untrusted') throw failure;
+        if (failure !== thrown) await this.#options.damaged(entry, failure.message);
+      }
+    }
+  }
+
   /** The hashes of the leaves of a backup, in order; they lead to the root in its manifest. @throws Failure `damaged` */
   async *leavesOf(entry: HeldEntry): Bytes & AsyncGenerator<Uint8Array> {
-    const { keeping, leaves } = this.#options;
-    const { manifest } = await keeping.sidecar(entry);
+    const { leaves } = this.#options;
+    const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     if (!(await leaves.areRight(entry, treeRoot))) await this.examine(entry);
     yield* leaves.read(entry);
   }
 
-  /** A peer that was given another identity has damaged nothing. */
-  async #sidecar(entry: HeldEntry): Promise<HeldBackup> {
-    const { keeping } = this.#options;
-    try {
-      return await keeping.sidecar(entry);
-    } catch (thrown) {
-      if (!(await keeping.isOfAnotherIdentity(entry))) throw thrown;
-      throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
-    }
-  }
-
   async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
     const { clock, host, identityOf, leaves, read } = this.#options;
-    const { manifest, receipt } = await this.#sidecar(entry);
+    const { manifest, receipt } = await this.sidecar(entry);
     const identity = identityOf(host);
     if (receipt !== undefined && identity !== null) believe(() => verifyReceipt(receipt, identity, entry.digest));
     const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());

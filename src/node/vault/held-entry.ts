@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import { HeldBackup, Manifest, Receipt, type SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
-import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { manifestDigest, readManifest, type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -38,23 +37,41 @@ export function entryOf(manifest: VerifiedManifest, receivedAt: number | null): 
   return makeEntry(manifest.facts, manifest.digest, manifest.name.owner, receivedAt, true);
 }
 
+/** What the name and the place of a sidecar say about its backup. */
+export interface Expected {
+  readonly name: string;
+  readonly own: boolean;
+  /** The owner's; null where it is not known, and then nothing is compared with it. */
+  readonly identity: Identity | null;
+}
+
 /**
- * Reads a sidecar.
- * @param expected.identity the owner's; null where it is not known, and then the signature is not checked
+ * Reads a sidecar, and leaves the signatures in it for later: see {@link proveSidecar}.
  * @throws Failure `damaged` or `untrusted`
  */
-export function readSidecar(
+export function readSidecar(bytes: Uint8Array, expected: Expected): HeldEntry {
+  return read(bytes, expected, readManifest).entry;
+}
+
+/**
+ * Reads a sidecar and proves that the owner signed the manifest in it, where its identity is known.
+ * @throws Failure `damaged` or `untrusted`
+ */
+export function proveSidecar(
   bytes: Uint8Array,
-  expected: { readonly name: string; readonly own: boolean; readonly identity: Identity | null },
+  expected: Expected,
 ): { readonly entry: HeldEntry; readonly held: HeldBackup } {
+  return read(bytes, expected, verifyManifest);
+}
+
+function read(bytes: Uint8Array, { name, own, identity }: Expected, believe: typeof readManifest) {
   const held = decode(() => HeldBackup.decode(bytes));
   if (held.manifest === undefined) throw new Failure('damaged', 'it has no manifest');
-  const { facts, digest } = readManifest(held.manifest, expected.identity);
-  if (facts.name !== expected.name)
-    throw new Failure('damaged', `its manifest is that of ${JSON.stringify(facts.name)}`);
-  const receivedAt = expected.own ? null : receiptTime(held, digest);
-  const { owner } = parseBackupName(facts.name);
-  return { entry: makeEntry(facts, digest, owner, receivedAt, expected.identity !== null), held };
+  const { facts, digest } = identity === null ? asItSays(held.manifest) : believe(held.manifest, identity);
+  if (facts.name !== name) throw new Failure('damaged', `its manifest is that of ${JSON.stringify(facts.name)}`);
+  const receivedAt = own ? null : receiptTime(held, digest);
+  const { owner } = parseBackupName(name);
+  return { entry: makeEntry(facts, digest, owner, receivedAt, identity !== null), held };
 }
 
 /** Whether a sidecar is whole, and signed by another identity than the one that its owner has in the configuration now. */
@@ -69,10 +86,8 @@ export function isOfAnotherIdentity(bytes: Uint8Array, name: string, identity: I
   }
 }
 
-function readManifest(signed: SignedManifest, identity: Identity | null): { facts: Manifest; digest: Buffer } {
-  if (identity !== null) return verifyManifest(signed, identity);
-  const facts = decode(() => Manifest.decode(signed.manifest));
-  return { facts, digest: createHash('sha256').update(signed.manifest).digest() };
+function asItSays(signed: SignedManifest): { facts: Manifest; digest: Buffer } {
+  return { facts: decode(() => Manifest.decode(signed.manifest)), digest: manifestDigest(signed) };
 }
 
 function receiptTime({ receipt }: HeldBackup, digest: Buffer): number {

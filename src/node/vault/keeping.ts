@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -8,7 +9,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
 import { type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, syncFolder } from './disk.js';
-import { entryOf, type HeldEntry, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
+import { entryOf, type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
@@ -43,6 +44,8 @@ export class Keeping {
   readonly #commitTurn = turnsOf(atOnce);
   readonly #readTurn = turnsOf(atOnce);
   readonly #folders = new Map<string, Promise<void>>();
+  /** SHA-256 of the owner's identity and the sidecar that was proven with it: what has not changed is not proven again. */
+  readonly #proven = new WeakMap<HeldEntry, Buffer>();
 
   constructor(options: KeepingOptions) {
     this.#options = options;
@@ -69,21 +72,28 @@ export class Keeping {
     return entry;
   }
 
-  /** The sidecar of a backup, read from the disk and verified again. @throws Failure `damaged` */
+  /** The sidecar of a backup, read from the disk; its signatures are proven. @throws Failure `damaged` */
   async sidecar(entry: HeldEntry): Promise<HeldBackup> {
     const path = this.#filesOf(entry).sidecar;
     const bytes = await this.#readTurn(() => readSmall(this.#options.disk, path, longestSidecar)).catch((thrown) => {
       throw hasCode(thrown, 'ENOENT') ? this.#unreliable(entry, path, 'has vanished') : diskFailure(thrown, path);
     });
     if (bytes === null) throw this.#unreliable(entry, path, 'is too long');
-    let read: ReturnType<typeof readSidecar>;
+    const identity = this.#options.identityOf(entry.owner);
+    const digest = createHash('sha256')
+      .update(identity ?? '')
+      .update(bytes)
+      .digest();
+    if (this.#proven.get(entry)?.equals(digest)) return HeldBackup.decode(bytes);
+    let proven: ReturnType<typeof proveSidecar>;
     try {
-      read = readSidecar(bytes, { ...entry, identity: this.#options.identityOf(entry.owner) });
+      proven = proveSidecar(bytes, { ...entry, identity });
     } catch (thrown) {
       throw this.#unreliable(entry, path, `is damaged: ${Failure.from(thrown).message}`);
     }
-    if (!read.entry.digest.equals(entry.digest)) throw this.#unreliable(entry, path, 'was replaced by another');
-    return read.held;
+    if (!proven.entry.digest.equals(entry.digest)) throw this.#unreliable(entry, path, 'was replaced by another');
+    this.#proven.set(entry, digest);
+    return proven.held;
   }
 
   /** Whether a sidecar is whole, and of another identity than the one that its owner has in the configuration now. */
@@ -129,6 +139,7 @@ export class Keeping {
     await syncFolder(disk, layout.quarantine);
     await syncFolder(disk, folder);
     await leaves.forget(entry.digest);
+    inventory.settle(sidecar);
     inventory.report(away, `was put into quarantine: ${why}`);
     inventory.lose(entry.name, entry.owner, away);
     log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });

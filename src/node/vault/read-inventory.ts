@@ -80,7 +80,7 @@ async function readPair(
     looked = sidecar;
     bytes = await readSmall(disk, sidecar, longestSidecar);
     if (bytes === null) throw new Failure('damaged', 'it is too long');
-    const { entry } = readSidecar(bytes, { ...pair, own: pair.owner === host });
+    const entry = readSidecar(bytes, { ...pair, own: pair.owner === host });
     looked = data;
     if (stat.size !== entry.size) {
       throw new Failure('damaged', `has ${stat.size} bytes where its manifest says ${entry.size}`);

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import type { HeldBackup, SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -9,9 +8,10 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, realDisk, syncFolder } from './disk.js';
+import { type Disk, diskFailure, realDisk } from './disk.js';
 import { type Draft, type DraftOptions, openDraft } from './draft.js';
 import { Examining, type Pace } from './examining.js';
+import { makeFolders } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
 import { Keeping } from './keeping.js';
@@ -62,7 +62,10 @@ export interface Vault {
   /** Newest first. */
   list(filter?: ListFilter): HeldEntry[];
   find(name: string): HeldEntry | null;
-  /** What the sidecar of a backup says, verified again. @throws Failure `not-found`, `damaged` */
+  /**
+   * What the sidecar of a backup says, proven.
+   * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
+   */
   held(name: string): Promise<HeldBackup>;
   /**
    * The bytes of a range of a backup.
@@ -79,6 +82,11 @@ export interface Vault {
    * @throws Failure `not-found`, `damaged`, and then it is in quarantine; another when nothing can be said about it
    */
   examine(name: string, pace?: Pace): Promise<void>;
+  /**
+   * Proves the manifests that were only read at the start. Those that are damaged are in quarantine afterwards.
+   * @throws Failure when nothing can be said about one
+   */
+  prove(): Promise<void>;
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[];
   /** Removes a backup, for retention. @throws Failure `not-found` */
@@ -168,7 +176,7 @@ class OpenVault implements Vault {
   }
 
   async held(name: string): Promise<HeldBackup> {
-    return this.#parts.keeping.sidecar(this.#entryOf(name));
+    return this.#examining.sidecar(this.#entryOf(name));
   }
 
   read(name: string, offset: number, length: number): Bytes {
@@ -183,6 +191,10 @@ class OpenVault implements Vault {
 
   async examine(name: string, pace?: Pace): Promise<void> {
     await this.#examining.examine(this.#entryOf(name), pace);
+  }
+
+  prove(): Promise<void> {
+    return this.#examining.prove(this.list());
   }
 
   damaged(owner: Hostname): string[] {
@@ -235,16 +247,4 @@ class OpenVault implements Vault {
       }
     });
   }
-}
-
-/** The folders that every vault has, with names that outlast a power cut. */
-async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
-  const first = await disk.mkdir(layout.data, { recursive: true, mode: 0o700 });
-  if (first !== undefined) {
-    for (let made = layout.data; made !== dirname(first); made = dirname(made)) await syncFolder(disk, dirname(made));
-  }
-  for (const folder of [layout.local, layout.incoming, layout.quarantine, layout.state, layout.leaves]) {
-    await disk.mkdir(folder, { recursive: true, mode: 0o700 });
-  }
-  await syncFolder(disk, layout.data);
 }

@@ -45,11 +45,16 @@ function received(name: string, age: number, changes: Partial<SweptBackup> = {})
 class ListedVault implements SweptVault {
   backups: SweptBackup[];
   tidied = 0;
+  /** File names of backups whose manifests are found damaged. */
+  damaged: readonly string[] = [];
   constructor(...backups: SweptBackup[]) {
     this.backups = backups;
   }
   list(): SweptBackup[] {
     return [...this.backups];
+  }
+  async prove(): Promise<void> {
+    this.backups = this.backups.filter(({ name }) => !this.damaged.includes(name));
   }
   async remove(name: string): Promise<void> {
     if (name.startsWith('stuck')) throw new Error('the disk says no');
@@ -110,6 +115,21 @@ describe('a sweep', () => {
     expect(failures).toHaveLength(1);
     expect(failures[0]).toBeInstanceOf(Failure);
     expect(failures[0]?.message).toContain('stuck');
+    expect(vault.tidied).toBe(1);
+  });
+
+  it('removes nothing in favour of a backup whose manifest is damaged', async () => {
+    const vault = new ListedVault(received('newest', 0), received('older', 1), received('oldest', 2));
+    vault.damaged = ['newest'];
+    expect((await run(vault)).removed).toEqual(['oldest']);
+  });
+
+  it('removes nothing while the manifests cannot be proven, and says so', async () => {
+    const vault = new ListedVault(received('new', 0), received('old', 1));
+    vault.prove = () => Promise.reject(new Error('too many open files'));
+    const { removed, failures } = await run(vault);
+    expect(removed).toEqual([]);
+    expect(failures.map(({ message }) => message)).toEqual([expect.stringContaining('nothing is removed')]);
     expect(vault.tidied).toBe(1);
   });
 

@@ -537,6 +537,34 @@ describe('what is on the disk', () => {
     expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
   });
 
+  it('is in quarantine once a flipped bit in the signature was found: by who asks for it, or by the sweep', async () => {
+    const path = join(fixture.data, 'FR2', `${name}.manifest`);
+    for (const find of [(opened: Vault) => opened.held(name).catch(() => {}), (opened: Vault) => opened.prove()]) {
+      await push(vault, manifest, content);
+      const bytes = await readFile(path);
+      const at = bytes.indexOf(manifest.signed.signature);
+      await writeFile(path, bytes.fill((bytes[at] ?? 0) ^ 1, at, at + 1));
+      vault = await fixture.open();
+      expect(vault.find(name)).not.toBeNull();
+      await find(vault);
+      expect(vault.find(name)).toBeNull();
+      expect(vault.damaged(FR2)).toEqual([name]);
+      expect(vault.findings()).toContainEqual(expect.stringContaining('was put into quarantine: '));
+      expect(await fixture.files('FR2')).toEqual([]);
+      fixture.clock.jump(60_000);
+    }
+  });
+
+  it('is proven again when its manifest on the disk has changed since', async () => {
+    await push(vault, manifest, content);
+    await vault.held(name);
+    const path = join(fixture.data, 'FR2', `${name}.manifest`);
+    const bytes = await readFile(path);
+    const at = bytes.indexOf(manifest.signed.signature);
+    await writeFile(path, bytes.fill((bytes[at] ?? 0) ^ 1, at, at + 1));
+    await expect(vault.held(name)).rejects.toMatchObject({ kind: 'damaged' });
+  });
+
   it('is shown but not called verified when its owner is no peer any more', async () => {
     await push(vault, manifest, content);
     const reopened = await fixture.open({ identityOf: (host) => (host === FR2 ? null : identityOf(host)) });
