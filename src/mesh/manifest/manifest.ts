@@ -30,18 +30,29 @@ export function signManifest(facts: Manifest, signer: Signer): SignedManifest {
 export function verifyManifest(signed: SignedManifest, identity: Identity): VerifiedManifest {
   if (signed.manifest.length > longestManifest) throw contradiction('it is too long');
   verifySignature('manifest', { ...signed, bytes: signed.manifest }, identity);
+  return { signed, ...readManifest(signed, identity) };
+}
+
+/**
+ * Reads a manifest whose facts agree with each other and with the identity. The signature was checked before, or will be
+ * before anybody relies on it.
+ * @throws Failure `damaged`; `untrusted` when it names another identity
+ */
+export function readManifest(signed: SignedManifest, identity: Identity): Omit<VerifiedManifest, 'signed'> {
   const facts = decode(signed.manifest);
-  const name = parseBackupName(facts.name);
+  const name = parseName(facts.name);
   if (name.owner !== facts.owner) throw contradiction('its name is of another owner');
   if (name.set !== facts.set) throw contradiction('its name is of another set');
-  if (!identityBytes(identity).equals(facts.identity)) throw contradiction('it names another identity');
+  if (!identityBytes(identity).equals(facts.identity)) {
+    throw new Failure('untrusted', 'the manifest names another identity');
+  }
   if (facts.sha256.length !== 32 || facts.treeRoot.length !== 32) throw contradiction('a digest has a wrong length');
   if (facts.previous.length !== (facts.sequence > 1 ? 32 : 0)) {
     throw contradiction('the digest of the previous one has a wrong length');
   }
   if (facts.sequence < 1) throw contradiction('its sequence does not start at 1');
   if (facts.size < 1) throw contradiction('it describes an empty file');
-  return { signed, facts, digest: manifestDigest(signed), name };
+  return { facts, digest: manifestDigest(signed), name };
 }
 
 export function manifestDigest(signed: SignedManifest): Buffer {
@@ -53,6 +64,14 @@ function decode(bytes: Uint8Array): Manifest {
     return Manifest.decode(bytes);
   } catch (cause) {
     throw new Failure('damaged', 'the manifest cannot be read', { cause });
+  }
+}
+
+function parseName(text: string): BackupName {
+  try {
+    return parseBackupName(text);
+  } catch (cause) {
+    throw new Failure('damaged', Failure.from(cause).message, { cause });
   }
 }
 
