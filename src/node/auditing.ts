@@ -9,6 +9,7 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Audit, openAudit } from './audit/audit.js';
 import { auditedPeer } from './audit/audited-peer.js';
+import { heal } from './audit/heal.js';
 import { recover } from './audit/recover.js';
 import { type ScrubResult, scrub } from './audit/scrub.js';
 import { openTimes } from './audit/times.js';
@@ -61,6 +62,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
         {
           ...parts,
           times: checks,
+          heal: (stopping) => heal({ ...parts, peers }, stopping),
           recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
         },
         atNight,

@@ -117,7 +117,14 @@ const requests: readonly Parser[] = [
     name: 'requests of a reader',
     weight: 10,
     valid: [
-      message(FetchBackupRequest.encode({ name: facts.name, offset: 65_536, length: 34_464 }).finish()),
+      message(
+        FetchBackupRequest.encode({
+          name: facts.name,
+          offset: 65_536,
+          length: 34_464,
+          manifestDigest: Buffer.alloc(32, 7),
+        }).finish(),
+      ),
       message(ListBackupsRequest.encode({ owner: 'FR2', set: 'backup' }).finish()),
       message(ProveBackupRequest.encode({ name: facts.name, leaves: [0, 1, 2 ** 40] }).finish()),
     ],

@@ -109,6 +109,37 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       expect((await backup(fr1)).problems).toEqual([]);
     }));
 
+  it('and is damaged with a peer when its owner is gone, is healed by another peer that holds it', () =>
+    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
+      const [fr1, fr2, us1] = [mesh.server('FR1'), mesh.server('FR2'), mesh.server('US1')];
+      const clock = new FakeClock('2026-11-23T01:00:00Z');
+      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(3_000_000));
+      await fr2.edit((text) => text.replace('schedule: never', 'schedule: "0 2 * * *"\n  jitter: 0'));
+      for (const server of mesh.servers) await server.startInside(clock);
+      const name = (await backup(fr1)).sets[0]?.backup ?? '';
+      await fr1.stop();
+      const path = join(fr2.data, 'FR1', name);
+      const whole = await readFile(path);
+      await flipBit(path, 2_000_000);
+
+      const night = async (): Promise<RunReport | undefined> => {
+        const before = fr2.events.count('run finished');
+        await clock.advance(day);
+        await fr2.events.until('run finished', () => fr2.events.count('run finished') > before);
+        return (await ask(fr2, (node) => node.getStatus())).lastRun;
+      };
+      let run = await night();
+      for (let nights = 1; nights < 30 && run?.audit?.scrub?.damaged.length !== 1; nights += 1) run = await night();
+      expect(run?.audit?.scrub).toMatchObject({ damaged: [name], recovered: [] });
+      expect(await fr2.holds('FR1')).toEqual([]);
+
+      await night();
+      run = await night();
+      expect(run?.audit?.scrub).toMatchObject({ recovered: [name] });
+      expect((await readFile(path)).equals(whole)).toBe(true);
+      expect(us1.events.count('call refused')).toBe(0);
+    }));
+
   it('and is damaged at home, is fetched back from a peer', () =>
     withBackup(async ({ fr1, clock, name }) => {
       const path = join(fr1.data, 'local', name);

@@ -12,14 +12,16 @@ export interface ByteRange {
 /**
  * Bytes of a backup as a peer sends them. They are not verified: whoever takes them compares
  * them with the signed manifest.
+ * @param manifestDigest for a backup of another server, of which this one had a copy
  */
 export async function* fetchBackup(
   connection: Connection,
   name: string,
   range: ByteRange,
   signal?: AbortSignal,
+  manifestDigest: Uint8Array = new Uint8Array(),
 ): Bytes & AsyncGenerator<Uint8Array> {
-  const request = { name, ...range };
+  const request = { name, ...range, manifestDigest };
   const context = connection.context(bulkPatience, signal);
   for await (const { chunk } of callServerStream(connection.bulk, fetchBackupMethod, request, context)) {
     if (chunk.length > 0) yield chunk;

@@ -1,6 +1,7 @@
 import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
-import { fetchBackup } from '../../mesh/peers/fetch-backup.js';
+import { type ByteRange, fetchBackup } from '../../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../../mesh/peers/fetch-leaves.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { type ListFilter, listBackups } from '../../mesh/peers/list-backups.js';
@@ -14,7 +15,8 @@ export interface AuditedPeer extends Holder, Prover {
   /** File names of this server's backups that the peer found damaged itself, and that it was not sent again. */
   damaged(signal: AbortSignal): Promise<readonly string[]>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
-  fetch(name: string, signal: AbortSignal): Bytes;
+  /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
+  fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
 }
 
 /** A peer over its connection. */
@@ -25,7 +27,7 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     identity,
     damaged: async (signal) => (await getNode(connection, signal)).damaged,
     list: (filter, signal) => listBackups(connection, filter, signal),
-    fetch: (backup, signal) => fetchBackup(connection, backup, { offset: 0, length: 0 }, signal),
+    fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),
     leaves: (backup, signal) => fetchLeaves(connection, backup, signal),
     prove: (backup, leaves, signal) => proveBackup(connection, backup, leaves, signal),
   };

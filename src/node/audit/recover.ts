@@ -57,7 +57,7 @@ async function fetchFrom(
   const draft = await vault.draft();
   try {
     let length = 0;
-    for await (const chunk of peer.fetch(name, signal)) {
+    for await (const chunk of peer.fetch(manifest, { offset: 0, length: size }, signal)) {
       length += chunk.length;
       if (length > size) throw new Failure('damaged', `${peer.name} sent more bytes of ${name} than it has`);
       await draft.write(chunk);

@@ -15,6 +15,8 @@ export interface ScrubParts {
   readonly times: Times;
   /** Fetches an own backup again that was damaged here. */
   recover(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Takes again what was damaged of owners that are gone. @returns file names */
+  heal(signal: AbortSignal): Promise<readonly string[]>;
   /** Bytes a second. */
   readonly rate?: number;
 }
@@ -39,8 +41,8 @@ const whileWaitedFor = 64 * 2 ** 20;
 
 /**
  * Reads again what is kept, what has waited longest first, and compares it with what its owner signed. The vault puts what
- * is damaged into quarantine; its owner learns of it at its next call, and this server's own backups are fetched back.
- * Another peer that holds a backup of a server that is gone is not asked for it: only an owner decides who may read.
+ * is damaged into quarantine; its owner learns of it at its next call, and this server's own backups are fetched back. So
+ * are, at night, those of an owner that does not send them again itself.
  * @param atNight a night's share is read; else only as much as somebody waits for gladly
  */
 export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSignal): Promise<ScrubResult> {
@@ -59,6 +61,7 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
     for (const name of vault.damaged(host)) {
       if (await parts.recover(name, signal)) report.recovered.push(name);
     }
+    if (atNight) report.recovered.push(...(await parts.heal(signal)));
   } finally {
     await times.save((name) => vault.find(name) !== null);
   }

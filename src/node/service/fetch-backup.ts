@@ -4,13 +4,22 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 
-/** Yields a range of a backup's bytes. A backup that the caller may not read looks like one that is not there. */
+/**
+ * Yields a range of a backup's bytes. A backup that the caller may not read looks like one that is not there; who names the
+ * digest of its manifest has held it, and may.
+ */
 export async function* fetchBackup(
   vault: Vault,
-  request: { readonly name: string; readonly offset: number; readonly length: number },
+  request: {
+    readonly name: string;
+    readonly offset: number;
+    readonly length: number;
+    readonly manifestDigest?: Uint8Array;
+  },
   mayRead: (owner: Hostname) => boolean,
 ): AsyncGenerator<{ chunk: Uint8Array }> {
-  const { name, size } = readableEntry(vault, request.name, mayRead);
+  const { manifestDigest } = request;
+  const { name, size } = readableEntry(vault, request.name, mayRead, manifestDigest);
   const rest = size - request.offset;
   if (rest < 0 || request.length > rest) {
     throw new Failure('invalid', `${name} has ${size} bytes; the range asked for ends beyond`);
@@ -20,9 +29,15 @@ export async function* fetchBackup(
 }
 
 /** @throws Failure `not-found` for a backup that is not held, and for one that the caller may not read */
-export function readableEntry(vault: Vault, asked: string, mayRead: (owner: Hostname) => boolean): HeldEntry {
+export function readableEntry(
+  vault: Vault,
+  asked: string,
+  mayRead: (owner: Hostname) => boolean,
+  manifestDigest: Uint8Array = new Uint8Array(),
+): HeldEntry {
   const name = formatBackupName(parseBackupName(asked));
   const entry = vault.find(name);
-  if (entry === null || !mayRead(entry.owner)) throw new Failure('not-found', `${name} is not held here`);
+  if (entry === null || !(mayRead(entry.owner) || entry.digest.equals(manifestDigest)))
+    throw new Failure('not-found', `${name} is not held here`);
   return entry;
 }

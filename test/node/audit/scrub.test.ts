@@ -65,6 +65,7 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
     },
   },
   recover: async () => false,
+  heal: async () => [],
   ...changes,
 });
 

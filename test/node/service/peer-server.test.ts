@@ -330,6 +330,15 @@ describe('reading', () => {
     await expect(foreign).rejects.toMatchObject({ kind: 'not-found' });
   });
 
+  it('is open to a peer that names the digest of the manifest: only who was given the backup knows it', async () => {
+    const { node, second, manifest, content } = await twoOwners();
+    const fetching = (digest: Uint8Array) =>
+      bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }, undefined, digest));
+    expect(await fetching(manifest.digest)).toEqual(content);
+    await expect(fetching(manifest.facts.sha256)).rejects.toMatchObject({ kind: 'not-found' });
+    await expect(fetching(manifest.digest.subarray(1))).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
   it('is open to a peer that the configuration lets read', async () => {
     const { node, second, manifest, content } = await twoOwners(['FR1' as PeerNode['name']]);
     expect(await listBackups(node.callAs(second), { owner: 'FR1', set: '' })).toHaveLength(1);

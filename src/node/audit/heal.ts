@@ -1,0 +1,105 @@
+import { readdir } from 'node:fs/promises';
+import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { readSmall, realDisk } from '../vault/disk.js';
+import { longestSidecar } from '../vault/held-entry.js';
+import { sidecarOf } from '../vault/layout.js';
+import type { Vault } from '../vault/vault.js';
+import type { AuditedPeer } from './audited-peer.js';
+
+export interface HealParts {
+  readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'receive'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  peers(): readonly AuditedPeer[];
+}
+
+/** Milliseconds that an owner has to send again what was damaged here: it learns of it at its next call, and has a night. */
+const ownersTurn = 36 * 3_600_000;
+
+/**
+ * Takes again what was damaged here of owners that did not send it themselves, because they are gone: from another peer
+ * that holds the very same backup. The manifest that lies in quarantine says which one; its digest, which only somebody
+ * knows who was given the backup, is what the other peer lets it be read for. What comes is taken like a push of the owner:
+ * into its quota, and compared with what it signed.
+ * @returns the file names of what is held again
+ */
+export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {
+  const healed: string[] = [];
+  for (const owner of parts.peers()) {
+    for (const name of parts.vault.damaged(owner.name)) {
+      signal.throwIfAborted();
+      const manifest = await lostManifest(name, owner, parts);
+      if (manifest !== null && (await healOne(owner, manifest, parts, signal))) healed.push(name);
+    }
+  }
+  return healed;
+}
+
+/** The manifest of a backup that has been in quarantine for long enough; null where it is damaged itself. */
+async function lostManifest(
+  name: string,
+  owner: AuditedPeer,
+  { vault: { layout }, clock }: HealParts,
+): Promise<VerifiedManifest | null> {
+  for (const file of await readdir(layout.quarantine)) {
+    const [, time = '', of] = /^(\d+)-(.+)$/.exec(file) ?? [];
+    if (of !== sidecarOf(name) || clock.now() - Number(time) < ownersTurn) continue;
+    try {
+      const bytes = await readSmall(realDisk, layout.quarantined(file), longestSidecar);
+      const { manifest } = HeldBackup.decode(bytes ?? new Uint8Array());
+      if (manifest === undefined) continue;
+      const verified = verifyManifest(manifest, owner.identity);
+      if (verified.facts.name === name) return verified;
+    } catch {
+      // Its owner, or a person, has to bring the backup back.
+    }
+  }
+  return null;
+}
+
+async function healOne(
+  owner: AuditedPeer,
+  manifest: VerifiedManifest,
+  parts: HealParts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { name } = manifest.facts;
+  for (const peer of parts.peers().filter((other) => other !== owner)) {
+    try {
+      await takeFrom(peer, owner, manifest, parts, signal);
+      parts.log.info('backup healed', { owner: owner.name, backup: name, peer: peer.name });
+      return true;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const { kind, message } = Failure.from(thrown);
+      parts.log.info('backup not healed', { owner: owner.name, backup: name, peer: peer.name, kind, reason: message });
+    }
+  }
+  return false;
+}
+
+async function takeFrom(
+  peer: AuditedPeer,
+  owner: AuditedPeer,
+  manifest: VerifiedManifest,
+  { vault }: HealParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const offer = await vault.offer(owner.name, manifest);
+  let held = 'held' in offer;
+  for (const range of 'missing' in offer ? offer.missing : []) {
+    const receiver = await vault.receive(owner.name, manifest.digest, range);
+    try {
+      for await (const chunk of peer.fetch(manifest, range, signal)) await receiver.write(chunk);
+      held = 'receipt' in (await receiver.finish());
+    } catch (thrown) {
+      await receiver.abort();
+      throw thrown;
+    }
+  }
+  if (!held) throw new Failure('damaged', `${peer.name} did not send all of it`);
+}

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import { open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
+import { heal } from '../../../src/node/audit/heal.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
+import { recordingLog } from '../../support/peer-node.js';
+import { backupOfFR2, FR2, push, servers, silent, US1, VaultFixture } from '../vault/fixture.js';
+
+const content = randomBytes(200_000);
+const manifest = backupOfFR2(content);
+const { name } = manifest.facts;
+const never = new AbortController().signal;
+const day = 86_400_000;
+
+let fixture: VaultFixture;
+let vault: Vault;
+beforeEach(async () => {
+  fixture = await VaultFixture.make();
+  vault = await fixture.open();
+  await push(vault, manifest, content);
+  const file = await open(join(fixture.data, 'FR2', name), 'r+');
+  await file.write(randomBytes(10), 0, 10, 70_000);
+  await file.close();
+  await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+});
+afterEach(() => fixture.remove());
+
+/** What a peer sends for a range of the backup. */
+type Sends = (offset: number, length: number) => Uint8Array;
+const honest: Sends = (offset, length) => content.subarray(offset, offset + length);
+
+function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: number } {
+  const unasked = (): never => {
+    throw new Error('nobody should ask for this');
+  };
+  return {
+    asked: 0,
+    name: host,
+    identity: servers[host as 'US1'].identity,
+    damaged: unasked,
+    list: unasked,
+    leaves: unasked,
+    prove: unasked,
+    async *fetch({ digest }, { offset, length }) {
+      this.asked += 1;
+      if (sends === null) throw new Error('it is not held here');
+      expect(digest).toEqual(manifest.digest);
+      yield sends(offset, length);
+    },
+  };
+}
+
+const owner = peerThat(null, FR2);
+const healWith = (...peers: AuditedPeer[]) =>
+  heal({ vault, clock: fixture.clock, log: silent, peers: () => [owner, ...peers] }, never);
+
+describe('a backup that was damaged here', () => {
+  it('is left to its owner for a day and a half, and then taken from another peer', async () => {
+    const peer = peerThat(honest);
+    fixture.clock.jump(day);
+    expect(await healWith(peer)).toEqual([]);
+    expect(peer.asked).toBe(0);
+    fixture.clock.jump(day);
+    expect(await healWith(peer)).toEqual([name]);
+    expect(owner.asked).toBe(0);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(await healWith(peer)).toEqual([]);
+  });
+
+  it.each<[string, Sends | null]>([
+    ['sends other bytes', (_, length) => randomBytes(length)],
+    ['sends too few', () => content.subarray(0, 1000)],
+    ['sends too many', (_, length) => Buffer.concat([content, content]).subarray(0, length + 1)],
+    ['does not hold it', null],
+  ])('is not taken from a peer that %s, but from the next', async (_, sends) => {
+    fixture.clock.jump(2 * day);
+    expect(await healWith(peerThat(sends))).toEqual([]);
+    expect(vault.find(name)).toBeNull();
+    expect(await healWith(peerThat(sends), peerThat(honest))).toEqual([name]);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+  });
+
+  it('is not asked for when its manifest is damaged too: nothing is taken that its owner did not sign', async () => {
+    fixture.clock.jump(2 * day);
+    const [sidecar = ''] = (await fixture.files('.quarantine')).filter((file) => file.endsWith('.manifest'));
+    const path = join(fixture.data, '.quarantine', sidecar);
+    const bytes = await readFile(path);
+    bytes[60] = (bytes[60] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    const peer = peerThat(honest);
+    expect(await healWith(peer)).toEqual([]);
+    expect(peer.asked).toBe(0);
+  });
+
+  it('is not taken beyond the quota of its owner', async () => {
+    fixture.clock.jump(2 * day);
+    vault = await fixture.open({ quotaOf: () => content.length - 1 });
+    const log = recordingLog();
+    const peers = () => [owner, peerThat(honest)];
+    expect(await heal({ vault, clock: fixture.clock, log, peers }, never)).toEqual([]);
+    expect(log.events).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
+  });
+});
