@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { formatAddress } from '../mesh/config/address.js';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
+import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
 import type { Connection } from '../mesh/peers/connection.js';
@@ -23,7 +24,6 @@ import { strangeTime } from './retention/strange-time.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
-import type { NightSet } from './schedule/keep-set.js';
 import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
 import { Scheduler, type SchedulerOptions, type Timetable } from './schedule/scheduler.js';
@@ -65,7 +65,6 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const auditing = await startAuditing(base, stores, deliveries);
   const night = makeNight(base, stores, deliveries, auditing);
   const { vault, epochs, history } = stores;
-  const sets = (only: string): NightSet[] => setsOf(base.config, only, base.self.signer);
   const scheduler = await makeScheduler(base, history, (trigger, signal) =>
     night.run({ trigger, sets: nightSetsOf(base.config, base.self.signer), force: false }, () => {}, signal),
   );
@@ -95,7 +94,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const stopping = new AbortController();
   const steward = makeSteward({
     config: () => base.config,
-    sets,
+    sets: (only) => setsOf(base.config, only, base.self.signer),
     reload,
     version,
     startedAt,
@@ -107,6 +106,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     stopping: stopping.signal,
     lastSeen: (name) => lastSeen.get(name) ?? 0,
     lastProof: auditing.lastProof,
+    upload: deliveries.upload,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, callLog);
   const stopFollowing = followFile(config.file, clock, async () => {
@@ -160,7 +160,8 @@ type Deliveries = ReturnType<typeof startDeliveries>;
 function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
   const { self, log, clock } = base;
   const pool = openPool(self, clock);
-  const limit = rateLimit(clock, base.config.limits.upload);
+  const upload = (): UploadNow => uploadAt(base.config.limits.upload, base.config.backup.timezone, clock.now());
+  const limit = rateLimit(clock, () => upload().rate);
   let known = new Map<Connection, OutboxPeer>();
   const currentPeers = (): OutboxPeer[] => {
     const next = new Map<Connection, OutboxPeer>();
@@ -175,9 +176,10 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
   const outbox = startOutbox(currentPeers(), { clock, log, receipts, ownBackups, patience: deliveryPatience });
   return {
     outbox,
+    upload,
     connections: () => [...known.keys()],
     async follow(): Promise<void> {
-      limit.set(base.config.limits.upload);
+      limit.refresh();
       await outbox.follow(currentPeers());
     },
     async stop(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Config } from '../mesh/config/config.js';
+import type { UploadNow } from '../mesh/config/upload-limit.js';
 import type { GetStatusResponse, RunEvent, RunReport } from '../mesh/generated/anemone/node/v1/node.js';
 import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -34,6 +35,8 @@ export interface StewardParts {
   lastSeen(name: Hostname): number;
   /** When a peer last proved that it holds a backup, milliseconds since 1970; 0 for never. */
   lastProof(name: Hostname): Promise<number>;
+  /** How much may be sent to all peers together now. */
+  upload(): UploadNow;
 }
 
 /** Does for the own client what it asks. */
@@ -67,6 +70,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
   );
   const { server, limits } = config();
+  const { rate, until } = parts.upload();
   const free = await vault.free();
   return {
     hostname: server.name,
@@ -83,5 +87,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     running: nightlyRun.running(),
     free,
     findings: [...(await diskTroubles(server.data, free, limits.minimumFree)), ...vault.findings()],
+    uploadRate: rate,
+    uploadUntil: until ?? '',
   };
 }

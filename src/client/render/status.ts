@@ -50,6 +50,7 @@ export function statusDocument({ server, self, node, peers, drill, now }: MeshSt
       backup_running: running?.running ?? null,
       free: running?.free ?? null,
       findings: running?.findings ?? [],
+      upload: running === null ? null : { rate: running.uploadRate, until: running.uploadUntil || null },
     },
     peers: peers.map((peer) => peerDocument(peer, self, now)),
     last_run: running?.lastRun === undefined ? null : reportDocument(running.lastRun),
@@ -117,11 +118,19 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
     ...rows,
     ['node', `running for ${formatDuration(now - node.startedAtMs)}, version ${node.version}`],
     ['disk', `${formatByteSize(node.free)} free`],
+    ...uploadRows(node),
     ['last run', node.running ? `one is under way; before it: ${last}` : last],
     ['next run', next],
     recovery,
     ...node.findings.map((finding): Cell[] => ['finding', finding]),
   ];
+}
+
+/** `at most 512 KiB a second until 23:00`; nothing where there never is a limit. */
+function uploadRows({ uploadRate, uploadUntil }: GetStatusResponse): Cell[][] {
+  if (uploadRate === 0 && uploadUntil === '') return [];
+  const rate = uploadRate === 0 ? 'no limit' : `at most ${formatByteSize(uploadRate)} a second`;
+  return [['upload', uploadUntil === '' ? rate : `${rate} until ${uploadUntil}`]];
 }
 
 function stateOf({ answer }: PeerView, look: Look): Cell {

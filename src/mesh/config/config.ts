@@ -1,4 +1,5 @@
 import type { Hostname } from '../terms/hostname.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** A configuration that was read and found right: every path absolute, every default filled in, every name parsed. */
 export interface Config {
@@ -106,8 +107,7 @@ export interface VpnConfig {
 }
 
 export interface LimitsConfig {
-  /** Bytes a second for all peers together; 0 means no limit. */
-  readonly upload: number;
+  readonly upload: UploadLimit;
   /** Bytes of disk that stay free: a peer's backup that would go below is refused. */
   readonly minimumFree: number;
 }

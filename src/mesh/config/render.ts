@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import { formatAddress } from './address.js';
 import type { Address, Config, KeepRules, SetConfig } from './config.js';
+import { formatUploadLimit } from './upload-limit.js';
 
 export interface StartingConfig {
   readonly name: string;
@@ -80,7 +81,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
           : { format: backup.encryption.format, password_file: backup.encryption.passwordFile },
     },
     retention: { local: describeKeep(retention.local), peers: describeKeep(retention.peers) },
-    limits: { upload: limits.upload, minimum_free: limits.minimumFree },
+    limits: { upload: formatUploadLimit(limits.upload), minimum_free: limits.minimumFree },
     ...(vpn.config === null ? {} : { vpn: { config: vpn.config } }),
   };
 }

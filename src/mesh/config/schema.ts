@@ -17,6 +17,7 @@ import {
   size,
   text,
   timezone,
+  uploadLimit,
   url,
 } from './values.js';
 
@@ -169,7 +170,7 @@ export const configSchema = section(
         peers: optionalSection(keepSchema({ last: 3, daily: 7, weekly: 4, monthly: 6, days: 7 })),
       }),
     ),
-    limits: optionalSection(section({ upload: v.optional(size, 0), minimum_free: v.optional(size, '1GB') })),
+    limits: optionalSection(section({ upload: v.optional(uploadLimit, 0), minimum_free: v.optional(size, '1GB') })),
     vpn: optionalSection(section({ config: v.nullish(v.array(path)) })),
   },
   ({ server, peers }, report) => {

@@ -8,6 +8,7 @@ import { Failure } from '../terms/failure.js';
 import { parseHostname } from '../terms/hostname.js';
 import { parseAddress } from './address.js';
 import { parseDuration } from './duration.js';
+import { parseUploadLimit } from './upload-limit.js';
 
 /** A schema for one value: `read` turns what YAML gave into what the program uses, or throws a Failure that says why not. */
 function value<T>(read: (raw: unknown) => T) {
@@ -66,6 +67,9 @@ export const text = (what: string) => value((raw) => asText(raw, what));
 
 export const hostname = value((raw) => parseHostname(asText(raw, 'the name of a server, such as FR1')));
 export const size = value((raw) => parseByteSize(asTextOrNumber(raw, 'a size, such as 10GB')));
+export const uploadLimit = value((raw) =>
+  parseUploadLimit(asTextOrNumber(raw, 'a size, such as 5MB, or a time table')),
+);
 export const duration = value((raw) => parseDuration(asTextOrNumber(raw, 'a duration, such as 5m')));
 export const address = value((raw) => parseAddress(asText(raw, 'an address, such as 10.8.0.1:7443')));
 

@@ -17,8 +17,12 @@ export function peerRecipient(connection: Connection, vault: Vault, identity: st
       if (manifest === undefined) throw new Failure('damaged', `${backup.name} has no manifest any more`);
       async function* read(offset: number, length: number): Bytes & AsyncGenerator<Uint8Array> {
         for await (const chunk of vault.read(backup.name, offset, length)) {
-          await limit.take(name, chunk.length, signal);
-          yield chunk;
+          for (let start = 0; start < chunk.length; ) {
+            const piece = chunk.subarray(start, start + limit.piece());
+            await limit.take(name, piece.length, signal);
+            yield piece;
+            start += piece.length;
+          }
         }
       }
       return pushBackup(connection, verifyManifest(manifest, parseIdentity(identity)), { read, progress, signal });

@@ -4,13 +4,15 @@ import type { Clock } from '../../mesh/terms/clock.js';
 export interface RateLimit {
   /**
    * Resolves when so many bytes may be sent. Peers that wait are served in turn, one request each, whoever asks for how
-   * many connections. A piece larger than what the limit allows in a second is let through, and paid for by a longer wait after it;
-   * smaller pieces (64 KiB) give a smoother flow.
+   * many connections. A piece larger than what the limit allows in a second is let through, and paid for by a longer wait
+   * after it.
    * @throws the signal's reason when it aborts first
    */
   take(peer: string, bytes: number, signal: AbortSignal): Promise<void>;
-  /** Changes the limit, also for those that wait now. @param bytesPerSecond 0 for no limit */
-  set(bytesPerSecond: number): void;
+  /** Bytes that one request should be for: more would let the others wait too long. */
+  piece(): number;
+  /** Looks again at once what is allowed. Without it, a change is noticed within a second. */
+  refresh(): void;
 }
 
 interface Request {
@@ -20,12 +22,16 @@ interface Request {
 
 /** What may be saved up while nobody sends, in seconds of the limit. */
 const burst = 0.25;
+/** Milliseconds after which those who wait look again: the limit changes with the hour, and with the configuration. */
+const lookAgain = 1000;
+/** Bytes; a peer gives an upload up that brings less than this in a minute. */
+const smallPiece = 64 * 1024;
 
-/** @param bytesPerSecond 0 for no limit */
-export function rateLimit(clock: Clock, bytesPerSecond: number): RateLimit {
+/** @param allowed the limit of this moment in bytes a second; 0 for no limit */
+export function rateLimit(clock: Clock, allowed: () => number): RateLimit {
   /** Requests that wait, by peer; the first peer is served next, and then becomes the last. */
   const queues = new Map<string, Request[]>();
-  let rate = bytesPerSecond;
+  let rate = allowed();
   /** Bytes that may be sent now; below zero, they were sent ahead of time. */
   let allowance = rate * burst;
   let counted = clock.monotonic();
@@ -33,7 +39,10 @@ export function rateLimit(clock: Clock, bytesPerSecond: number): RateLimit {
 
   const refill = (): void => {
     const now = clock.monotonic();
-    allowance = Math.min(rate * burst, allowance + ((now - counted) / 1000) * rate);
+    const earned = allowance + ((now - counted) / 1000) * rate;
+    rate = allowed();
+    // What was sent ahead under a low limit is not paid for under none.
+    allowance = rate === 0 ? 0 : Math.min(rate * burst, earned);
     counted = now;
   };
 
@@ -45,7 +54,9 @@ export function rateLimit(clock: Clock, bytesPerSecond: number): RateLimit {
       next.grant();
       next = takeFirst(queues, rate === 0 || allowance > 0);
     }
-    if (queues.size > 0) cancelTimer = clock.after(Math.max(1, Math.ceil((-allowance / rate) * 1000)), serve);
+    if (queues.size === 0) return;
+    const wait = Math.max(1, Math.ceil((-allowance / rate) * 1000));
+    cancelTimer = clock.after(Math.min(lookAgain, wait), serve);
   };
 
   return {
@@ -72,12 +83,8 @@ export function rateLimit(clock: Clock, bytesPerSecond: number): RateLimit {
         serve();
       });
     },
-    set(changed) {
-      refill();
-      rate = changed;
-      allowance = Math.min(rate * burst, allowance);
-      serve();
-    },
+    piece: () => (allowed() === 0 ? Number.POSITIVE_INFINITY : smallPiece),
+    refresh: serve,
   };
 }
 

@@ -25,6 +25,8 @@ interface Sender {
   readonly connections: ReadonlyMap<string, Connection>;
 }
 
+/** Bytes a second that may be sent; 0 for no limit. */
+let allowed = 0;
 let opened: Sender | null = null;
 
 function sender(): Sender {
@@ -89,7 +91,7 @@ export const senderTasks = {
       self,
       vault,
       receipts: openReceipts(join(vault.layout.state, 'receipts'), silent),
-      limit: rateLimit(systemClock, 0),
+      limit: rateLimit(systemClock, () => allowed),
       connections: new Map(connections),
     };
     return null;
@@ -124,7 +126,7 @@ export const senderTasks = {
 
   /** @param bytesPerSecond 0 for no limit */
   async limitUploads({ bytesPerSecond }: { readonly bytesPerSecond: number }): Promise<null> {
-    sender().limit.set(bytesPerSecond);
+    allowed = bytesPerSecond;
     return null;
   },
 

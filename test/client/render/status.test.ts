@@ -29,6 +29,8 @@ const node: GetStatusResponse = {
   running: false,
   free: 5 * 2 ** 30,
   findings: ['FR9/notes.txt is not a backup'],
+  uploadRate: 0,
+  uploadUntil: '',
 };
 
 function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetNodeResponse> = {}): PeerView {
@@ -69,6 +71,18 @@ describe('the status', () => {
       'finding\tFR9/notes.txt is not a backup',
       'No peers yet.',
     ]);
+  });
+
+  it.each([
+    [524_288, '23:00', 'upload\tat most 512 KiB a second until 23:00'],
+    [0, '08:00', 'upload\tno limit until 08:00'],
+    [5_000_000, '', 'upload\tat most 4.77 MiB a second'],
+  ])('tells what may be sent now, where that is limited: %i until %s', (uploadRate, uploadUntil, line) => {
+    const limited = { ...node, uploadRate, uploadUntil };
+    expect(text({ node: limited })).toContain(line);
+    expect(statusDocument({ server, self, node: limited, peers: [], now })).toMatchObject({
+      server: { upload: { rate: uploadRate, until: uploadUntil === '' ? null : uploadUntil } },
+    });
   });
 
   it('shows the peers also when the own node is not running', () => {

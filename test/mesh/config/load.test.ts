@@ -69,7 +69,7 @@ describe('a configuration', () => {
         local: { keepLast: 7, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 0 },
         peers: { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 },
       },
-      limits: { upload: 0, minimumFree: 1_000_000_000 },
+      limits: { upload: [{ minute: 0, rate: 0 }], minimumFree: 1_000_000_000 },
       vpn: { config: null },
     });
   });

@@ -30,13 +30,15 @@ describe('the effective configuration', () => {
     expect(parseConfig(config.file, JSON.stringify(describeConfig(config))).config).toEqual(config);
   });
 
-  it('loads again also with the old format, a peer without identity, and no schedule', () => {
+  it('loads again also with the old format, a peer without identity, no schedule, and a time table', () => {
     const { config } = parseConfig(
       '/srv/config.yaml',
       `server: { name: FR1, listen: "[::1]:7443" }
 peers: [{ name: FR2, vpn_ip: fr2.example, enabled: false }]
-backup: { schedule: never, encryption: { format: anemone-cbc1, password_file: key } }`,
+backup: { schedule: never, encryption: { format: anemone-cbc1, password_file: key } }
+limits: { upload: "08:00 512KiB, 23:00 off" }`,
     );
+    expect(describeConfig(config)['limits']).toMatchObject({ upload: '08:00 524288, 23:00 off' });
     expect(parseConfig(config.file, renderConfig(config)).config).toEqual(config);
   });
 });
