@@ -6,6 +6,9 @@ import { mostLeavesAsked } from '../../mesh/wire/chunks.js';
 import type { Vault } from '../vault/vault.js';
 import { readableEntry } from './fetch-backup.js';
 
+/** Leaves that are read while an earlier one is sent: each is a file opened, and a wait for the disk. */
+const leavesAhead = 4;
+
 /** Yields the leaves that the caller picked, and reads nothing else. */
 export async function* proveBackup(
   vault: Vault,
@@ -20,8 +23,19 @@ export async function* proveBackup(
   const count = Math.ceil(size / leafSize);
   const wrong = leaves.find((leaf) => !Number.isSafeInteger(leaf) || leaf < 0 || leaf >= count);
   if (wrong !== undefined) throw new Failure('invalid', `${name} has ${count} leaves; there is no leaf ${wrong}`);
-  for (const leaf of leaves) {
+  const readLeaf = async (leaf: number): Promise<Uint8Array> => {
     const offset = leaf * leafSize;
-    for await (const bytes of vault.read(name, offset, Math.min(leafSize, size - offset))) yield { leaf: bytes };
+    const parts: Uint8Array[] = [];
+    for await (const part of vault.read(name, offset, Math.min(leafSize, size - offset))) parts.push(part);
+    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  };
+  const ahead: Promise<Uint8Array>[] = [];
+  for (const [nth, leaf] of leaves.entries()) {
+    const reading = readLeaf(leaf);
+    // Whoever waits for it hears of a failure; nobody does when an earlier one has failed.
+    reading.catch(() => undefined);
+    ahead.push(reading);
+    if (nth >= leavesAhead) yield { leaf: await (ahead.shift() ?? reading) };
   }
+  for (const reading of ahead) yield { leaf: await reading };
 }
