@@ -6,6 +6,7 @@ import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
 import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
 import { formatAddress } from '../../src/mesh/peers/peer.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { type BareMachine, makeBareMachine, pinned } from '../support/bare-machine.js';
 import { manifestOf } from '../support/manifests.js';
 import type { PeerNode } from '../support/peer-node.js';
@@ -113,6 +114,27 @@ describe('a restore with the kit', () => {
     await expect(fromKit({ kit: await kitOf(machine.fr2) }, { stdin: `${other.recoveryKey}\n` })).rejects.toMatchObject(
       { kind: 'wrong-key' },
     );
+  });
+
+  it('calls a peer that is silent by the name that the kit gives it', async () => {
+    const { fr1, fr2, us1, newer } = machine;
+    await pushTo(us1, fr1, newer);
+    const kit = await kitOf(fr2, us1);
+    await machine.stop(fr2);
+    const { code, said } = await fromKit({ kit, dryRun: true });
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/FR2 did not answer: no connection/);
+  });
+
+  it('says whose key it was given, and asks a person again', async () => {
+    const { fr1, us1, newer } = machine;
+    await pushTo(us1, fr1, newer);
+    const us2 = recoverableServer('US2');
+    const named = { ...us1, name: parseHostname('US2'), server: us2.server };
+    const call = { kit: await kitOf(us1, named), dryRun: true, yes: true, keyStdin: false };
+    const { code, said } = await fromKit(call, { stdin: '', answers: [us2.recoveryKey, fr1.recoveryKey] });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('this is the recovery key of US2, and the kit is of FR1');
   });
 
   it('refuses a kit that somebody changed', async () => {

@@ -9,6 +9,7 @@ import {
   checkDisk,
   checkKeys,
   checkNodeVersion,
+  checkRestores,
   checkTcp,
 } from '../doctor/machine-checks.js';
 import { checkBackups, checkKit, checkNode, checkPeers } from '../doctor/mesh-checks.js';
@@ -25,6 +26,7 @@ const checks: Readonly<Record<string, Check>> = {
   peers: checkPeers,
   backups: checkBackups,
   kit: checkKit,
+  restores: checkRestores,
   'node.js': checkNodeVersion,
   tcp: checkTcp,
 };

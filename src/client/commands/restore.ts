@@ -14,6 +14,7 @@ import { sealedFromFile } from '../restore/from-file.js';
 import { findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
 import { checkCall, type RestoreOptions } from '../restore/options.js';
+import { removeParts } from '../restore/parts.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { tellRestored } from '../restore/result.js';
 import { selectionOf } from '../restore/selection.js';
@@ -31,9 +32,16 @@ export async function restore(
   // Patterns that are none are wrong usage, before anything is asked.
   selectionOf(options.include ?? [], options.exclude ?? []);
   if (options.drill === true) return runDrill(context, reference, options, keys);
-  return options.from === undefined
-    ? restoreFromMesh(context, reference, options, keys)
-    : restoreFromFile(context, options.from, options, keys);
+  try {
+    return options.from === undefined
+      ? await restoreFromMesh(context, reference, options, keys)
+      : await restoreFromFile(context, options.from, options, keys);
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    if (failure.kind !== 'interrupted' || failure.hint !== undefined) throw failure;
+    // Nothing that can be interrupted comes after the switch.
+    throw new Failure('interrupted', 'nothing was changed', { cause: failure });
+  }
 }
 
 async function restoreFromFile(context: Context, from: string, options: RestoreOptions, keys: Keys): Promise<ExitCode> {
@@ -51,7 +59,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
       ...placement(options, keys, target),
       question: plainQuestion,
     });
-    tellRestored(context.screen, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
+    tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
     return 0;
   } finally {
     await sealed.file.close();
@@ -69,7 +77,10 @@ async function restoreFromMesh(
   try {
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
     const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
-    if (chosen === null) return 0;
+    if (chosen === null) {
+      context.screen.note('Nothing was changed.');
+      return 0;
+    }
     const target = resolve(context.cwd, options.target ?? base);
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { work, close } = await openTarget(target);
@@ -103,13 +114,15 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
       ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
       : plainQuestion();
   const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity);
+  let isFinished = false;
   try {
     const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
+    isFinished = options.dryRun !== true;
     const rebuilt = takesOver
       ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, mesh)
       : null;
     const told = rebuilt instanceof Failure ? null : rebuilt;
-    tellRestored(context.screen, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
+    tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
     if (rebuilt instanceof Failure) {
       context.screen.warn(`The files are in place, but this machine is not ${mesh.owner} yet: ${rebuilt.message}`);
       return 3;
@@ -121,7 +134,8 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
     }
     return told !== null && told.untold.length > 0 ? 3 : 0;
   } finally {
-    await sealed.discard();
+    await (isFinished ? sealed.discard() : sealed.leave());
+    if (isFinished) await removeParts(choice.work, chosen.manifest.facts);
   }
 }
 

@@ -3,6 +3,7 @@ import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/nod
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Kit } from '../../mesh/kit/kit.js';
 import type { Failure } from '../../mesh/terms/failure.js';
+import type { Part } from '../restore/parts.js';
 
 /** Everything that the checks look at, gathered once. Times are milliseconds since 1970, sizes bytes. */
 export interface DoctorFacts {
@@ -21,11 +22,15 @@ export interface DoctorFacts {
   readonly free: number | null;
   readonly node: GetStatusResponse | { readonly failure: Failure };
   readonly peers: readonly PeerFacts[];
+  /** The peers that showed their lists. */
+  readonly listed: readonly string[];
   /** The newest backup of each set, kits left out, over everyone who answered. */
   readonly newest: readonly NewestBackup[];
   /** Null where this server cannot prove who it is, so that no kit can be its own. */
   readonly kit: KitFacts | null;
   readonly tcp: TcpFacts | null;
+  /** What restores that were not finished have left. */
+  readonly parts: readonly Part[];
 }
 
 export interface KeyFacts {
@@ -77,6 +82,8 @@ export interface KitFacts {
 export interface TcpFacts {
   /** Such as `cubic` or `bbr`. */
   readonly congestion: string;
+  /** Whether this kernel has BBR, loaded or not. */
+  readonly hasBbr: boolean;
   readonly sent: number;
   readonly resent: number;
 }

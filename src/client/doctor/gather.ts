@@ -1,4 +1,5 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { Cron } from 'croner';
 import type { Config } from '../../mesh/config/config.js';
@@ -18,6 +19,7 @@ import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
+import { partsIn } from '../restore/parts.js';
 import type { DoctorFacts, KeyFacts, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
 
 /**
@@ -27,20 +29,37 @@ import type { DoctorFacts, KeyFacts, KitFacts, NewestBackup, PeerFacts, TcpFacts
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, free, node, peers, newest, kit, tcp] = await Promise.all([
+  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts] = await Promise.all([
     programVersion(),
     keyFacts(config, self),
     freeSpace(config.server.data),
     askOwnNode(context, config),
     self instanceof Failure ? [] : askEveryPeer(context, config, self),
-    self instanceof Failure ? [] : newestBackups(context),
+    self instanceof Failure ? { listed: [], newest: [] } : newestBackups(context),
     self instanceof Failure ? null : kitFacts(config, self),
     tcpFacts(),
+    partsIn(config.base),
   ]);
   const now = context.clock.now();
   const nodeVersion = process.versions.node;
   const overdue = secondLastDue(config, now);
-  return { now, version, nodeVersion, config, hints, keys, overdue, free, node, peers, newest, kit, tcp };
+  return {
+    now,
+    version,
+    nodeVersion,
+    config,
+    hints,
+    keys,
+    overdue,
+    free,
+    node,
+    peers,
+    listed,
+    newest,
+    kit,
+    tcp,
+    parts,
+  };
 }
 
 async function programVersion(): Promise<string> {
@@ -112,10 +131,10 @@ async function askEveryPeer(context: Context, config: Config, self: ServerIdenti
   }));
 }
 
-async function newestBackups(context: Context): Promise<readonly NewestBackup[]> {
+async function newestBackups(context: Context): Promise<Pick<DoctorFacts, 'listed' | 'newest'>> {
   const mesh = await openMesh(context);
   try {
-    const { backups } = await survey(context, mesh, { owner: mesh.owner, set: '' });
+    const { answers, backups } = await survey(context, mesh, { owner: mesh.owner, set: '' });
     const newest = new Map<string, NewestBackup & { readonly sequence: number }>();
     for (const { standing, copies } of backups) {
       if (standing.kind !== 'verified') continue;
@@ -124,7 +143,8 @@ async function newestBackups(context: Context): Promise<readonly NewestBackup[]>
       const proven = copies.filter(({ receivedAt }) => receivedAt !== null);
       newest.set(set, { set, name, size, createdAt, sequence, holders: proven.map(({ holder }) => holder.name) });
     }
-    return [...newest.values()];
+    const listed = answers.flatMap((answer) => ('failure' in answer ? [] : [answer.holder.name]));
+    return { listed, newest: [...newest.values()] };
   } finally {
     mesh.close();
   }
@@ -152,6 +172,18 @@ async function kitFacts(config: Config, { identity }: ServerIdentity): Promise<K
   }
 }
 
+/** Among those in use, built in, or there to be loaded. */
+async function kernelHasBbr(): Promise<boolean> {
+  const modules = `/lib/modules/${release()}`;
+  const places = [
+    '/proc/sys/net/ipv4/tcp_available_congestion_control',
+    `${modules}/modules.builtin`,
+    `${modules}/modules.dep`,
+  ];
+  const texts = await Promise.all(places.map((place) => readFile(place, 'utf8').catch(() => '')));
+  return texts.some((text) => /\b(tcp_)?bbr\b/.test(text));
+}
+
 /** Linux counts what was sent again; other systems are not asked. */
 async function tcpFacts(): Promise<TcpFacts | null> {
   try {
@@ -161,7 +193,7 @@ async function tcpFacts(): Promise<TcpFacts | null> {
       .filter((line) => line.startsWith('Tcp:'));
     const words = values.split(' ');
     const of = (name: string): number => Number(words[names.split(' ').indexOf(name)] ?? 0);
-    return { congestion, sent: of('OutSegs'), resent: of('RetransSegs') };
+    return { congestion, hasBbr: await kernelHasBbr(), sent: of('OutSegs'), resent: of('RetransSegs') };
   } catch {
     return null;
   }

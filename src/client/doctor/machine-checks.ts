@@ -1,3 +1,4 @@
+import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts } from './facts.js';
@@ -70,6 +71,15 @@ export const checkDisk: Check = (facts) => {
   return [];
 };
 
+export const checkRestores: Check = ({ parts }) =>
+  parts.map(({ path, backup, size }) =>
+    advice(
+      `a restore of ${formatBackupName(backup)} was not finished: ${formatByteSize(size)} of it are in ${path}`,
+      'The next restore of it goes on from there; until then it only takes room.',
+      `anemone-peer restore ${formatBackupName(backup)}; or rm ${path}`,
+    ),
+  );
+
 /** The ends of life of Node.js, from the schedule of its releases: https://github.com/nodejs/release */
 const endsOfLife: Readonly<Record<number, number>> = {
   20: Date.UTC(2026, 3, 30),
@@ -91,14 +101,20 @@ export const checkNodeVersion: Check = ({ nodeVersion, now }) => {
 /** Segments that must have been sent before their losses say anything. */
 const enoughSegments = 20_000;
 
-export const checkTcp: Check = ({ tcp }) => {
-  if (tcp === null || tcp.congestion === 'bbr' || tcp.sent < enoughSegments) return [];
+/** Shares of lost segments from which TCP's usual answer costs most of the rate: on any link, and on a long one. */
+const muchLost = { anywhere: 0.005, far: 0.001 };
+/** Milliseconds to a peer and back that make a long link. */
+const far = 20;
+
+export const checkTcp: Check = ({ tcp, peers }) => {
+  if (tcp === null || tcp.congestion === 'bbr' || !tcp.hasBbr || tcp.sent < enoughSegments) return [];
   const lost = tcp.resent / tcp.sent;
-  if (lost < 0.005) return [];
+  const isFar = peers.some(({ answer }) => 'node' in answer && 2 * answer.clockDoubt > far);
+  if (lost < (isFar ? muchLost.far : muchLost.anywhere)) return [];
   const finding: Finding = advice(
     `${(lost * 100).toFixed(1)} % of what this server sends is lost on the way, and TCP uses ${tcp.congestion}`,
     'On such links BBR sends several times as fast.',
-    'sysctl -w net.core.default_qdisc=fq net.ipv4.tcp_congestion_control=bbr',
+    'modprobe tcp_bbr; sysctl -w net.core.default_qdisc=fq net.ipv4.tcp_congestion_control=bbr',
   );
   return [finding];
 };

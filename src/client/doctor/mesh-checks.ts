@@ -5,7 +5,7 @@ import type { DoctorFacts, KitFacts, PeerAnswer } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
 
-export const checkNode: Check = ({ node, version, now, config, overdue }) => {
+export const checkNode: Check = ({ node, version, now, config, overdue, newest }) => {
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
     const mend = node.failure.hint ?? `anemone-node --config ${config.file}`;
@@ -24,8 +24,11 @@ export const checkNode: Check = ({ node, version, now, config, overdue }) => {
   }
   const { lastRun } = node;
   if (lastRun === undefined) {
-    const why = 'Until the first run, there is nothing to bring this server back from.';
-    if (config.backup.sets.length > 0) findings.push(warning('no backup was ever run', why, 'anemone-peer backup'));
+    const [problem, why] =
+      newest.length > 0
+        ? ['no backup was run since this machine was set up', 'What changed since the one before would be lost.']
+        : ['no backup was ever run', 'Until the first run, there is nothing to bring this server back from.'];
+    if (config.backup.sets.length > 0) findings.push(warning(problem, why, 'anemone-peer backup'));
   } else if (lastRun.outcome === Outcome.OUTCOME_FAILED) {
     const problem = `the last run failed, ${formatMoment(lastRun.startedAtMs, now)}`;
     findings.push(error(problem, 'What changed since the last good one would be lost.', 'anemone-peer backup'));
@@ -93,8 +96,9 @@ function answering(name: string, { node }: PeerAnswer, facts: DoctorFacts): Find
   return findings;
 }
 
-export const checkBackups: Check = ({ newest, peers, config, now }) => {
-  const answered = peers.filter(({ answer }) => 'node' in answer).map(({ name }) => name);
+export const checkBackups: Check = ({ newest, peers, listed, config, now }) => {
+  // A peer that refuses to show its list has said nothing about backups.
+  const answered = peers.map(({ name }) => name).filter((name) => listed.includes(name));
   if (answered.length === 0) return [];
   const why = 'If this server were lost now, that is how old its files would be.';
   const sets = config.backup.sets.map(({ name }) => name);

@@ -2,12 +2,12 @@ import { parseAddress } from '../../mesh/config/address.js';
 import type { Address } from '../../mesh/config/config.js';
 import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
 import { visitorEpoch } from '../../mesh/identity/node-certificate.js';
-import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { askIdentity } from '../../mesh/identity/trust.js';
 import { connectTo, controlPatience } from '../../mesh/peers/connection.js';
 import { getNode } from '../../mesh/peers/get-node.js';
-import { formatAddress, type Peer } from '../../mesh/peers/peer.js';
+import { describePeer, formatAddress, type Peer } from '../../mesh/peers/peer.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Context } from '../context.js';
@@ -15,11 +15,21 @@ import { deadHolder, type Holder, peerHolder } from '../holders.js';
 import { closing, type Mesh } from '../mesh.js';
 import { anotherServer } from '../who-answers.js';
 
-/** A peer as a person names it on a bare machine. */
+/** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {
+  /** Where it is known. */
+  readonly name?: Hostname;
   readonly address: Address;
   /** Null when it is to be asked, and confirmed. */
   readonly identity: Identity | null;
+}
+
+/** How messages call a peer of which only the address is known. */
+const unnamed = parseHostname('peer');
+
+/** A peer that can be called, or why it cannot. */
+export interface KnownPeer extends Omit<PeerAddress, 'identity'> {
+  readonly identity: Identity | Failure;
 }
 
 /** A peer that answered a visitor. */
@@ -48,30 +58,86 @@ export function parsePeerAddress(text: string): PeerAddress {
 }
 
 /**
+ * Asks those peers whose identity nobody knows to show it, and a person whether to believe it. No key is needed for that.
+ * @param options.yes accept the identity that a peer shows, without asking
+ * @throws Failure `usage` when an identity is to be confirmed and nobody can be asked; why none of them can be called
+ */
+export async function confirmPeers(
+  context: Context,
+  peers: readonly PeerAddress[],
+  options: { readonly yes: boolean },
+): Promise<readonly KnownPeer[]> {
+  const known: KnownPeer[] = [];
+  // One after the other: a person is asked about one identity at a time.
+  for (const peer of peers) known.push(await knowIdentity(context, peer, options.yes));
+  const failures = known.flatMap(({ identity }) => (identity instanceof Failure ? [identity] : []));
+  const [first] = failures;
+  if (first === undefined || failures.length < known.length) return known;
+  if (failures.length === 1) throw first;
+  const reasons = failures.map(({ message }) => `\n  ${message}`).join('');
+  throw new Failure(first.kind, `none of the peers can be asked:${reasons}`, {
+    ...(first.hint === undefined ? {} : { hint: first.hint }),
+  });
+}
+
+async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress, yes: boolean): Promise<KnownPeer> {
+  if (identity !== null) return { ...peer, identity };
+  const { prompts, screen, clock } = context;
+  const where = formatAddress(peer.address);
+  const instead = `Give the identity with it, as --peer ${where}#IDENTITY, or accept what the peer shows with --yes.`;
+  if (!yes && !prompts.interactive) {
+    const message = `the identity of the peer at ${where} is to be confirmed, and nobody can be asked here`;
+    throw new Failure('usage', message, { hint: instead });
+  }
+  try {
+    const shown = await askIdentity(peer.address, stranger(), clock);
+    screen.note(`The peer at ${where} has the identity ${shown}.`);
+    if (yes) return { ...peer, identity: shown };
+    screen.note(
+      'On that server `anemone-peer identity` shows it too, and so does the kit. Another server in its place would see no ' +
+        'secret: whatever it sends is checked with the recovery key.',
+    );
+    if (await prompts.confirm('Is this one of your servers?', instead)) return { ...peer, identity: shown };
+    return { ...peer, identity: new Failure('untrusted', `${where} was not confirmed`) };
+  } catch (thrown) {
+    const failure = Failure.from(thrown, where);
+    if (failure.kind === 'interrupted' || failure.kind === 'usage') throw failure;
+    return { ...peer, identity: withHint(failure) };
+  }
+}
+
+/** Whoever asks a server who it is need not be anybody. */
+function stranger(): ServerIdentity {
+  return makeServerIdentity(deriveKeys(generateRecoveryKey()), parseHostname('visitor'), visitorEpoch);
+}
+
+function withHint(failure: Failure): Failure {
+  if (failure.kind !== 'unreachable') return failure;
+  return new Failure('unreachable', failure.message, {
+    cause: failure,
+    hint: 'Is the VPN up, and the node running there? Another peer will do as well: --peer ADDRESS.',
+  });
+}
+
+/**
  * Calls peers as a visitor: they let it list and fetch its own backups, and do not take its node key for a new one. A peer
  * that cannot be reached stays in the mesh as one that does not answer.
- * @param options.yes accept the identity that a peer shows, without asking
- * @throws Failure `usage` when an identity is to be confirmed and nobody can be asked
  */
 export async function openBareMesh(
   context: Context,
   server: Hostname,
-  peers: readonly PeerAddress[],
+  peers: readonly KnownPeer[],
   keys: DerivedKeys,
-  options: { readonly yes: boolean },
 ): Promise<BareMesh> {
   const visitor = makeServerIdentity(keys, server, visitorEpoch);
   const reached: ReachedPeer[] = [];
   const holders: Holder[] = [];
-  // One after the other: a person is asked about one identity at a time.
-  const known: { readonly address: Address; readonly identity: Identity | Failure }[] = [];
-  for (const peer of peers) known.push(await knowIdentity(context, peer, visitor, options.yes));
-  const named = await Promise.all(known.map((peer, index) => visit(context, peer, index, visitor)));
-  for (const peer of named) {
+  const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
+  for (const peer of visited) {
     if ('failure' in peer) {
-      holders.push(
-        deadHolder({ name: formatAddress(peer.address), place: peer.address.host }, peer.failure, keys.identity),
-      );
+      const name = peer.name ?? formatAddress(peer.address);
+      const described = describePeer({ name: peer.name ?? unnamed, address: peer.address });
+      holders.push({ ...deadHolder({ name, place: peer.address.host }, peer.failure, keys.identity), described });
     } else {
       reached.push(peer);
       holders.push(peerHolder(peer, visitor, context.clock));
@@ -80,47 +146,16 @@ export async function openBareMesh(
   return { owner: server, owners: new Map([[server, keys.identity]]), holders, reached, close: closing(holders) };
 }
 
-async function knowIdentity(
-  context: Context,
-  { address, identity }: PeerAddress,
-  visitor: ServerIdentity,
-  yes: boolean,
-): Promise<{ readonly address: Address; readonly identity: Identity | Failure }> {
-  if (identity !== null) return { address, identity };
-  const where = formatAddress(address);
-  const instead = `Give the identity with it, as --peer ${where}#IDENTITY, or accept what the peer shows with --yes.`;
-  if (!yes && !context.prompts.interactive) {
-    throw new Failure(
-      'usage',
-      `the identity of the peer at ${where} is to be confirmed, and nobody can be asked here`,
-      {
-        hint: instead,
-      },
-    );
-  }
-  try {
-    const shown = await askIdentity(address, visitor, context.clock);
-    context.screen.note(`The peer at ${where} has the identity ${shown}.`);
-    if (yes || (await context.prompts.confirm('Is this one of your servers?', instead)))
-      return { address, identity: shown };
-    return { address, identity: new Failure('untrusted', `${where} was not confirmed`) };
-  } catch (thrown) {
-    const failure = Failure.from(thrown, where);
-    if (failure.kind === 'interrupted' || failure.kind === 'usage') throw failure;
-    return { address, identity: failure };
-  }
-}
-
 /** Visits a peer. The hostname that it tells is for the screen only: it is known by its identity. */
 async function visit(
   context: Context,
-  { address, identity }: { readonly address: Address; readonly identity: Identity | Failure },
-  index: number,
+  known: KnownPeer,
   visitor: ServerIdentity,
-): Promise<ReachedPeer | { readonly address: Address; readonly failure: Failure }> {
-  if (identity instanceof Failure) return { address, failure: identity };
+): Promise<ReachedPeer | (KnownPeer & { readonly failure: Failure })> {
+  const { address, identity } = known;
+  if (identity instanceof Failure) return { ...known, failure: identity };
   const { clock, signal, flags } = context;
-  const peer = { name: parseHostname(`peer-${index + 1}`), address, identity };
+  const peer = { name: known.name ?? unnamed, address, identity };
   const connection = connectTo(peer, visitor, clock);
   const patience = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
   const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
@@ -130,10 +165,8 @@ async function visit(
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;
-    return {
-      address,
-      failure: failure.kind === 'unreachable' ? await refusedBy(context, peer, visitor, failure) : failure,
-    };
+    const why = failure.kind === 'unreachable' ? await refusedBy(context, peer, visitor, failure) : failure;
+    return { ...known, failure: why };
   } finally {
     connection.close();
   }

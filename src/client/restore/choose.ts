@@ -31,7 +31,8 @@ export function choose(backups: readonly FoundBackup[], reference: string): Cand
   }
   const fitting = candidates.filter((candidate) => fits(candidate.manifest, reference));
   const [only, another] = fitting;
-  if (only === undefined) throw nothing(`there is no verified backup ${JSON.stringify(reference)}`, backups, reference);
+  if (only === undefined)
+    throw nothing(`there is no verified backup ${JSON.stringify(reference)}`, backups, { reference });
   if (another !== undefined) throw ambiguous(reference, fitting);
   return only;
 }
@@ -44,7 +45,10 @@ export function choose(backups: readonly FoundBackup[], reference: string): Cand
 export function chooseAt(backups: readonly FoundBackup[], moment: number): Candidate {
   const early = backups.filter(({ facts }) => facts.createdAtMs <= moment);
   const newest = newestOf(candidatesOf(early));
-  if (newest === undefined) throw nothing(`there is no verified backup from ${formatTime(moment)} or before`, early);
+  if (newest === undefined) {
+    const oldest = candidatesOf(backups).sort((a, b) => a.manifest.facts.createdAtMs - b.manifest.facts.createdAtMs)[0];
+    throw nothing(`there is no verified backup from ${formatTime(moment)} or before`, early, { oldest });
+  }
   return newest;
 }
 
@@ -70,12 +74,22 @@ function fits({ facts, digest }: Pick<VerifiedManifest, 'facts' | 'digest'>, ref
   return hex(facts.sha256).startsWith(prefix) || hex(digest).startsWith(prefix);
 }
 
-function nothing(message: string, backups: readonly FoundBackup[], reference?: string): Failure {
+function nothing(
+  message: string,
+  backups: readonly FoundBackup[],
+  { reference, oldest }: { readonly reference?: string; readonly oldest?: Candidate | undefined } = {},
+): Failure {
   const refused = backups.find(
     (backup) => backup.standing.kind !== 'verified' && (reference === undefined || fits(backup, reference)),
   );
   if (refused === undefined || refused.standing.kind === 'verified') {
-    return new Failure('not-found', message, { hint: '`anemone-peer list` shows what the mesh holds.' });
+    const facts = oldest?.manifest.facts;
+    return new Failure('not-found', message, {
+      hint:
+        facts === undefined
+          ? 'Without a name, restore shows what there is; `anemone-peer list` does too.'
+          : `The oldest that is held is ${facts.name}, from ${formatTime(facts.createdAtMs)}.`,
+    });
   }
   const holders = refused.copies.map(({ holder }) => holder.described).join(', ');
   return new Failure(

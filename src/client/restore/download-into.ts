@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import type { Received } from './arrival.js';
 import type { Candidate } from './choose.js';
 import { download } from './download.js';
+import { partPath } from './parts.js';
 import type { SealedFile } from './sealed-file.js';
 
 /** A backup that lies in the folder of a restore under a temporary name. */
@@ -13,7 +14,12 @@ export interface Downloaded extends SealedFile {
   readonly received: Received;
   /** Closes and removes it. */
   discard(): Promise<void>;
+  /** Closes it, and leaves it to the next attempt where fetching it again would take a while. */
+  leave(): Promise<void>;
 }
+
+/** Bytes that are fetched again within seconds, on most links. */
+const soonFetched = 16 * 2 ** 20;
 
 /** Ends after which the bytes that arrived are of use to the next attempt. */
 const cuts: ReadonlySet<FailureKind> = new Set(['unreachable', 'timeout', 'interrupted']);
@@ -31,13 +37,23 @@ export async function downloadInto(
   { resumable = true }: { readonly resumable?: boolean } = {},
 ): Promise<Downloaded> {
   const { screen, clock, signal } = context;
-  const { facts, digest } = manifest;
-  const path = join(folder, `.anemone-restore-${digest.toString('hex').slice(0, 16)}.part`);
+  const { facts } = manifest;
+  const path = partPath(folder, manifest);
   const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   const discard = async (): Promise<void> => {
     await file.close();
     await rm(path, { force: true });
   };
+  const keep = async (): Promise<void> => {
+    // Ranges arrive in any order: what lies between them takes no room yet.
+    const { size, blocks } = await file.stat();
+    await file.close();
+    const here = formatByteSize(Math.min(size, blocks * 512));
+    screen.note(
+      `What arrived (${here}) stays in ${path}: the same command goes on with it. If you give up, remove it.`,
+    );
+  };
+  const leave = (): Promise<void> => (resumable && facts.size >= soonFetched ? keep() : discard());
   const progress = screen.progress();
   const holders = copies.map(({ holder }) => holder);
   try {
@@ -48,13 +64,11 @@ export async function downloadInto(
       dropped: (_holder, why) => screen.warn(why.message),
       signal,
     });
-    return { label: facts.name, file, manifest, ageIdentity, received, discard };
+    return { label: facts.name, file, manifest, ageIdentity, received, discard, leave };
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (resumable && cuts.has(failure.kind) && (await file.stat()).size > 0) {
-      await file.close();
-      screen.note(`What arrived stays in ${folder}; the same command goes on from there.`);
-    } else await discard();
+    if (resumable && cuts.has(failure.kind) && (await file.stat()).size > 0) await keep();
+    else await discard();
     throw failure;
   } finally {
     progress.end();

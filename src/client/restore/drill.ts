@@ -36,19 +36,14 @@ export async function runDrill(
   const { screen, clock } = context;
   const config = await context.loadConfig();
   const self = await context.self();
-  const derived = await keys.recoveryKey();
-  if (derived.identity !== self.identity) {
-    throw new Failure(
-      'wrong-key',
-      `this is the recovery key of another server: ${config.server.name} has the identity ${self.identity}`,
-      {
-        hint: `The key given is the one of ${derived.identity}.`,
-      },
-    );
-  }
+  const derived = await keys.recoveryKey(({ identity }) => {
+    if (identity === self.identity) return;
+    const message = `this is the recovery key of another server: ${config.server.name} has the identity ${self.identity}`;
+    throw new Failure('wrong-key', message, { hint: `The key given is the one of ${identity}.` });
+  });
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
-  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived, { yes: true });
+  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived);
   try {
     const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
     const chosen = await findInMesh(context, mesh, wanted);

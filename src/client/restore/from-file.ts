@@ -56,11 +56,13 @@ async function recoveryKeyOf(
   claimed: Identity,
   path: string,
 ): Promise<{ readonly derived: Identity; readonly ageIdentity: string }> {
-  const { identity, ageIdentity } = await keys.recoveryKey();
-  if (identity === claimed) return { derived: identity, ageIdentity };
-  throw new Failure('wrong-key', `this is the recovery key of another server: ${path} is of ${claimed}`, {
-    hint: `The key given is the one of ${identity}.`,
+  const { identity, ageIdentity } = await keys.recoveryKey((given) => {
+    if (given.identity === claimed) return;
+    throw new Failure('wrong-key', `this is the recovery key of another server: ${path} is of ${claimed}`, {
+      hint: `The key given is the one of ${given.identity}.`,
+    });
   });
+  return { derived: identity, ageIdentity };
 }
 
 async function readManifest(path: string): Promise<NonNullable<HeldBackup['manifest']> | null> {

@@ -5,8 +5,11 @@ import type { Context } from '../context.js';
 
 /** Where the keys of a restore come from: standard input, the environment, or the person at the terminal. */
 export interface Keys {
-  /** @throws Failure `wrong-key` for what is no recovery key; `usage` when nobody can be asked */
-  recoveryKey(): Promise<DerivedKeys>;
+  /**
+   * @param accept throws Failure `wrong-key` for the key of another server: a person is asked again then
+   * @throws Failure `wrong-key` for what is no recovery key; `usage` when nobody can be asked
+   */
+  recoveryKey(accept?: (keys: DerivedKeys) => void): Promise<DerivedKeys>;
   /** A recovery key, or an age secret key, for a backup that somebody else may have sealed. */
   openingKey(): Promise<{ readonly derived: DerivedKeys | null; readonly ageIdentity: string }>;
   /** The key text of the format anemone-cbc1. */
@@ -50,14 +53,19 @@ export function keysFrom(
       try {
         return read(text);
       } catch (thrown) {
-        if (known !== undefined || attempt === attempts) throw thrown;
-        const { message, hint } = Failure.from(thrown);
+        const { kind, message, hint } = Failure.from(thrown);
+        if (kind !== 'wrong-key' || known !== undefined || attempt === attempts) throw thrown;
         screen.warn(`${message}. ${hint ?? ''}`);
       }
     }
   };
   return {
-    recoveryKey: () => typed((text) => deriveKeys(parseRecoveryKey(text))),
+    recoveryKey: (accept) =>
+      typed((text) => {
+        const derived = deriveKeys(parseRecoveryKey(text));
+        accept?.(derived);
+        return derived;
+      }),
     openingKey: () =>
       typed((text) => {
         if (/^\s*AGE-SECRET-KEY-/i.test(text)) return { derived: null, ageIdentity: text.trim().toUpperCase() };

@@ -31,8 +31,15 @@ export async function openKitFile(
   context.screen.note(
     `${path} is the kit of ${server}. ${names === '' ? 'It names no peers.' : `Its peers: ${names}.`}`,
   );
-  const derived = await keys.recoveryKey();
-  const kit = verifyKit(signed, derived.identity, path);
+  const derived = await keys.recoveryKey(({ identity }) => {
+    const other = peers.find((peer) => peer.identity === identity);
+    // Verified here, so that a person who gave the wrong key is asked again.
+    if (other === undefined) return void verifyKit(signed, identity, path);
+    throw new Failure('wrong-key', `this is the recovery key of ${other.name}, and the kit is of ${server}`, {
+      hint: `Give the key of ${server}, or the kit of ${other.name}.`,
+    });
+  });
+  const { kit } = signed;
   return { kit, derived, vpn: await vpnOf(kit, derived) };
 }
 

@@ -24,7 +24,7 @@ import { offerVpn, type VpnOptions } from './offer-vpn.js';
 export async function learnPeers(
   context: Context,
   mesh: BareMesh,
-  asked: readonly PeerAddress[],
+  asked: readonly Pick<PeerAddress, 'address'>[],
   derived: DerivedKeys,
   options: VpnOptions,
 ): Promise<BareMesh> {
@@ -43,7 +43,7 @@ export async function learnPeers(
     const others = kit.peers.filter((peer) => !isAsked(peer, mesh, asked));
     if (others.length === 0) return mesh;
     screen.note(`The kit that the peers hold names ${others.map((peer) => peer.name).join(', ')} too.`);
-    return joined(mesh, await openBareMesh(context, mesh.owner, others, derived, { yes: true }));
+    return joined(mesh, await openBareMesh(context, mesh.owner, others, derived));
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (failure.kind === 'interrupted') throw failure;
@@ -99,7 +99,7 @@ async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-function isAsked(peer: PeerAddress, mesh: BareMesh, asked: readonly PeerAddress[]): boolean {
+function isAsked(peer: PeerAddress, mesh: BareMesh, asked: readonly Pick<PeerAddress, 'address'>[]): boolean {
   return (
     mesh.reached.some(({ identity }) => identity === peer.identity) ||
     asked.some(({ address }) => formatAddress(address) === formatAddress(peer.address))

@@ -1,6 +1,7 @@
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
+import { parseMoment } from './moment.js';
 
 /** What a person may ask of a restore. */
 export interface RestoreOptions {
@@ -32,11 +33,12 @@ export interface RestoreOptions {
  * What can be known to be wrong before anything is asked or read.
  * @throws Failure `usage`
  */
-export function checkCall({ prompts }: Context, reference: string | undefined, options: RestoreOptions): void {
+export function checkCall({ prompts, clock }: Context, reference: string | undefined, options: RestoreOptions): void {
   const { from, at, server, peer } = options;
   if (reference !== undefined && at !== undefined) {
     throw wrong('a backup and --at were both given', 'Give one of them.');
   }
+  if (at !== undefined) parseMoment(at, clock.now());
   if (from !== undefined && (reference ?? at ?? server ?? peer) !== undefined) {
     throw wrong(
       '--from names the backup: nothing else can choose one',

@@ -7,12 +7,12 @@ import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/ser
 import { writeChainHead } from '../../mesh/manifest/chain.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { getNode } from '../../mesh/peers/get-node.js';
-import type { Peer } from '../../mesh/peers/peer.js';
+import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { survey } from '../mesh.js';
-import { openBareMesh, type PeerAddress } from './bare.js';
+import { type KnownPeer, openBareMesh } from './bare.js';
 import { candidatesOf } from './choose.js';
 import type { UnpackedEntry } from './unpack.js';
 
@@ -67,10 +67,15 @@ export async function rebuild(
     epoch,
     accepted: answers.filter((answer) => 'value' in answer).map(({ peer }) => peer.name),
     untold: answers.flatMap((answer) =>
-      'failure' in answer ? [{ peer: answer.peer.name, reason: answer.failure.message }] : [],
+      'failure' in answer ? [{ peer: answer.peer.name, reason: plainReason(answer) }] : [],
     ),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
   };
+}
+
+/** The reason without the peer's name, which stands before it already. */
+function plainReason({ peer, failure }: { readonly peer: Peer; readonly failure: Failure }): string {
+  return failure.message.replace(`${describePeer(peer)}: `, '');
 }
 
 /** The configuration that the target has, or will have once these entries are in place. */
@@ -90,9 +95,9 @@ async function visitAll(
   context: Context,
   config: Config,
   keys: DerivedKeys,
-  peers: readonly PeerAddress[],
+  peers: readonly KnownPeer[],
 ): Promise<{ readonly heads: readonly VerifiedManifest[]; readonly newestEpoch: number }> {
-  const mesh = await openBareMesh(context, config.server.name, peers, keys, { yes: true });
+  const mesh = await openBareMesh(context, config.server.name, peers, keys);
   try {
     const { backups } = await survey(context, mesh, { owner: config.server.name, set: '' });
     const heads = new Map<string, VerifiedManifest>();

@@ -1,5 +1,6 @@
+import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
-import type { Screen } from '../render/screen.js';
+import type { Context } from '../context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
 import type { Rebuilt } from './rebuild.js';
 import type { SealedFile } from './sealed-file.js';
@@ -14,10 +15,13 @@ export interface Restored {
   readonly rebuilt: Rebuilt | null;
 }
 
+type Telling = Pick<Context, 'screen' | 'env'>;
+
 /** Says what was restored where, what lies beside it now, and what to do next. */
-export function tellRestored(screen: Screen, restored: Restored): void {
+export function tellRestored(context: Telling, restored: Restored): void {
+  const { screen } = context;
   screen.result(restoredDocument(restored), () => (restored.dryRun ? dryRunText(restored) : doneText(restored)));
-  if (restored.rebuilt !== null) tellRebuilt(screen, restored.rebuilt);
+  if (restored.rebuilt !== null) tellRebuilt(context, restored.rebuilt, restored.sealed);
 }
 
 function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored): object {
@@ -59,16 +63,27 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
     .join('\n');
 }
 
-function tellRebuilt(screen: Screen, { config, accepted, untold, sequences }: Rebuilt): void {
+function tellRebuilt(
+  { screen, env }: Telling,
+  { config, accepted, untold, sequences }: Rebuilt,
+  restored: SealedFile,
+): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
-  const who = accepted.length > 0 ? `${accepted.join(', ')} took it, and` : 'Peers that see it';
-  screen.note(`This machine has a new node key. ${who} refuse the former one.`);
+  const who = accepted.length > 0 ? `Taken by ${accepted.join(', ')}` : 'No peer has taken it yet';
+  screen.note(`This machine has a new node key. ${who}; whoever takes it refuses the former one.`);
   for (const { peer, reason } of untold) {
     screen.warn(
-      `${peer} does not know the new node key yet (${reason}). It takes it when the node first calls it; until then it ` +
+      `${peer} does not know the new node key yet: ${reason}. It takes it when the node first calls it; until then it ` +
         'does not refuse the former one, and backups that only it holds were not seen.',
     );
   }
   if (sets.length > 0) screen.note(`The next backups go on: ${sets.join(', ')}.`);
-  screen.note(`Start the node now: anemone-node --config ${config}`);
+  const own = restored.manifest?.facts.set;
+  const others = Object.keys(sequences).filter((set) => set !== own && set !== kitSet);
+  if (others.length > 0) {
+    screen.note(`Other sets can be restored too: ${others.join(', ')}. One by one, as with: --set ${others[0]}`);
+  }
+  // From a checkout the programs are started with npx only.
+  const npx = env['npm_command'] === 'exec' ? 'npx ' : '';
+  screen.note(`Start the node now: ${npx}anemone-node --config ${config}`);
 }

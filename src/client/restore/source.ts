@@ -7,7 +7,7 @@ import { asUsage } from '../as-usage.js';
 import { enabledPeers } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { type Mesh, openMesh, ownersOf } from '../mesh.js';
-import { type BareMesh, openBareMesh, parsePeerAddress } from './bare.js';
+import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
 import type { Keys } from './keys.js';
 import { openKitFile } from './kit-source.js';
@@ -37,9 +37,10 @@ export async function openSource(context: Context, options: SourceOptions, keys:
   if (options.server !== undefined) {
     const name = options.server;
     const server = asUsage('--server', () => parseHostname(name));
-    const peers = (options.peer ?? []).map(parsePeerAddress);
+    // First the peers, then the key: nobody types 58 characters to learn that the VPN is down.
+    const peers = await confirmPeers(context, (options.peer ?? []).map(parsePeerAddress), { yes });
     const derived = await keys.recoveryKey();
-    const mesh = await openBareMesh(context, server, peers, derived, { yes });
+    const mesh = await openBareMesh(context, server, peers, derived);
     return { mesh: await learnPeers(context, mesh, peers, derived, options), derived, base: context.cwd };
   }
   const config = await context.loadConfig().catch((thrown: unknown) => {
@@ -57,7 +58,7 @@ export async function openSource(context: Context, options: SourceOptions, keys:
   if (identified) return { mesh: await openMesh(context), derived: null, base: config.base };
   context.screen.note('This machine has no node key: its peers are visited with the recovery key.');
   const derived = await keys.recoveryKey();
-  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived, { yes });
+  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived);
   return { mesh, derived, base: config.base };
 }
 
@@ -65,11 +66,12 @@ export async function openSource(context: Context, options: SourceOptions, keys:
 async function sourceOfKit(context: Context, file: string, options: SourceOptions, keys: Keys): Promise<Source> {
   const { kit, derived, vpn } = await openKitFile(context, file, keys);
   await offerVpn(context, kit.server, vpn, options);
-  const peers = [...kit.peers, ...(options.peer ?? []).map(parsePeerAddress)];
-  if (peers.length === 0) {
+  const named = (options.peer ?? []).map(parsePeerAddress);
+  if (kit.peers.length + named.length === 0) {
     throw new Failure('usage', `the kit of ${kit.server} names no peers`, { hint: 'Name one: --peer 10.8.0.2' });
   }
-  const mesh = await openBareMesh(context, kit.server, peers, derived, { yes: options.yes ?? false });
+  const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
+  const mesh = await openBareMesh(context, kit.server, peers, derived);
   return { mesh: await learnPeers(context, mesh, peers, derived, {}), derived, base: context.cwd };
 }
 

@@ -268,7 +268,7 @@ describe('a cut link', () => {
     }));
     const options = { peer: [liar], takeover: false };
     await expect(bare(options)).rejects.toMatchObject({ kind: 'unreachable' });
-    expect(await left()).toEqual([expect.stringMatching(/^\.anemone-restore-[0-9a-f]{16}\.part$/)]);
+    expect(await left()).toEqual([expect.stringMatching(/^\.anemone-restore-anemone-.*\.enc\.[0-9a-f]{16}\.part$/)]);
     reach = newer.bytes.length;
     offsets.length = 0;
     expect((await bare(options)).code).toBe(0);

@@ -7,6 +7,7 @@ import {
   checkDisk,
   checkKeys,
   checkNodeVersion,
+  checkRestores,
   checkTcp,
 } from '../../../src/client/doctor/machine-checks.js';
 import { checkBackups, checkKit, checkNode, checkPeers } from '../../../src/client/doctor/mesh-checks.js';
@@ -15,6 +16,7 @@ import { GetStatusResponse, Outcome, RunReport } from '../../../src/mesh/generat
 import { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { factsOf } from '../../../src/mesh/kit/kit.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { throwawayServer } from '../../support/identities.js';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -68,9 +70,11 @@ const well: DoctorFacts = {
   free: 1e11,
   node: status(),
   peers: [peer('FR2'), peer('US1')],
+  listed: ['FR1', 'FR2', 'US1'],
   newest: [{ set: 'backup', name: 'the newest', size: 1e9, createdAt: now - 10 * hour, holders: ['FR2', 'US1'] }],
   kit,
-  tcp: { congestion: 'cubic', sent: 1e6, resent: 100 },
+  tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100 },
+  parts: [],
 };
 
 const all = {
@@ -83,6 +87,7 @@ const all = {
   checkNode,
   checkNodeVersion,
   checkPeers,
+  checkRestores,
   checkTcp,
 };
 
@@ -99,6 +104,15 @@ const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, start
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
 const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
 const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
+
+const tcpWith = (changes: Partial<NonNullable<DoctorFacts['tcp']>>) => ({
+  tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100, ...changes },
+});
+const linkOf = (roundTrip: number): PeerFacts => {
+  const { answer, ...rest } = peer('FR2');
+  return 'node' in answer ? { ...rest, answer: { ...answer, clockDoubt: roundTrip / 2 } } : { ...rest, answer };
+};
+const [near, far] = [linkOf(2), linkOf(50)];
 
 const cases: Case[] = [
   ['a hint of the configuration', checkConfiguration, { hints: ['old'] }, [['warning', 'old', '/srv/config.yaml']]],
@@ -202,7 +216,8 @@ const cases: Case[] = [
     [['error', 'no peer holds', 'anemone-peer backup']],
   ],
   ['a peer that lacks it', checkBackups, { newest: heldBy('US1') }, [['warning', 'FR2 does not hold', 'anemone-peer']]],
-  ['nobody who can be asked', checkBackups, { newest: [], peers: [silent('FR2')] }, []],
+  ['nobody who can be asked', checkBackups, { newest: [], listed: [], peers: [silent('FR2')] }, []],
+  ['peers that answer, and refuse to show their lists', checkBackups, { newest: [], listed: [] }, []],
   ['no kit', checkKit, kitWith({ found: null }), [['warning', 'there is no kit', 'anemone-peer kit']]],
   [
     'a kit that is none',
@@ -231,9 +246,25 @@ const cases: Case[] = [
   ],
   ['Node.js 20', checkNodeVersion, { nodeVersion: '20.20.2' }, [['warning', '2026-04-30', 'Node.js 24']]],
   ['Node.js of the future', checkNodeVersion, { nodeVersion: '44.0.0' }, []],
-  ['a lossy link', checkTcp, { tcp: { congestion: 'cubic', sent: 1e6, resent: 1e4 } }, [['advice', '1.0 %', 'bbr']]],
-  ['a lossy link with BBR', checkTcp, { tcp: { congestion: 'bbr', sent: 1e6, resent: 1e4 } }, []],
-  ['a link that was hardly used', checkTcp, { tcp: { congestion: 'cubic', sent: 100, resent: 50 } }, []],
+  ['a lossy link', checkTcp, tcpWith({ resent: 1e4 }), [['advice', '1.0 %', 'bbr']]],
+  [
+    'a long link that loses little',
+    checkTcp,
+    { ...tcpWith({ resent: 2e3 }), peers: [far] },
+    [['advice', '0.2 %', 'bbr']],
+  ],
+  ['a short link that loses as little', checkTcp, { ...tcpWith({ resent: 2e3 }), peers: [near] }, []],
+  ['a lossy link with BBR', checkTcp, tcpWith({ congestion: 'bbr', resent: 1e4 }), []],
+  ['a lossy link of a kernel without BBR', checkTcp, tcpWith({ hasBbr: false, resent: 1e4 }), []],
+  ['a link that was hardly used', checkTcp, tcpWith({ sent: 100, resent: 50 }), []],
+  [
+    'a restore that was not finished',
+    checkRestores,
+    {
+      parts: [{ path: '/srv/.part', backup: { owner: parseHostname('FR1'), set: 'backup', time: now }, size: 2 ** 30 }],
+    },
+    [['advice', 'anemone-backup-FR1-20261123-120000.enc was not finished: 1.00 GiB', 'rm /srv/.part']],
+  ],
 ];
 
 describe('the doctor finds', () => {

@@ -324,25 +324,38 @@ describe('the hashes of the leaves', () => {
       },
     });
 
+  /** Lets the time pass for which one who was asked may be silent. */
+  const silence = async (name: string): Promise<void> => {
+    await expect.poll(() => questions).toContain(`${name} asked`);
+    await clock.advance(3000);
+  };
+
   it('are asked of the next one after seconds of silence; the first answer counts, and the others are stopped', async () => {
     const last = answering('FR2', async function* () {
       yield hashes;
     });
-    await clock.runUntil(get(mute('Mute'), mute('Dumb'), last));
+    const getting = get(mute('Mute'), mute('Dumb'), last);
+    await silence('Mute');
+    await silence('Dumb');
+    await getting;
     expect([await arrived(), dropped]).toEqual([true, ['Mute timeout', 'Dumb timeout']]);
     expect(questions).toEqual(['Mute asked', 'Dumb asked', 'FR2 asked', 'Mute stopped', 'Dumb stopped']);
   });
 
   it('may come late from the first one: those asked meanwhile are stopped, and only the silent are named', async () => {
+    const now = new AbortController();
     const late = answering('Late', async function* () {
-      while (questions.length < 3) await clock.sleep(1000);
-      await clock.sleep(10_000);
+      await standsStill(now.signal).catch(() => undefined);
       yield hashes;
     });
     const old = answering('Old', () => {
       throw new Failure('failed', 'no such method');
     });
-    await clock.runUntil(get(late, old, mute('Mute')));
+    const getting = get(late, old, mute('Mute'));
+    await silence('Late');
+    await silence('Mute');
+    now.abort();
+    await getting;
     expect([await arrived(), dropped]).toEqual([true, ['Mute timeout']]);
     expect(questions).toEqual(['Late asked', 'Old asked', 'Mute asked', 'Mute stopped']);
   });

@@ -1,0 +1,122 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
+import { garbage } from '../../support/hostile-peer.js';
+import { pushTo, sealTree } from '../../support/restorable.js';
+
+let machine: BareMachine;
+beforeEach(async () => {
+  machine = await makeBareMachine();
+});
+afterEach(() => machine.close());
+
+describe('a person under stress', () => {
+  it('learns that no peer can be reached before a key has to be typed', async () => {
+    const typing = { stdin: '', answers: [] };
+    const nobody = machine.restore({ peer: ['127.0.0.1:1'], yes: false }, typing);
+    await expect(nobody).rejects.toMatchObject({ kind: 'unreachable', hint: expect.stringContaining('VPN') });
+    const several = machine.restore({ peer: ['127.0.0.1:1', '127.0.0.1:2'], yes: false }, typing);
+    await expect(several).rejects.toMatchObject({ message: expect.stringMatching(/127.0.0.1:1.*127.0.0.1:2/s) });
+  });
+
+  it('types no key for a peer that is not confirmed', async () => {
+    const { fr2 } = machine;
+    const end = machine.restore({ peer: [formatAddress(fr2.address)], yes: false }, { stdin: '', answers: [false] });
+    await expect(end).rejects.toMatchObject({ kind: 'untrusted', message: expect.stringContaining('not confirmed') });
+  });
+
+  it('learns that a moment is none before anything is asked', async () => {
+    const end = machine.restore({ at: 'last tuesday', peer: ['127.0.0.1:1'] });
+    await expect(end).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it('is told the oldest backup when the moment lies before it', async () => {
+    const { fr2, fr1, older, newer } = machine;
+    await pushTo(fr2, fr1, older);
+    await pushTo(fr2, fr1, newer);
+    await expect(machine.restore({ at: '2026-11-01' })).rejects.toMatchObject({
+      kind: 'not-found',
+      hint: expect.stringContaining(`${older.manifest.facts.name}, from 2026-11-20`),
+    });
+  });
+
+  it('is told which sets are left, and how the node is started from here', async () => {
+    const { fr2, fr1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    await pushTo(fr2, fr1, await sealTree(fr1, [{ name: 'db/dump', body: 'rows' }], { set: 'db' }));
+    const { said, code } = await machine.restore({ set: 'backup' }, { env: { npm_command: 'exec' } });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('Other sets can be restored too: db.');
+    expect(said.stderr).toContain(`npx anemone-node --config ${join(machine.folder, 'config/config.yaml')}`);
+    expect(said.stderr).toContain('Taken by FR2, US1');
+  });
+
+  it('reads that nothing was changed when it stops at a question', async () => {
+    const { fr2, fr1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    await expect(machine.restore({ yes: false }, { answers: [] })).rejects.toMatchObject({
+      kind: 'interrupted',
+      message: 'nothing was changed',
+    });
+  });
+});
+
+describe('a large backup that was fetched and not put in place', () => {
+  /** Two peers hold FR1's set `media`: 17 MiB. One of them counts what it is asked for. */
+  async function largeSet() {
+    const { fr1 } = machine;
+    const body = garbage(17 * 2 ** 20);
+    const large = await sealTree(fr1, [{ name: 'large', body }], { set: 'media' });
+    const asked: number[] = [];
+    const peer = await machine.addLiar((server) => ({
+      list: () => [entryOf(large, server)],
+      fetch: (_name, offset, length) => {
+        asked.push(offset);
+        return chunksOf(large.bytes.subarray(offset, length === 0 ? undefined : offset + length));
+      },
+      leaves: () => [hashesOf(large.bytes)],
+    }));
+    const restore = (answer: boolean) =>
+      machine.restore({ peer: [peer], set: 'media', yes: false, takeover: false }, { answers: [answer] });
+    return { body, asked, restore };
+  }
+
+  it('stays, by its path, and the next restore fetches nothing again', async () => {
+    const { body, asked, restore } = await largeSet();
+    await expect(restore(false)).rejects.toMatchObject({ kind: 'interrupted' });
+    const [part = ''] = await machine.left();
+    expect(part).toMatch(/^\.anemone-restore-anemone-media-FR1-.*\.part$/);
+    asked.length = 0;
+    expect((await restore(true)).code).toBe(0);
+    expect([asked, await machine.left()]).toEqual([[], ['large']]);
+    expect((await readFile(join(machine.folder, 'large'))).equals(body)).toBe(true);
+  });
+
+  it('is removed by a finished restore of the same set, whichever backup that brought; others stay', async () => {
+    const { fr2, fr1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    const partOf = (set: string, owner = 'FR1') =>
+      `.anemone-restore-anemone-${set}-${owner}-20261119-010000.enc.0123456789abcdef.part`;
+    const names = [partOf('backup'), partOf('media'), partOf('backup', 'FR2')];
+    for (const name of names) await writeFile(join(machine.folder, name), 'sealed');
+    expect((await machine.restore({ dryRun: true, peer: [pinned(fr2)] })).code).toBe(0);
+    expect(await machine.left()).toEqual([...names].sort());
+    expect((await machine.restore({ peer: [pinned(fr2)], takeover: false })).code).toBe(0);
+    expect(await machine.left()).toEqual([...names.slice(1), 'config'].sort());
+  });
+});
+
+function* chunksOf(bytes: Buffer): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 2 ** 20) yield bytes.subarray(at, at + 2 ** 20);
+}
+
+function hashesOf(bytes: Buffer): Buffer {
+  return Buffer.concat([...leavesOf(bytes)].map((leaf) => leafHash(leaf)));
+}
+
+function* leavesOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += leafSize) yield bytes.subarray(at, at + leafSize);
+}
