@@ -6,7 +6,7 @@ import type { Vault } from '../../../src/node/vault/vault.js';
 import { backupOfFR2, FR2, push, readAll, VaultFixture } from '../vault/fixture.js';
 
 const day = 86_400_000;
-const rules = { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 };
+const rules = { keepLast: 3, keepDaily: 2, keepWeekly: 1, keepMonthly: 6, minimumDays: 7 };
 const content = randomBytes(3000);
 const previousOf = (nth: number): Buffer => (nth === 0 ? Buffer.alloc(0) : randomBytes(32));
 /** What the owner made on the nights before somebody stole its node key, oldest first. */
