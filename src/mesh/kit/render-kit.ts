@@ -44,7 +44,8 @@ ${signed.kit.vpn.kind === 'sealed' ? `\nThe VPN configuration, sealed: it opens 
 function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances): string {
   const { vpn, server } = kit;
   const steps = [
-    'Take a machine with Linux, and install Node.js (24 is best) and anemone-peer on it.',
+    `Take a machine with Linux, and install Node.js (24 is best) and anemone-peer on it. In a checkout that is
+     \`npm install\`, and \`npx\` before the commands below.`,
     `Copy this file to it, into the folder that the server is to live in. It was ${folder} before.`,
     ...(vpn.files.length > 0
       ? [
@@ -52,7 +53,7 @@ function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances):
 
        anemone-peer restore --kit ${kitFileName(server)}
 
-     It asks for the recovery key, and offers to write the VPN configuration (${vpn.files.map(({ path }) => basename(path)).join(', ')}).
+     It asks for the recovery key (nothing is shown as you type), and offers to write the VPN configuration (${vpn.files.map(({ path }) => basename(path)).join(', ')}).
      Bring the VPN up, then go on: it shows the backups that the peers hold, and puts the one you choose in place.`,
         ]
       : [
@@ -61,7 +62,7 @@ function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances):
 
        anemone-peer restore --kit ${kitFileName(server)}
 
-     It asks for the recovery key, shows the backups that the peers hold, and puts the one you choose in place.`,
+     It asks for the recovery key (nothing is shown as you type), shows the backups that the peers hold, and puts the one you choose in place.`,
         ]),
     'Start the node as the last line of the restore says, and look at `anemone-peer status`.',
   ];
