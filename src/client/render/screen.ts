@@ -12,7 +12,7 @@ import { type Progress, plainProgress, silentProgress, terminalProgress } from '
 export interface Screen {
   /** Whether results are JSON: a command that would ask or draw something leaves it out then. */
   readonly json: boolean;
-  /** The result of the command: one JSON document, or the text (without the last line break). */
+  /** The result of the command: one JSON document, indented at a terminal, or the text (without the last line break). */
   result(document: unknown, text: (look: Look) => string): void;
   /** One event of a stream: one JSON object a line; nothing in text, where progress and result say it. */
   event(document: unknown): void;
@@ -52,7 +52,7 @@ export function makeScreen(options: ScreenOptions): Screen {
     json,
     result(document, text) {
       moving.clear();
-      const shown = json ? JSON.stringify(document, null, 2) : text(outLook);
+      const shown = json ? JSON.stringify(document, null, out.terminal ? 2 : 0) : text(outLook);
       if (shown !== '') out.write(`${shown}\n`);
     },
     event(document) {

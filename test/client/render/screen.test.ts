@@ -41,9 +41,15 @@ describe('a result', () => {
       screen.detail('a detail');
       screen.warn('a warning');
       screen.result({ answer: 42 }, () => 'the answer is 42');
-      expect(written.out).toBe(json ? '{\n  "answer": 42\n}\n' : 'the answer is 42\n');
+      expect(written.out).toBe(json ? '{"answer":42}\n' : 'the answer is 42\n');
       expect(written.err).toBe('a note\na detail\nwarning: a warning\n');
     }
+  });
+
+  it('is indented JSON at a terminal, where a person reads it', () => {
+    const { screen, written } = stage({ json: true, terminal: true });
+    screen.result({ answer: 42 }, () => '');
+    expect(written.out).toBe('{\n  "answer": 42\n}\n');
   });
 
   it('keeps notes to itself with -q, and details without -v, but never a warning', () => {
