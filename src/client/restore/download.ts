@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -38,14 +39,19 @@ export async function download(
 
 /** Each leaf was right when it came: what is wrong now went wrong here, or was signed wrong. */
 async function checkWhole({ facts }: VerifiedManifest, file: FileHandle): Promise<void> {
-  const digest = new FileDigest();
-  for await (const chunk of readAll(file)) digest.update(chunk);
-  const { size, sha256, treeRoot } = digest.finish();
-  if (size === facts.size && sha256.equals(facts.sha256) && treeRoot.equals(facts.treeRoot)) return;
-  const what = treeRoot.equals(facts.treeRoot)
+  const sha256 = createHash('sha256');
+  for await (const chunk of readAll(file)) sha256.update(chunk);
+  if (sha256.digest().equals(facts.sha256)) return;
+  const what = (await treeRootOf(file)).equals(facts.treeRoot)
     ? 'its manifest states a SHA-256 that its own leaves do not have'
     : 'it was right as it came, and is read back from this disk as something else';
   throw new Failure('damaged', `${facts.name} is damaged: ${what}`, {
     hint: 'Choose another backup, or another disk.',
   });
+}
+
+async function treeRootOf(file: FileHandle): Promise<Buffer> {
+  const digest = new FileDigest();
+  for await (const chunk of readAll(file)) digest.update(chunk);
+  return digest.finish().treeRoot;
 }

@@ -149,28 +149,28 @@ async function fetchClaim(transfer: Transfer, claim: Claim<Holder>, signal: Abor
     if (transfer.active.size > 1) drop(transfer, holder, tooSlow(holder, manifest));
   };
   const bytes = holder.fetch(facts.name, { offset, length }, signal);
-  for await (const leaf of intoLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
-    const hash = hashes.subarray((claim.next - claim.start) * hashSize).subarray(0, hashSize);
-    if (!leafHash(leaf).equals(hash)) throw blamed(holder, manifest);
-    await keep(transfer, claim, leaf);
+  for await (const run of wholeLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
+    const right = rightAtStart(run, hashes.subarray((claim.next - claim.start) * hashSize));
+    await keep(transfer, claim, right);
     if (claim.next >= claim.end) return;
+    if (right.length < run.length) throw blamed(holder, manifest);
   }
   throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
 }
 
-/** Writes a leaf at its place, and stops those who were about to bring it too. */
-async function keep(transfer: Transfer, claim: Claim<Holder>, leaf: Uint8Array): Promise<void> {
+/** Writes leaves at their place, and stops those who were about to bring them too. */
+async function keep(transfer: Transfer, claim: Claim<Holder>, leaves: Uint8Array): Promise<void> {
   const { manifest, queue, arrival, received, options } = transfer;
   const { facts } = manifest;
   try {
-    await writeAll(arrival.file, leaf, claim.next * leafSize);
+    await writeAll(arrival.file, leaves, claim.next * leafSize);
   } catch (thrown) {
     transfer.broken = Failure.from(thrown, `${facts.name} cannot be written here`);
     end(transfer);
     throw transfer.broken;
   }
-  queue.arrived(claim);
-  received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaf.length);
+  for (let at = 0; at < leaves.length; at += leafSize) queue.arrived(claim);
+  received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaves.length);
   options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
   if (queue.missing() === 0) transfer.over.abort();
   stopWhere(transfer, (other) => other !== claim && queue.isOver(other));
@@ -192,22 +192,39 @@ function stopWhere({ running }: Transfer, isUseless: (claim: Claim<Holder>) => b
   for (const [claim, stop] of running) if (isUseless(claim)) stop.abort();
 }
 
-/** Cuts a range into its leaves; what does not fill the last one is left out. @param length of the range, in bytes */
-async function* intoLeaves(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+/** The leaves at the start of a run that are what their hashes say. */
+function rightAtStart(run: Uint8Array, hashes: Buffer): Uint8Array {
+  for (let at = 0; at < run.length; at += leafSize) {
+    const hash = hashes.subarray((at / leafSize) * hashSize).subarray(0, hashSize);
+    if (!leafHash(run.subarray(at, at + leafSize)).equals(hash)) return run.subarray(0, at);
+  }
+  return run;
+}
+
+/**
+ * Cuts a range into runs of whole leaves, as they come; what does not fill the last leaf is left out.
+ * @param length of the range, in bytes
+ */
+async function* wholeLeaves(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   const leaf = Buffer.allocUnsafe(leafSize);
   let filled = 0;
   let left = length;
   for await (const chunk of bytes) {
-    for (let at = 0; at < chunk.length && left > 0; ) {
-      const wanted = Math.min(leafSize, left) - filled;
-      const part = chunk.subarray(at, at + wanted);
+    let rest = chunk.subarray(0, left - filled);
+    if (filled > 0) {
+      const part = rest.subarray(0, leafSize - filled);
       leaf.set(part, filled);
       filled += part.length;
-      at += part.length;
-      if (part.length < wanted) continue;
+      rest = rest.subarray(part.length);
+      if (filled < Math.min(leafSize, left)) continue;
       yield leaf.subarray(0, filled);
       left -= filled;
       filled = 0;
     }
+    const whole = rest.length === left ? left : rest.length - (rest.length % leafSize);
+    if (whole > 0) yield rest.subarray(0, whole);
+    left -= whole;
+    leaf.set(rest.subarray(whole));
+    filled = rest.length - whole;
   }
 }
