@@ -16,8 +16,11 @@ export interface Lies {
   list(): readonly HeldBackup[];
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
   fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
-  /** The hashes of leaves that it sends; without it, it is of a version that does not know this call. */
-  leaves?(name: string): Iterable<Uint8Array>;
+  /**
+   * The hashes of leaves that it sends; null when it takes the question and never answers. Without it, it is of a version that
+   * does not know this call.
+   */
+  leaves?(name: string): Iterable<Uint8Array> | null;
 }
 
 export interface HostilePeer {
@@ -57,7 +60,9 @@ export async function startHostilePeer(
     },
     ...(leaves !== undefined && {
       fetchLeaves: (call: { request: { name: string }; write(message: object): void; end(): void }) => {
-        for (const hashes of leaves(call.request.name)) call.write({ hashes });
+        const answer = leaves(call.request.name);
+        if (answer === null) return;
+        for (const hashes of answer) call.write({ hashes });
         call.end();
       },
     }),

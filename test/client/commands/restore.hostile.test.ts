@@ -84,6 +84,21 @@ describe('hostile peers', () => {
     expect(await left()).toEqual(['large']);
   });
 
+  it('one that never answers is named after seconds, and another one gives the backup', async () => {
+    await pushTo(us1, fr1, newer);
+    const mute = await machine.addLiar((server) => ({
+      list: () => [entryOf(newer, server)],
+      fetch: () => [],
+      leaves: () => null,
+    }));
+    const before = performance.now();
+    const { code, said } = await bare({ peer: [mute, pinned(us1)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/DE1 .* does not answer about/);
+    expect(performance.now() - before).toBeLessThan(20_000);
+    expect(await left()).toEqual(['config']);
+  });
+
   it('one that is alone and lies cannot bring anything onto the disk', async () => {
     const liar = await machine.addLiar((server) => ({
       list: () => [entryOf(newer, server)],
