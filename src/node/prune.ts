@@ -7,7 +7,7 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Judgement, judge, sweep } from './retention/sweep.js';
 import { claimSocket } from './service/own-server.js';
-import { realDisk } from './vault/disk.js';
+import { hasCode, realDisk } from './vault/disk.js';
 import type { HeldEntry } from './vault/held-entry.js';
 import { layoutOf } from './vault/layout.js';
 import { readInventory } from './vault/read-inventory.js';
@@ -17,6 +17,11 @@ import { openVault } from './vault/vault.js';
 export async function previewPrune(config: Config, self: Identity, clock: Clock): Promise<string> {
   const { data, name: host } = config.server;
   const layout = layoutOf(data, host);
+  const isNew = await realDisk.lstat(layout.local).then(
+    () => false,
+    (thrown) => hasCode(thrown, 'ENOENT'),
+  );
+  if (isNew) return `nothing is held in ${data}`;
   const inventory = await readInventory({ layout, host, disk: realDisk, identityOf: identities(config, self) }).catch(
     (cause) => {
       throw new Failure('failed', `the vault in ${data} cannot be read: ${Failure.from(cause).message}`, { cause });

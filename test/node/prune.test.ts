@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -71,6 +71,12 @@ describe('a pruning', () => {
       '  goes   anemone-backup-FR2-20261101-010000.enc  6 B  no rule keeps it',
     ]);
     expect(await held()).toHaveLength(4);
+  });
+
+  it('on trial says that nothing is held where no node has run yet', async () => {
+    await rm(data, { recursive: true });
+    await mkdir(data);
+    expect(await previewPrune(config, fr1.identity, clock)).toBe(`nothing is held in ${data}`);
   });
 
   it('shows that backups of a server that is no peer stay', async () => {
