@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
@@ -75,6 +76,7 @@ export const slowPeer: Trouble = {
     const manifest = manifestOf(content, bad.signer, { owner: 'BAD', createdAtMs: 2e12 });
     await offerBackup(connection, manifest);
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     let running = 0;
     const trickle = async (): Promise<void> => {
       running += 1;
