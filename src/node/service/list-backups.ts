@@ -5,7 +5,7 @@ import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
 
-/** Entries of one message, about 140 KiB: five times as many are slower to send and to take, because such memory is always new. */
+/** Entries of one message: about 110 KB, well below the limit of a gRPC message. */
 const pageSize = 100;
 
 /** Yields what is held, in pages. `mayRead` decides for each owner; who asks for a forbidden one by name is told so. */
