@@ -8,11 +8,18 @@ import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
 import type { LeafHashes } from './leaf-hashes.js';
 import { pauseAfter } from './pause.js';
 import { readAll, writeAll } from './positional.js';
-import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
+import { type Claim, longestRange, openRangeQueue, type RangeQueue } from './range-queue.js';
 import { watchRate } from './watch-rate.js';
 
 /** Ranges that one holder is asked for at a time: while one arrives, the question for the next is on its way. */
 const inFlight = 2;
+/**
+ * Milliseconds that a range may take. What a slow line has taken into its buffers arrives before anything else, wanted or
+ * not, so little is asked of it at a time: else the end of a backup waits for what others have brought already.
+ */
+const rangeTime = 1000;
+/** Leaves that are asked for at first, and at least. */
+const shortestRange = 8;
 /** How often in a row all holders may fail without a byte, once bytes have come: a link that is down for a while. */
 const mostInVain = 4;
 
@@ -111,10 +118,15 @@ async function round(transfer: Transfer, holders: readonly Holder[]): Promise<vo
 
 async function serve(transfer: Transfer, holder: Holder): Promise<void> {
   const { queue, active, over, options } = transfer;
+  let most = shortestRange;
   for (let breaks = 0; active.has(holder) && !over.signal.aborted; ) {
-    const claim = queue.take(holder);
+    const claim = queue.take(holder, most);
     if (claim === null) return;
+    const asked = options.clock.monotonic();
     const failure = await settle(transfer, claim);
+    const took = Math.max(1, options.clock.monotonic() - asked);
+    const brought = claim.next - claim.start;
+    most = Math.max(shortestRange, Math.min(longestRange, 2 * most, Math.ceil((brought / took) * rangeTime)));
     breaks = failure === null ? 0 : breaks + 1;
     // A link that broke after it had brought something is worth another try.
     if (failure !== null && !(failure.retryable && claim.next > claim.start)) drop(transfer, holder, failure);

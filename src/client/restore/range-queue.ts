@@ -15,8 +15,9 @@ export interface RangeQueue<H> {
    * What the holder is to fetch next: leaves that nobody fetches yet; else the second half of what another holder has most
    * left of; else the same few leaves as another holder, so that the faster one ends it. Null when it fetches all that is
    * missing already.
+   * @param most leaves of what nobody fetches yet
    */
-  take(holder: H): Claim<H> | null;
+  take(holder: H, most?: number): Claim<H> | null;
   /** The next leaf of a claim is there. */
   arrived(claim: Claim<H>): void;
   /** Whether nothing that the claim has still to bring is missing any more. */
@@ -27,8 +28,8 @@ export interface RangeQueue<H> {
   missing(): number;
 }
 
-/** Leaves that are asked for at once: 4 MiB. */
-const longestRange = 64;
+/** Leaves that are asked for at once, at most: 4 MiB. */
+export const longestRange = 64;
 /** Fewer leaves than twice this are not worth two halves. */
 const shortestHalf = 4;
 
@@ -61,9 +62,12 @@ export function openRangeQueue<H>(missing: Uint8Array): RangeQueue<H> {
   }
 
   return {
-    take(holder) {
+    take(holder, most = longestRange) {
       for (let range = waiting.pop(); range !== undefined; range = waiting.pop()) {
-        if (isMissing(range.start, range.end)) return claim(holder, range.start, range.end);
+        if (!isMissing(range.start, range.end)) continue;
+        const end = Math.min(range.end, range.start + most);
+        if (end < range.end) waiting.push({ start: end, end: range.end });
+        return claim(holder, range.start, end);
       }
       const [rival] = rivalsOf(holder);
       if (rival === undefined) return null;

@@ -112,7 +112,7 @@ export const slowPeers: Family = {
       { name: 'FR1', listen: '127.0.0.1:7443', netns: hub },
       ...places,
     ])) as [Server, ...Server[]];
-    const size = Math.min(bench.size, 24 * 2 ** 20);
+    const size = Math.min(bench.size, 64 * 2 ** 20);
     const sender = startWorker(bench, hub);
     const source = join(bench.folder, 'source');
     const [name = ''] = await sender.do('plantBackups', {

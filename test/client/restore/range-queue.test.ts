@@ -17,6 +17,15 @@ describe('a range queue', () => {
     ]);
   });
 
+  it('gives a slow holder less at a time, and the rest to whoever comes next', () => {
+    const queue = openRangeQueue<string>(all(70));
+    expect([span(queue.take('A', 8)), span(queue.take('B')), span(queue.take('A', 8))]).toEqual([
+      [0, 8],
+      [8, 64],
+      [64, 70],
+    ]);
+  });
+
   it('asks for what is missing only', () => {
     const missing = new Uint8Array(200);
     for (const leaf of [3, 10, 70, 199]) missing[leaf] = 1;
