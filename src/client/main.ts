@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded-gc
 import '../mesh/terms/spare-memory.js';
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../mesh/terms/clock.js';

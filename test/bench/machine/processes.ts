@@ -8,6 +8,12 @@ export const project = join(import.meta.dirname, '../../../..');
 export const nodeProgram = join(project, 'dist/node/main.js');
 export const clientProgram = join(project, 'dist/client/main.js');
 
+/** How a program of this project is started: with the flags of Node that its first line asks for. */
+export function startOf(program: string, flags: readonly string[] = []): string[] {
+  const [, own = ''] = /^#!.* node(.*)\n/.exec(readFileSync(program, 'utf8')) ?? [];
+  return [process.execPath, ...own.trim().split(/ +/).filter(Boolean), ...flags];
+}
+
 /** The path of a program, also where only root looks for it; null when it is not installed. */
 export function findProgram(name: string): string | null {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']) {

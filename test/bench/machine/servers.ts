@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stringify } from 'yaml';
 import type { Bench } from '../row.js';
-import { clientProgram, inside, nodeProgram, run } from './processes.js';
+import { clientProgram, inside, nodeProgram, run, startOf } from './processes.js';
 
 /** Where a server of the mesh stands. */
 export interface Place {
@@ -64,7 +64,7 @@ async function makeServer(bench: Bench, place: Place): Promise<Server> {
   await mkdir(folder);
   const config = join(folder, 'config/config.yaml');
   const client = (...args: string[]): Promise<string> =>
-    run([process.execPath, ...bench.nodeFlags, clientProgram, ...args, '--config', config], {
+    run([...startOf(clientProgram, bench.nodeFlags), clientProgram, ...args, '--config', config], {
       cwd: folder,
       netns: place.netns,
     });
@@ -83,8 +83,7 @@ async function makeServer(bench: Bench, place: Place): Promise<Server> {
     async start() {
       const before = performance.now();
       const [program, args] = inside(place.netns, [
-        process.execPath,
-        ...bench.nodeFlags,
+        ...startOf(nodeProgram, bench.nodeFlags),
         nodeProgram,
         '--config',
         config,

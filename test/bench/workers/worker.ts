@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { inside } from '../machine/processes.js';
+import { inside, nodeProgram, startOf } from '../machine/processes.js';
 import type { Bench } from '../row.js';
 import type { Tasks } from './main.js';
 
@@ -13,7 +13,8 @@ export interface Worker {
 
 /** Starts a worker; it ends with the family. */
 export function startWorker(bench: Bench, netns?: string): Worker {
-  const [program, args] = inside(netns, [process.execPath, ...bench.nodeFlags, join(import.meta.dirname, 'main.js')]);
+  const start = startOf(nodeProgram, bench.nodeFlags);
+  const [program, args] = inside(netns, [...start, join(import.meta.dirname, 'main.js')]);
   const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const waiting = new Map<number, (answer: Answer) => void>();
   let last = 0;
