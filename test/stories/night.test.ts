@@ -111,8 +111,12 @@ describe('the night', { timeout: 180_000 }, () => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 2'));
       const strict = 'keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, minimum_days: 0';
       await fr2.edit((text) => text.replace(/peers: \{ keep_last.*/, `peers: { ${strict} }`));
-      await Promise.all([fr1.startInside(), fr2.startInside()]);
-      for (let night = 0; night < 3; night += 1) expect((await fr1.peer(['backup', '--force'])).code).toBe(0);
+      const clock = new FakeClock('2026-11-23T12:00:00Z');
+      await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
+      for (let night = 0; night < 3; night += 1) {
+        clock.jump(86_400_000);
+        expect((await fr1.peer(['backup', '--force'])).code).toBe(0);
+      }
       const made = await fr2.holds('FR1');
       expect(made).toHaveLength(3);
       expect(await fr1.holds('local')).toEqual(made.slice(1));

@@ -42,7 +42,7 @@ describe('three servers that back up to each other', { timeout: 180_000 }, () =>
         ['restore', 'latest', '--server', 'FR1', '--peer', fr2.address, '--yes', '--key-stdin'],
         { cwd: fr1.folder, input: fr1.recoveryKey },
       );
-      expect(restored).toMatchObject({ code: 0, stderr: expect.stringContaining('FR2, US1 took it') });
+      expect(restored).toMatchObject({ code: 0, stderr: expect.stringContaining('Taken by FR2, US1') });
       expect(await describeTree(join(fr1.folder, 'config'))).toEqual(before);
 
       await fr1.start();
