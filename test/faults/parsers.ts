@@ -23,7 +23,7 @@ import { formatBackupName, parseBackupName } from '../../src/mesh/terms/backup-n
 import { parseByteSize } from '../../src/mesh/terms/byte-size.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { proveSidecar } from '../../src/node/vault/held-entry.js';
-import { sampleOf, serverOf } from './world.js';
+import { FR2, sampleOf, serverOf } from './world.js';
 
 /** Something that reads what others wrote. */
 export interface Parser {
@@ -80,7 +80,7 @@ const signedMessages: readonly Parser[] = [
     weight: 20,
     valid: [message(HeldBackup.encode({ manifest: signed, receipt }).finish())],
     read(bytes) {
-      const { entry } = proveSidecar(bytes, { name: facts.name, own: false, identity: owner.identity });
+      const { entry } = proveSidecar(bytes, { owner: FR2, name: facts.name, own: false, identity: owner.identity });
       return entry.digest.equals(digest) ? null : 'a sidecar that nobody signed';
     },
   },

@@ -1,7 +1,6 @@
 import { HeldBackup, Manifest, Receipt, type SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
 import { manifestDigest, readManifest, type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
-import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 
@@ -39,6 +38,7 @@ export function entryOf(manifest: VerifiedManifest, receivedAt: number | null): 
 
 /** What the name and the place of a sidecar say about its backup. */
 export interface Expected {
+  readonly owner: Hostname;
   readonly name: string;
   readonly own: boolean;
   /** The owner's; null where it is not known, and then nothing is compared with it. */
@@ -64,13 +64,12 @@ export function proveSidecar(
   return read(bytes, expected, verifyManifest);
 }
 
-function read(bytes: Uint8Array, { name, own, identity }: Expected, believe: typeof readManifest) {
+function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, believe: typeof readManifest) {
   const held = decode(() => HeldBackup.decode(bytes));
   if (held.manifest === undefined) throw new Failure('damaged', 'it has no manifest');
   const { facts, digest } = identity === null ? asItSays(held.manifest) : believe(held.manifest, identity);
   if (facts.name !== name) throw new Failure('damaged', `its manifest is that of ${JSON.stringify(facts.name)}`);
   const receivedAt = own ? null : receiptTime(held, digest);
-  const { owner } = parseBackupName(name);
   return { entry: makeEntry(facts, digest, owner, receivedAt, identity !== null), held };
 }
 

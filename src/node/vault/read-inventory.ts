@@ -3,7 +3,7 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
-import { type Disk, readSmall, syncFolder } from './disk.js';
+import { type Disk, readSmallNow, syncFolder } from './disk.js';
 import { isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
 import { backupInQuarantine, dataOfSidecar, type Layout, sidecarOf } from './layout.js';
@@ -14,9 +14,6 @@ export interface ReadInventoryOptions {
   readonly disk: Disk;
   identityOf(host: Hostname): Identity | null;
 }
-
-/** Backups that are read at the same time: each may have a file open. */
-const readers = 16;
 
 /** Made by the file system itself, at the top of a disk. */
 const notOurs = 'lost+found';
@@ -51,34 +48,35 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
   const names = new Set(await options.disk.readdir(folder));
   const pairs: string[] = [];
   for (const name of names) {
-    const data = dataOfSidecar(name) ?? name;
-    if (!isNameOf(owner, data)) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
-    else if (!names.has(data)) inventory.report(join(folder, name), 'is a manifest without its backup');
-    else if (!names.has(sidecarOf(data))) inventory.report(join(folder, name), 'is a backup without a manifest');
-    else if (name === data) pairs.push(name);
+    const data = dataOfSidecar(name);
+    if (data !== null && names.has(data)) continue;
+    if (!isNameOf(owner, data ?? name)) {
+      inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
+    } else if (data !== null) inventory.report(join(folder, name), 'is a manifest without its backup');
+    else if (!names.has(sidecarOf(name))) inventory.report(join(folder, name), 'is a backup without a manifest');
+    else pairs.push(name);
   }
   const identity = options.identityOf(owner);
-  const next = pairs.values();
-  const reader = async (): Promise<void> => {
-    for (const name of next) await readPair({ owner, name, identity }, options, inventory);
-  };
-  await Promise.all(Array.from({ length: readers }, reader));
+  const scratch = Buffer.allocUnsafe(longestSidecar + 1);
+  // In the order in which they came, which is about the one in which they lie on the disk.
+  for (const name of pairs.sort()) readPair({ owner, name, identity }, scratch, options, inventory);
 }
 
-async function readPair(
+function readPair(
   pair: { readonly owner: Hostname; readonly name: string; readonly identity: Identity | null },
+  scratch: Buffer,
   { layout, host, disk }: ReadInventoryOptions,
   inventory: Inventory,
-): Promise<void> {
+): void {
   const data = join(layout.folderOf(pair.owner), pair.name);
   const sidecar = sidecarOf(data);
   let looked = data;
   let bytes: Buffer | null = null;
   try {
-    const stat = await disk.lstat(data);
+    const stat = disk.lstatSync(data);
     if (!stat.isFile()) throw new Failure('damaged', 'is not an ordinary file');
     looked = sidecar;
-    bytes = await readSmall(disk, sidecar, longestSidecar);
+    bytes = readSmallNow(disk, sidecar, scratch);
     if (bytes === null) throw new Failure('damaged', 'it is too long');
     const entry = readSidecar(bytes, { ...pair, own: pair.owner === host });
     looked = data;

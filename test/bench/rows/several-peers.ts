@@ -87,7 +87,7 @@ export const manners: Family = {
     const slowest = Math.max(...took.slice(1));
     const calls = `milliseconds: median ${median(took).toFixed(0)}, slowest ${slowest.toFixed(0)}`;
 
-    const rate = Math.ceil((size * peers.length) / 8);
+    const rate = Math.min(32 * 2 ** 20, Math.ceil((size * peers.length) / 8));
     await sender.do('limitUploads', { bytesPerSecond: rate });
     const { seconds } = await timed([], () => sender.do('push', { names: [backups[1] ?? ''], to }));
     const reached = (size * peers.length) / seconds / rate;

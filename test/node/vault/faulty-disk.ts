@@ -25,7 +25,7 @@ export function faultyDisk(): FaultyDisk {
   let fault: Fault = 'EIO';
   let isBad = (_call: number): boolean => false;
 
-  async function strike(name: string, path: string): Promise<boolean> {
+  function strike(name: string, path: string): boolean {
     const call = calls.push(name) - 1;
     trace.push(`${name} ${basename(path)}`);
     if (!isBad(call)) return false;
@@ -44,7 +44,7 @@ export function faultyDisk(): FaultyDisk {
             await target.close();
             open.delete(label);
           }
-          const short = await strike(`handle.${String(key)}`, path);
+          const short = strike(`handle.${String(key)}`, path);
           if (short && key === 'write') args[2] = Math.max(1, Math.floor(Number(args[2]) / 2));
           return value.apply(target, args);
         };
@@ -53,10 +53,16 @@ export function faultyDisk(): FaultyDisk {
 
   const disk = new Proxy(realDisk, {
     get(target, key) {
-      const value = Reflect.get(target, key) as (...args: unknown[]) => Promise<unknown>;
+      const value = Reflect.get(target, key) as (...args: unknown[]) => unknown;
+      if (String(key).endsWith('Sync')) {
+        return (...args: unknown[]) => {
+          strike(String(key), String(args[0]));
+          return value.apply(target, args);
+        };
+      }
       return async (...args: unknown[]) => {
         const path = String(key === 'link' || key === 'rename' ? args[1] : args[0]);
-        await strike(String(key), path);
+        strike(String(key), path);
         const result = await value.apply(target, args);
         if (key !== 'open') return result;
         const label = `${path} (${calls.length})`;
