@@ -8,8 +8,8 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { hasCode } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
-import type { Keeping } from './keeping.js';
 import type { KeptLeaves } from './leaves.js';
+import type { Sidecars } from './sidecars.js';
 
 /** Told of bytes that were read; the reading goes on when it resolves. */
 export type Pace = (bytes: number) => Promise<void>;
@@ -17,7 +17,7 @@ export type Pace = (bytes: number) => Promise<void>;
 export interface ExaminingOptions {
   readonly host: Hostname;
   readonly clock: Clock;
-  readonly keeping: Keeping;
+  readonly sidecars: Sidecars;
   readonly leaves: KeptLeaves;
   identityOf(host: Hostname): Identity | null;
   /** The bytes of a backup. */
@@ -89,17 +89,17 @@ export class Examining {
 
   /**
    * What the sidecar of a backup says, proven.
-   * @throws Failure `damaged`, and then the backup is in quarantine; `untrusted` when its owner has another identity by now,
-   * which has damaged nothing
+   * @throws Failure `damaged`, and then the backup is in quarantine; `not-found` when it was removed meanwhile; `untrusted`
+   * when its owner has another identity by now, which has damaged nothing
    */
   async sidecar(entry: HeldEntry): Promise<HeldBackup> {
-    const { keeping, damaged } = this.#options;
+    const { sidecars, damaged } = this.#options;
     try {
-      return await keeping.sidecar(entry);
+      return await sidecars.read(entry);
     } catch (thrown) {
       const { kind, message } = Failure.from(thrown);
       if (kind !== 'damaged') throw thrown;
-      if (await keeping.isOfAnotherIdentity(entry)) {
+      if (await sidecars.isOfAnotherIdentity(entry)) {
         throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
       }
       await damaged(entry, message);
@@ -109,16 +109,16 @@ export class Examining {
 
   /**
    * Proves the manifests of backups. Those that are damaged go to quarantine; one whose owner has another identity by now
-   * is left as it is.
+   * is left as it is, and so is one that is removed meanwhile.
+   * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once
    */
   async prove(entries: readonly HeldEntry[]): Promise<void> {
     for (const entry of entries) {
       try {
         await this.sidecar(entry);
       } catch (thrown) {
-        const failure = asDamage(thrown, entry);
-        if (failure.kind !== 'damaged' && failure.kind !== 'untrusted') throw failure;
-        if (failure !== thrown) await this.#options.damaged(entry, failure.message);
+        const { kind } = Failure.from(thrown);
+        if (kind !== 'damaged' && kind !== 'untrusted' && kind !== 'not-found') throw thrown;
       }
     }
   }

@@ -1,22 +1,20 @@
-import { createHash } from 'node:crypto';
 import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Clock } from '../../mesh/terms/clock.js';
-import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
-import { type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, syncFolder } from './disk.js';
-import { entryOf, type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
+import { type Disk, hasCode, removeFile, removeLeftovers, syncFolder } from './disk.js';
+import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
 import { turnsOf } from './turns.js';
 
-/** Commits, and sidecars that are read, at once: each has a few files open, and more would not make the disk faster. */
+/** Commits at once: each has a few files open, and more would not make the disk faster. */
 const atOnce = 16;
 
 export interface KeepingOptions {
@@ -42,10 +40,7 @@ export interface Acknowledgement {
 export class Keeping {
   readonly #options: KeepingOptions;
   readonly #commitTurn = turnsOf(atOnce);
-  readonly #readTurn = turnsOf(atOnce);
   readonly #folders = new Map<string, Promise<void>>();
-  /** SHA-256 of the owner's identity and the sidecar that was proven with it: what has not changed is not proven again. */
-  readonly #proven = new WeakMap<HeldEntry, Buffer>();
 
   constructor(options: KeepingOptions) {
     this.#options = options;
@@ -70,38 +65,6 @@ export class Keeping {
     const entry = entryOf(manifest, receipt?.receivedAt ?? null);
     inventory.add(entry);
     return entry;
-  }
-
-  /** The sidecar of a backup, read from the disk; its signatures are proven. @throws Failure `damaged` */
-  async sidecar(entry: HeldEntry): Promise<HeldBackup> {
-    const path = this.#filesOf(entry).sidecar;
-    const bytes = await this.#readTurn(() => readSmall(this.#options.disk, path, longestSidecar)).catch((thrown) => {
-      throw hasCode(thrown, 'ENOENT') ? this.#unreliable(entry, path, 'has vanished') : diskFailure(thrown, path);
-    });
-    if (bytes === null) throw this.#unreliable(entry, path, 'is too long');
-    const identity = this.#options.identityOf(entry.owner);
-    const digest = createHash('sha256')
-      .update(identity ?? '')
-      .update(bytes)
-      .digest();
-    if (this.#proven.get(entry)?.equals(digest)) return HeldBackup.decode(bytes);
-    let proven: ReturnType<typeof proveSidecar>;
-    try {
-      proven = proveSidecar(bytes, { ...entry, identity });
-    } catch (thrown) {
-      throw this.#unreliable(entry, path, `is damaged: ${Failure.from(thrown).message}`);
-    }
-    if (!proven.entry.digest.equals(entry.digest)) throw this.#unreliable(entry, path, 'was replaced by another');
-    this.#proven.set(entry, digest);
-    return proven.held;
-  }
-
-  /** Whether a sidecar is whole, and of another identity than the one that its owner has in the configuration now. */
-  async isOfAnotherIdentity(entry: HeldEntry): Promise<boolean> {
-    const identity = this.#options.identityOf(entry.owner);
-    const bytes = await readSmall(this.#options.disk, this.#filesOf(entry).sidecar, longestSidecar).catch(() => null);
-    if (bytes === null || identity === null) return false;
-    return isOfAnotherIdentity(bytes, entry.name, identity);
   }
 
   /** Whether the data on the disk still is what was committed, by its size; if not, it is put into quarantine. */
@@ -208,11 +171,6 @@ export class Keeping {
 
   #filesOf(entry: HeldEntry): BackupFiles {
     return this.#options.layout.backup(parseBackupName(entry.name));
-  }
-
-  #unreliable(entry: HeldEntry, path: string, what: string): Failure {
-    this.#options.inventory.report(path, what);
-    return new Failure('damaged', `the manifest beside ${entry.name} ${what}`);
   }
 
   /** Null where there is nothing; -1 for what is no ordinary file. */

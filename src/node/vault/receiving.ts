@@ -14,6 +14,7 @@ import type { Keeping } from './keeping.js';
 import { checkRange } from './leaf-map.js';
 import type { KeptLeaves } from './leaves.js';
 import { openRangeWriter, type RangeWriter } from './range-writer.js';
+import type { Sidecars } from './sidecars.js';
 import type { Turn } from './turns.js';
 import type { Upload } from './upload.js';
 import type { Uploads } from './uploads.js';
@@ -46,6 +47,7 @@ export interface ReceivingOptions {
   readonly log: Log;
   readonly inventory: Inventory;
   readonly keeping: Keeping;
+  readonly sidecars: Sidecars;
   readonly examining: Examining;
   readonly leaves: KeptLeaves;
   readonly uploads: Uploads;
@@ -192,7 +194,7 @@ export class Receiving {
         hint: 'What is held is never overwritten. Make a new backup: it gets a new name.',
       });
     }
-    const { receipt } = await this.#options.keeping.sidecar(entry);
+    const { receipt } = await this.#options.sidecars.read(entry);
     if (receipt === undefined) throw new Failure('damaged', `the receipt of ${entry.name} is lost`);
     return receipt;
   }

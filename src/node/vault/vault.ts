@@ -21,6 +21,7 @@ import { openQuota } from './quota.js';
 import { readInventory } from './read-inventory.js';
 import { checkReadable, openReading, type ReadRange } from './reading.js';
 import { type OfferAnswer, type RangeReceiver, Receiving, type ReceivingOptions } from './receiving.js';
+import { openSidecars } from './sidecars.js';
 import { openTemporaries } from './temporaries.js';
 import { turnsByKey } from './turns.js';
 import { Uploads } from './uploads.js';
@@ -131,7 +132,7 @@ async function open(options: VaultOptions, disk: Disk): Promise<Vault> {
   const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
   const uploads = await Uploads.open({ ...shared, quota });
   log.info('vault opened', { backups: inventory.list({}).length, findings: inventory.findings().length });
-  return new OpenVault({ ...shared, keeping, leaves, uploads });
+  return new OpenVault({ ...shared, keeping, leaves, sidecars: openSidecars(shared), uploads });
 }
 
 type Parts = Omit<ReceivingOptions, 'examining'> & DraftOptions & { readonly layout: Layout };
@@ -150,8 +151,7 @@ class OpenVault implements Vault {
       if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
     };
     this.#read = openReading({ disk: parts.disk, damaged });
-    const read = (entry: HeldEntry): Bytes => this.#readRange(entry, 0, entry.size);
-    this.#examining = new Examining({ ...parts, read, damaged });
+    this.#examining = new Examining({ ...parts, read: (entry) => this.#readRange(entry, 0, entry.size), damaged });
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
   }
 

@@ -2,8 +2,10 @@ import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
+import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, collect, FR2, push, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = Buffer.from(Array.from({ length: 5 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
@@ -96,5 +98,35 @@ describe('an offer of what is held', () => {
     expect((await readAll(vault, manifest)).equals(content)).toBe(true);
     expect(vault.damaged(FR2)).toEqual([]);
     expect(fixture.clock.pending()).toBe(0);
+  });
+});
+
+describe('the proof of all manifests', () => {
+  it('puts nothing away and says nothing about a backup whose manifest the disk does not read just now', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const start = faulty.calls.length;
+    faulty.fail('EIO', (call) => call === start);
+    await expect(vault.prove()).rejects.toMatchObject({ kind: 'failed' });
+    expect(faulty.trace[start]).toBe(`open ${name}.manifest`);
+    expect(vault.find(name)).not.toBeNull();
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    await vault.prove();
+    expect(vault.findings()).toEqual([]);
+  });
+
+  it('finds nothing about a backup that is removed meanwhile', async () => {
+    await push(vault, manifest, content);
+    let remove = async (): Promise<void> => {};
+    const open: Disk['open'] = async (path, ...how) => {
+      if (String(path).endsWith('.manifest')) await remove();
+      return realDisk.open(path, ...how);
+    };
+    vault = await fixture.open({ disk: { ...realDisk, open } });
+    remove = () => vault.remove(name);
+    await expect(vault.held(name)).rejects.toMatchObject({ kind: 'not-found' });
+    expect(vault.findings()).toEqual([]);
+    expect(await fixture.files('.quarantine')).toEqual([]);
   });
 });

@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import { type Disk, diskFailure, hasCode, readSmall } from './disk.js';
+import { type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
+import type { Inventory } from './inventory.js';
+import type { Layout } from './layout.js';
+import { turnsOf } from './turns.js';
+
+/** Sidecars that are read at once: each has a file open. */
+const atOnce = 16;
+
+export interface SidecarsOptions {
+  readonly layout: Layout;
+  readonly disk: Disk;
+  readonly inventory: Inventory;
+  identityOf(host: Hostname): Identity | null;
+}
+
+/** Reads what stands beside the backups that are held. */
+export interface Sidecars {
+  /**
+   * The sidecar of a backup, read from the disk; its signatures are proven.
+   * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile
+   */
+  read(entry: HeldEntry): Promise<HeldBackup>;
+  /** Whether it is whole, and of another identity than the one that its owner has in the configuration now. */
+  isOfAnotherIdentity(entry: HeldEntry): Promise<boolean>;
+}
+
+export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOptions): Sidecars {
+  const turn = turnsOf(atOnce);
+  /** SHA-256 of the owner's identity and the sidecar that was proven with it: what has not changed is not proven again. */
+  const proven = new WeakMap<HeldEntry, Buffer>();
+  const pathOf = (entry: HeldEntry): string => layout.backup(parseBackupName(entry.name)).sidecar;
+
+  const unreliable = (entry: HeldEntry, what: string): Failure => {
+    inventory.report(pathOf(entry), what);
+    return new Failure('damaged', `the manifest beside ${entry.name} ${what}`);
+  };
+
+  const bytesOf = async (entry: HeldEntry): Promise<Buffer> => {
+    const path = pathOf(entry);
+    const bytes = await turn(() => readSmall(disk, path, longestSidecar)).catch((thrown) => {
+      if (!hasCode(thrown, 'ENOENT')) throw diskFailure(thrown, path);
+      if (inventory.find(entry.name) === entry) throw unreliable(entry, 'has vanished');
+      throw new Failure('not-found', `${entry.name} is not held here any more`);
+    });
+    if (bytes === null) throw unreliable(entry, 'is too long');
+    return bytes;
+  };
+
+  const prove = (bytes: Buffer, entry: HeldEntry, identity: Identity | null): HeldBackup => {
+    let read: ReturnType<typeof proveSidecar>;
+    try {
+      read = proveSidecar(bytes, { ...entry, identity });
+    } catch (thrown) {
+      throw unreliable(entry, `is damaged: ${Failure.from(thrown).message}`);
+    }
+    if (!read.entry.digest.equals(entry.digest)) throw unreliable(entry, 'was replaced by another');
+    return read.held;
+  };
+
+  return {
+    async read(entry) {
+      const bytes = await bytesOf(entry);
+      const identity = identityOf(entry.owner);
+      const hash = createHash('sha256');
+      const digest = hash
+        .update(identity ?? '')
+        .update(bytes)
+        .digest();
+      if (proven.get(entry)?.equals(digest)) return HeldBackup.decode(bytes);
+      const held = prove(bytes, entry, identity);
+      proven.set(entry, digest);
+      return held;
+    },
+    async isOfAnotherIdentity(entry) {
+      const identity = identityOf(entry.owner);
+      const bytes = await readSmall(disk, pathOf(entry), longestSidecar).catch(() => null);
+      return bytes !== null && identity !== null && isOfAnotherIdentity(bytes, entry.name, identity);
+    },
+  };
+}
