@@ -107,19 +107,11 @@ export function certificatePem(certificate: Buffer): string {
   return `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`;
 }
 
-/** Certificates that were read, by their bytes in base64: a peer shows the same one with every call. */
-const read = new Map<string, NodeCertificate>();
-const mostRemembered = 1000;
-
 /**
  * Reads a node certificate; proves nothing about who made it.
  * @throws Failure `untrusted` when it has another shape
  */
 export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
-  return remembered(read, Buffer.from(bytes).toString('base64'), () => parse(bytes));
-}
-
-function parse(bytes: Uint8Array): NodeCertificate {
   try {
     const certificate = new X509Certificate(bytes);
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
@@ -138,25 +130,18 @@ function parse(bytes: Uint8Array): NodeCertificate {
   }
 }
 
-function remembered(known: Map<string, NodeCertificate>, key: string, make: () => NodeCertificate): NodeCertificate {
-  const certificate = known.get(key) ?? make();
-  if (known.size >= mostRemembered) known.clear();
-  known.set(key, certificate);
-  return certificate;
-}
-
-/** Certificates that were proven, by the identity that issued them: a server has one for all its backups. */
+/** Certificates that were proven, by the identity that issued them: a server has one for all its backups and calls. */
 const proven = new Map<string, NodeCertificate>();
+const mostProven = 1000;
 
 /**
  * Reads a node certificate and proves that the identity issued it.
  * @throws Failure `untrusted`
  */
 export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
-  return remembered(proven, `${identity} ${Buffer.from(bytes).toString('base64')}`, () => prove(bytes, identity));
-}
-
-function prove(bytes: Uint8Array, identity: Identity): NodeCertificate {
+  const key = `${identity} ${Buffer.from(bytes).toString('base64')}`;
+  const known = proven.get(key);
+  if (known !== undefined) return known;
   const certificate = readNodeCertificate(bytes);
   if (certificate.identity !== identity) {
     throw new Failure('untrusted', `the certificate was issued by ${certificate.identity}, not by ${identity}`);
@@ -164,5 +149,7 @@ function prove(bytes: Uint8Array, identity: Identity): NodeCertificate {
   if (!new X509Certificate(bytes).verify(identityKey(identity))) {
     throw new Failure('untrusted', `the certificate is not signed by ${identity}`);
   }
+  if (proven.size >= mostProven) proven.clear();
+  proven.set(key, certificate);
   return certificate;
 }

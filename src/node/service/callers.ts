@@ -1,6 +1,6 @@
 import type { PeerConfig } from '../../mesh/config/config.js';
-import type { Identity } from '../../mesh/identity/identity.js';
-import { type NodeCertificate, readNodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
+import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
+import { type NodeCertificate, verifyNodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Epochs } from './epochs.js';
@@ -48,9 +48,9 @@ export function admission(
 }
 
 function certificateOf(call: Call): NodeCertificate {
-  const raw = call.getAuthContext().sslPeerCertificate?.raw;
-  if (raw === undefined) throw new Failure('untrusted', 'you showed no certificate');
-  return readNodeCertificate(raw);
+  const shown = call.getAuthContext().sslPeerCertificate;
+  if (shown?.raw === undefined) throw new Failure('untrusted', 'you showed no certificate');
+  return verifyNodeCertificate(shown.raw, parseIdentity(String(shown.issuer.CN)));
 }
 
 async function admitEpoch(
