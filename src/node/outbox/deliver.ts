@@ -37,8 +37,9 @@ const bytesAtOnce = 4 * 2 ** 20;
 
 /**
  * Brings a peer its backups, in this order. Small ones go side by side, because each costs two round trips and several
- * fsyncs; one that is large has the link to itself, and so has the first: a peer that is away is asked once. A failure that is the backup's own (a conflict, a backup beyond the
- * quota) does not stop the others; after one that may pass no other is begun, because the peer would fail it too.
+ * fsyncs; one that is large has the link to itself, and so has the first: a peer that is away is asked once. A failure that
+ * is the backup's own (a conflict, a backup beyond the quota) does not stop the others; after one that may pass no other is
+ * begun, because the peer would fail it too.
  * @returns the failure to tell, if any: the one that ended the round, or else the first
  */
 export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<Failure | undefined> {
