@@ -22,9 +22,8 @@ const ownersTurn = 36 * 3_600_000;
 
 /**
  * Takes again what was damaged here of owners that did not send it themselves, because they are gone: from another peer
- * that holds the very same backup. The manifest that lies in quarantine says which one; its digest, which only somebody
- * knows who was given the backup, is what the other peer lets it be read for. What comes is taken like a push of the owner:
- * into its quota, and compared with what it signed.
+ * that holds the very same backup. The manifest that lies in quarantine says which one; its digest is what the other
+ * peer lets it be read for. What comes is taken like a push of the owner: into its quota, and compared with what it signed.
  * @returns the file names of what is held again
  */
 export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {

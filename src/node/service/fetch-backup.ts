@@ -6,7 +6,7 @@ import type { Vault } from '../vault/vault.js';
 
 /**
  * Yields a range of a backup's bytes. A backup that the caller may not read looks like one that is not there; who names the
- * digest of its manifest has held it, and may.
+ * digest of its manifest was given it, or the next one of its set, and may.
  */
 export async function* fetchBackup(
   vault: Vault,
