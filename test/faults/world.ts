@@ -9,7 +9,8 @@ import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log } from '../../src/mesh/terms/log.js';
-import { openVault, type Vault, type VaultOptions } from '../../src/node/vault/vault.js';
+import type { VaultOptions } from '../../src/node/vault/parts.js';
+import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { manifestOf } from '../support/manifests.js';
 import { bytesOf } from './random.js';
 

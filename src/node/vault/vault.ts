@@ -1,48 +1,19 @@
-import type { HeldBackup, SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
-import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, realDisk } from './disk.js';
-import { type Draft, type DraftOptions, openDraft } from './draft.js';
+import { diskFailure, realDisk } from './disk.js';
+import { type Draft, openDraft } from './draft.js';
 import { Examining, type Pace } from './examining.js';
-import { makeFolders } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
-import { Keeping } from './keeping.js';
-import { type Layout, layoutOf } from './layout.js';
-import { openLeaves } from './leaves.js';
-import { openQuota } from './quota.js';
-import { readInventory } from './read-inventory.js';
+import type { Layout } from './layout.js';
+import { openParts, type Parts, type VaultOptions } from './parts.js';
 import { checkReadable, openReading, type ReadRange } from './reading.js';
-import { type OfferAnswer, type RangeReceiver, Receiving, type ReceivingOptions } from './receiving.js';
-import { openSidecars } from './sidecars.js';
-import { openTemporaries } from './temporaries.js';
-import { turnsByKey } from './turns.js';
-import { Uploads } from './uploads.js';
-
-export interface VaultOptions {
-  /** Absolute path of the data folder; it is made when it is not there. */
-  readonly data: string;
-  readonly host: Hostname;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** The identity of this server or of a peer; null for one that is not known. */
-  identityOf(host: Hostname): Identity | null;
-  /** Signs this server's receipt. */
-  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
-  /** Bytes that a peer may store here; 0 means no limit. */
-  quotaOf(host: Hostname): number;
-  /** Bytes of disk that stay free: a peer's backup that would go below is refused. */
-  readonly minimumFree: number;
-  /** The file system, for tests that make it fail. */
-  readonly disk?: Disk;
-}
+import { type OfferAnswer, type RangeReceiver, Receiving } from './receiving.js';
 
 /**
  * Where a node keeps backups: its own, and those of its peers. What is held is durable and was verified; nothing is ever
@@ -107,35 +78,11 @@ export interface Vault {
 /** @throws Failure when the data folder cannot be read or its names cannot be made durable */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   try {
-    return await open(options, options.disk ?? realDisk);
+    return new OpenVault(await openParts(options, options.disk ?? realDisk));
   } catch (thrown) {
     throw diskFailure(thrown, `the vault in ${options.data} cannot be opened`);
   }
 }
-
-async function open(options: VaultOptions, disk: Disk): Promise<Vault> {
-  const { data, host, log } = options;
-  const layout = layoutOf(data, host);
-  await makeFolders(disk, layout);
-  const inventory = await readInventory({ ...options, layout, disk });
-  const shared = {
-    ...options,
-    layout,
-    disk,
-    inventory,
-    temporaries: openTemporaries(layout),
-    turnOf: turnsByKey(),
-    isHeld: (name: string) => inventory.find(name) !== null,
-  };
-  const leaves = openLeaves(shared);
-  const keeping = new Keeping({ ...shared, leaves });
-  const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
-  const uploads = await Uploads.open({ ...shared, quota });
-  log.info('vault opened', { backups: inventory.list({}).length, findings: inventory.findings().length });
-  return new OpenVault({ ...shared, keeping, leaves, sidecars: openSidecars(shared), uploads });
-}
-
-type Parts = Omit<ReceivingOptions, 'examining'> & DraftOptions & { readonly layout: Layout };
 
 class OpenVault implements Vault {
   readonly layout: Layout;
