@@ -2,7 +2,7 @@ FROM docker.io/library/node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
-COPY buf.yaml buf.gen.yaml tsconfig.json tsconfig.build.json ./
+COPY buf.yaml buf.gen.yaml tsconfig.json rolldown.config.ts ./
 COPY proto proto
 COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
-const client = fileURLToPath(new URL('../client/main.js', import.meta.url));
-const node = fileURLToPath(new URL('../node/main.js', import.meta.url));
+const client = join(import.meta.dirname, '../client/main.js');
+const node = join(import.meta.dirname, '../node/main.js');
 
 /** Told each line that a program prints. */
 export type Tell = (line: string) => void;
