@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { PeerServiceService } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import type { Peer } from '../../src/mesh/peers/peer.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
-import { peerService } from '../../src/mesh/wire/chunks.js';
 import { throwawayServer } from './identities.js';
 
 /** What a peer answers that keeps to the protocol and to nothing else. */
@@ -38,7 +38,7 @@ export async function startHostilePeer(
   const server = throwawayServer(name);
   const { hostname = name, list, fetch, leaves } = lies(server);
   const grpc = new Server();
-  grpc.addService(peerService, {
+  grpc.addService(PeerServiceService, {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
       answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0, damaged: [] }),
     listBackups: (call: { write(message: object): void; end(): void }) => {

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Server } from '@grpc/grpc-js';
 import type { Address, PeerConfig } from '../../src/mesh/config/config.js';
 import { parseIdentity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
@@ -14,7 +13,7 @@ import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
 import { type Listener, listen } from '../../src/node/service/listener.js';
 import { openPatientLog, type PatientLog } from '../../src/node/service/patient-log.js';
-import { peerServer } from '../../src/node/service/peer-server.js';
+import { type PeerServer, peerServer } from '../../src/node/service/peer-server.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { throwawayServer } from './identities.js';
 
@@ -75,7 +74,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     minimumFree: options.minimumFree ?? 0,
   });
   const callLog = openPatientLog(log, clock);
-  const grpc = await peerServer({
+  const answers = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
     peers: () => peers,
@@ -84,7 +83,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     clock,
     log: callLog,
   });
-  const listener = await listenSomewhere(server, peers, grpc, callLog);
+  const listener = await listenSomewhere(server, peers, answers, callLog);
   const connections: Connection[] = [];
   return {
     server,
@@ -137,7 +136,7 @@ function withIdentity(peer: PeerConfig) {
 async function listenSomewhere(
   self: ServerIdentity,
   peers: readonly PeerConfig[],
-  server: Server,
+  server: PeerServer,
   log: PatientLog,
 ): Promise<Listener> {
   for (let attempts = 20; ; attempts -= 1) {

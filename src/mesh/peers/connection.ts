@@ -2,20 +2,20 @@ import { isIP } from 'node:net';
 import { type ChannelCredentials, type ChannelOptions, Client, connectivityState } from '@grpc/grpc-js';
 import type { Address } from '../config/config.js';
 import type { ServerIdentity } from '../identity/server-identity.js';
-import { peerCredentials } from '../identity/trust.js';
+import { peerCredentials, peerSocketOptions } from '../identity/trust.js';
 import type { Clock } from '../terms/clock.js';
-import type { CallContext } from '../wire/calls.js';
-import { flowControlWindow } from '../wire/server-windows.js';
+import { type BulkChannel, openBulkChannel } from '../wire/bulk-channel.js';
+import type { CallContext } from '../wire/watch-call.js';
 import { describePeer, formatAddress, type Peer } from './peer.js';
 
 /**
- * A connection to one peer: two channels, so that a listing never waits behind a transfer. Both connect at the first
- * call, and after a failure at the next one.
+ * Two connections to one peer, so that a listing never waits behind a transfer: grpc-js has the one for small calls, and the
+ * other carries backups. Both connect at the first call, and after a failure at the next one.
  */
 export interface Connection {
   readonly peer: Peer;
   readonly control: Client;
-  readonly bulk: Client;
+  readonly bulk: BulkChannel;
   /** What a call to this peer needs; `patience` in milliseconds without progress. */
   context(patience: number, signal?: AbortSignal): CallContext;
   close(): void;
@@ -32,7 +32,6 @@ const channelOptions: ChannelOptions = {
   'grpc.max_reconnect_backoff_ms': 15_000,
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 60_000,
-  'grpc-node.flow_control_window': flowControlWindow,
   // Without this, grpc-js lets channels to the same address share one connection.
   'grpc.use_local_subchannel_pool': 1,
   // The certificate says who a peer is, not its name; an IP address as a server name would be a warning.
@@ -44,15 +43,13 @@ export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Conne
   const credentials = peerCredentials(self, peer.identity);
   const target = grpcTarget(peer.address);
   const control = channelTo(target, credentials);
-  const bulk = channelTo(target, credentials);
+  const bulk = openBulkChannel({ ...peer.address, ...peerSocketOptions(self, peer.identity) }, clock);
   return {
     peer,
     get control() {
       return control.client();
     },
-    get bulk() {
-      return bulk.client();
-    },
+    bulk,
     context: (patience, signal) => ({ whom: describePeer(peer), clock, patience, signal }),
     close() {
       control.close();

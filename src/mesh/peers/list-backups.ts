@@ -1,7 +1,7 @@
 import type { HeldBackup, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
+import { PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
-import { peerService } from '../wire/chunks.js';
 import { type Connection, controlPatience } from './connection.js';
 
 /** Which backups to list; an empty string means all. */
@@ -27,7 +27,12 @@ export async function* listPages(
   const context = connection.context(controlPatience, signal);
   let entries = 0;
   let bytes = 0;
-  for await (const { backups } of callServerStream(connection.control, peerService.listBackups, filter, context)) {
+  for await (const { backups } of callServerStream(
+    connection.control,
+    PeerServiceService.listBackups,
+    filter,
+    context,
+  )) {
     for (const backup of backups) bytes += sizeOf(backup);
     if (entries + backups.length > mostEntries || bytes > mostBytes) {
       throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);

@@ -7,12 +7,13 @@ import type {
   RunBackupRequest,
   RunEvent,
 } from '../generated/anemone/node/v1/node.js';
+import { NodeServiceService } from '../generated/anemone/node/v1/node.js';
 import type { Bytes } from '../terms/bytes.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import { type CallContext, callServerStream, callUnary } from '../wire/calls.js';
-import { nodeService } from '../wire/chunks.js';
-import { flowControlWindow } from '../wire/server-windows.js';
+import { callServerStream, callUnary } from '../wire/calls.js';
+import { flowControlWindow } from '../wire/http2-server.js';
+import type { CallContext } from '../wire/watch-call.js';
 import { bulkPatience, controlPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
 import type { ListFilter } from './list-backups.js';
@@ -61,25 +62,25 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
   });
   return {
     async *runBackup(request, signal) {
-      const call = callServerStream(client, nodeService.runBackup, request, context(untilItEnds, signal));
+      const call = callServerStream(client, NodeServiceService.runBackup, request, context(untilItEnds, signal));
       for await (const { event } of call) if (event !== undefined) yield event;
     },
     async *pushFile(request, signal) {
-      const call = callServerStream(client, nodeService.pushFile, request, context(untilItEnds, signal));
+      const call = callServerStream(client, NodeServiceService.pushFile, request, context(untilItEnds, signal));
       for await (const { event } of call) if (event !== undefined) yield event;
     },
-    getStatus: (signal) => callUnary(client, nodeService.getStatus, {}, context(controlPatience, signal)),
+    getStatus: (signal) => callUnary(client, NodeServiceService.getStatus, {}, context(controlPatience, signal)),
     async *listOwn(filter, signal) {
-      const call = callServerStream(client, nodeService.listBackups, filter, context(controlPatience, signal));
+      const call = callServerStream(client, NodeServiceService.listBackups, filter, context(controlPatience, signal));
       for await (const { backups } of call) yield backups;
     },
     async *fetchOwn(name, range, signal) {
       const request = { name, ...range };
-      const call = callServerStream(client, nodeService.fetchBackup, request, context(bulkPatience, signal));
+      const call = callServerStream(client, NodeServiceService.fetchBackup, request, context(bulkPatience, signal));
       for await (const { chunk } of call) if (chunk.length > 0) yield chunk;
     },
     async reload(signal) {
-      const answer = await callUnary(client, nodeService.reload, {}, context(controlPatience, signal));
+      const answer = await callUnary(client, NodeServiceService.reload, {}, context(controlPatience, signal));
       return answer.needsRestart;
     },
     close: () => client.close(),

@@ -1,5 +1,5 @@
-import { callServerStream } from '../wire/calls.js';
-import { proveBackupMethod } from '../wire/chunks.js';
+import { bulkServerStream } from '../wire/bulk-calls.js';
+import { proveBackupMethod } from '../wire/bulk-methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 
 /**
@@ -15,5 +15,5 @@ export async function* proveBackup(
 ): AsyncGenerator<Uint8Array> {
   const request = { name, leaves: [...leaves] };
   const context = connection.context(bulkPatience, signal);
-  for await (const { leaf } of callServerStream(connection.bulk, proveBackupMethod, request, context)) yield leaf;
+  for await (const { leaf } of bulkServerStream(connection.bulk, proveBackupMethod, request, context)) yield leaf;
 }

@@ -3,8 +3,8 @@ import type { PushBackupRequest, Range } from '../generated/anemone/peer/v1/peer
 import type { VerifiedManifest } from '../manifest/manifest.js';
 import type { Bytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
-import { callClientStream } from '../wire/calls.js';
-import { pushBackupMethod } from '../wire/chunks.js';
+import { bulkClientStream } from '../wire/bulk-calls.js';
+import { pushBackupMethod } from '../wire/bulk-methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 import { offerBackup, verifiedReceipt } from './offer-backup.js';
 import { describePeer } from './peer.js';
@@ -60,7 +60,7 @@ function pushRange(
     }
     yield { part: { $case: 'end', value: {} } };
   }
-  return callClientStream(connection.bulk, pushBackupMethod, parts(), connection.context(bulkPatience, signal));
+  return bulkClientStream(connection.bulk, pushBackupMethod, parts(), connection.context(bulkPatience, signal));
 }
 
 function total(ranges: readonly Range[]): number {

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { printable } from '../terms/clean-text.js';
@@ -84,6 +85,28 @@ export function failureFromStatus(thrown: unknown, whom: string): Failure {
     ...(info === null ? {} : { retryable: info.facts.get('retryable') === 'true' }),
     ...(hint === undefined ? {} : { hint: printable(hint, 500) }),
   });
+}
+
+/** A status as the headers at the end of an answer (gRPC over HTTP/2, "Trailers"). */
+export function trailersOf({ code, details, metadata }: StatusObject): OutgoingHttpHeaders {
+  return { ...metadata.toHttp2Headers(), 'grpc-status': code, 'grpc-message': encodeURI(details) };
+}
+
+/** @returns null when they say that the call was answered */
+export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string): Failure | null {
+  const code = Number(trailers['grpc-status']);
+  if (code === status.OK) return null;
+  const details = decoded(String(trailers['grpc-message'] ?? ''));
+  const metadata = Metadata.fromHttp2Headers(trailers);
+  return failureFromStatus(Object.assign(new Error(details), { code, details, metadata }), whom);
+}
+
+function decoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
 }
 
 /** Whether a call failed because the other program is older than the call. */

@@ -3,8 +3,8 @@ import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
 import { type NodeCertificate, verifyNodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Admission, Call } from './call.js';
 import type { Epochs } from './epochs.js';
-import type { Admission, Call } from './handlers.js';
 
 /** A peer that proved who it is. */
 export interface Caller {

@@ -1,14 +1,13 @@
 import { createServer as createDoor, type Server as Door, type Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
-import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { withServerWindows } from '../../mesh/wire/server-windows.js';
 import { openDoorway } from './doorway.js';
 import type { PatientLog } from './patient-log.js';
+import type { PeerServer } from './peer-server.js';
 
 /** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
 export interface Listener {
@@ -23,8 +22,7 @@ export interface ListenerOptions {
   readonly self: ServerIdentity;
   readonly address: Address;
   readonly trusted: readonly Identity[];
-  /** Has its services already. */
-  readonly server: Server;
+  readonly server: PeerServer;
   readonly log: PatientLog;
 }
 
@@ -33,7 +31,6 @@ const mostOfOnePeer = 64;
 
 /** @throws Failure `config` when the address cannot be listened on */
 export async function listen({ self, address, trusted, server, log }: ListenerOptions): Promise<Listener> {
-  const injector = withServerWindows(() => server.createConnectionInjector(ServerCredentials.createInsecure()));
   const sockets = new Map<TLSSocket, Identity>();
   const doorway = openDoorway();
   let allowed = new Set<string>(trusted);
@@ -61,7 +58,7 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
     }
     sockets.set(socket, identity);
     socket.once('close', () => sockets.delete(socket));
-    injector.injectConnection(socket);
+    server.injectConnection(socket);
   };
   const listener = createServer(listenerOptions(self, trusted), (socket) => {
     const from = socket.remoteAddress;
@@ -96,9 +93,9 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => door.close(() => resolve()));
       doorway.clear();
-      injector.drain(graceMs);
+      server.drain(graceMs);
       await closed;
-      injector.destroy();
+      server.destroy();
     },
   };
 }

@@ -10,8 +10,8 @@ import type {
   RunBackupRequest,
   RunEvent,
 } from '../../mesh/generated/anemone/node/v1/node.js';
+import { NodeServiceService } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { nodeService } from '../../mesh/wire/chunks.js';
 import type { Vault } from '../vault/vault.js';
 import { fetchBackup } from './fetch-backup.js';
 import { handlersFor } from './handlers.js';
@@ -48,7 +48,7 @@ export async function serveOwnClient(
   const server = new Server();
   const { unary, serverStream } = handlersFor(() => null, log);
   const everything = (): boolean => true;
-  server.addService(nodeService, {
+  server.addService(NodeServiceService, {
     runBackup: serverStream((request, { signal }) => events((emit) => steward.runBackup(request, emit, signal))),
     pushFile: serverStream((request, { signal }) => events((emit) => steward.pushFile(request, emit, signal))),
     getStatus: unary(() => steward.status()),

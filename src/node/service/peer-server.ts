@@ -1,13 +1,17 @@
-import { Server } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { PeerConfig } from '../../mesh/config/config.js';
+import { PeerServiceService } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { ServerReflectionService } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { longestChunk, peerService } from '../../mesh/wire/chunks.js';
+import { fetchBackupMethod, pushBackupMethod } from '../../mesh/wire/bulk-methods.js';
+import { withHttp2Server } from '../../mesh/wire/http2-server.js';
+import { longestMessage } from '../../mesh/wire/limits.js';
 import type { Vault } from '../vault/vault.js';
+import { bulkAnswer, bulkCalls } from './bulk-calls.js';
 import { admission, type Demands } from './callers.js';
-import { crowdControl } from './crowd.js';
+import { crowdControl, openCrowd } from './crowd.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
@@ -35,30 +39,41 @@ export interface PeerServerOptions {
 const serviceName = 'anemone.peer.v1.PeerService';
 const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
 
-/** Everything that a node answers to its peers. It listens nowhere yet: see {@link listen}. */
-export async function peerServer({ self, vault, peers, epochs, seen, clock, log }: PeerServerOptions): Promise<Server> {
-  const server = new Server({
+/** Answers what comes over the connections that it is given. */
+export type PeerServer = ReturnType<Server['createConnectionInjector']>;
+
+/** Everything that a node answers to its peers, for {@link listen}. */
+export async function peerServer(options: PeerServerOptions): Promise<PeerServer> {
+  const { self, vault, peers, epochs, seen, clock, log } = options;
+  const crowd = openCrowd();
+  const grpc = new Server({
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
     'grpc.max_concurrent_streams': 64,
-    'grpc.max_receive_message_length': longestChunk + 2 ** 16,
-    interceptors: [crowdControl()],
+    'grpc.max_receive_message_length': longestMessage,
+    interceptors: [crowdControl(crowd)],
   });
   const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
   const anyone = handlersFor(who({ supersededToo: true }), log);
   const reader = handlersFor(who(), log);
   const writer = handlersFor(who({ writes: true }), log);
-  server.addService(peerService, {
+  const { pushBackup: _push, fetchBackup: _fetch, ...others } = PeerServiceService;
+  grpc.addService(others, {
     getNode: anyone.unary((_request, { caller }) => getNode(self, vault, caller)),
     offerBackup: writer.unary((request, { caller }) => offerBackup(vault, request, caller)),
-    pushBackup: writer.clientStream((requests, incoming) => pushBackup(vault, requests, incoming, clock)),
     listBackups: reader.serverStream((filter, { caller }) => listBackups(vault, filter, readableBy(caller))),
-    fetchBackup: reader.serverStream((request, { caller }) => fetchBackup(vault, request, readableBy(caller))),
     fetchLeaves: reader.serverStream((request, { caller }) => fetchLeaves(vault, request, readableBy(caller))),
     proveBackup: reader.serverStream((request, { caller }) => proveBackup(vault, request, readableBy(caller))),
   });
-  new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(server);
+  new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(grpc);
   const serverReflectionInfo = reflection(await readDescriptors(), services, who());
-  server.addService(ServerReflectionService, { serverReflectionInfo });
-  return server;
+  grpc.addService(ServerReflectionService, { serverReflectionInfo });
+  const push = bulkAnswer(pushBackupMethod, who({ writes: true }), async function* (requests, incoming) {
+    yield await pushBackup(vault, requests, incoming, clock);
+  });
+  const fetch = bulkAnswer(fetchBackupMethod, who(), async function* (requests, { caller }) {
+    for await (const request of requests) yield* fetchBackup(vault, request, readableBy(caller));
+  });
+  const take = bulkCalls([push, fetch], crowd, log);
+  return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
 }

@@ -2,7 +2,7 @@ import type { ProveBackupRequest, ProveBackupResponse } from '../../mesh/generat
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { mostLeavesAsked } from '../../mesh/wire/chunks.js';
+import { mostLeavesAsked } from '../../mesh/wire/limits.js';
 import type { Vault } from '../vault/vault.js';
 import { readableEntry } from './fetch-backup.js';
 

@@ -2,11 +2,10 @@ import type { PushBackupRequest, PushBackupResponse, PushHeader } from '../../me
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { longestChunk } from '../../mesh/wire/chunks.js';
 import type { RangeReceiver } from '../vault/receiving.js';
 import type { Vault } from '../vault/vault.js';
+import type { Incoming } from './call.js';
 import type { Caller } from './callers.js';
-import type { Incoming } from './handlers.js';
 
 /** Milliseconds in which at least one leaf has to arrive; a slower upload gives its place to others. */
 const leafPatience = 60_000;
@@ -55,9 +54,6 @@ function headerOf(part: Part): PushHeader {
 function chunkOf(part: Part): Uint8Array | null {
   if (part?.$case === 'end') return null;
   if (part?.$case !== 'chunk') throw new Failure('invalid', 'after its header, an upload has chunks and an end');
-  if (part.value.length > longestChunk) {
-    throw new Failure('invalid', `a chunk has ${part.value.length} bytes; ${longestChunk} are allowed`);
-  }
   return part.value;
 }
 

@@ -8,7 +8,7 @@ import type {
 } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { statusFromFailure } from '../../mesh/wire/status.js';
-import type { Admission } from './handlers.js';
+import type { Admission } from './call.js';
 
 type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
 

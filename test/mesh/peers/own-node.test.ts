@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NodeServiceService } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { nodeService } from '../../../src/mesh/wire/chunks.js';
 import { statusFromFailure } from '../../../src/mesh/wire/status.js';
 
 let folder: string;
@@ -36,7 +36,7 @@ describe('the node of this server', () => {
   it('answers over its socket, and its failures arrive as what they are', async () => {
     const server = new Server();
     const locked = statusFromFailure(new Failure('locked', 'another run is under way', { hint: 'Wait.' }));
-    server.addService(nodeService, {
+    server.addService(NodeServiceService, {
       runBackup: (call: { emit(name: string, error: unknown): void }) => call.emit('error', locked),
       reload: (_: unknown, callback: (error: null, answer: unknown) => void) =>
         callback(null, { needsRestart: ['server.listen'] }),
@@ -52,7 +52,7 @@ describe('the node of this server', () => {
 
   it('that goes away in the middle of a run is a failure, never a clean end', async () => {
     const server = new Server();
-    server.addService(nodeService, {
+    server.addService(NodeServiceService, {
       runBackup: (call: { write(message: unknown): void }) =>
         call.write({ event: { event: { $case: 'seal', value: { set: 'backup', bytes: 1 } } } }),
     });

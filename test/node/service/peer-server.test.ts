@@ -14,8 +14,8 @@ import { listBackups } from '../../../src/mesh/peers/list-backups.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
-import { callClientStream } from '../../../src/mesh/wire/calls.js';
-import { pushBackupMethod } from '../../../src/mesh/wire/chunks.js';
+import { bulkClientStream } from '../../../src/mesh/wire/bulk-calls.js';
+import { pushBackupMethod } from '../../../src/mesh/wire/bulk-methods.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -264,7 +264,7 @@ describe('a push', () => {
       yield* parts(manifest.digest);
     }
     const context = connection.context(10_000);
-    const push = callClientStream(connection.bulk, pushBackupMethod, requests(), context);
+    const push = bulkClientStream(connection.bulk, pushBackupMethod, requests(), context);
     await expect(push).rejects.toMatchObject({ kind });
     expect(await readdir(node.data)).not.toContain('FR1');
     await pushBackup(connection, manifest, reading(honest));

@@ -1,0 +1,148 @@
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import type { Readable } from 'node:stream';
+import { Failure } from '../terms/failure.js';
+import type { BulkChannel } from './bulk-channel.js';
+import type { BulkMethod, Carriage } from './bulk-methods.js';
+import { frameReader, type Part, writeFramed } from './frames.js';
+import { piecesOf } from './pieces.js';
+import { failureFromTrailers } from './status.js';
+import { type CallContext, type Watch, watchCall } from './watch-call.js';
+
+/**
+ * Sends one request and yields the answers, and ends only when the peer said that they are complete. Leaving early cancels.
+ * @throws Failure that names whom was asked
+ */
+export async function* bulkServerStream<Q, R>(
+  channel: BulkChannel,
+  method: BulkMethod<Q, R>,
+  request: Q,
+  context: CallContext,
+): AsyncGenerator<R> {
+  async function* requests(): AsyncGenerator<Q> {
+    yield request;
+  }
+  yield* exchange(channel, method, requests(), context);
+}
+
+/**
+ * Sends all requests and gives the peer's answer, which may come before the last request was sent.
+ * @throws Failure that names whom was asked
+ */
+export async function bulkClientStream<Q, R>(
+  channel: BulkChannel,
+  method: BulkMethod<Q, R>,
+  requests: AsyncIterable<Q>,
+  context: CallContext,
+): Promise<R> {
+  let answer: R | undefined;
+  for await (const message of exchange(channel, method, requests, context)) answer = message;
+  if (answer === undefined) throw new Failure('failed', `${context.whom} gave an empty answer`);
+  return answer;
+}
+
+/** The messages that lie in the body of a stream. @throws Failure `invalid` for what is none, `interrupted` for half of one */
+export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carriage<M>): AsyncGenerator<M> {
+  const reader = frameReader(limits);
+  const read = (part: Part): M => {
+    try {
+      return fromWire(part);
+    } catch (cause) {
+      throw new Failure('invalid', 'what came is no message of this call', { cause });
+    }
+  };
+  for await (const pieces of piecesOf(body)) {
+    for (const part of pieces.flatMap((piece) => reader.take(piece))) yield read(part);
+  }
+  if (!reader.betweenMessages) throw new Failure('interrupted', 'a message ended in its middle');
+}
+
+async function* exchange<Q, R>(
+  channel: BulkChannel,
+  method: BulkMethod<Q, R>,
+  requests: AsyncIterable<Q>,
+  context: CallContext,
+): AsyncGenerator<R> {
+  const watch = watchCall(context);
+  let stream: ClientHttp2Stream | null = null;
+  try {
+    stream = await open(channel, method.path, watch, context.whom);
+    const status = statusOf(stream);
+    void send(stream, method.requests, requests, watch);
+    try {
+      for await (const message of messagesOf(stream, method.responses)) {
+        watch.pause();
+        yield message;
+        watch.progress();
+      }
+    } catch (thrown) {
+      // A stream that broke after its end was told has told how it ended.
+      if (thrown instanceof Failure || status.trailers === undefined) throw thrown;
+    }
+    const failure =
+      status.trailers === undefined ? broken(context.whom) : failureFromTrailers(status.trailers, context.whom);
+    if (failure !== null) throw failure;
+  } catch (thrown) {
+    const failure = thrown instanceof Failure ? thrown : broken(context.whom, thrown);
+    throw watch.failure(failure);
+  } finally {
+    watch.stop();
+    stream?.close(constants.NGHTTP2_CANCEL);
+  }
+}
+
+function open(channel: BulkChannel, path: string, watch: Watch, whom: string): Promise<ClientHttp2Stream> {
+  return new Promise((resolve, reject) => {
+    let givenUp = false;
+    watch.guard({
+      cancel() {
+        givenUp = true;
+        reject(new Failure('interrupted', 'given up before there was a connection'));
+      },
+    });
+    channel.open(path).then(
+      (stream) => {
+        // What breaks a stream is told by reading it.
+        stream.on('error', () => {});
+        const cancel = (): void => stream.close(constants.NGHTTP2_CANCEL);
+        if (givenUp) cancel();
+        else watch.guard({ cancel });
+        resolve(stream);
+      },
+      (cause: Error) => reject(new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause })),
+    );
+  });
+}
+
+/** Where the status of a call is to be found, once it has come: at the end of an answer, or in place of one. */
+function statusOf(stream: ClientHttp2Stream): { readonly trailers?: IncomingHttpHeaders } {
+  const status: { trailers?: IncomingHttpHeaders } = {};
+  const take = (headers: IncomingHttpHeaders): void => {
+    if (headers['grpc-status'] !== undefined) status.trailers = headers;
+  };
+  stream.on('response', take);
+  stream.on('trailers', take);
+  return status;
+}
+
+async function send<Q>(
+  stream: ClientHttp2Stream,
+  { toWire }: Carriage<Q>,
+  requests: AsyncIterable<Q>,
+  watch: Watch,
+): Promise<void> {
+  try {
+    for await (const request of requests) {
+      await writeFramed(stream, toWire(request), watch.settled);
+      watch.progress();
+    }
+    stream.end();
+  } catch (thrown) {
+    // The source of the requests failed; or the call is over, and the stream with it.
+    if (!watch.settled.aborted && !stream.destroyed) watch.giveUp(Failure.from(thrown));
+  }
+}
+
+function broken(whom: string, cause?: unknown): Failure {
+  const words = cause instanceof Error ? ` (${cause.message})` : '';
+  return new Failure('unreachable', `${whom}: the connection broke${words}`, { cause });
+}

@@ -1,0 +1,50 @@
+import http2 from 'node:http2';
+import { Failure } from '../terms/failure.js';
+
+/** HTTP/2 flow-control window of a stream and of a connection, in bytes: what a link of 1 Gbit/s and 50 ms needs. */
+export const flowControlWindow = 8 * 2 ** 20;
+
+/** What both sides tell each other: large windows, and frames that need not be cut into pieces of 16 KiB. */
+export const http2Settings: http2.Settings = { initialWindowSize: flowControlWindow, maxFrameSize: 2 ** 20 };
+
+/** Answers a stream of a session, or returns false: then grpc-js does. */
+export type TakeStream = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
+
+/**
+ * Runs `create`, which makes one HTTP/2 server inside grpc-js, with large windows for what clients send, and with a say in who
+ * answers.
+ *
+ * grpc-js 1.14 offers the windows for clients only; its servers keep 64 KiB, which is 1 MiB/s over a link of 50 ms. And it
+ * copies each byte of a message three times. The one call that makes the server is wrapped for the moment, its one listener
+ * for streams is stepped in front of, and it is an error if there was no such call or listener.
+ */
+export function withHttp2Server<T>(take: TakeStream, create: () => T): T {
+  const original = http2.createServer;
+  const made: http2.Http2Server[] = [];
+  const wrapped = (options: http2.ServerOptions = {}, ...rest: []): http2.Http2Server => {
+    const server = original({ ...options, settings: { ...options.settings, ...http2Settings } }, ...rest);
+    made.push(server);
+    return server.on('session', (session) => session.setLocalWindowSize(flowControlWindow));
+  };
+  http2.createServer = wrapped as typeof http2.createServer;
+  try {
+    const result = create();
+    const [server] = made;
+    if (server === undefined || made.length > 1)
+      throw new Failure('failed', `grpc-js made ${made.length} HTTP/2 servers where one was expected`);
+    stepInFront(server, take);
+    return result;
+  } finally {
+    http2.createServer = original;
+  }
+}
+
+function stepInFront(server: http2.Http2Server, take: TakeStream): void {
+  const [answer, ...more] = server.listeners('stream') as ((...event: unknown[]) => void)[];
+  if (answer === undefined || more.length > 0)
+    throw new Failure('failed', 'grpc-js does not listen for streams as expected');
+  server.removeAllListeners('stream');
+  server.on('stream', (stream, headers, ...rest) => {
+    if (!take(stream, headers)) answer(stream, headers, ...rest);
+  });
+}

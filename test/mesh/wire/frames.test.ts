@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { FetchBackupResponse, PushBackupRequest } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { fetchBackupMethod, pushBackupMethod } from '../../../src/mesh/wire/bulk-methods.js';
+import { type FrameLimits, framed, framedChunk, frameReader, type Part } from '../../../src/mesh/wire/frames.js';
+
+/** What comes out when the bytes arrive in pieces of this size. */
+function read(bytes: Buffer, piece: number, limits: FrameLimits): { parts: Part[]; whole: boolean } {
+  const reader = frameReader(limits);
+  const parts: Part[] = [];
+  for (let at = 0; at < bytes.length; at += piece) parts.push(...reader.take(bytes.subarray(at, at + piece)));
+  return { parts, whole: reader.betweenMessages };
+}
+
+/** Messages in order; chunks put together from neighbouring parts. */
+function joined(parts: readonly Part[]): string[] {
+  const all: { readonly chunk: boolean; bytes: Buffer }[] = [];
+  for (const part of parts) {
+    const last = all.at(-1);
+    if ('message' in part) all.push({ chunk: false, bytes: part.message });
+    else if (last?.chunk) last.bytes = Buffer.concat([last.bytes, part.bytes]);
+    else all.push({ chunk: true, bytes: part.bytes });
+  }
+  return all.map(({ chunk, bytes }) => `${chunk ? 'chunk' : 'message'} ${bytes.toString('hex')}`);
+}
+
+describe('a chunk on the wire', () => {
+  const sizes = [0, 1, 127, 128, 16_383, 16_384, 65_536, 1_048_576, 2_097_152];
+
+  it.each(sizes)('of %i bytes is, to the byte, what the generated code would have written', (size) => {
+    const chunk = randomBytes(size);
+    const pushed = { part: { $case: 'chunk', value: chunk } } as const;
+    const push = Buffer.concat(framed(PushBackupRequest.encode(pushed).finish()));
+    expect(Buffer.concat(pushBackupMethod.requests.toWire(pushed)).equals(push)).toBe(true);
+    const response = FetchBackupResponse.decode(
+      Buffer.concat(fetchBackupMethod.responses.toWire({ chunk })).subarray(5),
+    );
+    expect(chunk.equals(response.chunk)).toBe(true);
+  });
+
+  it('is the only part of an upload that does not go through the generated code', () => {
+    const header = { part: { $case: 'header', value: { manifestDigest: randomBytes(32), range: undefined } } } as const;
+    const expected = Buffer.concat(framed(PushBackupRequest.encode(header).finish()));
+    expect(Buffer.concat(pushBackupMethod.requests.toWire(header))).toEqual(expected);
+  });
+});
+
+describe('a stream of messages', () => {
+  const limits = { longest: 1000, chunkField: 2 };
+  const message = Buffer.from('0a03616263', 'hex');
+  const chunk = randomBytes(300);
+  const stream = Buffer.concat([
+    ...framed(message),
+    ...framedChunk(2, chunk),
+    ...framedChunk(2, Buffer.of(7)),
+    ...framed(Buffer.alloc(0)),
+    ...framedChunk(3, Buffer.of(8)),
+  ]);
+  const expected = [
+    `message ${message.toString('hex')}`,
+    `chunk ${chunk.toString('hex')}07`,
+    'message ',
+    'message 1a0108',
+  ];
+
+  it.each([1, 2, 3, 5, 6, 7, 11, 64, 10_000])('is the same in pieces of %i bytes', (piece) => {
+    const { parts, whole } = read(stream, piece, limits);
+    expect(joined(parts)).toEqual(expected);
+    expect(whole).toBe(true);
+  });
+
+  it('passes the bytes of a chunk on as they come, without waiting for the rest', () => {
+    const reader = frameReader(limits);
+    const [head = Buffer.alloc(0)] = framedChunk(2, chunk);
+    expect(reader.take(Buffer.from(head))).toEqual([]);
+    expect(reader.take(chunk.subarray(0, 10))).toEqual([{ bytes: chunk.subarray(0, 10) }]);
+    expect(reader.betweenMessages).toBe(false);
+  });
+
+  it('has whole messages only, where no field is a chunk', () => {
+    const { parts } = read(Buffer.concat(framedChunk(2, chunk)), 7, { longest: 1000 });
+    expect(parts).toHaveLength(1);
+    expect(parts[0]).toHaveProperty('message');
+  });
+
+  it.each([
+    ['another field after the chunk', Buffer.concat([Buffer.from('120101', 'hex'), message])],
+    ['a chunk shorter than its message', Buffer.from('1201ff00', 'hex')],
+    ['a chunk longer than its message', Buffer.from('12ff01', 'hex')],
+    ['a tag and nothing else', Buffer.from('12', 'hex')],
+    ['a length that never ends', Buffer.from('12ffffffffffff', 'hex')],
+    ['a length in more bytes than it needs', Buffer.from('128080808000', 'hex')],
+  ])('with %s leaves it to the generated code what that means', (_what, odd) => {
+    for (const piece of [1, 2, 1000]) {
+      const { parts, whole } = read(Buffer.concat([...framed(odd), ...framed(message)]), piece, limits);
+      const [first, second] = joined(parts);
+      const isEmptyChunk = odd.toString('hex') === '128080808000';
+      expect(isEmptyChunk ? `message ${odd.toString('hex')}` : first).toBe(`message ${odd.toString('hex')}`);
+      expect(isEmptyChunk ? first : second).toBe(`message ${message.toString('hex')}`);
+      expect(whole).toBe(true);
+    }
+  });
+
+  it('is refused when a message is compressed, or too long, before its bytes are taken', () => {
+    expect(() => read(Buffer.from('0100000001', 'hex'), 5, limits)).toThrow(/compressed/);
+    expect(() => read(Buffer.from('00000003e9', 'hex'), 5, limits)).toThrow(/1001 bytes; 1000 are allowed/);
+  });
+
+  it('that ends in the middle of a message is known to do so', () => {
+    for (const end of [1, 5, 6, 9]) expect(read(stream.subarray(0, end), 3, limits).whole).toBe(false);
+  });
+});
