@@ -120,7 +120,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
       stopping.abort();
       await scheduler.stop();
       await deliveries.stop();
-      await Promise.all([listener.close(grace), ownServer.close(grace)]);
+      await Promise.all([listener.close(grace), ownServer.close(grace)]).then(() => vault.close());
       callLog.close();
       log.info('node stopped');
     },

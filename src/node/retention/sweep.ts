@@ -1,4 +1,5 @@
 import type { KeepRules } from '../../mesh/config/config.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -15,8 +16,8 @@ export interface SweptBackup {
   readonly createdAt: number;
   /** By this server's clock; null for own backups. */
   readonly receivedAt: number | null;
-  /** Whether its manifest was checked against its owner's identity. */
-  readonly verified: boolean;
+  /** The owner's, which its manifest names; null where nothing says which to expect. */
+  readonly identity: Identity | null;
 }
 
 /** What a sweep has to be able to do to a vault. */
@@ -89,7 +90,7 @@ export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'isPeer'> {
 export function judge<T extends SweptBackup>(backups: readonly T[], options: JudgeOptions): Judgement<T>[] {
   const { rules, isPeer, now, timezone } = options;
   return groups(backups).map((stream) => {
-    const swept = stream.filter(({ own, owner, verified }) => verified && (own || isPeer(owner)));
+    const swept = stream.filter(({ own, owner, identity }) => identity !== null && (own || isPeer(owner)));
     const dated = swept.map(({ receivedAt, createdAt, ...backup }) => ({ ...backup, time: receivedAt ?? createdAt }));
     const verdict = expire(dated, swept[0]?.own ? rules.local : rules.peers, now, timezone);
     return { backups: stream, verdict, ...(swept.length === 0 ? { spared: 'no peer of this server' as const } : {}) };

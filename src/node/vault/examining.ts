@@ -22,6 +22,8 @@ export interface ExaminingOptions {
   identityOf(host: Hostname): Identity | null;
   /** The bytes of a backup. */
   read(entry: HeldEntry): Bytes;
+  /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
+  isIntact(entry: HeldEntry): Promise<boolean>;
   /** Puts a backup into quarantine, if it still is held. */
   damaged(entry: HeldEntry, why: string): Promise<void>;
 }
@@ -108,14 +110,14 @@ export class Examining {
   }
 
   /**
-   * Proves the manifests of backups. Those that are damaged go to quarantine; one whose owner has another identity by now
+   * Proves the manifests of backups, and the sizes of their files. Those that are damaged go to quarantine; one whose owner has another identity by now
    * is left as it is, and so is one that is removed meanwhile.
    * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once
    */
   async prove(entries: readonly HeldEntry[]): Promise<void> {
     for (const entry of entries) {
       try {
-        await this.sidecar(entry);
+        if (await this.#options.isIntact(entry)) await this.sidecar(entry);
       } catch (thrown) {
         const { kind } = Failure.from(thrown);
         if (kind !== 'damaged' && kind !== 'untrusted' && kind !== 'not-found') throw thrown;

@@ -21,8 +21,8 @@ export interface HeldEntry {
   readonly size: number;
   /** SHA-256 of the manifest's bytes. */
   readonly digest: Buffer;
-  /** False where the owner is no peer any more, so that nothing says which identity to expect. */
-  readonly verified: boolean;
+  /** The owner's, which its manifest names; null where the owner is no peer any more, so that nothing says which to expect. */
+  readonly identity: Identity | null;
 }
 
 /** Longest sidecar that is read or written, in bytes; an ordinary one has about 1,500. */
@@ -33,7 +33,8 @@ export const longestOffer = 8_192;
 
 /** The entry of a backup whose manifest was verified just now. */
 export function entryOf(manifest: VerifiedManifest, receivedAt: number | null): HeldEntry {
-  return makeEntry(manifest.facts, manifest.digest, manifest.name.owner, receivedAt, true);
+  const identity = identityFromBytes(manifest.facts.identity);
+  return makeEntry(manifest.facts, manifest.digest, manifest.name.owner, receivedAt, identity);
 }
 
 /** What the name and the place of a sidecar say about its backup. */
@@ -70,7 +71,7 @@ function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, belie
   const { facts, digest } = identity === null ? asItSays(held.manifest) : believe(held.manifest, identity);
   if (facts.name !== name) throw new Failure('damaged', `its manifest is that of ${JSON.stringify(facts.name)}`);
   const receivedAt = own ? null : receiptTime(held, digest);
-  return { entry: makeEntry(facts, digest, owner, receivedAt, identity !== null), held };
+  return { entry: makeEntry(facts, digest, owner, receivedAt, identity), held };
 }
 
 /** Whether a sidecar is whole, and signed by another identity than the one that its owner has in the configuration now. */
@@ -101,7 +102,7 @@ function makeEntry(
   digest: Buffer,
   owner: Hostname,
   receivedAt: number | null,
-  verified: boolean,
+  identity: Identity | null,
 ): HeldEntry {
   return {
     owner,
@@ -113,7 +114,7 @@ function makeEntry(
     receivedAt,
     size: facts.size,
     digest,
-    verified,
+    identity,
   };
 }
 

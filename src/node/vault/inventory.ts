@@ -15,9 +15,20 @@ export class Inventory {
   /** Where the damaged copies of a backup are, by its name. */
   readonly #losses = new Map<string, { readonly owner: Hostname; readonly paths: string[] }>();
   #sorted: HeldEntry[] | null = null;
+  #changed: (owner: Hostname) => void = () => {};
+
+  /** Calls back when another backup is held of an owner, or one less. */
+  watch(changed: (owner: Hostname) => void): void {
+    this.#changed = changed;
+  }
 
   find(name: string): HeldEntry | null {
     return this.#byName.get(name) ?? null;
+  }
+
+  /** How many are held. */
+  get count(): number {
+    return this.#byName.size;
   }
 
   /** Newest first, by the clock of the owner. */
@@ -38,6 +49,7 @@ export class Inventory {
     this.#byName.set(entry.name, entry);
     this.#used.set(entry.owner, this.used(entry.owner) + entry.size);
     this.#sorted = null;
+    this.#changed(entry.owner);
   }
 
   drop(name: string): void {
@@ -46,6 +58,7 @@ export class Inventory {
     this.#byName.delete(name);
     this.#used.set(entry.owner, this.used(entry.owner) - entry.size);
     this.#sorted = null;
+    this.#changed(entry.owner);
   }
 
   /** Notes that a copy of a backup is damaged: in quarantine, or where the backup belongs. */

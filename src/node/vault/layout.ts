@@ -34,6 +34,8 @@ export interface Layout {
   readonly runs: string;
   /** Hashes of the leaves of what is held, a file a backup; derived, and made again when they are missing. */
   readonly leaves: string;
+  /** What an owner's folder held when it was written down; derived, and read again when it is missing. */
+  factsOf(owner: Hostname): string;
   /** @param digest of the manifest */
   leavesOf(digest: Uint8Array): string;
   /** Receipts that a peer gave for the server's own backups. */
@@ -69,6 +71,7 @@ export function layoutOf(data: string, host: Hostname): Layout {
     state,
     runs: join(state, 'runs.jsonl'),
     leaves: join(state, 'leaves'),
+    factsOf: (owner) => join(state, 'facts', owner),
     leavesOf: (digest) => join(state, 'leaves', Buffer.from(digest).toString('hex')),
     receiptsOf: (peer) => join(state, 'receipts', peer),
     folderOf,

@@ -7,6 +7,7 @@ import type { Disk } from './disk.js';
 import type { DraftOptions } from './draft.js';
 import { makeFolders } from './folders.js';
 import { Keeping } from './keeping.js';
+import { type KnownFacts, openKnownFacts } from './known-facts.js';
 import { type Layout, layoutOf } from './layout.js';
 import { openLeaves } from './leaves.js';
 import { openQuota } from './quota.js';
@@ -36,14 +37,19 @@ export interface VaultOptions {
 }
 
 /** What the vault is made of, as it was found on the disk. */
-export type Parts = Omit<ReceivingOptions, 'examining'> & DraftOptions & { readonly layout: Layout };
+export type Parts = Omit<ReceivingOptions, 'examining'> &
+  DraftOptions & { readonly layout: Layout; readonly knownFacts: KnownFacts };
 
 /** Makes the folders that are not there, reads the others, and takes up what an earlier process left unfinished. */
 export async function openParts(options: VaultOptions, disk: Disk): Promise<Parts> {
   const { data, host, log } = options;
   const layout = layoutOf(data, host);
   await makeFolders(disk, layout);
-  const inventory = await readInventory({ ...options, layout, disk });
+  const unknown: Hostname[] = [];
+  const inventory = await readInventory({ ...options, layout, disk, unknown: (owner) => unknown.push(owner) });
+  const knownFacts = openKnownFacts({ ...options, layout, disk, inventory });
+  for (const owner of unknown) knownFacts.changed(owner);
+  inventory.watch(knownFacts.changed);
   const shared = {
     ...options,
     layout,
@@ -57,6 +63,6 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const keeping = new Keeping({ ...shared, leaves });
   const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
   const uploads = await Uploads.open({ ...shared, quota });
-  log.info('vault opened', { backups: inventory.list({}).length, findings: inventory.findings().length });
-  return { ...shared, keeping, leaves, sidecars: openSidecars(shared), uploads };
+  log.info('vault opened', { backups: inventory.count, findings: inventory.findings().length });
+  return { ...shared, keeping, knownFacts, leaves, sidecars: openSidecars(shared), uploads };
 }

@@ -4,7 +4,8 @@ import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, readSmallNow, syncFolder } from './disk.js';
-import { isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
+import { readFacts, stateOf } from './facts-file.js';
+import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
 import { backupInQuarantine, dataOfSidecar, type Layout, sidecarOf } from './layout.js';
 
@@ -13,6 +14,8 @@ export interface ReadInventoryOptions {
   readonly host: Hostname;
   readonly disk: Disk;
   identityOf(host: Hostname): Identity | null;
+  /** Told of an owner of whose folder nothing that was written down counts. */
+  unknown?(owner: Hostname): void;
 }
 
 /** Made by the file system itself, at the top of a disk. */
@@ -43,9 +46,15 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
 
 async function readFolder(owner: Hostname, options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
   const folder = options.layout.folderOf(owner);
+  const { disk, host, layout } = options;
   // A process that was killed may have linked a backup without syncing the folder: from here on it counts, so it must last.
-  await syncFolder(options.disk, folder);
-  const names = new Set(await options.disk.readdir(folder));
+  await syncFolder(disk, folder);
+  const expected = { owner, own: owner === host, identity: options.identityOf(owner) };
+  const known = await readFacts(disk, layout.factsOf(owner), expected, await stateOf(disk, folder));
+  for (const entry of known ?? []) inventory.add(entry);
+  if (known !== null) return;
+  options.unknown?.(owner);
+  const names = new Set(await disk.readdir(folder));
   const pairs: string[] = [];
   for (const name of names) {
     const data = dataOfSidecar(name);
@@ -56,18 +65,12 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
     else if (!names.has(sidecarOf(name))) inventory.report(join(folder, name), 'is a backup without a manifest');
     else pairs.push(name);
   }
-  const identity = options.identityOf(owner);
   const scratch = Buffer.allocUnsafe(longestSidecar + 1);
   // In the order in which they came, which is about the one in which they lie on the disk.
-  for (const name of pairs.sort()) readPair({ owner, name, identity }, scratch, options, inventory);
+  for (const name of pairs.sort()) readPair({ ...expected, name }, scratch, options, inventory);
 }
 
-function readPair(
-  pair: { readonly owner: Hostname; readonly name: string; readonly identity: Identity | null },
-  scratch: Buffer,
-  { layout, host, disk }: ReadInventoryOptions,
-  inventory: Inventory,
-): void {
+function readPair(pair: Expected, scratch: Buffer, { layout, disk }: ReadInventoryOptions, inventory: Inventory): void {
   const data = join(layout.folderOf(pair.owner), pair.name);
   const sidecar = sidecarOf(data);
   let looked = data;
@@ -78,7 +81,7 @@ function readPair(
     looked = sidecar;
     bytes = readSmallNow(disk, sidecar, scratch);
     if (bytes === null) throw new Failure('damaged', 'it is too long');
-    const entry = readSidecar(bytes, { ...pair, own: pair.owner === host });
+    const entry = readSidecar(bytes, pair);
     looked = data;
     if (stat.size !== entry.size) {
       throw new Failure('damaged', `has ${stat.size} bytes where its manifest says ${entry.size}`);

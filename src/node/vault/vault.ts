@@ -55,7 +55,8 @@ export interface Vault {
    */
   examine(name: string, pace?: Pace): Promise<void>;
   /**
-   * Proves the manifests that were only read at the start. Those that are damaged are in quarantine afterwards.
+   * Proves the manifests that were only read at the start, and compares the sizes of files. What is damaged is in
+   * quarantine afterwards.
    * @throws Failure when nothing can be said about one
    */
   prove(): Promise<void>;
@@ -73,6 +74,8 @@ export interface Vault {
   findings(): string[];
   /** Removes uploads that nobody touched for 7 days, and temporaries and leaf hashes that belong to nothing. */
   tidy(): Promise<void>;
+  /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
+  close(): Promise<void>;
 }
 
 /** @throws Failure when the data folder cannot be read or its names cannot be made durable */
@@ -98,7 +101,14 @@ class OpenVault implements Vault {
       if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
     };
     this.#read = openReading({ disk: parts.disk, damaged });
-    this.#examining = new Examining({ ...parts, read: (entry) => this.#readRange(entry, 0, entry.size), damaged });
+    this.#examining = new Examining({
+      ...parts,
+      read: (entry) => this.#readRange(entry, 0, entry.size),
+      isIntact: (entry) => {
+        return parts.turnOf(entry.name)(async () => this.find(entry.name) === entry && parts.keeping.isIntact(entry));
+      },
+      damaged,
+    });
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
   }
 
@@ -172,6 +182,10 @@ class OpenVault implements Vault {
   async tidy(): Promise<void> {
     await this.#parts.uploads.tidy();
     await this.#parts.leaves.tidy(this.list().map(({ digest }) => digest));
+  }
+
+  close(): Promise<void> {
+    return this.#parts.knownFacts.close();
   }
 
   #readRange(entry: HeldEntry, offset: number, length: number): Bytes {

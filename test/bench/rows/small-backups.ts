@@ -78,12 +78,16 @@ export const manyHeld: Family = {
     const planting = { config: owner.config, holder: peer.config, source: join(bench.folder, 'held'), size: 1000 };
     await full.sender.do('plantBackups', { ...planting, set: 'backup', count: held });
     const contenders: Contender[] = [];
-    let started = 0;
+    let [read, started] = [0, 0];
     for (const [label, pair] of Object.entries({ full, empty })) {
       const rounds = await plantRounds(pair.owner, pair.sender, bench, pushes);
       await pair.sender.do('openSender', { config: pair.owner.config });
-      const seconds = await pair.peer.start();
-      if (pair === full) started = seconds;
+      const first = await pair.peer.start();
+      if (pair === full) {
+        read = first;
+        await pair.peer.stop();
+        started = await pair.peer.start();
+      }
       contenders.push(pushing(label, pair.sender, pair.peer, rounds));
     }
     const pages = await full.sender.do('listPages', { to: peer.name });
@@ -93,7 +97,13 @@ export const manyHeld: Family = {
     const typical = [...pages].sort((a, b) => a - b)[Math.floor(pages.length / 2)] ?? Number.NaN;
     const first = `${pages.length} pages; the first one, with the sorting, ${(pages[0] ?? 0).toFixed(0)} ms`;
     return [
-      atMost(`a node with ${held} backups starts`, 2, 's', started, 'until it serves'),
+      atMost(
+        `a node with ${held} backups starts`,
+        2,
+        's',
+        started,
+        `until it serves; ${read.toFixed(1)} s where nothing is written down`,
+      ),
       atMost(`a page of its listing of ${held}`, 50, 'ms', typical, first),
       atMost(`a push to it, against an empty node`, 1.1, 'x', withMany / withNone, cost),
     ];

@@ -43,7 +43,7 @@ function entry(name: string, size: number, receivedAt: number): HeldEntry {
     receivedAt,
     size,
     digest,
-    verified: true,
+    identity: null,
   };
 }
 

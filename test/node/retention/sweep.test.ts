@@ -4,6 +4,7 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type SweptBackup, type SweptVault, sweep } from '../../../src/node/retention/sweep.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { throwawayServer } from '../../support/identities.js';
 
 const day = 86_400_000;
 const clock = new FakeClock('2026-11-30T12:00:00Z');
@@ -14,6 +15,7 @@ const last = (keepLast: number): KeepRules => ({
   keepMonthly: 0,
   minimumDays: 0,
 });
+const { identity } = throwawayServer();
 const rules = { local: last(2), peers: last(1) };
 
 function backup(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
@@ -27,7 +29,7 @@ function backup(name: string, age: number, changes: Partial<SweptBackup> = {}): 
     sequence: 1000 - age,
     createdAt: time,
     receivedAt: null,
-    verified: true,
+    identity,
     ...changes,
   };
 }
@@ -103,7 +105,7 @@ describe('a sweep', () => {
       received('a', 1, stranger),
       received('b', 2, stranger),
       received('c', 1),
-      received('d', 2, { verified: false }),
+      received('d', 2, { identity: null }),
     );
     expect((await run(vault)).removed).toEqual([]);
   });

@@ -68,7 +68,8 @@ describe('a backup of a peer', () => {
     await push(vault, manifest, content);
     const entry = (await fixture.open()).find(name);
     expect(entry).toEqual(vault.find(name));
-    expect(entry).toMatchObject({ owner: 'FR2', own: false, size: content.length, sequence: 1, verified: true });
+    expect(entry).toMatchObject({ owner: 'FR2', own: false, size: content.length, sequence: 1 });
+    expect(entry?.identity).toBe(servers.FR2.identity);
     expect((await vault.held(name)).manifest).toEqual(manifest.signed);
   });
 
@@ -568,7 +569,7 @@ describe('what is on the disk', () => {
   it('is shown but not called verified when its owner is no peer any more', async () => {
     await push(vault, manifest, content);
     const reopened = await fixture.open({ identityOf: (host) => (host === FR2 ? null : identityOf(host)) });
-    expect(reopened.find(name)).toMatchObject({ verified: false });
+    expect(reopened.find(name)).toMatchObject({ identity: null });
     expect(await isHeldWhole(reopened)).toBe(true);
   });
 
