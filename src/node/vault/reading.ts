@@ -60,11 +60,20 @@ async function* chunks(
   try {
     if ((await handle.stat()).size !== entry.size) throw broken(entry, 'has another size than its manifest says');
     const end = offset + length;
-    for (let position = offset; position < end; ) {
+    const readAt = async (position: number): Promise<Uint8Array> => {
       const chunk = Buffer.allocUnsafe(Math.min(chunkSize, end - position));
       const filled = await readInto(handle, chunk, position);
       if (filled < chunk.length) throw broken(entry, 'was cut off while it was read');
-      position += filled;
+      return chunk;
+    };
+    // While a chunk is on its way, the next one is read.
+    let next = length > 0 ? readAt(offset) : null;
+    for (let position = offset; next !== null; ) {
+      const chunk: Uint8Array = await next;
+      position += chunk.length;
+      next = position < end ? readAt(position) : null;
+      // Whoever leaves early does not wait for it.
+      next?.catch(() => {});
       yield chunk;
     }
   } finally {
