@@ -23,23 +23,25 @@ export interface ReadingOptions {
   damaged(entry: HeldEntry, why: string): Promise<void>;
 }
 
-/** Reads ranges of backups. */
-export type ReadRange = (
-  path: string,
-  entry: HeldEntry,
-  range: { readonly offset: number; readonly length: number },
-) => AsyncGenerator<Uint8Array>;
+/** Part of a file, in bytes. */
+export interface Span {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Reads spans of a backup, one after the other. One that is not longer than a chunk comes as one. */
+export type ReadSpans = (path: string, entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
-export function openReading({ disk, damaged }: ReadingOptions): ReadRange {
+export function openReading({ disk, damaged }: ReadingOptions): ReadSpans {
   let readers = 0;
-  return async function* read(path, entry, range) {
+  return async function* read(path, entry, spans) {
     if (readers === mostReaders) {
       throw new Failure('failed', `${mostReaders} backups are being read already`, { retryable: true });
     }
     readers += 1;
     try {
-      yield* chunks(disk, path, entry, range);
+      yield* chunks(disk, path, entry, spans);
     } catch (thrown) {
       const failure = diskFailure(thrown, entry.name);
       if (failure.kind === 'damaged') await damaged(entry, failure.message);
@@ -50,34 +52,34 @@ export function openReading({ disk, damaged }: ReadingOptions): ReadRange {
   };
 }
 
-async function* chunks(
-  disk: Disk,
-  path: string,
-  entry: HeldEntry,
-  { offset, length }: { readonly offset: number; readonly length: number },
-): AsyncGenerator<Uint8Array> {
+async function* chunks(disk: Disk, path: string, entry: HeldEntry, spans: readonly Span[]): AsyncGenerator<Uint8Array> {
   const handle = await open(disk, path, entry);
   try {
     if ((await handle.stat()).size !== entry.size) throw broken(entry, 'has another size than its manifest says');
-    const end = offset + length;
-    const readAt = async (position: number): Promise<Uint8Array> => {
-      const chunk = Buffer.allocUnsafe(Math.min(chunkSize, end - position));
-      const filled = await readInto(handle, chunk, position);
-      if (filled < chunk.length) throw broken(entry, 'was cut off while it was read');
+    const read = async ({ offset, length }: Span): Promise<Uint8Array> => {
+      const chunk = Buffer.allocUnsafe(length);
+      if ((await readInto(handle, chunk, offset)) < length) throw broken(entry, 'was cut off while it was read');
       return chunk;
     };
     // While a chunk is on its way, the next one is read.
-    let next = length > 0 ? readAt(offset) : null;
-    for (let position = offset; next !== null; ) {
-      const chunk: Uint8Array = await next;
-      position += chunk.length;
-      next = position < end ? readAt(position) : null;
+    let next: Promise<Uint8Array> | null = null;
+    for (const piece of inChunks(spans)) {
+      const ready = next;
+      next = read(piece);
       // Whoever leaves early does not wait for it.
-      next?.catch(() => {});
-      yield chunk;
+      next.catch(() => {});
+      if (ready !== null) yield await ready;
     }
+    if (next !== null) yield await next;
   } finally {
     await handle.close();
+  }
+}
+
+function* inChunks(spans: readonly Span[]): Generator<Span> {
+  for (const { offset, length } of spans) {
+    for (let at = 0; at < length; at += chunkSize)
+      yield { offset: offset + at, length: Math.min(chunkSize, length - at) };
   }
 }
 
