@@ -40,11 +40,12 @@ export function watchCall({ whom, clock, patience, signal }: CallContext): Watch
   let disarm = (): void => {};
   const giveUp = (why: Failure): void => {
     reason ??= why;
+    disarm();
     call?.cancel();
   };
   const progress = (): void => {
     disarm();
-    if (settled.signal.aborted) return;
+    if (settled.signal.aborted || reason !== null) return;
     const seconds = Math.round(patience / 1000);
     disarm = clock.after(patience, () => giveUp(new Failure('timeout', `${whom} did not answer for ${seconds} s`)));
   };

@@ -47,7 +47,8 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
 /** Answers the calls that carry backups, without grpc-js between them and the socket. */
 export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: PatientLog): TakeStream {
   const statusOf = statusTeller(log);
-  const serve = async (stream: ServerHttp2Stream, call: Call, answer: BulkAnswer): Promise<void> => {
+  const serve = async (stream: ServerHttp2Stream, answer: BulkAnswer): Promise<void> => {
+    const call = callOf(stream, answer.path);
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
     // What breaks a stream closes it.
@@ -72,7 +73,10 @@ export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: Pat
   return (stream, headers) => {
     const answer = answers.find(({ path }) => path === headers[':path']);
     if (answer === undefined) return false;
-    void serve(stream, callOf(stream, answer.path), answer);
+    serve(stream, answer).catch((thrown) => {
+      log.error('call failed', { method: answer.path, reason: Failure.from(thrown).message });
+      stream.destroy();
+    });
     return true;
   };
 }
@@ -88,12 +92,10 @@ function finish(stream: ServerHttp2Stream, told: StatusObject): void {
   }
 }
 
+/** What is known of the caller is asked at once: of a session that has ended, nothing can be asked any more. */
 function callOf(stream: ServerHttp2Stream, path: string): Call {
-  const socket = stream.session?.socket as TLSSocket | undefined;
-  const peer = `${socket?.remoteAddress}:${socket?.remotePort}`;
-  return {
-    getAuthContext: () => ({ sslPeerCertificate: socket?.getPeerCertificate() }),
-    getPeer: () => peer,
-    getPath: () => path,
-  };
+  const socket = stream.session?.socket as TLSSocket;
+  const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+  const sslPeerCertificate = socket.getPeerCertificate();
+  return { getAuthContext: () => ({ sslPeerCertificate }), getPeer: () => peer, getPath: () => path };
 }

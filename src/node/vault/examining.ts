@@ -6,7 +6,7 @@ import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { hasCode } from './disk.js';
+import { diskFailure, hasCode } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Sidecars } from './sidecars.js';
@@ -110,8 +110,8 @@ export class Examining {
   }
 
   /**
-   * Proves the manifests of backups, and the sizes of their files. Those that are damaged go to quarantine; one whose owner has another identity by now
-   * is left as it is, and so is one that is removed meanwhile.
+   * Proves the manifests of backups, and the sizes of their files. Those that are damaged go to quarantine; one whose owner
+   * has another identity by now is left as it is, and so is one that is removed meanwhile.
    * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once
    */
   async prove(entries: readonly HeldEntry[]): Promise<void> {
@@ -119,8 +119,8 @@ export class Examining {
       try {
         if (await this.#options.isIntact(entry)) await this.sidecar(entry);
       } catch (thrown) {
-        const { kind } = Failure.from(thrown);
-        if (kind !== 'damaged' && kind !== 'untrusted' && kind !== 'not-found') throw thrown;
+        const failure = diskFailure(thrown, entry.name);
+        if (!['damaged', 'untrusted', 'not-found'].includes(failure.kind)) throw failure;
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { HeldEntry } from './held-entry.js';
+import { spaceOf } from './quota.js';
 
 /** Which entries to list; without a field, all. */
 export interface ListFilter {
@@ -39,7 +40,7 @@ export class Inventory {
     );
   }
 
-  /** Bytes of an owner's backups. */
+  /** Bytes for which an owner's backups count, see {@link spaceOf}. */
   used(owner: Hostname): number {
     return this.#used.get(owner) ?? 0;
   }
@@ -47,7 +48,7 @@ export class Inventory {
   add(entry: HeldEntry): void {
     this.drop(entry.name);
     this.#byName.set(entry.name, entry);
-    this.#used.set(entry.owner, this.used(entry.owner) + entry.size);
+    this.#used.set(entry.owner, this.used(entry.owner) + spaceOf(entry.size));
     this.#sorted = null;
     this.#changed(entry.owner);
   }
@@ -56,7 +57,7 @@ export class Inventory {
     const entry = this.#byName.get(name);
     if (entry === undefined) return;
     this.#byName.delete(name);
-    this.#used.set(entry.owner, this.used(entry.owner) - entry.size);
+    this.#used.set(entry.owner, this.used(entry.owner) - spaceOf(entry.size));
     this.#sorted = null;
     this.#changed(entry.owner);
   }

@@ -4,6 +4,14 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Disk } from './disk.js';
 
+/** Bytes of disk that the smallest backup takes, with its manifest and the hashes of its leaves: a block each, and one more. */
+const leastSpace = 16 * 1024;
+
+/** Bytes for which a backup counts: its own, and not less than its files take on a disk. */
+export function spaceOf(size: number): number {
+  return Math.max(size, leastSpace);
+}
+
 /** Space that is promised to one upload. */
 export interface Reservation {
   /** Says that this many more bytes are on the disk now. They still count for the owner, but no longer as free space. */
@@ -20,10 +28,13 @@ export interface Reservation {
 
 /** Promises space before the first byte is sent, so that no two uploads count on the same bytes. */
 export interface Quota {
-  /** @throws Failure `no-space` that says how much is missing */
-  reserve(owner: Hostname, bytes: number): Promise<Reservation>;
+  /**
+   * @param size of the backup, in bytes
+   * @throws Failure `no-space` that says how much is missing
+   */
+  reserve(owner: Hostname, size: number): Promise<Reservation>;
   /** For an upload that was promised its space before this node started: nothing is asked again. */
-  renew(owner: Hostname, bytes: number): Reservation;
+  renew(owner: Hostname, size: number): Reservation;
 }
 
 export interface QuotaOptions {
@@ -31,7 +42,7 @@ export interface QuotaOptions {
   readonly folder: string;
   readonly disk: Disk;
   readonly clock: Clock;
-  /** Bytes of the owner's backups that are held. */
+  /** Bytes for which the owner's backups count that are held. */
   used(owner: Hostname): number;
   /** Bytes that the owner may store; 0 means no limit. */
   quotaOf(owner: Hostname): number;
@@ -56,7 +67,8 @@ export function openQuota(options: QuotaOptions): Quota {
   const promises = new Set<Promised>();
   const isSilent = ({ heardOf }: Promised): boolean => clock.monotonic() - heardOf > longestSilence;
 
-  function renew(owner: Hostname, bytes: number): Reservation {
+  function renew(owner: Hostname, size: number): Reservation {
+    const bytes = spaceOf(size);
     const promised = { owner, bytes, expected: bytes, heardOf: clock.monotonic() };
     promises.add(promised);
     return {
@@ -103,12 +115,13 @@ export function openQuota(options: QuotaOptions): Quota {
 
   return {
     renew,
-    async reserve(owner, bytes) {
+    async reserve(owner, size) {
+      const bytes = spaceOf(size);
       const free = await freeBytes();
       // From here to the promise nothing waits: two offers never see the same free bytes.
       checkQuota(owner, bytes);
       checkDisk(free, bytes);
-      return renew(owner, bytes);
+      return renew(owner, size);
     },
   };
 }

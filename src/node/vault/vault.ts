@@ -68,7 +68,7 @@ export interface Vault {
   remove(name: string): Promise<void>;
   /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
   quarantine(name: string, why: string): Promise<void>;
-  /** Bytes of an owner's backups. */
+  /** Bytes for which an owner's backups count against its quota: each for 16 KiB at least. */
   used(owner: Hostname): number;
   /** Bytes free on the disk. */
   free(): Promise<number>;

@@ -90,6 +90,7 @@ describe('an offer of what is held', () => {
   }, async () => {
     const receipt = await push(vault, manifest, content);
     expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    await vault.close();
     vault = await fixture.open();
     await flipBit(dataFile(), 0);
     expect(await vault.offer(FR2, manifest)).toEqual({ missing: [{ offset: 0, length: content.length }] });
@@ -97,23 +98,30 @@ describe('an offer of what is held', () => {
     await push(vault, manifest, content);
     expect((await readAll(vault, manifest)).equals(content)).toBe(true);
     expect(vault.damaged(FR2)).toEqual([]);
+    await vault.close();
     expect(fixture.clock.pending()).toBe(0);
   });
 });
 
 describe('the proof of all manifests', () => {
-  it('puts nothing away and says nothing about a backup whose manifest the disk does not read just now', async () => {
+  it('puts nothing away and says nothing about a backup that the disk does not read just now', async () => {
     await push(vault, manifest, content);
     const faulty = faultyDisk();
     vault = await fixture.open({ disk: faulty.disk });
-    const start = faulty.calls.length;
-    faulty.fail('EIO', (call) => call === start);
-    await expect(vault.prove()).rejects.toMatchObject({ kind: 'failed' });
-    expect(faulty.trace[start]).toBe(`open ${name}.manifest`);
-    expect(vault.find(name)).not.toBeNull();
-    expect(await fixture.files('.quarantine')).toEqual([]);
+    const before = faulty.calls.length;
     await vault.prove();
-    expect(vault.findings()).toEqual([]);
+    const reads = faulty.trace.slice(before).indexOf(`open ${name}.manifest`);
+    expect(reads).toBeGreaterThanOrEqual(0);
+    for (let nth = 0; nth <= reads; nth += 1) {
+      vault = await fixture.open({ disk: faulty.disk });
+      const start = faulty.calls.length;
+      faulty.fail('EIO', (call) => call === start + nth);
+      await expect(vault.prove()).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining(name) });
+      expect(vault.find(name)).not.toBeNull();
+      expect(await fixture.files('.quarantine')).toEqual([]);
+      await vault.prove();
+      expect(vault.findings()).toEqual([]);
+    }
   });
 
   it('finds nothing about a backup that is removed meanwhile', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -334,20 +334,36 @@ describe('an upload that was interrupted', () => {
 
 describe('space', () => {
   it('is promised at the offer: of ten at once, as many are taken as fit', async () => {
-    vault = await fixture.open({ quotaOf: () => 3500 });
-    const bodies = Array.from({ length: 10 }, () => randomBytes(1000));
+    vault = await fixture.open({ quotaOf: () => 350_000 });
+    const bodies = Array.from({ length: 10 }, () => randomBytes(100_000));
     const offers = bodies.map((body, nth) => vault.offer(FR2, backupOfFR2(body, nth)));
     const answers = await Promise.allSettled(offers);
     const refused = answers.filter(({ status }) => status === 'rejected');
     // Which of them come first is up to the disk.
     const first = answers.findIndex(({ status }) => status === 'fulfilled');
     expect(refused).toHaveLength(7);
-    expect(refused[0]).toMatchObject({ reason: { kind: 'no-space', message: expect.stringContaining('500 B') } });
+    expect(refused[0]).toMatchObject({ reason: { kind: 'no-space', message: expect.stringContaining('48.8 KiB') } });
     const body = bodies[first] ?? Buffer.alloc(0);
     await push(vault, backupOfFR2(body, first), body);
-    expect(vault.used(FR2)).toBe(1000);
-    await expect(vault.offer(FR2, backupOfFR2(randomBytes(501), 11))).rejects.toMatchObject({ kind: 'no-space' });
-    await expect(vault.offer(FR2, backupOfFR2(randomBytes(500), 12))).resolves.toHaveProperty('missing');
+    expect(vault.used(FR2)).toBe(100_000);
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(50_001), 11))).rejects.toMatchObject({ kind: 'no-space' });
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(50_000), 12))).resolves.toHaveProperty('missing');
+  });
+
+  it('counts for what the files of a tiny backup take on a disk, so that very many of them do not fit', async () => {
+    const fits = 3;
+    vault = await fixture.open({ quotaOf: () => fits * 16_384 });
+    for (let nth = 0; nth < fits; nth += 1) await push(vault, backupOfFR2(Buffer.of(nth), nth), Buffer.of(nth));
+    expect(vault.used(FR2)).toBe(fits * 16_384);
+    const onDisk = await Promise.all(
+      (await readdir(fixture.data, { recursive: true, withFileTypes: true }))
+        .filter((found) => found.isFile())
+        .map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).blocks * 512),
+    );
+    expect(onDisk.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(vault.used(FR2));
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(1), 9))).rejects.toMatchObject({ kind: 'no-space' });
+    const reopened = await fixture.open({ quotaOf: () => fits * 16_384 });
+    expect(reopened.used(FR2)).toBe(fits * 16_384);
   });
 
   it('stays promised over a restart, and is free again when the upload has expired', async () => {
