@@ -4,12 +4,13 @@ import { links, loss } from './rows/links.js';
 import { seal } from './rows/sealing.js';
 import { fanOut, manners, slowPeers } from './rows/several-peers.js';
 import { manyHeld, small } from './rows/small-backups.js';
-import { fetch, push } from './rows/transfer.js';
+import { fetch, proof, push } from './rows/transfer.js';
 
 /** Everything that is measured, in the order of the table. */
 export const families: readonly Family[] = [
   push,
   fetch,
+  proof,
   links,
   loss,
   fanOut,

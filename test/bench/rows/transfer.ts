@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Contender, contest, fastest, type Medians, of } from '../contest.js';
+import { type Contender, contest, fastest, type Medians, median, of } from '../contest.js';
 import { peakMegabytes, timed } from '../machine/processes.js';
 import { makeServers, nextPort, type Server } from '../machine/servers.js';
 import { missingSsh, startSshd } from '../machine/sshd.js';
@@ -87,6 +87,26 @@ export const fetch: Family = {
     ];
     const medians = await contest(contenders, bench.rounds);
     return [...ratios('fetch', medians, bench.size), memory('fetch: the node that sends', peer.pid)];
+  },
+};
+
+/** Random leaves of a backup that a peer holds, and the hashes of all, against the root in its manifest. */
+export const proof: Family = {
+  name: 'proof',
+  missing: () => null,
+  async run(bench) {
+    const { peer, sender, names } = await openHall(bench);
+    const [name = ''] = names;
+    await sender.do('push', { names: [name], to: [peer.name] });
+    const question = { name, to: peer.name, samples: 460 };
+    const first = await sender.do('proveHeld', question);
+    const later = [];
+    for (let nth = 0; nth < 10; nth += 1) later.push((await sender.do('proveHeld', question)).seconds);
+    return [
+      atMost('460 samples of a backup, received', 40, 'MB', first.bytes / 1e6, 'leaves and hashes'),
+      atMost('460 samples of a backup, the first of a process', 1, 's', first.seconds, 'by the clock'),
+      atMost('460 samples of a backup, later ones', 1, 's', median(later), `slowest ${Math.max(...later).toFixed(2)}`),
+    ];
   },
 };
 

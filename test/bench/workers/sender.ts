@@ -1,12 +1,17 @@
+import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/mesh/config/load.js';
 import { parseIdentity } from '../../../src/mesh/identity/identity.js';
 import { loadServerIdentity, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
+import { fetchLeaves } from '../../../src/mesh/peers/fetch-leaves.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
+import { proveBackup } from '../../../src/mesh/peers/prove-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
+import { prove } from '../../../src/node/audit/prove.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { peerRecipient } from '../../../src/node/outbox/peer-recipient.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
@@ -122,6 +127,30 @@ export const senderTasks = {
       }),
     );
     return sent;
+  },
+
+  /** Has a peer prove that it holds a backup. @returns what it took, and the bytes that came */
+  async proveHeld(work: { readonly name: string; readonly to: string; readonly samples: number }) {
+    const { vault, self } = sender();
+    const connection = connectionTo(work.to);
+    const { manifest } = await vault.held(work.name);
+    if (manifest === undefined) throw new Error(`${work.name} has no manifest`);
+    const holder = {
+      leaves: (name: string, signal: AbortSignal) => fetchLeaves(connection, name, signal),
+      prove: (name: string, leaves: readonly number[], signal: AbortSignal) =>
+        proveBackup(connection, name, leaves, signal),
+    };
+    let bytes = 0;
+    const before = performance.now();
+    await prove(holder, verifyManifest(manifest, self.identity), {
+      samples: work.samples,
+      draw: randomInt,
+      signal: new AbortController().signal,
+      received: (more) => {
+        bytes += more;
+      },
+    });
+    return { seconds: (performance.now() - before) / 1000, bytes };
   },
 
   /** @param bytesPerSecond 0 for no limit */
