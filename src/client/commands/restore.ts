@@ -60,6 +60,13 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
       question: plainQuestion,
     });
     tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
+    if (known === null && options.dryRun !== true) {
+      const server = sealed.manifest?.facts.owner ?? 'NAME';
+      context.screen.note(
+        'The files are in place, but this machine is no server of a mesh. To have it take its place there, with its ' +
+          `recovery key: anemone-peer restore --server ${server} --peer ADDRESS`,
+      );
+    }
     return 0;
   } finally {
     await sealed.file.close();

@@ -42,7 +42,7 @@ describe('a file from disk', () => {
       takeover: true,
       ...options,
     });
-    return { code, document: JSON.parse(trial.said.stdout) };
+    return { code, document: JSON.parse(trial.said.stdout), notes: trial.said.stderr };
   };
   const restored = () => readFile(join(folder, 'target/config/secret.key'), 'utf8');
 
@@ -50,6 +50,14 @@ describe('a file from disk', () => {
     const { code, document } = await from(await put(newer.bytes, newer.manifest));
     expect([code, await restored()]).toEqual([0, 'secret new']);
     expect(document).toMatchObject({ format: 'age', verified: true, backup: newer.manifest.facts.name });
+  });
+
+  it('says on a bare machine that this is no server of the mesh yet, and how it becomes one', async () => {
+    const { notes } = await from(await put(newer.bytes, newer.manifest));
+    expect(notes).toContain('no server of a mesh');
+    expect(notes).toContain('restore --server FR1 --peer');
+    const tried = await from(join(folder, 'fr1.enc'), { dryRun: true });
+    expect(tried.notes).not.toContain('no server of a mesh');
   });
 
   it('is refused without its manifest, unless that is allowed', async () => {
