@@ -86,8 +86,14 @@ async function* exchange<Q, R>(
     throw watch.failure(failure);
   } finally {
     watch.stop();
-    stream?.close(constants.NGHTTP2_CANCEL);
+    if (stream !== null) cancel(stream);
   }
+}
+
+/** Ends a stream at once. Closing alone would wait until the peer can be told, which over a dead link is never. */
+function cancel(stream: ClientHttp2Stream): void {
+  stream.close(constants.NGHTTP2_CANCEL);
+  stream.destroy();
 }
 
 function open(channel: BulkChannel, path: string, watch: Watch, whom: string): Promise<ClientHttp2Stream> {
@@ -103,9 +109,8 @@ function open(channel: BulkChannel, path: string, watch: Watch, whom: string): P
       (stream) => {
         // What breaks a stream is told by reading it.
         stream.on('error', () => {});
-        const cancel = (): void => stream.close(constants.NGHTTP2_CANCEL);
-        if (givenUp) cancel();
-        else watch.guard({ cancel });
+        if (givenUp) cancel(stream);
+        else watch.guard({ cancel: () => cancel(stream) });
         resolve(stream);
       },
       (cause: Error) => reject(new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause })),

@@ -5,6 +5,8 @@ import { flowControlWindow, http2Settings } from './http2-server.js';
 
 /** Milliseconds that a connection may take to be there. */
 const connectPatience = 20_000;
+/** Milliseconds after which a connection that does not answer a ping is given up. Much may be on its way before the ping. */
+const pingPatience = 60_000;
 
 /**
  * The connection to a peer that carries backups: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies
@@ -25,25 +27,45 @@ export interface BulkChannel {
 export function openBulkChannel(options: ConnectionOptions, clock: Clock): BulkChannel {
   const over = new AbortController();
   let current: Promise<ClientHttp2Session> | null = null;
+  /** Ends the wait for the answer to a ping. */
+  let answered: (() => void) | null = null;
 
   async function liveSession(): Promise<ClientHttp2Session> {
     while (true) {
       current ??= dial(options, clock, over.signal);
       const dialed = current;
       const session = await dialed.catch(() => null);
-      if (session !== null && !session.closed) return session;
+      if (session !== null && !session.closed && !session.destroyed) return session;
       if (current === dialed) current = null;
       if (session === null) return dialed;
     }
   }
 
+  /**
+   * Asks with each call whether the connection still is one: of a link that has died nothing is heard, and each call would
+   * wait for it anew. When no answer comes, the call fails, and the next one connects again.
+   */
+  function checkAlive(session: ClientHttp2Session): void {
+    if (answered !== null) return;
+    const stopTimer = clock.after(pingPatience, () => session.destroy());
+    answered = () => {
+      stopTimer();
+      answered = null;
+    };
+    session.ping(answered);
+  }
+
   return {
     async open(path) {
       const session = await liveSession();
+      checkAlive(session);
       const head = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' };
       return session.request(head);
     },
-    close: () => over.abort(new Error('the connection was closed here')),
+    close() {
+      answered?.();
+      over.abort(new Error('the connection was closed here'));
+    },
   };
 }
 
@@ -66,11 +88,15 @@ function dial(options: ConnectionOptions, clock: Clock, over: AbortSignal): Prom
         createConnection: () => socket,
         settings: { ...http2Settings, enablePush: false },
       });
-      // What breaks it is told by the streams that it had.
-      session.on('error', () => {});
+      // What breaks it later is told by the streams that it had.
+      session.on('error', reject).once('close', () => reject(new Error('closed at once')));
       session.once('connect', () => {
         session.setLocalWindowSize(flowControlWindow);
-        over.addEventListener('abort', () => session.close());
+        over.addEventListener('abort', () => {
+          session.close();
+          // Over a dead link it takes long to be closed, for which nobody has to wait.
+          session.unref();
+        });
         resolve(session);
       });
     });
