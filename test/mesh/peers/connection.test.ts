@@ -1,9 +1,16 @@
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import type { Address } from '../../../src/mesh/config/config.js';
 import { connectTo } from '../../../src/mesh/peers/connection.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
 import { freePort } from '../../support/mesh.js';
 import { peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
@@ -29,3 +36,82 @@ it('reaches a peer that is back with the next call, however often it failed befo
     await node.stop();
   }
 });
+
+it('gives a push up when the link swallows everything, although the peer cannot be told so', async () => {
+  const self = throwawayServer('FR1');
+  const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
+  const relay = await swallowingRelay(node.address, 2 ** 20);
+  const clock = new FakeClock();
+  const connection = connectTo(
+    { name: node.name, address: relay.address, identity: node.server.identity },
+    self,
+    clock,
+  );
+  try {
+    const content = randomBytes(24 * 2 ** 20);
+    let sent = 0;
+    const push = pushBackup(connection, manifestOf(content, self.signer), {
+      async *read(offset, length) {
+        for (let at = offset; at < offset + length; at += 2 ** 18) yield content.subarray(at, at + 2 ** 18);
+      },
+      progress: (bytes) => {
+        sent = bytes;
+      },
+    });
+    let outcome: unknown;
+    push.then(
+      () => {
+        outcome = 'acknowledged';
+      },
+      (thrown) => {
+        outcome = thrown;
+      },
+    );
+    await relay.swallowed;
+    // Until the buffers on the way are full.
+    for (let before = -1; before !== sent; ) {
+      before = sent;
+      for (let turn = 0; turn < 5000; turn += 1) await setImmediate();
+    }
+    await clock.advance(60_000);
+    for (let turn = 0; turn < 1000 && outcome === undefined; turn += 1) await setImmediate();
+    expect(outcome).toMatchObject({ kind: 'timeout' });
+  } finally {
+    connection.close();
+    relay.close();
+    await node.stop();
+  }
+});
+
+/** Passes everything on, until so many bytes went to the peer; from then on it takes nothing more from anybody. */
+async function swallowingRelay(to: Address, bytes: number) {
+  const sockets: Socket[] = [];
+  let passed = 0;
+  let tell = (): void => {};
+  const swallowed = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  const server = createServer((caller) => {
+    const peer = connect(to);
+    sockets.push(caller, peer);
+    for (const socket of [caller, peer]) socket.on('error', () => {});
+    peer.on('data', (data) => caller.write(data));
+    caller.on('data', (data) => {
+      passed += data.length;
+      peer.write(data);
+      if (passed < bytes) return;
+      for (const socket of sockets) socket.pause();
+      tell();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: { host: '127.0.0.1', port },
+    swallowed,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
