@@ -64,6 +64,7 @@ async function* exchange<Q, R>(
 ): AsyncGenerator<R> {
   const watch = watchCall(context);
   let stream: ClientHttp2Stream | null = null;
+  let complete = false;
   try {
     stream = await open(channel, method.path, watch, context.whom);
     const status = statusOf(stream);
@@ -81,12 +82,14 @@ async function* exchange<Q, R>(
     const failure =
       status.trailers === undefined ? broken(context.whom) : failureFromTrailers(status.trailers, context.whom);
     if (failure !== null) throw failure;
+    complete = true;
   } catch (thrown) {
     const failure = thrown instanceof Failure ? thrown : broken(context.whom, thrown);
     throw watch.failure(failure);
   } finally {
     watch.stop();
-    if (stream !== null) cancel(stream);
+    // One that is complete closes by itself; a peer ends a connection over which very many are cancelled.
+    if (stream !== null && !(complete && stream.writableEnded)) cancel(stream);
   }
 }
 

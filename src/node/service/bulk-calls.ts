@@ -83,6 +83,8 @@ export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: Pat
 
 function finish(stream: ServerHttp2Stream, told: StatusObject): void {
   if (stream.closed || stream.destroyed) return;
+  // What still comes is of no use; read to its end, the stream can close.
+  stream.resume();
   const trailers = trailersOf(told);
   if (stream.headersSent) {
     stream.once('wantTrailers', () => stream.sendTrailers(trailers));

@@ -312,6 +312,21 @@ describe('an upload that stalls', () => {
   });
 });
 
+it('answers thousands of calls over one connection', async () => {
+  const peer = throwawayServer();
+  const node = await start({ peers: [peerConfig('FR1', peer)] });
+  const connection = node.callAs(peer);
+  const content = randomBytes(10);
+  const manifest = manifestOf(content, peer.signer);
+  await pushBackup(connection, manifest, reading(content));
+  for (let round = 0; round < 60; round += 1) {
+    const calls = Array.from({ length: 40 }, () =>
+      bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 })),
+    );
+    expect((await Promise.all(calls)).every((bytes) => bytes.equals(content))).toBe(true);
+  }
+});
+
 describe('reading', () => {
   async function twoOwners(reads: PeerNode['name'][] = []) {
     const [first, second] = [throwawayServer(), throwawayServer()];
