@@ -1,5 +1,4 @@
-import type { GetNodeResponse } from '../generated/anemone/peer/v1/peer.js';
-import { PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
+import { type GetNodeResponse, PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
 import { callUnary } from '../wire/calls.js';
 import { type Connection, controlPatience } from './connection.js';
 

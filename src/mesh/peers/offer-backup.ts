@@ -1,6 +1,5 @@
 import type { SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
-import type { Range } from '../generated/anemone/peer/v1/peer.js';
-import { PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
+import { PeerServiceService, type Range } from '../generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../manifest/manifest.js';
 import { verifyReceipt } from '../manifest/receipt.js';
 import { Failure } from '../terms/failure.js';

@@ -1,13 +1,13 @@
 import { connect } from 'node:net';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { HeldBackup } from '../generated/anemone/backup/v1/backup.js';
-import type {
-  GetStatusResponse,
-  PushFileRequest,
-  RunBackupRequest,
-  RunEvent,
+import {
+  type GetStatusResponse,
+  NodeServiceService,
+  type PushFileRequest,
+  type RunBackupRequest,
+  type RunEvent,
 } from '../generated/anemone/node/v1/node.js';
-import { NodeServiceService } from '../generated/anemone/node/v1/node.js';
 import type { Bytes } from '../terms/bytes.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';

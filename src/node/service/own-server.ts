@@ -4,13 +4,13 @@ import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import type {
-  GetStatusResponse,
-  PushFileRequest,
-  RunBackupRequest,
-  RunEvent,
+import {
+  type GetStatusResponse,
+  NodeServiceService,
+  type PushFileRequest,
+  type RunBackupRequest,
+  type RunEvent,
 } from '../../mesh/generated/anemone/node/v1/node.js';
-import { NodeServiceService } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Vault } from '../vault/vault.js';
 import { fetchBackup } from './fetch-backup.js';
