@@ -92,19 +92,19 @@ export function recipientOf(from: MeshNode, to: MeshNode, network: Network): Rec
         if (range === undefined) break;
         // A cut ends the stream of parts before its end, as it does for grpc-js.
         const cutAt = fate.chance(network.trouble) ? fate.below(4) : Number.POSITIVE_INFINITY;
-        const parts = async function* (): AsyncGenerator<PushBackupRequest> {
-          yield { part: { $case: 'header', value: { manifestDigest: manifest.digest, range } } };
+        const parts = async function* (): AsyncGenerator<readonly PushBackupRequest[]> {
+          yield [{ part: { $case: 'header', value: { manifestDigest: manifest.digest, range } } }];
           let sent = 0;
           for await (const chunk of vault.read(backup.name, range.offset, range.length)) {
             for (let at = 0; at < chunk.length; at += 50_000) {
               if (sent === cutAt) return;
               sent += 1;
-              yield { part: { $case: 'chunk', value: chunk.subarray(at, at + 50_000) } };
+              yield [{ part: { $case: 'chunk', value: chunk.subarray(at, at + 50_000) } }];
               progress(at);
             }
           }
           if (cutAt < Number.POSITIVE_INFINITY) return;
-          yield { part: { $case: 'end', value: {} } };
+          yield [{ part: { $case: 'end', value: {} } }];
         };
         const { answer: taken } = await call(async () => {
           const sending = parts();
@@ -129,7 +129,12 @@ async function offerTo(to: MeshNode, manifest: VerifiedManifest, caller: Caller)
   return offerBackup(to.vault, { manifest: manifest.signed }, caller);
 }
 
-async function pushTo(to: MeshNode, parts: AsyncIterable<PushBackupRequest>, caller: Caller, signal: AbortSignal) {
+async function pushTo(
+  to: MeshNode,
+  parts: AsyncIterable<readonly PushBackupRequest[]>,
+  caller: Caller,
+  signal: AbortSignal,
+) {
   if (to.vault === null) throw new Failure('unreachable', `${to.name} is down`);
   return pushBackup(to.vault, parts, { caller, signal }, to.clock);
 }

@@ -23,7 +23,8 @@ export async function* fetchBackup(
 ): Bytes & AsyncGenerator<Uint8Array> {
   const request = { name, ...range, manifestDigest };
   const context = connection.context(bulkPatience, signal);
-  for await (const { chunk } of bulkServerStream(connection.bulk, fetchBackupMethod, request, context)) {
-    if (chunk.length > 0) yield chunk;
+  for await (const messages of bulkServerStream(connection.bulk, fetchBackupMethod, request, context)) {
+    const [first, ...others] = messages.map(({ chunk }) => chunk).filter((chunk) => chunk.length > 0);
+    if (first !== undefined) yield others.length === 0 ? first : Buffer.concat([first, ...others]);
   }
 }

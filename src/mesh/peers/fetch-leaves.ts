@@ -13,7 +13,7 @@ export async function* fetchLeaves(
   signal?: AbortSignal,
 ): Bytes & AsyncGenerator<Uint8Array> {
   const context = connection.context(bulkPatience, signal);
-  for await (const { hashes } of bulkServerStream(connection.bulk, fetchLeavesMethod, { name }, context)) {
-    if (hashes.length > 0) yield hashes;
+  for await (const messages of bulkServerStream(connection.bulk, fetchLeavesMethod, { name }, context)) {
+    for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
   }
 }

@@ -15,5 +15,7 @@ export async function* proveBackup(
 ): AsyncGenerator<Uint8Array> {
   const request = { name, leaves: [...leaves] };
   const context = connection.context(bulkPatience, signal);
-  for await (const { leaf } of bulkServerStream(connection.bulk, proveBackupMethod, request, context)) yield leaf;
+  for await (const messages of bulkServerStream(connection.bulk, proveBackupMethod, request, context)) {
+    for (const { leaf } of messages) yield leaf;
+  }
 }

@@ -9,7 +9,8 @@ import { failureFromTrailers } from './status.js';
 import { type CallContext, type Watch, watchCall } from './watch-call.js';
 
 /**
- * Sends one request and yields the answers, and ends only when the peer said that they are complete. Leaving early cancels.
+ * Sends one request and yields the answers, all that came at a time, and ends only when the peer said that they are complete.
+ * Leaving early cancels.
  * @throws Failure that names whom was asked
  */
 export async function* bulkServerStream<Q, R>(
@@ -17,7 +18,7 @@ export async function* bulkServerStream<Q, R>(
   method: BulkMethod<Q, R>,
   request: Q,
   context: CallContext,
-): AsyncGenerator<R> {
+): AsyncGenerator<readonly R[]> {
   async function* requests(): AsyncGenerator<Q> {
     yield request;
   }
@@ -35,13 +36,17 @@ export async function bulkClientStream<Q, R>(
   context: CallContext,
 ): Promise<R> {
   let answer: R | undefined;
-  for await (const message of exchange(channel, method, requests, context)) answer = message;
+  for await (const messages of exchange(channel, method, requests, context)) answer = messages.at(-1);
   if (answer === undefined) throw new Failure('failed', `${context.whom} gave an empty answer`);
   return answer;
 }
 
-/** The messages that lie in the body of a stream. @throws Failure `invalid` for what is none, `interrupted` for half of one */
-export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carriage<M>): AsyncGenerator<M> {
+/**
+ * The messages that lie in the body of a stream, all that came at a time: what is done for each of them adds up, a chunk has
+ * sixteen parts or more.
+ * @throws Failure `invalid` for what is none, `interrupted` for half of one
+ */
+export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carriage<M>): AsyncGenerator<readonly M[]> {
   const reader = frameReader(limits);
   const read = (part: Part): M => {
     try {
@@ -51,7 +56,8 @@ export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carri
     }
   };
   for await (const pieces of piecesOf(body)) {
-    for (const part of pieces.flatMap((piece) => reader.take(piece))) yield read(part);
+    const messages = pieces.flatMap((piece) => reader.take(piece).map(read));
+    if (messages.length > 0) yield messages;
   }
   if (!reader.betweenMessages) throw new Failure('interrupted', 'a message ended in its middle');
 }
@@ -61,7 +67,7 @@ async function* exchange<Q, R>(
   method: BulkMethod<Q, R>,
   requests: AsyncIterable<Q>,
   context: CallContext,
-): AsyncGenerator<R> {
+): AsyncGenerator<readonly R[]> {
   const watch = watchCall(context);
   let stream: ClientHttp2Stream | null = null;
   let complete = false;
@@ -70,9 +76,9 @@ async function* exchange<Q, R>(
     const status = statusOf(stream);
     void send(stream, method.requests, requests, watch);
     try {
-      for await (const message of messagesOf(stream, method.responses)) {
+      for await (const messages of messagesOf(stream, method.responses)) {
         watch.pause();
-        yield message;
+        yield messages;
         watch.progress();
       }
     } catch (thrown) {

@@ -15,14 +15,16 @@ export async function* piecesOf(stream: Readable): AsyncGenerator<readonly Buffe
   /** How the stream ended, once it has. */
   const endings: (Error | null)[] = [];
   let wake = (): void => {};
+  /** After all that this turn of the event loop brings: each piece comes by a callback of its own. */
+  const wakeLater = (): void => void setImmediate(() => wake());
   const take = (piece: Buffer): void => {
     waiting.push(piece);
     if (waiting.length >= mostWaiting) stream.pause();
-    wake();
+    if (waiting.length === 1) wakeLater();
   };
   const finish = (broken: Error | null): void => {
     endings.push(broken);
-    wake();
+    wakeLater();
   };
   const end = (): void => finish(null);
   const close = (): void => finish(new Error('closed before its end'));

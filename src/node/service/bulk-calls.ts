@@ -23,7 +23,7 @@ const done: StatusObject = { code: status.OK, details: '', metadata: new Metadat
 export function bulkAnswer<Q, R, C>(
   { path, requests, responses }: BulkMethod<Q, R>,
   admit: Admission<C>,
-  handle: (requests: AsyncIterable<Q>, incoming: Incoming<C>) => AsyncIterable<R>,
+  handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => AsyncIterable<R>,
 ): BulkAnswer {
   return {
     path,

@@ -72,7 +72,8 @@ export async function peerServer(options: PeerServerOptions): Promise<PeerServer
     yield await pushBackup(vault, requests, incoming, clock);
   });
   const fetch = bulkAnswer(fetchBackupMethod, who(), async function* (requests, { caller }) {
-    for await (const request of requests) yield* fetchBackup(vault, request, readableBy(caller));
+    for await (const [request] of requests)
+      if (request !== undefined) return yield* fetchBackup(vault, request, readableBy(caller));
   });
   const take = bulkCalls([push, fetch], crowd, log);
   return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));

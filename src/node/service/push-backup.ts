@@ -16,20 +16,21 @@ const leafPatience = 60_000;
  */
 export async function pushBackup(
   vault: Vault,
-  requests: AsyncIterable<PushBackupRequest>,
+  requests: AsyncIterable<readonly PushBackupRequest[]>,
   { caller, signal }: Incoming<Caller>,
   clock: Clock,
 ): Promise<PushBackupResponse> {
-  const parts = requests[Symbol.asyncIterator]();
-  const pace = paceOf(parts, signal, clock);
+  const pace = paceOf(requests[Symbol.asyncIterator](), signal, clock);
   let receiving: RangeReceiver | null = null;
   try {
-    const { manifestDigest, range } = headerOf(await pace.next());
+    const [first, ...others] = await pace.next();
+    const { manifestDigest, range } = headerOf(first?.part);
     if (range === undefined) throw new Failure('invalid', 'the header of the upload names no range');
     receiving = await vault.receive(caller.name, manifestDigest, range);
-    for (let chunk = chunkOf(await pace.next()); chunk !== null; chunk = chunkOf(await pace.next())) {
-      await receiving.write(chunk);
-      pace.arrived(chunk.length);
+    for (let arrived = chunksOf(others); ; arrived = chunksOf(await pace.next())) {
+      await receiving.write(...arrived.chunks);
+      if (arrived.ended) break;
+      pace.arrived(arrived.chunks);
     }
     const answer = await receiving.finish();
     return 'receipt' in answer
@@ -50,15 +51,22 @@ function headerOf(part: Part): PushHeader {
   return part.value;
 }
 
-/** The bytes of a chunk, or null at the end. */
-function chunkOf(part: Part): Uint8Array | null {
-  if (part?.$case === 'end') return null;
-  if (part?.$case !== 'chunk') throw new Failure('invalid', 'after its header, an upload has chunks and an end');
-  return part.value;
+/** The bytes of chunks, up to the end where it is among the messages. */
+function chunksOf(messages: readonly PushBackupRequest[]): {
+  readonly chunks: readonly Uint8Array[];
+  readonly ended: boolean;
+} {
+  const chunks: Uint8Array[] = [];
+  for (const { part } of messages) {
+    if (part?.$case === 'end') return { chunks, ended: true };
+    if (part?.$case !== 'chunk') throw new Failure('invalid', 'after its header, an upload has chunks and an end');
+    chunks.push(part.value);
+  }
+  return { chunks, ended: false };
 }
 
-/** Gives the parts of the stream one by one, and gives up when they come too slowly or stop before the end. */
-function paceOf(parts: AsyncIterator<PushBackupRequest>, signal: AbortSignal, clock: Clock) {
+/** Gives the messages of the stream as they come, and gives up when they come too slowly or stop before the end. */
+function paceOf(messages: AsyncIterator<readonly PushBackupRequest[]>, signal: AbortSignal, clock: Clock) {
   let gaveUp: Failure | null = null;
   let wake = (_reason: Failure): void => {};
   const giveUp = (reason: Failure): void => {
@@ -77,18 +85,18 @@ function paceOf(parts: AsyncIterator<PushBackupRequest>, signal: AbortSignal, cl
   signal.addEventListener('abort', interrupted, { once: true });
   arm();
   return {
-    async next(): Promise<Part> {
+    async next(): Promise<readonly PushBackupRequest[]> {
       if (gaveUp !== null) throw gaveUp;
       // A race against one promise that outlives them all would hold on to every chunk until the upload is over.
-      const { done, value } = await new Promise<IteratorResult<PushBackupRequest>>((resolve, reject) => {
+      const { done, value } = await new Promise<IteratorResult<readonly PushBackupRequest[]>>((resolve, reject) => {
         wake = reject;
-        parts.next().then(resolve, reject);
+        messages.next().then(resolve, reject);
       });
       if (done) throw new Failure('interrupted', 'the upload was interrupted before its end');
-      return value.part;
+      return value;
     },
-    arrived(bytes: number): void {
-      fresh += bytes;
+    arrived(chunks: readonly Uint8Array[]): void {
+      for (const chunk of chunks) fresh += chunk.length;
       if (fresh < leafSize) return;
       fresh = 0;
       arm();

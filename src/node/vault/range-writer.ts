@@ -12,7 +12,7 @@ export interface RangeWriter {
    * @throws Failure `invalid` as soon as there is more than the range has; what the disk threw, for these bytes or for those
    * before them
    */
-  write(chunk: Uint8Array): Promise<void>;
+  write(chunks: readonly Uint8Array[]): Promise<void>;
   /** Stores the whole leaves that arrived; the rest of a leaf that was cut off is dropped. Nothing may be written after. */
   flush(): Promise<void>;
 }
@@ -45,18 +45,20 @@ export function openRangeWriter(upload: Upload, range: Range): RangeWriter {
     await storing;
   }
 
-  async function write(chunk: Uint8Array): Promise<void> {
-    const room = end - position - filled;
-    const accepted = chunk.subarray(0, room);
-    for (let offset = 0; offset < accepted.length; ) {
-      const part = accepted.subarray(offset, offset + buffer.length - filled);
-      buffer.set(part, filled);
-      filled += part.length;
-      offset += part.length;
-      if (filled === buffer.length) await store();
-    }
-    if (chunk.length > room) {
-      throw new Failure('invalid', `more bytes came than the ${range.length} of the announced range`);
+  async function write(chunks: readonly Uint8Array[]): Promise<void> {
+    for (const chunk of chunks) {
+      const room = end - position - filled;
+      const accepted = chunk.subarray(0, room);
+      for (let offset = 0; offset < accepted.length; ) {
+        const part = accepted.subarray(offset, offset + buffer.length - filled);
+        buffer.set(part, filled);
+        filled += part.length;
+        offset += part.length;
+        if (filled === buffer.length) await store();
+      }
+      if (chunk.length > room) {
+        throw new Failure('invalid', `more bytes came than the ${range.length} of the announced range`);
+      }
     }
   }
 

@@ -30,7 +30,7 @@ export type RangeAnswer = { readonly receipt: SignedReceipt } | { readonly missi
 /** One range of a backup that is arriving. One call at a time; `finish` or `abort` ends it. */
 export interface RangeReceiver {
   /** @throws Failure `invalid` as soon as there is more than the range has */
-  write(chunk: Uint8Array): Promise<void>;
+  write(...chunks: readonly Uint8Array[]): Promise<void>;
   /**
    * Ends the range. With the last missing leaf the backup is committed, and the receipt says that it is durable; a range
    * that ended early is simply still missing.
@@ -114,11 +114,13 @@ export class Receiving {
       if (over) throw new Failure('failed', `the range of ${name} has ended`);
     };
     return {
-      write: async (chunk) => {
+      write: async (...chunks) => {
         checkOpen();
-        await writer.write(chunk).catch((thrown) => {
+        try {
+          await writer.write(chunks);
+        } catch (thrown) {
           throw diskFailure(thrown, name);
-        });
+        }
       },
       finish: async () => {
         checkOpen();
