@@ -29,8 +29,7 @@ export async function download(
   if (leaves === null) return downloadInTurn(manifest, honest, file, failures, options);
   try {
     const received = await downloadInParallel(manifest, honest, { file, leaves, failures }, options);
-    await checkWhole(manifest, file);
-    await file.sync();
+    await Promise.all([checkWhole(manifest, file), file.sync()]);
     return received;
   } finally {
     await leaves.close();

@@ -149,25 +149,28 @@ async function settle(transfer: Transfer, claim: Claim<Holder>): Promise<Failure
   }
 }
 
-/** Fetches what is claimed, or as much of it as nobody else took over. */
+/**
+ * Fetches what is claimed, or as much of it as nobody else took over. A range that is wanted whole is read until its holder
+ * ends it: HTTP/2 ends a connection over which very many are cancelled.
+ */
 async function fetchClaim(transfer: Transfer, claim: Claim<Holder>, signal: AbortSignal): Promise<void> {
   const { manifest, arrival, options } = transfer;
   const { facts } = manifest;
-  const { holder } = claim;
-  const offset = claim.start * leafSize;
-  const length = Math.min(claim.end * leafSize, facts.size) - offset;
-  const hashes = await arrival.leaves.read(claim.start, claim.end - claim.start);
+  const { holder, start, end: asked } = claim;
+  const offset = start * leafSize;
+  const length = Math.min(asked * leafSize, facts.size) - offset;
+  const hashes = await arrival.leaves.read(start, asked - start);
   const giveUpIfSlow = (): void => {
     if (transfer.active.size > 1) drop(transfer, holder, tooSlow(holder, manifest));
   };
   const bytes = holder.fetch(facts.name, { offset, length }, signal);
   for await (const run of wholeLeaves(watchRate(bytes, options.clock, giveUpIfSlow), length)) {
-    const right = rightAtStart(run, hashes.subarray((claim.next - claim.start) * hashSize));
+    const right = rightAtStart(run, hashes.subarray((claim.next - start) * hashSize));
     await keep(transfer, claim, right);
-    if (claim.next >= claim.end) return;
+    if (claim.next >= claim.end && claim.end < asked) return;
     if (right.length < run.length) throw blamed(holder, manifest);
   }
-  throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
+  if (claim.next < claim.end) throw wrongLength(holder, manifest, `ends after ${claim.next * leafSize} of`);
 }
 
 /** Writes leaves at their place, and stops those who were about to bring them too. */
@@ -184,8 +187,9 @@ async function keep(transfer: Transfer, claim: Claim<Holder>, leaves: Uint8Array
   for (let at = 0; at < leaves.length; at += leafSize) queue.arrived(claim);
   received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaves.length);
   options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
-  if (queue.missing() === 0) transfer.over.abort();
-  stopWhere(transfer, (other) => other !== claim && queue.isOver(other));
+  if (queue.missing() === 0) end(transfer);
+  // One that has brought all that it was asked for ends by itself.
+  else stopWhere(transfer, (other) => other !== claim && other.next < other.end && queue.isOver(other));
 }
 
 function drop(transfer: Transfer, holder: Holder, failure: Failure): void {

@@ -113,6 +113,35 @@ describe('a download from several holders', () => {
     expect(shares.reduce((sum, share) => sum + share)).toBeLessThan(content.length * 1.1);
   });
 
+  it('reads each range to the end that its holder gives it: a peer ends a connection over which very many are cancelled', async () => {
+    let cancelled = 0;
+    const holder = serving('FR2', async function* (...asked) {
+      let ended = false;
+      try {
+        yield* give(content)(...asked);
+        await setImmediate();
+        ended = true;
+      } finally {
+        if (!ended) cancelled += 1;
+      }
+    });
+    await get(holder);
+    expect(holder.asked.length).toBeGreaterThan(5);
+    // When nothing is missing any more nobody waits, not even for an end.
+    expect(cancelled).toBeLessThanOrEqual(2);
+    expect(await arrived()).toBe(true);
+  });
+
+  it('does not wait for a holder that gives all bytes of a range and no end', async () => {
+    const endless = serving(
+      'Endless',
+      giveThen(Number.POSITIVE_INFINITY, (signal) => standsStill(signal)),
+    );
+    const received = await get(endless, serving('FR2'));
+    expect([await arrived(), dropped]).toEqual([true, []]);
+    expect(received.size).toBe(2);
+  });
+
   it('asks for leaves only: ranges of 4 MiB that begin on one', async () => {
     const holder = serving('FR2');
     await get(holder);
