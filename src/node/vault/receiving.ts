@@ -226,7 +226,7 @@ export class Receiving {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
-      await leaves.adopt(manifest.digest, upload.files.leaves);
+      if (upload.leaves !== null) await leaves.adopt(manifest.digest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;
     } finally {

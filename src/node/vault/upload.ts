@@ -4,19 +4,13 @@ import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/di
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { type Disk, openForReading, openOrCreate, readInto, removeLeftovers, writeAll } from './disk.js';
+import { type Disk, openOrCreate, readInto, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import type { Reservation } from './quota.js';
+import { UploadRecord } from './upload-record.js';
 
-/** Hashes that are read in one go: 64 KiB of them. */
-const hashesAtOnce = 2048;
 const noHash = Buffer.alloc(hashSize);
-
-interface OpenFiles {
-  readonly part: FileHandle;
-  readonly leaves: FileHandle;
-}
 
 export interface UploadOptions {
   readonly owner: Hostname;
@@ -26,12 +20,14 @@ export interface UploadOptions {
   readonly reservation: Reservation;
   /** When it was last written to, milliseconds since 1970. */
   readonly touched: number;
+  /** Whether an earlier process began it. */
+  readonly resumed: boolean;
 }
 
 /**
  * A backup that is arriving, leaf by leaf, in any order and over any number of connections. A leaf counts once its bytes
  * and its hash are written; which of two connections brought it does not matter. Its files are open only while
- * somebody uses it.
+ * somebody uses it. Of one that comes whole, in one go, nothing is written down for a later process to go on with.
  */
 export class Upload {
   readonly owner: Hostname;
@@ -42,8 +38,11 @@ export class Upload {
   readonly #disk: Disk;
   readonly #reservation: Reservation;
   readonly #map: LeafMap;
+  readonly #record: UploadRecord;
   readonly #beingWritten = new Set<number>();
-  #open: Promise<OpenFiles> | null = null;
+  /** The hashes of all leaves, where they came whole. */
+  #whole: readonly Buffer[] | null = null;
+  #part: Promise<FileHandle> | null = null;
   #users = 0;
   #gone = false;
 
@@ -55,6 +54,7 @@ export class Upload {
     this.#disk = options.disk;
     this.#reservation = options.reservation;
     this.#map = new LeafMap(options.manifest.facts.size);
+    this.#record = new UploadRecord(options.disk, options.files, options.manifest, options.resumed);
   }
 
   get complete(): boolean {
@@ -63,6 +63,11 @@ export class Upload {
 
   get idle(): boolean {
     return this.#users === 0;
+  }
+
+  /** The file with the hashes of its leaves; null where it came whole. */
+  get leaves(): string | null {
+    return this.#record.leaves;
   }
 
   missing(): Range[] {
@@ -74,17 +79,17 @@ export class Upload {
     return this.#reservation.confirm();
   }
 
-  /** Opens the files, for as long as the caller needs them; every call is followed by one of {@link leave}. */
+  /** Opens its file, for as long as the caller needs it; every call is followed by one of {@link leave}. */
   async enter(): Promise<void> {
     this.#checkThere();
     this.#users += 1;
-    this.#open ??= this.#openFiles();
-    const opening = this.#open;
+    this.#part ??= openOrCreate(this.#disk, this.files.part);
+    const opening = this.#part;
     try {
       await opening;
     } catch (thrown) {
       this.#users -= 1;
-      if (this.#open === opening) this.#open = null;
+      if (this.#part === opening) this.#part = null;
       throw thrown;
     }
   }
@@ -96,14 +101,14 @@ export class Upload {
    */
   async leave(): Promise<void> {
     this.#users -= 1;
-    if (this.#users > 0 || this.#open === null) return;
-    const opening = this.#open;
-    this.#open = null;
-    const { part, leaves } = await opening;
+    if (this.#users > 0 || this.#part === null) return;
+    const opening = this.#part;
+    this.#part = null;
+    const part = await opening;
     try {
-      if (!this.#gone && !this.complete) await Promise.all([part.sync(), leaves.sync()]);
+      if (!this.#gone && !this.complete) await Promise.all([part.sync(), this.#record.sync()]);
     } finally {
-      await Promise.allSettled([part.close(), leaves.close()]);
+      await Promise.allSettled([part.close(), this.#record.close()]);
     }
   }
 
@@ -128,13 +133,14 @@ export class Upload {
   async examine(): Promise<void> {
     await this.enter();
     try {
-      const { part } = await this.#openedFiles();
+      const part = await this.#openedPart();
       const leaf = Buffer.allocUnsafe(leafSize);
-      for await (const { index, hash } of this.#hashes()) {
-        if (hash.equals(noHash)) continue;
+      let index = 0;
+      for await (const hash of this.#record.read(this.#map.count)) {
         const bytes = leaf.subarray(0, this.#map.lengthOf(index));
-        const length = await readInto(part, bytes, index * leafSize);
-        if (length === bytes.length && leafHash(bytes).equals(hash)) this.#arrived(index);
+        const isThere = !hash.equals(noHash) && (await readInto(part, bytes, index * leafSize)) === bytes.length;
+        if (isThere && leafHash(bytes).equals(hash)) this.#arrived(index);
+        index += 1;
       }
     } finally {
       await this.leave();
@@ -148,27 +154,23 @@ export class Upload {
   async finished(): Promise<{ readonly path: string; readonly handle: FileHandle }> {
     this.#checkThere();
     const tree = new DigestTree();
-    for await (const { hash } of this.#hashes()) tree.addLeaf(hash);
-    const handle = await openForReading(this.#disk, this.files.part);
-    try {
-      const { size, treeRoot, name } = this.manifest.facts;
-      if (!tree.root().equals(treeRoot) || (await handle.stat()).size !== size) {
-        throw new Failure('damaged', `the bytes that arrived for ${name} are not those of its manifest`, {
-          hint: 'They were thrown away; the owner has to send them again.',
-        });
-      }
-      return { path: this.files.part, handle };
-    } catch (thrown) {
-      await handle.close();
-      throw thrown;
+    for await (const hash of this.#whole ?? this.#record.read(this.#map.count)) tree.addLeaf(hash);
+    const handle = await this.#openedPart();
+    const { size, treeRoot, name } = this.manifest.facts;
+    if (!tree.root().equals(treeRoot) || (await handle.stat()).size !== size) {
+      throw new Failure('damaged', `the bytes that arrived for ${name} are not those of its manifest`, {
+        hint: 'They were thrown away; the owner has to send them again.',
+      });
     }
+    return { path: this.files.part, handle };
   }
 
   /** Ends it, whatever became of it: its files are removed, and the space that was promised is free again. */
   async end(): Promise<void> {
     this.#gone = true;
     this.#reservation.release();
-    await removeLeftovers(this.#disk, Object.values(this.files));
+    await removeLeftovers(this.#disk, [this.files.part]);
+    await this.#record.remove();
   }
 
   #isWanted(leaf: number): boolean {
@@ -187,9 +189,9 @@ export class Upload {
       hashes.push(leafHash(bytes.subarray(offset, offset + leafSize)));
     }
     try {
-      const { part, leaves } = await this.#openedFiles();
-      await writeAll(part, bytes, first * leafSize);
-      await writeAll(leaves, Buffer.concat(hashes), first * hashSize);
+      await writeAll(await this.#openedPart(), bytes, first * leafSize);
+      if (hashes.length === this.#map.count) this.#whole = hashes;
+      else await this.#record.write(first, hashes);
       for (const index of hashes.keys()) this.#arrived(first + index);
     } finally {
       for (const index of hashes.keys()) this.#beingWritten.delete(first + index);
@@ -202,32 +204,8 @@ export class Upload {
     this.#reservation.arrived(this.#map.lengthOf(leaf));
   }
 
-  async #openFiles(): Promise<OpenFiles> {
-    const part = await openOrCreate(this.#disk, this.files.part);
-    try {
-      return { part, leaves: await openOrCreate(this.#disk, this.files.leaves) };
-    } catch (thrown) {
-      await part.close();
-      throw thrown;
-    }
-  }
-
-  #openedFiles(): Promise<OpenFiles> {
-    if (this.#open === null) throw new Failure('failed', `the upload of ${this.manifest.facts.name} is not open`);
-    return this.#open;
-  }
-
-  /** The recorded hashes of all leaves in order; zeros for a leaf that is missing. */
-  async *#hashes(): AsyncGenerator<{ readonly index: number; readonly hash: Buffer }> {
-    const { leaves } = await this.#openedFiles();
-    for (let first = 0; first < this.#map.count; first += hashesAtOnce) {
-      const end = Math.min(first + hashesAtOnce, this.#map.count);
-      const buffer = Buffer.alloc((end - first) * hashSize);
-      await readInto(leaves, buffer, first * hashSize);
-      for (let index = first; index < end; index += 1) {
-        const at = (index - first) * hashSize;
-        yield { index, hash: buffer.subarray(at, at + hashSize) };
-      }
-    }
+  #openedPart(): Promise<FileHandle> {
+    if (this.#part === null) throw new Failure('failed', `the upload of ${this.manifest.facts.name} is not open`);
+    return this.#part;
   }
 }

@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -7,12 +6,13 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { create, type Disk, diskFailure, hasCode, readSmall, removeFile, removeLeftovers, writeAll } from './disk.js';
+import { type Disk, diskFailure, readSmall, removeLeftovers } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import { digestOfOffer, type Layout } from './layout.js';
 import type { Quota } from './quota.js';
 import type { Temporaries } from './temporaries.js';
 import { Upload } from './upload.js';
+import { offerOf } from './upload-record.js';
 
 /** How long an upload is kept for its owner to go on with, in milliseconds. */
 const patience = 7 * 86_400_000;
@@ -76,8 +76,7 @@ export class Uploads {
   /** @throws Failure `no-space` */
   async begin(owner: Hostname, manifest: VerifiedManifest): Promise<Upload> {
     const { layout, disk, clock, quota } = this.#options;
-    const offer = Buffer.from(SignedManifest.encode(manifest.signed).finish());
-    if (offer.length > longestOffer) {
+    if (offerOf(manifest).length > longestOffer) {
       throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
     }
     const reservation = await quota.reserve(owner, manifest.facts.size);
@@ -88,15 +87,10 @@ export class Uploads {
       });
     }
     const files = layout.upload(manifest.digest);
-    const upload = new Upload({ owner, manifest, files, disk, reservation, touched: clock.now() });
+    const touched = clock.now();
+    const upload = new Upload({ owner, manifest, files, disk, reservation, touched, resumed: false });
     this.#uploads.set(keyOf(manifest.digest), upload);
-    try {
-      await writeOffer(disk, files.offer, offer);
-      return upload;
-    } catch (thrown) {
-      await this.end(upload);
-      throw thrown;
-    }
+    return upload;
   }
 
   async end(upload: Upload): Promise<void> {
@@ -137,7 +131,7 @@ export class Uploads {
     const written = await lastWritten(disk, files.part).catch(() => lastWritten(disk, files.offer));
     const reservation = quota.renew(owner, manifest.facts.size);
     const touched = Math.min(clock.now(), written);
-    const upload = new Upload({ owner, manifest, files, disk, reservation, touched });
+    const upload = new Upload({ owner, manifest, files, disk, reservation, touched, resumed: true });
     this.#uploads.set(keyOf(digest), upload);
     this.#unread.set(upload, null);
   }
@@ -157,26 +151,6 @@ export class Uploads {
       return null;
     }
   }
-}
-
-async function writeOffer(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
-  const handle = await createInPlace(disk, path);
-  try {
-    await writeAll(handle, bytes, 0);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes a file, in place of one that an upload left which is no more. */
-async function createInPlace(disk: Disk, path: string): Promise<FileHandle> {
-  try {
-    return await create(disk, path);
-  } catch (thrown) {
-    if (!hasCode(thrown, 'EEXIST')) throw thrown;
-  }
-  await removeFile(disk, path);
-  return create(disk, path);
 }
 
 async function lastWritten(disk: Disk, path: string): Promise<number> {

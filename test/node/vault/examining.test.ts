@@ -6,7 +6,7 @@ import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, collect, FR2, push, readAll, servers, VaultFixture } from './fixture.js';
+import { backupOfFR2, collect, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = Buffer.from(Array.from({ length: 5 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
 const manifest = backupOfFR2(content);
@@ -37,11 +37,18 @@ async function flipBit(path: string, at: number): Promise<void> {
 
 describe('the leaves of a backup', () => {
   it('are kept as they came in, and go with it', async () => {
-    await push(vault, manifest, content);
+    await pushInParts(vault, manifest, content);
     expect(await readFile(leavesFile())).toEqual(hashes);
     expect(await collect(vault.leaves(name))).toEqual(hashes);
     await vault.remove(name);
     expect(await fixture.files('.state/leaves')).toEqual([]);
+  });
+
+  it('are not kept of one that comes whole, and made from its bytes for who asks for them', async () => {
+    await push(vault, manifest, content);
+    expect(await fixture.files('.state/leaves')).toEqual([]);
+    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await readFile(leavesFile())).toEqual(hashes);
   });
 
   it('are kept of an own backup too', async () => {
@@ -61,7 +68,7 @@ describe('the leaves of a backup', () => {
     ['those of others', () => writeFile(leavesFile(), Buffer.alloc(hashes.length, 7))],
     ['damaged', () => flipBit(leavesFile(), 100)],
   ])('are made again from its bytes when they are %s', async (_, damage) => {
-    await push(vault, manifest, content);
+    await pushInParts(vault, manifest, content);
     await damage();
     expect(await collect(vault.leaves(name))).toEqual(hashes);
     expect(await readFile(leavesFile())).toEqual(hashes);
@@ -69,7 +76,7 @@ describe('the leaves of a backup', () => {
   });
 
   it('are not given out for bytes that are damaged: the backup goes into quarantine', async () => {
-    await push(vault, manifest, content);
+    await pushInParts(vault, manifest, content);
     await unlink(leavesFile());
     await flipBit(dataFile(), 200_000);
     await expect(collect(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
@@ -77,7 +84,7 @@ describe('the leaves of a backup', () => {
   });
 
   it('of what is not held are swept away', async () => {
-    await push(vault, manifest, content);
+    await pushInParts(vault, manifest, content);
     await writeFile(join(fixture.data, '.state/leaves', 'a'.repeat(64)), hashes);
     await vault.tidy();
     expect(await fixture.files('.state/leaves')).toEqual([manifest.digest.toString('hex')]);

@@ -6,7 +6,7 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, push, readAll, servers, VaultFixture } from './fixture.js';
+import { backupOfFR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = randomBytes(150_000);
 
@@ -22,6 +22,7 @@ const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
 
 const stories = {
   'a push': { manifest: received, folder: 'FR2', run: (vault) => push(vault, received, content) },
+  'a push in parts': { manifest: received, folder: 'FR2', run: (vault) => pushInParts(vault, received, content) },
   'an own backup': {
     manifest: own,
     folder: 'local',
@@ -97,25 +98,31 @@ async function durableSteps(story: Story): Promise<string[]> {
 }
 
 describe('the order of a commit', () => {
-  it('of a push is: data and manifest synced, manifest named, data named, folder synced', async () => {
-    const { name } = received.facts;
-    const steps = await durableSteps(stories['a push']);
-    const from = steps.indexOf('handle.write temporary.part');
-    const end = steps.lastIndexOf('handle.sync FR2');
-    expect(steps.slice(from, end + 1)).toEqual([
-      'handle.write temporary.part',
-      'handle.write temporary.leaves',
-      expect.stringContaining('handle.sync anemone-vault-'),
-      'handle.write temporary.tmp',
-      'handle.sync temporary.part',
-      'handle.sync temporary.tmp',
-      `link ${name}.manifest`,
-      `link ${name}`,
-      'unlink temporary.part',
-      'unlink temporary.tmp',
-      'handle.sync FR2',
-    ]);
-  });
+  it.each([
+    ['a push', []],
+    ['a push in parts', ['handle.write temporary.leaves']],
+  ] as const)(
+    'of %s is: data and manifest synced, manifest named, data named, folder synced',
+    async (story, record) => {
+      const { name } = received.facts;
+      const steps = await durableSteps(stories[story]);
+      const from = steps.lastIndexOf('handle.write temporary.part');
+      const end = steps.lastIndexOf('handle.sync FR2');
+      expect(steps.slice(from, end + 1)).toEqual([
+        'handle.write temporary.part',
+        ...record,
+        expect.stringContaining('handle.sync anemone-vault-'),
+        'handle.write temporary.tmp',
+        'handle.sync temporary.part',
+        'handle.sync temporary.tmp',
+        `link ${name}.manifest`,
+        `link ${name}`,
+        'unlink temporary.part',
+        'unlink temporary.tmp',
+        'handle.sync FR2',
+      ]);
+    },
+  );
 
   it('of an own backup is the same', async () => {
     const { name } = own.facts;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../../src/mesh/identity/identity.js';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
@@ -87,6 +88,14 @@ export async function push(vault: Vault, manifest: VerifiedManifest, content: Ui
     if ('receipt' in answer) return answer.receipt;
     missing = answer.missing;
   }
+}
+
+/** The same, the first leaf by itself: then the upload is written down for a later process to go on with. */
+export async function pushInParts(vault: Vault, manifest: VerifiedManifest, content: Uint8Array) {
+  const offer = await vault.offer(FR2, manifest);
+  if ('held' in offer) return offer.held;
+  await send(vault, manifest, content, { offset: 0, length: leafSize });
+  return push(vault, manifest, content);
 }
 
 export async function send(

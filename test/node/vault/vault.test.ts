@@ -257,6 +257,22 @@ describe('an upload that was interrupted', () => {
 
   const arrived = { offset: 0, length: 3 * leaf };
 
+  it('is written down for a later process once a part of it is there, and not when it came whole', async () => {
+    const files = async () => (await fixture.files('.incoming')).map((file) => file.slice(file.lastIndexOf('.')));
+    await vault.offer(FR2, manifest);
+    expect(await files()).toEqual([]);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
+    await receiver.write(content);
+    await receiver.abort();
+    expect(await files()).toEqual(['.part']);
+    expect(await vault.offer(FR2, manifest)).toHaveProperty('held');
+
+    const [next, body] = [backupOfFR2(randomBytes(2 * leaf), 1), randomBytes(2 * leaf)];
+    await vault.offer(FR2, next);
+    await send(vault, next, body, { offset: 0, length: leaf });
+    expect(await files()).toEqual(['.leaves', '.offer', '.part']);
+  });
+
   it('goes on after a restart with what is missing', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
@@ -366,10 +382,11 @@ describe('space', () => {
     expect(reopened.used(FR2)).toBe(fits * 16_384);
   });
 
-  it('stays promised over a restart, and is free again when the upload has expired', async () => {
+  it('stays promised over a restart when some of it has arrived, and is free again when the upload has expired', async () => {
     const limits = { quotaOf: () => content.length };
     vault = await fixture.open(limits);
     await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, { offset: 0, length: leaf });
     vault = await fixture.open(limits);
     const other = backupOfFR2(randomBytes(1), 1);
     await expect(vault.offer(FR2, other)).rejects.toMatchObject({ kind: 'no-space' });

@@ -1,0 +1,99 @@
+import type { FileHandle } from 'node:fs/promises';
+import { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { hashSize } from '../../mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { create, type Disk, hasCode, openOrCreate, readInto, removeFile, removeLeftovers, writeAll } from './disk.js';
+import type { UploadFiles } from './layout.js';
+
+/** Hashes that are read in one go: 64 KiB of them. */
+const hashesAtOnce = 2048;
+
+/** The bytes of a manifest as they lie in the file of its offer. */
+export function offerOf({ signed }: VerifiedManifest): Uint8Array {
+  return SignedManifest.encode(signed).finish();
+}
+
+/**
+ * What lets a later process go on with an upload: the manifest as it was offered, and the hashes of the leaves that arrived.
+ * Its files are there from the first write on, and open until they are closed.
+ */
+export class UploadRecord {
+  readonly #disk: Disk;
+  readonly #files: Pick<UploadFiles, 'offer' | 'leaves'>;
+  readonly #manifest: VerifiedManifest;
+  #offered: Promise<void> | null;
+  #mayExist: boolean;
+  #open: Promise<FileHandle> | null = null;
+
+  /** @param isThere whether an earlier process has begun it */
+  constructor(disk: Disk, files: UploadFiles, manifest: VerifiedManifest, isThere: boolean) {
+    this.#disk = disk;
+    this.#files = files;
+    this.#manifest = manifest;
+    this.#offered = isThere ? Promise.resolve() : null;
+    this.#mayExist = isThere;
+  }
+
+  /** The file with the hashes; null where nothing was ever taken down. */
+  get leaves(): string | null {
+    return this.#mayExist ? this.#files.leaves : null;
+  }
+
+  /** Takes down the hashes of leaves that follow each other. */
+  async write(first: number, hashes: readonly Buffer[]): Promise<void> {
+    this.#mayExist = true;
+    this.#offered ??= this.#writeOffer().catch((thrown) => {
+      this.#offered = null;
+      throw thrown;
+    });
+    await this.#offered;
+    await writeAll(await this.#opened(), Buffer.concat(hashes), first * hashSize);
+  }
+
+  /** The hash of each leaf, in order; zeros for one that is missing. @param count of the leaves */
+  async *read(count: number): AsyncGenerator<Buffer> {
+    const leaves = await this.#opened();
+    for (let first = 0; first < count; first += hashesAtOnce) {
+      const buffer = Buffer.alloc(Math.min(hashesAtOnce, count - first) * hashSize);
+      await readInto(leaves, buffer, first * hashSize);
+      for (let at = 0; at < buffer.length; at += hashSize) yield buffer.subarray(at, at + hashSize);
+    }
+  }
+
+  async sync(): Promise<void> {
+    await (await this.#open)?.sync();
+  }
+
+  async close(): Promise<void> {
+    const open = this.#open;
+    this.#open = null;
+    await (await open)?.close();
+  }
+
+  async remove(): Promise<void> {
+    if (this.#mayExist) await removeLeftovers(this.#disk, [this.#files.offer, this.#files.leaves]);
+  }
+
+  #opened(): Promise<FileHandle> {
+    this.#open ??= openOrCreate(this.#disk, this.#files.leaves).catch((thrown) => {
+      this.#open = null;
+      throw thrown;
+    });
+    return this.#open;
+  }
+
+  /** Takes the place of one that an upload left which is no more. */
+  async #writeOffer(): Promise<void> {
+    const { offer } = this.#files;
+    const handle = await create(this.#disk, offer).catch(async (thrown) => {
+      if (!hasCode(thrown, 'EEXIST')) throw thrown;
+      await removeFile(this.#disk, offer);
+      return create(this.#disk, offer);
+    });
+    try {
+      await writeAll(handle, offerOf(this.#manifest), 0);
+    } finally {
+      await handle.close();
+    }
+  }
+}
