@@ -40,7 +40,7 @@ export async function restore(
     const failure = Failure.from(thrown);
     if (failure.kind !== 'interrupted' || failure.hint !== undefined) throw failure;
     // Nothing that can be interrupted comes after the switch.
-    throw new Failure('interrupted', 'nothing was changed', { cause: failure });
+    throw new Failure('interrupted', 'nothing was restored', { cause: failure });
   }
 }
 
@@ -85,7 +85,7 @@ async function restoreFromMesh(
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
     const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
     if (chosen === null) {
-      context.screen.note('Nothing was changed.');
+      context.screen.note('Nothing was restored.');
       return 0;
     }
     const target = resolve(context.cwd, options.target ?? base);

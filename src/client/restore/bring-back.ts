@@ -68,7 +68,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
       !options.yes &&
       !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))
     ) {
-      throw new Failure('interrupted', 'nothing was changed');
+      throw new Failure('interrupted', 'nothing was restored');
     }
     signal.throwIfAborted();
     const { switched } = await intoPlace({ staging, target, entries, roots, stamp });

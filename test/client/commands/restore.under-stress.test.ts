@@ -54,12 +54,12 @@ describe('a person under stress', () => {
     expect(said.stderr).toContain('Taken by FR2, US1');
   });
 
-  it('reads that nothing was changed when it stops at a question', async () => {
+  it('reads that nothing was restored when it stops at a question', async () => {
     const { fr2, fr1, newer } = machine;
     await pushTo(fr2, fr1, newer);
     await expect(machine.restore({ yes: false }, { answers: [] })).rejects.toMatchObject({
       kind: 'interrupted',
-      message: 'nothing was changed',
+      message: 'nothing was restored',
     });
   });
 });

@@ -82,7 +82,7 @@ describe('a person at a terminal', () => {
         await answer(terminal, 'or q to leave', '7');
         await answer(terminal, 'Give a number from 1 to 1, or q.', '1');
         await answer(terminal, 'let this machine be FR1 from now on', 'n');
-        await terminal.until('nothing was changed');
+        await terminal.until('nothing was restored');
         await terminal.until('exit code 130');
         for (const key of [fr1.recoveryKey, fr2.recoveryKey]) expectHidden(terminal, key);
       });
@@ -90,7 +90,7 @@ describe('a person at a terminal', () => {
       await inTerminal(restore, bare, async (terminal) => {
         await answer(terminal, 'Recovery key:', fr1.recoveryKey);
         await answer(terminal, 'or q to leave', 'q');
-        await terminal.until('Nothing was changed.');
+        await terminal.until('Nothing was restored.');
         await terminal.until('exit code 0');
       });
       expect(await readdir(bare)).toEqual(['anemone-kit-FR1.txt']);
