@@ -1,4 +1,5 @@
 import { type HeldBackup, Manifest, type SignedManifest } from '../mesh/generated/anemone/backup/v1/backup.js';
+import type { BriefEntry } from '../mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../mesh/identity/identity.js';
 import { manifestDigest, verifyManifest } from '../mesh/manifest/manifest.js';
 import { readReceipt, verifyReceipt } from '../mesh/manifest/receipt.js';
@@ -8,24 +9,32 @@ import { Failure } from '../mesh/terms/failure.js';
 import type { Copy, Examined, Shown, Standing } from './found.js';
 import type { Holder } from './holders.js';
 
-/** Examines one entry of an answer; where nothing of it can even be displayed, says why in words that follow "shows". */
-export type Examine = (held: HeldBackup, holder: Holder) => Shown | string;
+/** Examines the entries of answers. */
+export interface Examiner {
+  /** Examines a whole entry; where nothing of it can even be displayed, says why in words that follow "shows". */
+  whole(held: HeldBackup, holder: Holder): Shown | string;
+  /** Examines an entry in brief; null as long as no whole one has brought its manifest, in a shape that can be believed. */
+  brief(entry: BriefEntry, holder: Holder): Shown | null;
+}
 
 /**
- * `read`: a receipt has to be its holder's and for this backup, but its signature is not proven. The holder says the same
- * thing just now, over a connection that proves who it is; a signature proves it to others. `prove`: the signature too.
+ * `brief`: no receipt is asked for; its holder says the same thing just now, over a connection that proves who it is. `read`: a
+ * receipt has to be its holder's and for this backup, but its signature, which proves it to others, is not proven. `prove`: the
+ * signature too.
  */
-export type ReceiptCheck = 'read' | 'prove';
+export type ReceiptCheck = 'brief' | 'read' | 'prove';
 
 /**
  * Examines the answers of a whole mesh. A manifest that fifty peers show is proven once: the proof is kept for as long as
  * the examiner, and goes with the exact bytes of manifest, signature and certificate.
  * @param owners the identity of each owner that is known; the backups of others are shown as not verifiable
  */
-export function examiner(owners: ReadonlyMap<string, Identity>, receipts: ReceiptCheck): Examine {
+export function examiner(owners: ReadonlyMap<string, Identity>, receipts: ReceiptCheck): Examiner {
   const proofs = new Map<string, { readonly signed: SignedManifest; readonly backup: Examined }>();
   /** One object for each backup that is told apart in a list, whoever shows it. */
   const backups = new Map<string, Examined>();
+  /** Those that are not forged, by {@link digestKey}. */
+  const believable = new Map<string, Examined>();
 
   const examineManifest = (signed: SignedManifest): Examined | string => {
     const key = Buffer.from(signed.signature).toString('latin1');
@@ -40,15 +49,31 @@ export function examiner(owners: ReadonlyMap<string, Identity>, receipts: Receip
     const place = `${digest.toString('hex')} ${standing.kind === 'verified' ? '' : standing.reason}`;
     const backup = backups.get(place) ?? { ...read, digest, standing };
     backups.set(place, backup);
+    if (standing.kind !== 'forged') believable.set(digestKey(digest), backup);
     if (proof === undefined) proofs.set(key, { signed: kept, backup });
     return backup;
   };
 
-  return (held, holder) => {
-    if (held.manifest === undefined) return 'an entry without a manifest';
-    const backup = examineManifest(held.manifest);
-    return typeof backup === 'string' ? backup : { backup, copy: examineCopy(held, holder, backup, receipts) };
+  return {
+    whole(held, holder) {
+      if (held.manifest === undefined) return 'an entry without a manifest';
+      const backup = examineManifest(held.manifest);
+      return typeof backup === 'string' ? backup : { backup, copy: examineCopy(held, holder, backup, receipts) };
+    },
+    brief({ manifestDigest, receivedAtMs }, holder) {
+      const backup = believable.get(digestKey(manifestDigest));
+      if (backup === undefined) return null;
+      return {
+        backup,
+        copy: receivedAtMs === 0 ? copyWithoutReceipt(holder, backup) : copySince(receivedAtMs, holder),
+      };
+    },
   };
+}
+
+/** The digest of a manifest as the key of a map. */
+export function digestKey(digest: Uint8Array): string {
+  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
 }
 
 function isSame(a: SignedManifest, b: SignedManifest): boolean {
@@ -91,19 +116,22 @@ function judge(signed: SignedManifest, owner: string, owners: ReadonlyMap<string
 }
 
 function examineCopy({ receipt }: HeldBackup, holder: Holder, backup: Examined, check: ReceiptCheck): Copy {
-  if (receipt === undefined) {
-    const isOwner = holder.name === backup.facts.owner;
-    return { holder, receivedAt: null, doubt: isOwner ? null : 'it shows no receipt' };
-  }
+  if (receipt === undefined) return copyWithoutReceipt(holder, backup);
   const readOrProve = check === 'prove' ? verifyReceipt : readReceipt;
   try {
-    const { receivedAt } = readOrProve(receipt, holder.identity, backup.digest);
-    if (!isMoment(receivedAt))
-      return { holder, receivedAt: null, doubt: 'its receipt has a time that no calendar has' };
-    return { holder, receivedAt, doubt: null };
+    return copySince(readOrProve(receipt, holder.identity, backup.digest).receivedAt, holder);
   } catch (thrown) {
     return { holder, receivedAt: null, doubt: reasonOf(thrown) };
   }
+}
+
+function copyWithoutReceipt(holder: Holder, { facts }: Examined): Copy {
+  return { holder, receivedAt: null, doubt: holder.name === facts.owner ? null : 'it shows no receipt' };
+}
+
+function copySince(receivedAt: number, holder: Holder): Copy {
+  if (isMoment(receivedAt)) return { holder, receivedAt, doubt: null };
+  return { holder, receivedAt: null, doubt: 'its receipt has a time that no calendar has' };
 }
 
 function reasonOf(thrown: unknown): string {

@@ -1,10 +1,9 @@
-import type { HeldBackup } from '../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../mesh/peers/fetch-leaves.js';
-import { type ListFilter, listPages } from '../mesh/peers/list-backups.js';
+import { type ListPage, type ListQuestion, listPages } from '../mesh/peers/list-backups.js';
 import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Bytes } from '../mesh/terms/bytes.js';
@@ -23,10 +22,11 @@ export interface Holder {
   /** Who must have signed its receipts. */
   readonly identity: Identity;
   /**
-   * What it says that it holds, page by page.
+   * What it says that it holds, page by page. The own node answers with whole entries: it is near, and those it has need
+   * not be asked for again.
    * @param deadline milliseconds for the whole answer; the caller's signal aborts by then
    */
-  list(filter: ListFilter, deadline: number, signal?: AbortSignal): AsyncIterable<readonly HeldBackup[]>;
+  list(question: ListQuestion, deadline: number, signal?: AbortSignal): AsyncIterable<ListPage>;
   fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
   /** The hashes of a backup's leaves, in order, 32 bytes each; absent where nobody can be asked for them. */
   leaves?(name: string, signal?: AbortSignal): Bytes;
@@ -40,10 +40,10 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Hold
     place: peer.address.host,
     described: describePeer(peer),
     identity: peer.identity,
-    async *list(filter, deadline, signal) {
+    async *list(question, deadline, signal) {
       const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
       try {
-        yield* listPages(patient, filter, signal);
+        yield* listPages(patient, question, signal);
       } catch (thrown) {
         throw await whoAnswers(peer, self, clock, Failure.from(thrown));
       }
@@ -70,8 +70,8 @@ export function ownHolder(
     place: 'local',
     described: `the node of this server (${server.name})`,
     identity,
-    async *list(filter, _deadline, signal) {
-      yield* (await connected()).listOwn(filter, signal);
+    async *list({ owner, set }, _deadline, signal) {
+      for await (const backups of (await connected()).listOwn({ owner, set }, signal)) yield { backups, brief: [] };
     },
     async *fetch(name, range, signal) {
       yield* (await connected()).fetchOwn(name, range, signal);

@@ -47,7 +47,7 @@ export function ownersOf(config: Pick<Config, 'server' | 'peers'>, self: Identit
 
 /**
  * Asks everyone at once, verifies and merges.
- * @param receipts whether their signatures are proven too; each takes as long as that of a manifest
+ * @param receipts whether they are asked for, and their signatures proven: each takes as long as that of a manifest
  * @throws Failure `interrupted`
  */
 export async function survey(
@@ -58,9 +58,10 @@ export async function survey(
 ): Promise<Survey> {
   const { clock, signal, flags } = context;
   const deadline = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
-  const examine = examiner(mesh.owners, receipts);
   // A peer refuses to be asked for an owner by name whose backups we may not read; what it shows is filtered here.
-  const answers = await askAll(mesh.holders, { ...filter, owner: '' }, { clock, deadline, examine, signal });
+  const question = { ...filter, owner: '', brief: receipts === 'brief' };
+  const options = { clock, deadline, examiner: examiner(mesh.owners, receipts), signal };
+  const answers = await askAll(mesh.holders, question, options);
   return weigh(answers, filter);
 }
 

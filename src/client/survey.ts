@@ -1,9 +1,10 @@
-import type { ListFilter } from '../mesh/peers/list-backups.js';
-import type { Clock } from '../mesh/terms/clock.js';
+import type { BriefEntry } from '../mesh/generated/anemone/peer/v1/peer.js';
+import type { ListFilter, ListQuestion } from '../mesh/peers/list-backups.js';
 import { Failure } from '../mesh/terms/failure.js';
+import { type AskOptions, askHolder } from './ask-holder.js';
 import { chainFindings } from './chain-findings.js';
-import type { Examine } from './examine.js';
 import type { Answer, Copy, Examined, Finding, FoundBackup, Shown, Survey } from './found.js';
+import { gatherManifests, type Told } from './gather-manifests.js';
 import type { Holder } from './holders.js';
 
 /** `FR3 did not answer: connect ECONNREFUSED 10.8.0.3:7443` */
@@ -11,52 +12,36 @@ export function silence({ holder, failure }: Extract<Answer, { readonly failure:
   return `${holder.name} did not answer: ${failure.message.replace(`${holder.described}: `, '')}`;
 }
 
-export interface AskOptions {
-  readonly clock: Clock;
-  /** Milliseconds that each holder has for its whole answer. */
-  readonly deadline: number;
-  readonly examine: Examine;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /**
  * Asks all holders at once, and examines each page of an answer when it comes. One holder that is slow, dead or odd costs
- * its own answer only.
+ * its own answer only. Manifests that were only named are asked for when everyone has answered.
  * @throws Failure `interrupted`
  */
 export async function askAll(
   holders: readonly Holder[],
-  filter: ListFilter,
+  question: ListQuestion,
   options: AskOptions,
 ): Promise<readonly Answer[]> {
-  const answers = await Promise.all(holders.map((holder) => ask(holder, filter, options)));
-  if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
+  const { examiner, signal } = options;
+  /** In the order in which they ended. */
+  const told: Told[] = [];
+  const answers = await Promise.all(
+    holders.map(async (holder): Promise<Answer> => {
+      const held: (Shown | string)[] = [];
+      const open: BriefEntry[] = [];
+      const failure = await askHolder(holder, [question], options, ({ backups, brief }) => {
+        for (const backup of backups) held.push(examiner.whole(backup, holder));
+        for (const entry of brief) open.push(entry);
+      });
+      if (failure !== null) return { holder, failure };
+      const answer = { holder, held, open };
+      told.push(answer);
+      return answer;
+    }),
+  );
+  await gatherManifests(told, options);
+  if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
   return answers;
-}
-
-async function ask(
-  holder: Holder,
-  filter: ListFilter,
-  { clock, deadline, examine, signal }: AskOptions,
-): Promise<Answer> {
-  const late = new AbortController();
-  const cancel = clock.after(deadline, () => late.abort());
-  try {
-    const stop = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
-    const held: (Shown | string)[] = [];
-    for await (const page of holder.list(filter, deadline, stop)) {
-      for (const entry of page) held.push(examine(entry, holder));
-    }
-    return { holder, held };
-  } catch (thrown) {
-    const seconds = Math.round(deadline / 1000);
-    const failure = late.signal.aborted
-      ? new Failure('timeout', `${holder.described} did not finish its list within ${seconds} s`, { cause: thrown })
-      : Failure.from(thrown, holder.described);
-    return { holder, failure };
-  } finally {
-    cancel();
-  }
 }
 
 /** Merges what the holders answered, and compares the answers. Entries that were not asked for are left out. */

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { examiner } from '../../src/client/examine.js';
 import type { Survey } from '../../src/client/found.js';
 import { askAll } from '../../src/client/survey.js';
-import { type HeldBackup, Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signManifest, type VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
+import type { ListPage } from '../../src/mesh/peers/list-backups.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { receivedAt, stagedHolder, surveyOf } from '../support/holders.js';
@@ -285,7 +286,7 @@ describe('asking everyone at once', () => {
   const options = (clock: FakeClock, signal?: AbortSignal) => ({
     clock,
     deadline: 10_000,
-    examine: examiner(owners, 'read'),
+    examiner: examiner(owners, 'read'),
     signal,
   });
 
@@ -301,8 +302,8 @@ describe('asking everyone at once', () => {
     };
     const slow = {
       ...stagedHolder('FR4'),
-      async *list(_: unknown, __: number, signal?: AbortSignal): AsyncGenerator<HeldBackup[]> {
-        yield [first];
+      async *list(_: unknown, __: number, signal?: AbortSignal): AsyncGenerator<ListPage> {
+        yield { backups: [first], brief: [] };
         await new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
       },
     };

@@ -125,7 +125,9 @@ const requests: readonly Parser[] = [
           manifestDigest: Buffer.alloc(32, 7),
         }).finish(),
       ),
-      message(ListBackupsRequest.encode({ owner: 'FR2', set: 'backup' }).finish()),
+      message(
+        ListBackupsRequest.encode({ owner: 'FR2', set: 'backup', brief: true, manifestDigests: [digest] }).finish(),
+      ),
       message(ProveBackupRequest.encode({ name: facts.name, leaves: [0, 1, 2 ** 40] }).finish()),
     ],
     read(bytes) {

@@ -34,8 +34,8 @@ export function surveyOf(
   owners: ReadonlyMap<string, Identity>,
   receipts: ReceiptCheck = 'read',
 ): Survey {
-  const examine = examiner(owners, receipts);
-  const examined = answers.map(({ holder, held }) => ({ holder, held: held.map((entry) => examine(entry, holder)) }));
+  const { whole } = examiner(owners, receipts);
+  const examined = answers.map(({ holder, held }) => ({ holder, held: held.map((entry) => whole(entry, holder)) }));
   return weigh(examined, filter);
 }
 

@@ -27,7 +27,7 @@ export async function listMesh(context: Context, host: string | undefined, optio
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const mesh = await openMesh(context, options.peer);
   try {
-    const found = withoutKits(await survey(context, mesh, { owner, set }), set);
+    const found = withoutKits(await survey(context, mesh, { owner, set }, 'brief'), set);
     const { screen, clock } = context;
     const nobody = nobodyAnswered(found);
     if (nobody !== null) throw nobody;

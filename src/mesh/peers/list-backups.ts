@@ -1,5 +1,5 @@
 import type { HeldBackup, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import { PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
+import { type BriefEntry, PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
 import { type Connection, controlPatience } from './connection.js';
@@ -8,6 +8,20 @@ import { type Connection, controlPatience } from './connection.js';
 export interface ListFilter {
   readonly owner: string;
   readonly set: string;
+}
+
+/** What is asked of a peer. */
+export interface ListQuestion extends ListFilter {
+  /** Whether entries in brief are enough; an older peer answers with whole ones all the same. */
+  readonly brief?: boolean;
+  /** Only the backups with these digests of manifests; at most `mostManifestsAsked`. */
+  readonly manifestDigests?: readonly Uint8Array[];
+}
+
+/** A part of an answer. An entry is whole or in brief, as the peer likes. */
+export interface ListPage {
+  readonly backups: readonly HeldBackup[];
+  readonly brief: readonly BriefEntry[];
 }
 
 /** The longest list that is taken: 50 servers with 2,000 backups each are as many. */
@@ -21,35 +35,33 @@ const mostBytes = 128 * 1024 * 1024;
  */
 export async function* listPages(
   connection: Connection,
-  filter: ListFilter,
+  { owner, set, brief = false, manifestDigests = [] }: ListQuestion,
   signal?: AbortSignal,
-): AsyncGenerator<readonly HeldBackup[]> {
+): AsyncGenerator<ListPage> {
+  const request = { owner, set, brief, manifestDigests: [...manifestDigests] };
   const context = connection.context(controlPatience, signal);
   let entries = 0;
   let bytes = 0;
-  for await (const { backups } of callServerStream(
-    connection.control,
-    PeerServiceService.listBackups,
-    filter,
-    context,
-  )) {
-    for (const backup of backups) bytes += sizeOf(backup);
-    if (entries + backups.length > mostEntries || bytes > mostBytes) {
+  for await (const page of callServerStream(connection.control, PeerServiceService.listBackups, request, context)) {
+    for (const backup of page.backups) bytes += sizeOf(backup);
+    for (const { manifestDigest } of page.brief) bytes += manifestDigest.length;
+    const count = page.backups.length + page.brief.length;
+    if (entries + count > mostEntries || bytes > mostBytes) {
       throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
     }
-    entries += backups.length;
-    yield backups;
+    entries += count;
+    yield page;
   }
 }
 
-/** All pages of {@link listPages} together. */
+/** The whole entries of all pages of {@link listPages} together. */
 export async function listBackups(
   connection: Connection,
   filter: ListFilter,
   signal?: AbortSignal,
 ): Promise<readonly HeldBackup[]> {
   const held: HeldBackup[] = [];
-  for await (const page of listPages(connection, filter, signal)) held.push(...page);
+  for await (const { backups } of listPages(connection, filter, signal)) held.push(...backups);
   return held;
 }
 

@@ -4,3 +4,5 @@ export const longestChunk = 1024 * 1024;
 export const longestMessage = longestChunk + 2 ** 16;
 /** Leaves that one call of ProveBackup may ask for. */
 export const mostLeavesAsked = 1000;
+/** Manifests that one call of ListBackups may ask for. */
+export const mostManifestsAsked = 1000;

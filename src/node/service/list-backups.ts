@@ -1,39 +1,74 @@
-import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { BriefEntry, ListBackupsRequest, ListBackupsResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { mostManifestsAsked } from '../../mesh/wire/limits.js';
+import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
 
 /** Entries of one message: about 110 KB, well below the limit of a gRPC message. */
 const pageSize = 100;
+/** In brief: about 45 KB. */
+const briefPageSize = 1000;
 
-/** Yields what is held, in pages. `mayRead` decides for each owner; who asks for a forbidden one by name is told so. */
+/** What is asked for; the own node's service knows no more than the filter. */
+type Question = Pick<ListBackupsRequest, 'owner' | 'set'> & Partial<ListBackupsRequest>;
+
+/**
+ * Yields what is held, in pages. `mayRead` decides for each owner; who asks for a forbidden one by name is told so. What turns out
+ * to be damaged is not shown: each manifest is proven at least once since the start, and for a whole entry it is read again.
+ */
 export async function* listBackups(
   vault: Vault,
-  filter: { readonly owner: string; readonly set: string },
+  question: Question,
   mayRead: (owner: Hostname) => boolean,
-): AsyncGenerator<{ backups: HeldBackup[] }> {
-  const owner = filter.owner === '' ? null : parseHostname(filter.owner);
-  if (owner !== null && !mayRead(owner)) throw new Failure('forbidden', `you may not read the backups of ${owner}`);
-  const entries = vault
-    .list({ ...(owner === null ? {} : { owner }), ...(filter.set === '' ? {} : { set: parseSetName(filter.set) }) })
-    .filter((entry) => mayRead(entry.owner));
-  for (let start = 0; start < entries.length; start += pageSize) {
-    const page = await Promise.all(entries.slice(start, start + pageSize).map((entry) => sidecarOf(vault, entry.name)));
-    yield { backups: page.filter((held) => held !== null) };
+): AsyncGenerator<ListBackupsResponse> {
+  const entries = entriesFor(vault, question, mayRead);
+  const size = question.brief ? briefPageSize : pageSize;
+  for (let start = 0; start < entries.length; start += size) {
+    const page = entries.slice(start, start + size);
+    yield question.brief
+      ? { backups: [], brief: await shown(page, (entry) => briefly(vault, entry)) }
+      : { backups: await shown(page, (entry) => vault.held(entry.name)), brief: [] };
   }
 }
 
-/** Null for a backup that was removed in the meantime, or whose manifest its owner did not sign: it is not shown as one. */
-async function sidecarOf(vault: Vault, name: string): Promise<HeldBackup | null> {
-  try {
-    return await vault.held(name);
-  } catch (thrown) {
-    const { kind } = Failure.from(thrown);
-    if (kind === 'not-found' || kind === 'damaged' || kind === 'untrusted') return null;
-    throw thrown;
+function entriesFor(vault: Vault, question: Question, mayRead: (owner: Hostname) => boolean): HeldEntry[] {
+  const owner = question.owner === '' ? null : parseHostname(question.owner);
+  if (owner !== null && !mayRead(owner)) throw new Failure('forbidden', `you may not read the backups of ${owner}`);
+  const entries = vault
+    .list({ ...(owner === null ? {} : { owner }), ...(question.set === '' ? {} : { set: parseSetName(question.set) }) })
+    .filter((entry) => mayRead(entry.owner));
+  const { manifestDigests = [] } = question;
+  if (manifestDigests.length === 0) return entries;
+  if (manifestDigests.length > mostManifestsAsked) {
+    throw new Failure(
+      'invalid',
+      `${manifestDigests.length} manifests were asked for; ${mostManifestsAsked} are allowed`,
+    );
   }
+  const wanted = new Set(manifestDigests.map((digest) => Buffer.from(digest).toString('latin1')));
+  return entries.filter(({ digest }) => wanted.has(digest.toString('latin1')));
+}
+
+async function briefly(vault: Vault, { name, digest, receivedAt }: HeldEntry): Promise<BriefEntry> {
+  await vault.proven(name);
+  return { manifestDigest: digest, receivedAtMs: receivedAt ?? 0 };
+}
+
+/** Without the backups that were removed in the meantime, or whose manifest its owner did not sign. */
+async function shown<T>(page: readonly HeldEntry[], show: (entry: HeldEntry) => Promise<T>): Promise<T[]> {
+  const told = await Promise.all(
+    page.map((entry) =>
+      show(entry).catch((thrown) => {
+        const { kind } = Failure.from(thrown);
+        if (kind === 'not-found' || kind === 'damaged' || kind === 'untrusted') return null;
+        throw thrown;
+      }),
+    ),
+  );
+  return told.filter((each) => each !== null);
 }
 
 /** A caller reads its own backups, and those of servers that the configuration lets it read. */

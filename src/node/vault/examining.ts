@@ -110,6 +110,14 @@ export class Examining {
   }
 
   /**
+   * Proves the manifest of a backup, unless that was done since the start.
+   * @throws Failure as {@link sidecar} does
+   */
+  async proven(entry: HeldEntry): Promise<void> {
+    if (!this.#options.sidecars.isProven(entry)) await this.sidecar(entry);
+  }
+
+  /**
    * Proves the manifests of backups, and the sizes of their files. Those that are damaged go to quarantine; one whose owner
    * has another identity by now is left as it is, and so is one that is removed meanwhile.
    * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once

@@ -27,14 +27,16 @@ export interface Sidecars {
    * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile
    */
   read(entry: HeldEntry): Promise<HeldBackup>;
+  /** Whether it was proven since the start, for the identity that the owner has in the configuration now. */
+  isProven(entry: HeldEntry): boolean;
   /** Whether it is whole, and of another identity than the one that its owner has in the configuration now. */
   isOfAnotherIdentity(entry: HeldEntry): Promise<boolean>;
 }
 
 export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOptions): Sidecars {
   const turn = turnsOf(atOnce);
-  /** SHA-256 of the owner's identity and the sidecar that was proven with it: what has not changed is not proven again. */
-  const proven = new WeakMap<HeldEntry, Buffer>();
+  /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
+  const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
   const pathOf = (entry: HeldEntry): string => layout.backup(parseBackupName(entry.name)).sidecar;
 
   const unreliable = (entry: HeldEntry, what: string): Failure => {
@@ -68,15 +70,16 @@ export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOp
     async read(entry) {
       const bytes = await bytesOf(entry);
       const identity = identityOf(entry.owner);
-      const hash = createHash('sha256');
-      const digest = hash
-        .update(identity ?? '')
-        .update(bytes)
-        .digest();
-      if (proven.get(entry)?.equals(digest)) return HeldBackup.decode(bytes);
+      const digest = createHash('sha256').update(bytes).digest();
+      const before = proven.get(entry);
+      if (before?.identity === identity && before.digest.equals(digest)) return HeldBackup.decode(bytes);
       const held = prove(bytes, entry, identity);
-      proven.set(entry, digest);
+      proven.set(entry, { identity, digest });
       return held;
+    },
+    isProven(entry) {
+      const before = proven.get(entry);
+      return before !== undefined && before.identity === identityOf(entry.owner);
     },
     async isOfAnotherIdentity(entry) {
       const identity = identityOf(entry.owner);

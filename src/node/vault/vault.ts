@@ -39,6 +39,8 @@ export interface Vault {
    * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
    */
   held(name: string): Promise<HeldBackup>;
+  /** Proves the manifest of a backup, unless that was done since the start. @throws Failure as {@link held} does */
+  proven(name: string): Promise<void>;
   /**
    * The bytes of a range of a backup.
    * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
@@ -136,6 +138,10 @@ class OpenVault implements Vault {
 
   async held(name: string): Promise<HeldBackup> {
     return this.#examining.sidecar(this.#entryOf(name));
+  }
+
+  async proven(name: string): Promise<void> {
+    await this.#examining.proven(this.#entryOf(name));
   }
 
   read(name: string, offset: number, length: number): Bytes {

@@ -70,6 +70,7 @@ export const memoryTasks = {
       const vault: Partial<Vault> = {
         list: () => entries,
         held: async (each) => held.get(each) ?? { manifest: undefined, receipt: undefined },
+        proven: async () => {},
       };
       const callLog = openPatientLog(silent, systemClock);
       const grpc = await peerServer({

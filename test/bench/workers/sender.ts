@@ -180,7 +180,7 @@ export const senderTasks = {
     const { PeerServiceService } = await import('../../../src/mesh/generated/anemone/peer/v1/peer.js');
     const took: number[] = [];
     let before = performance.now();
-    const filter = { owner: '', set: '' };
+    const filter = { owner: '', set: '', brief: false, manifestDigests: [] };
     for await (const _ of callServerStream(
       connection.control,
       PeerServiceService.listBackups,
