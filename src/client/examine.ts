@@ -1,8 +1,8 @@
 import { type HeldBackup, Manifest, type SignedManifest } from '../mesh/generated/anemone/backup/v1/backup.js';
-import type { BriefEntry } from '../mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../mesh/identity/identity.js';
 import { manifestDigest, verifyManifest } from '../mesh/manifest/manifest.js';
 import { readReceipt, verifyReceipt } from '../mesh/manifest/receipt.js';
+import type { BriefEntry } from '../mesh/peers/list-backups.js';
 import { type BackupName, parseBackupName } from '../mesh/terms/backup-name.js';
 import { printable } from '../mesh/terms/clean-text.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -33,7 +33,7 @@ export function examiner(owners: ReadonlyMap<string, Identity>, receipts: Receip
   const proofs = new Map<string, { readonly signed: SignedManifest; readonly backup: Examined }>();
   /** One object for each backup that is told apart in a list, whoever shows it. */
   const backups = new Map<string, Examined>();
-  /** Those that are not forged, by {@link digestKey}. */
+  /** Those that are not forged, by the digest of their manifest in hexadecimal. */
   const believable = new Map<string, Examined>();
 
   const examineManifest = (signed: SignedManifest): Examined | string => {
@@ -46,10 +46,11 @@ export function examiner(owners: ReadonlyMap<string, Identity>, receipts: Receip
     if (typeof read === 'string') return read;
     const digest = manifestDigest(kept);
     const standing = judge(kept, read.facts.owner, owners);
-    const place = `${digest.toString('hex')} ${standing.kind === 'verified' ? '' : standing.reason}`;
+    const hex = digest.toString('hex');
+    const place = `${hex} ${standing.kind === 'verified' ? '' : standing.reason}`;
     const backup = backups.get(place) ?? { ...read, digest, standing };
     backups.set(place, backup);
-    if (standing.kind !== 'forged') believable.set(digestKey(digest), backup);
+    if (standing.kind !== 'forged') believable.set(hex, backup);
     if (proof === undefined) proofs.set(key, { signed: kept, backup });
     return backup;
   };
@@ -60,20 +61,15 @@ export function examiner(owners: ReadonlyMap<string, Identity>, receipts: Receip
       const backup = examineManifest(held.manifest);
       return typeof backup === 'string' ? backup : { backup, copy: examineCopy(held, holder, backup, receipts) };
     },
-    brief({ manifestDigest, receivedAtMs }, holder) {
-      const backup = believable.get(digestKey(manifestDigest));
+    brief({ manifestDigest, receivedAt }, holder) {
+      const backup = believable.get(manifestDigest);
       if (backup === undefined) return null;
       return {
         backup,
-        copy: receivedAtMs === 0 ? copyWithoutReceipt(holder, backup) : copySince(receivedAtMs, holder),
+        copy: receivedAt === null ? copyWithoutReceipt(holder, backup) : copySince(receivedAt, holder),
       };
     },
   };
-}
-
-/** The digest of a manifest as the key of a map. */
-export function digestKey(digest: Uint8Array): string {
-  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
 }
 
 function isSame(a: SignedManifest, b: SignedManifest): boolean {

@@ -1,10 +1,9 @@
-import type { BriefEntry } from '../mesh/generated/anemone/peer/v1/peer.js';
 import type { ListFilter, ListQuestion } from '../mesh/peers/list-backups.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
 import { chainFindings } from './chain-findings.js';
-import type { Answer, Copy, Examined, Finding, FoundBackup, Shown, Survey } from './found.js';
-import { gatherManifests, type Told } from './gather-manifests.js';
+import type { Answer, Copy, Examined, Finding, FoundBackup, Survey } from './found.js';
+import { ManifestGathering, type Told } from './gather-manifests.js';
 import type { Holder } from './holders.js';
 
 /** `FR3 did not answer: connect ECONNREFUSED 10.8.0.3:7443` */
@@ -14,7 +13,7 @@ export function silence({ holder, failure }: Extract<Answer, { readonly failure:
 
 /**
  * Asks all holders at once, and examines each page of an answer when it comes. One holder that is slow, dead or odd costs
- * its own answer only. Manifests that were only named are asked for when everyone has answered.
+ * its own answer only. For manifests that answers only name, holders are asked again.
  * @throws Failure `interrupted`
  */
 export async function askAll(
@@ -23,23 +22,20 @@ export async function askAll(
   options: AskOptions,
 ): Promise<readonly Answer[]> {
   const { examiner, signal } = options;
-  /** In the order in which they ended. */
-  const told: Told[] = [];
+  const manifests = new ManifestGathering(options);
   const answers = await Promise.all(
     holders.map(async (holder): Promise<Answer> => {
-      const held: (Shown | string)[] = [];
-      const open: BriefEntry[] = [];
+      const told: Told = { holder, held: [], open: [] };
       const failure = await askHolder(holder, [question], options, ({ backups, brief }) => {
-        for (const backup of backups) held.push(examiner.whole(backup, holder));
-        for (const entry of brief) open.push(entry);
+        for (const backup of backups) told.held.push(examiner.whole(backup, holder));
+        for (const entry of brief) told.open.push(entry);
       });
       if (failure !== null) return { holder, failure };
-      const answer = { holder, held, open };
-      told.push(answer);
-      return answer;
+      await manifests.add(told);
+      return told;
     }),
   );
-  await gatherManifests(told, options);
+  await manifests.finish();
   if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
   return answers;
 }

@@ -1,5 +1,5 @@
 import type { HeldBackup, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import { type BriefEntry, PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
+import { type ListBackupsResponse, PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
 import { type Connection, controlPatience } from './connection.js';
@@ -14,8 +14,8 @@ export interface ListFilter {
 export interface ListQuestion extends ListFilter {
   /** Whether entries in brief are enough; an older peer answers with whole ones all the same. */
   readonly brief?: boolean;
-  /** Only the backups with these digests of manifests; at most `mostManifestsAsked`. */
-  readonly manifestDigests?: readonly Uint8Array[];
+  /** Only the backups with these digests of manifests, in hexadecimal; at most `mostManifestsAsked`. */
+  readonly manifestDigests?: readonly string[];
 }
 
 /** A part of an answer. An entry is whole or in brief, as the peer likes. */
@@ -24,6 +24,16 @@ export interface ListPage {
   readonly brief: readonly BriefEntry[];
 }
 
+export interface BriefEntry {
+  /** SHA-256 of the bytes of the manifest, in hexadecimal. */
+  readonly manifestDigest: string;
+  /** By the peer's clock, in milliseconds since 1970; null where it says of itself that it is the owner. */
+  readonly receivedAt: number | null;
+}
+
+/** Bytes of a SHA-256. */
+const digestLength = 32;
+
 /** The longest list that is taken: 50 servers with 2,000 backups each are as many. */
 const mostEntries = 100_000;
 /** Bytes of all its manifests and receipts together. */
@@ -31,27 +41,38 @@ const mostBytes = 128 * 1024 * 1024;
 
 /**
  * What a peer says that it holds, page by page. Nothing of it is verified yet.
- * @throws Failure `invalid`, naming the peer, for a list without an end
+ * @throws Failure `invalid`, naming the peer, for a list without an end, or with digests that are none
  */
 export async function* listPages(
   connection: Connection,
   { owner, set, brief = false, manifestDigests = [] }: ListQuestion,
   signal?: AbortSignal,
 ): AsyncGenerator<ListPage> {
-  const request = { owner, set, brief, manifestDigests: [...manifestDigests] };
+  const wanted = manifestDigests.map((digest) => Buffer.from(digest, 'hex'));
+  const request = { owner, set, brief, manifestDigests: wanted };
   const context = connection.context(controlPatience, signal);
   let entries = 0;
   let bytes = 0;
   for await (const page of callServerStream(connection.control, PeerServiceService.listBackups, request, context)) {
-    for (const backup of page.backups) bytes += sizeOf(backup);
-    for (const { manifestDigest } of page.brief) bytes += manifestDigest.length;
-    const count = page.backups.length + page.brief.length;
-    if (entries + count > mostEntries || bytes > mostBytes) {
+    const { backups, manifestDigests: digests, receivedAtMs } = page;
+    if (digests.length !== digestLength * receivedAtMs.length) {
+      throw new Failure('invalid', `${context.whom} sends a list that cannot be read`);
+    }
+    for (const backup of backups) bytes += sizeOf(backup);
+    if (entries + backups.length + receivedAtMs.length > mostEntries || bytes > mostBytes) {
       throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
     }
-    entries += count;
-    yield page;
+    entries += backups.length + receivedAtMs.length;
+    yield { backups, brief: briefEntries(page) };
   }
+}
+
+function briefEntries({ manifestDigests, receivedAtMs }: ListBackupsResponse): BriefEntry[] {
+  const digests = Buffer.from(manifestDigests.buffer, manifestDigests.byteOffset, manifestDigests.length);
+  return receivedAtMs.map((time, index) => ({
+    manifestDigest: digests.toString('hex', index * digestLength, (index + 1) * digestLength),
+    receivedAt: time === 0 ? null : time,
+  }));
 }
 
 /** The whole entries of all pages of {@link listPages} together. */
