@@ -2,6 +2,7 @@ import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
+import { growYoungSpace } from '../../mesh/terms/spare-memory.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
@@ -25,6 +26,7 @@ export interface ListOptions {
 export async function listMesh(context: Context, host: string | undefined, options: ListOptions): Promise<ExitCode> {
   const owner = host === undefined ? '' : asUsage('the host', () => parseHostname(host));
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
+  growYoungSpace();
   const mesh = await openMesh(context, options.peer);
   try {
     const found = withoutKits(await survey(context, mesh, { owner, set }, 'brief'), set);

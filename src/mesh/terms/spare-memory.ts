@@ -8,3 +8,8 @@ import { setFlagsFromString } from 'node:v8';
  * the processor time of whoever sends a backup. That cannot be asked for any more once V8 runs.
  */
 setFlagsFromString('--semi-space-growth-factor=1');
+
+/** For work whose objects stay until its end, such as a list: the space grows then, so that they are moved less often. */
+export function growYoungSpace(): void {
+  setFlagsFromString('--semi-space-growth-factor=2');
+}
