@@ -2,7 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
-import { PeerServiceService } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
+import {
+  type ListBackupsRequest,
+  type ListBackupsResponse,
+  PeerServiceService,
+} from '../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import type { Peer } from '../../src/mesh/peers/peer.js';
@@ -13,7 +17,10 @@ import { throwawayServer } from './identities.js';
 export interface Lies {
   /** The hostname that it claims. */
   readonly hostname?: string;
+  /** Whole entries, as of a version that knows no others. */
   list(): readonly HeldBackup[];
+  /** Instead of them, what it answers to one question. */
+  listPage?(question: ListBackupsRequest): Partial<ListBackupsResponse>;
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
   fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
   /**
@@ -36,13 +43,13 @@ export async function startHostilePeer(
   lies: (server: ServerIdentity) => Lies,
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
-  const { hostname = name, list, fetch, leaves } = lies(server);
+  const { hostname = name, list, listPage = () => ({ backups: [...list()] }), fetch, leaves } = lies(server);
   const grpc = new Server();
   grpc.addService(PeerServiceService, {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
       answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0, damaged: [] }),
-    listBackups: (call: { write(message: object): void; end(): void }) => {
-      call.write({ backups: list() });
+    listBackups: (call: { request: ListBackupsRequest; write(message: object): void; end(): void }) => {
+      call.write({ backups: [], manifestDigests: Buffer.alloc(0), receivedAtMs: [], ...listPage(call.request) });
       call.end();
     },
     fetchBackup: (call: {

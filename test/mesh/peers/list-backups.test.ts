@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { ListBackupsRequest, ListBackupsResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
-import { listBackups } from '../../../src/mesh/peers/list-backups.js';
+import { type BriefEntry, listBackups, listPages } from '../../../src/mesh/peers/list-backups.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -9,10 +10,20 @@ import { throwawayServer } from '../../support/identities.js';
 const self = throwawayServer('FR1');
 const all = { owner: '', set: '' };
 let shown: HeldBackup[];
+let page: Partial<ListBackupsResponse> | null;
+let asked: ListBackupsRequest | null;
 let peer: HostilePeer;
 let connection: Connection;
 beforeEach(async () => {
-  peer = await startHostilePeer('DE1', self, () => ({ list: () => shown, fetch: () => [] }));
+  [page, asked] = [null, null];
+  peer = await startHostilePeer('DE1', self, () => ({
+    list: () => shown,
+    listPage: (question) => {
+      asked = question;
+      return page ?? { backups: shown };
+    },
+    fetch: () => [],
+  }));
   connection = connectTo(peer.peer, self, systemClock);
 });
 afterEach(async () => {
@@ -33,4 +44,43 @@ it('gives up on a list without an end, and names the peer', async () => {
     kind: 'invalid',
     message: expect.stringContaining('DE1 (127.0.0.1:'),
   });
+});
+
+async function briefly(): Promise<readonly BriefEntry[]> {
+  const entries: BriefEntry[] = [];
+  for await (const { brief } of listPages(connection, { ...all, brief: true })) entries.push(...brief);
+  return entries;
+}
+
+it('takes entries in brief: a digest and a time, and none where the peer is the owner', async () => {
+  page = { manifestDigests: Buffer.concat([Buffer.alloc(32, 1), Buffer.alloc(32, 2)]), receivedAtMs: [1000, 0] };
+  expect(await briefly()).toEqual([
+    { manifestDigest: '01'.repeat(32), receivedAt: 1000 },
+    { manifestDigest: '02'.repeat(32), receivedAt: null },
+  ]);
+  expect(asked).toMatchObject({ brief: true, manifestDigests: [] });
+});
+
+it('asks for whole entries by the digests of their manifests', async () => {
+  page = {};
+  for await (const _ of listPages(connection, { ...all, manifestDigests: ['0a'.repeat(32)] }));
+  expect(asked).toMatchObject({ brief: false, manifestDigests: [Buffer.alloc(32, 10)] });
+});
+
+it.each([
+  ['half a digest', { manifestDigests: Buffer.alloc(48), receivedAtMs: [1, 2] }],
+  ['a digest without a time', { manifestDigests: Buffer.alloc(64), receivedAtMs: [1] }],
+])('does not guess what %s means, and names the peer', async (_what, sent) => {
+  page = sent;
+  await expect(briefly()).rejects.toMatchObject({
+    kind: 'invalid',
+    message: expect.stringContaining('DE1 (127.0.0.1:'),
+  });
+});
+
+it('gives up on entries in brief without an end', async () => {
+  page = { manifestDigests: Buffer.alloc(100_000 * 32), receivedAtMs: new Array(100_000).fill(0) };
+  await expect(briefly()).resolves.toHaveLength(100_000);
+  page = { manifestDigests: Buffer.alloc(100_001 * 32), receivedAtMs: new Array(100_001).fill(0) };
+  await expect(briefly()).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('does not end') });
 });

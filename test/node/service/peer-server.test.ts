@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../sr
 import { askIdentity } from '../../../src/mesh/identity/trust.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
-import { listBackups } from '../../../src/mesh/peers/list-backups.js';
+import { type ListQuestion, listBackups, listPages } from '../../../src/mesh/peers/list-backups.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
@@ -327,6 +327,14 @@ it('answers thousands of calls over one connection', async () => {
   }
 });
 
+/** The one page of an answer; null where nothing is shown. */
+async function pageOf(node: PeerNode, caller: ServerIdentity, question: Partial<ListQuestion>) {
+  const pages = [];
+  for await (const page of listPages(node.callAs(caller), { owner: '', set: '', ...question })) pages.push(page);
+  expect(pages.length).toBeLessThan(2);
+  return pages[0] ?? null;
+}
+
 describe('reading', () => {
   async function twoOwners(reads: PeerNode['name'][] = []) {
     const [first, second] = [throwawayServer(), throwawayServer()];
@@ -345,6 +353,41 @@ describe('reading', () => {
     expect(await listBackups(node.callAs(second), { owner: '', set: '' })).toEqual([]);
     const forbidden = listBackups(node.callAs(second), { owner: 'FR1', set: '' });
     await expect(forbidden).rejects.toMatchObject({ kind: 'forbidden' });
+  });
+
+  it('shows in brief the digest of a manifest and when it came, and whole what is asked for by its digest', async () => {
+    const { node, first, second, manifest } = await twoOwners();
+    const [held] = node.vault.list();
+    const brief = await pageOf(node, first, { brief: true });
+    expect(brief).toEqual({
+      backups: [],
+      brief: [{ manifestDigest: manifest.digest.toString('hex'), receivedAt: held?.receivedAt }],
+    });
+    const manifestDigests = [manifest.digest.toString('hex'), 'ff'.repeat(32)];
+    expect(await pageOf(node, first, { manifestDigests })).toMatchObject({
+      backups: [{ manifest: { manifest: manifest.signed.manifest }, receipt: expect.anything() }],
+      brief: [],
+    });
+    expect(await pageOf(node, first, { manifestDigests: ['ff'.repeat(32)] })).toBeNull();
+    expect(await pageOf(node, second, { brief: true })).toBeNull();
+    expect(await pageOf(node, second, { manifestDigests })).toBeNull();
+  });
+
+  it('looks for a thousand manifests at one time', async () => {
+    const { node, first } = await twoOwners();
+    const asking = (count: number) => pageOf(node, first, { manifestDigests: new Array(count).fill('ff'.repeat(32)) });
+    expect(await asking(1000)).toBeNull();
+    await expect(asking(1001)).rejects.toMatchObject({ kind: 'invalid' });
+  });
+
+  it('does not show in brief what turns out to be damaged, and says so to its owner', async () => {
+    const { node, first, manifest } = await twoOwners();
+    const path = join(node.data, 'FR1', `${manifest.facts.name}.manifest`);
+    const sidecar = await readFile(path);
+    const at = sidecar.indexOf(manifest.signed.signature);
+    await writeFile(path, sidecar.fill((sidecar[at] ?? 0) ^ 1, at, at + 1));
+    expect(await pageOf(node, first, { brief: true })).toEqual({ backups: [], brief: [] });
+    expect((await getNode(node.callAs(first))).damaged).toEqual([manifest.facts.name]);
   });
 
   it('does not tell a foreign backup from one that is not there', async () => {

@@ -599,6 +599,21 @@ describe('what is on the disk', () => {
     await expect(vault.held(name)).rejects.toMatchObject({ kind: 'damaged' });
   });
 
+  it('is proven once for who shows it in brief, and again when its owner has another identity', async () => {
+    const known = { FR2: identityOf(FR2) };
+    vault = await fixture.open({ identityOf: (host) => (host === FR2 ? known.FR2 : identityOf(host)) });
+    await push(vault, manifest, content);
+    await vault.proven(name);
+    const path = join(fixture.data, 'FR2', `${name}.manifest`);
+    const bytes = await readFile(path);
+    await rm(path);
+    await vault.proven(name);
+    await writeFile(path, bytes);
+    known.FR2 = servers.US1.identity;
+    await expect(vault.proven(name)).rejects.toMatchObject({ kind: 'untrusted' });
+    expect(vault.find(name)).not.toBeNull();
+  });
+
   it('is shown but not called verified when its owner is no peer any more', async () => {
     await push(vault, manifest, content);
     const reopened = await fixture.open({ identityOf: (host) => (host === FR2 ? null : identityOf(host)) });
