@@ -119,6 +119,23 @@ describe('a hostile peer', { timeout: 180_000 }, () => {
     expect(latest.code).toBe(13);
   });
 
+  it('that shows in brief what it does not give is named, and costs the others nothing', async () => {
+    const showing = (server: ServerIdentity, digest: Uint8Array): Lies => ({
+      ...honest(server),
+      listPage: ({ brief }) => (brief ? { manifestDigests: digest, receivedAtMs: [Date.UTC(2026, 10, 24)] } : {}),
+    });
+    await invite('EVIL', (server) => showing(server, randomBytes(32)));
+    await invite('WORSE', (server) => showing(server, randomBytes(31)));
+    await invite('GOOD', (server) => honest(server, first));
+    const listed = await fr1.peer(['list', '--json']);
+    expect(listed.code).toBe(3);
+    const { backups, peers, findings } = JSON.parse(listed.stdout);
+    expect(backups).toMatchObject([{ filename: first.facts.name, peer_name: 'GOOD', verified: true }]);
+    expect(findings).toMatchObject([{ peer: 'EVIL', kind: 'forged', message: expect.stringContaining('not give it') }]);
+    expect(peers).toContainEqual(expect.objectContaining({ name: 'WORSE', ok: false, error: expect.any(String) }));
+    expect(peers).toContainEqual(expect.objectContaining({ name: 'EVIL', ok: true }));
+  });
+
   it('that rolls its list back, or withholds the newest, is named, and `latest` is the newest', async () => {
     await invite('EVIL', (server) => honest(server, first));
     await invite('GOOD', (server) => honest(server, first, second));
