@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bench } from '../row.js';
 import { inside, missingPrograms, run } from './processes.js';
@@ -33,6 +34,13 @@ export function missingNamespaces(): string | null {
   const made = spawnSync('ip', ['netns', 'add', probe]).status === 0;
   spawnSync('ip', ['netns', 'del', probe]);
   return made ? null : 'this kernel gives no network namespaces';
+}
+
+/** Why TCP cannot be told to go by this congestion control here; null when it can. */
+export function missingCongestion(name: string): string | null {
+  spawnSync('modprobe', ['-q', `tcp_${name}`]);
+  const known = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8');
+  return known.trim().split(' ').includes(name) ? null : `this kernel has no ${name}`;
 }
 
 let links = 0;
