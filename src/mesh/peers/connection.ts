@@ -6,16 +6,22 @@ import { peerCredentials, peerSocketOptions } from '../identity/trust.js';
 import type { Clock } from '../terms/clock.js';
 import { type BulkChannel, openBulkChannel } from '../wire/bulk-channel.js';
 import type { CallContext } from '../wire/watch-call.js';
+import { type ChannelCount, openChannelCount } from './channel-count.js';
 import { describePeer, formatAddress, type Peer } from './peer.js';
 
 /**
  * Two connections to one peer, so that a listing never waits behind a transfer: grpc-js has the one for small calls, and the
- * other carries backups. Both connect at the first call, and after a failure at the next one.
+ * other carries backups. Both connect at the first call, and after a failure at the next one. A large push may want more of
+ * the second kind.
  */
 export interface Connection {
   readonly peer: Peer;
   readonly control: Client;
   readonly bulk: BulkChannel;
+  /** How many channels a large push to this peer uses. */
+  readonly channelCount: ChannelCount;
+  /** One more channel that carries backups, for the caller to close. */
+  openChannel(): BulkChannel;
   /** What a call to this peer needs; `patience` in milliseconds without progress. */
   context(patience: number, signal?: AbortSignal): CallContext;
   close(): void;
@@ -43,13 +49,17 @@ export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Conne
   const credentials = peerCredentials(self, peer.identity);
   const target = grpcTarget(peer.address);
   const control = channelTo(target, credentials);
-  const bulk = openBulkChannel({ ...peer.address, ...peerSocketOptions(self, peer.identity) }, clock);
+  const openChannel = (): BulkChannel =>
+    openBulkChannel({ ...peer.address, ...peerSocketOptions(self, peer.identity) }, clock);
+  const bulk = openChannel();
   return {
     peer,
     get control() {
       return control.client();
     },
     bulk,
+    channelCount: openChannelCount(clock),
+    openChannel,
     context: (patience, signal) => ({ whom: describePeer(peer), clock, patience, signal }),
     close() {
       control.close();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Claim, openRangeQueue } from '../../../src/client/restore/range-queue.js';
+import { type Claim, openRangeQueue } from '../../../src/mesh/peers/range-queue.js';
 
 const all = (leaves: number): Uint8Array => new Uint8Array(leaves).fill(1);
 const span = (claim: Claim<string> | null) => claim && [claim.start, claim.end];

@@ -1,7 +1,7 @@
-/** Leaves that a holder is asked for. `end` comes nearer when another holder takes over the rest. */
+/** Leaves that one holder brings. `end` comes nearer when another one takes over the rest. */
 export interface Claim<H> {
   readonly holder: H;
-  /** The first leaf that was asked for. */
+  /** The first leaf that was claimed. */
   readonly start: number;
   /** The next leaf to arrive. */
   readonly next: number;
@@ -9,13 +9,23 @@ export interface Claim<H> {
   readonly end: number;
 }
 
-/** Who fetches which leaves of a backup next. Nobody waits while something is missing that another one is slow with. */
+/** A run of leaves. */
+export interface LeafRange {
+  readonly start: number;
+  /** The leaf behind the last one. */
+  readonly end: number;
+}
+
+/**
+ * Who brings which leaves of a backup next: holders that are asked for them, or connections that send them. Nobody waits
+ * while something is missing that another one is slow with.
+ */
 export interface RangeQueue<H> {
   /**
-   * What the holder is to fetch next: leaves that nobody fetches yet; else the second half of what another holder has most
-   * left of; else the same few leaves as another holder, so that the faster one ends it. Null when it fetches all that is
+   * What the holder is to bring next: leaves that nobody brings yet; else the second half of what another holder has most
+   * left of; else the same few leaves as another holder, so that the faster one ends it. Null when it brings all that is
    * missing already.
-   * @param most leaves of what nobody fetches yet
+   * @param most leaves of what nobody brings yet
    */
   take(holder: H, most?: number): Claim<H> | null;
   /** The next leaf of a claim is there. */
@@ -33,11 +43,14 @@ export const longestRange = 64;
 /** Fewer leaves than twice this are not worth two halves. */
 const shortestHalf = 4;
 
-/** @param missing for each leaf, whether it is still to be fetched; kept up to date by the queue */
-export function openRangeQueue<H>(missing: Uint8Array): RangeQueue<H> {
+/**
+ * @param missing for each leaf, whether it is still to be brought; kept up to date by the queue
+ * @param ranges what to give out first; together they cover all that is missing
+ */
+export function openRangeQueue<H>(missing: Uint8Array, ranges = rangesOf(missing)): RangeQueue<H> {
   type Open = { -readonly [Key in keyof Claim<H>]: Claim<H>[Key] };
-  /** What nobody fetches, the next one last. */
-  const waiting = rangesOf(missing).reverse();
+  /** What nobody brings, the next one last. */
+  const waiting = [...ranges].reverse();
   const claims = new Set<Claim<H>>();
   let left = missing.reduce((sum, one) => sum + one, 0);
 
@@ -48,7 +61,7 @@ export function openRangeQueue<H>(missing: Uint8Array): RangeQueue<H> {
   };
   const isMissing = (first: number, end: number): boolean => missing.subarray(first, end).includes(1);
 
-  /** The claims of others with something missing that the holder does not fetch itself, the largest first. */
+  /** The claims of others with something missing that the holder does not bring itself, the largest first. */
   function rivalsOf(holder: H): Open[] {
     const own = [...claims].filter((one) => one.holder === holder);
     return [...claims]
@@ -93,8 +106,8 @@ export function openRangeQueue<H>(missing: Uint8Array): RangeQueue<H> {
 }
 
 /** Ranges that cover all that is missing, from the start of the file, each beginning with a missing leaf. */
-function rangesOf(missing: Uint8Array): { readonly start: number; readonly end: number }[] {
-  const ranges: { start: number; end: number }[] = [];
+function rangesOf(missing: Uint8Array): readonly LeafRange[] {
+  const ranges: LeafRange[] = [];
   for (let start = missing.indexOf(1); start !== -1; start = missing.indexOf(1, start)) {
     const last = missing.subarray(start, start + longestRange).lastIndexOf(1);
     ranges.push({ start, end: start + last + 1 });
