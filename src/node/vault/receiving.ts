@@ -214,7 +214,7 @@ export class Receiving {
     try {
       return await upload.finished();
     } catch (thrown) {
-      if (thrown instanceof Failure && thrown.kind === 'damaged') await this.#options.uploads.end(upload);
+      if (thrown instanceof Failure && thrown.kind === 'damaged') await this.#options.uploads.end(upload, thrown);
       throw thrown;
     }
   }

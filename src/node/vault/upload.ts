@@ -44,7 +44,8 @@ export class Upload {
   #whole: readonly Buffer[] | null = null;
   #part: Promise<FileHandle> | null = null;
   #users = 0;
-  #gone = false;
+  /** Why it has ended; null until then. */
+  #ended: Failure | null = null;
 
   constructor(options: UploadOptions) {
     this.owner = options.owner;
@@ -106,7 +107,7 @@ export class Upload {
     this.#part = null;
     const part = await opening;
     try {
-      if (!this.#gone && !this.complete) await Promise.all([part.sync(), this.#record.sync()]);
+      if (this.#ended === null && !this.complete) await Promise.all([part.sync(), this.#record.sync()]);
     } finally {
       await Promise.allSettled([part.close(), this.#record.close()]);
     }
@@ -165,9 +166,12 @@ export class Upload {
     return { path: this.files.part, handle };
   }
 
-  /** Ends it, whatever became of it: its files are removed, and the space that was promised is free again. */
-  async end(): Promise<void> {
-    this.#gone = true;
+  /**
+   * Ends it, whatever became of it: its files are removed, and the space that was promised is free again.
+   * @param why what is told to those who still use it
+   */
+  async end(why?: Failure): Promise<void> {
+    this.#ended ??= why ?? new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
     this.#reservation.release();
     await removeLeftovers(this.#disk, [this.files.part]);
     await this.#record.remove();
@@ -178,7 +182,7 @@ export class Upload {
   }
 
   #checkThere(): void {
-    if (this.#gone) throw new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
+    if (this.#ended !== null) throw this.#ended;
   }
 
   async #storeRun(first: number, bytes: Uint8Array): Promise<void> {

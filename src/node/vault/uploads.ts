@@ -93,11 +93,12 @@ export class Uploads {
     return upload;
   }
 
-  async end(upload: Upload): Promise<void> {
+  /** @param why what is told to those who still bring something */
+  async end(upload: Upload, why?: Failure): Promise<void> {
     const key = keyOf(upload.manifest.digest);
     if (this.#uploads.get(key) === upload) this.#uploads.delete(key);
     this.#unread.delete(upload);
-    await upload.end();
+    await upload.end(why);
   }
 
   /** Ends the upload of the manifest with this digest, if there is one. */

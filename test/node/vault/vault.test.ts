@@ -6,6 +6,7 @@ import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js'
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { realDisk } from '../../../src/node/vault/disk.js';
+import type { RangeAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
@@ -193,6 +194,32 @@ describe('a range', () => {
     expect(await isHeldWhole(vault)).toBe(true);
     expect(await fixture.files('.incoming')).toEqual([]);
   });
+
+  it('that ends at the same time as another, when all has arrived, gets the same receipt', async () => {
+    const [first, second] = await endTwoAtOnce(content);
+    expect(first).toMatchObject({ status: 'fulfilled', value: { receipt: {} } });
+    expect(second).toEqual(first);
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('that ends at the same time as another is told too that what has arrived is damaged', async () => {
+    const [first, second] = await endTwoAtOnce(randomBytes(content.length));
+    const damaged = { status: 'rejected', reason: expect.objectContaining({ kind: 'damaged' }) };
+    expect([first, second]).toEqual([damaged, damaged]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  /** Ends two ranges at once when nothing is missing any more: what they should have brought came with a third one. */
+  async function endTwoAtOnce(bytes: Buffer): Promise<PromiseSettledResult<RangeAnswer>[]> {
+    await vault.offer(FR2, manifest);
+    const whole = { offset: 0, length: bytes.length };
+    const receive = (): Promise<RangeReceiver> => vault.receive(FR2, manifest.digest, whole);
+    const [first, second, third] = [await receive(), await receive(), await receive()];
+    await writeAll(third, bytes, bytes.length);
+    await third.abort();
+    return Promise.allSettled([first.finish(), second.finish()]);
+  }
 
   it.each([
     ['starts inside a leaf', 1, leaf - 1],
