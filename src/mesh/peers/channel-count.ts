@@ -15,7 +15,7 @@ const clearlyBetter = 2;
 /** Bytes a second from which on one is fast enough, and more would only need memory. */
 const fast = 16 * 2 ** 20;
 /** Milliseconds of pushing until the next attempt: short at first, and twice as long after each one in vain. */
-const shortestRest = 4000;
+const shortestRest = 10_000;
 const longestRest = 600_000;
 
 /**

@@ -180,12 +180,11 @@ async function* partsOf(sending: Sending, claim: Claim<number>): AsyncGenerator<
   yield { part: { $case: 'header', value: { manifestDigest: digest, range: { offset, length } } } };
   let at = offset;
   for await (const chunk of options.read(offset, length)) {
-    const piece = chunk.subarray(0, Math.max(0, endOf(claim.end) - at));
-    at += piece.length;
+    at += chunk.length;
     // Whoever takes over the second half takes nothing of what is on its way.
     while (claim.next < claim.end && endOf(claim.next + 1) <= at) queue.arrived(claim);
-    if (piece.length > 0) yield { part: { $case: 'chunk', value: piece } };
-    handedOver(sending, piece.length);
+    yield { part: { $case: 'chunk', value: chunk } };
+    handedOver(sending, chunk.length);
     if (at >= endOf(claim.end) || !isWanted(sending, claim.holder)) break;
   }
   // Where the peer was promised more, the rest is simply still missing.
