@@ -177,6 +177,7 @@ describe('a push over several connections', () => {
     expect(await isHeldWhole()).toBe(true);
     expect(most).toBe(7);
     expect(givenBack).toBeGreaterThan(0);
+    expect(others.sent()).toBeLessThan(11 * mib);
     expect(first.sent() + others.sent()).toBeLessThan(content.length + 3 * mib);
   });
 
