@@ -77,7 +77,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const self = { hostname, version, now: () => clock.now() };
   const callLog = openPatientLog(log, clock);
   const server = await peerServer({ self, vault, peers, epochs, seen, clock, log: callLog });
-  const listener = await listen({ self: base.self, address, trusted: identitiesIn(base.config), server, log: callLog });
+  const listener = await listen({ ...base, address, trusted: identitiesIn(base.config), server, log: callLog });
 
   const reload = async (): Promise<readonly string[]> => {
     const { config: changed, hints } = await loadConfig(base.config.file);

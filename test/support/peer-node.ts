@@ -142,7 +142,7 @@ async function listenSomewhere(
   for (let attempts = 20; ; attempts -= 1) {
     const address = { host: '127.0.0.1', port: 20_000 + (randomBytes(2).readUInt16BE() % 12_000) };
     try {
-      return await listen({ self, address, trusted: identitiesOf(peers), server, log });
+      return await listen({ self, address, trusted: identitiesOf(peers), server, clock: systemClock, log });
     } catch (error) {
       if (attempts === 0) throw error;
     }

@@ -82,9 +82,10 @@ export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: Pat
 }
 
 function finish(stream: ServerHttp2Stream, told: StatusObject): void {
-  if (stream.closed || stream.destroyed) return;
-  // What still comes is of no use; read to its end, the stream can close.
+  if (stream.destroyed) return;
+  // What still comes is of no use; read to its end, the stream can close: also one that the caller has cancelled.
   stream.resume();
+  if (stream.closed) return;
   const trailers = trailersOf(told);
   if (stream.headersSent) {
     stream.once('wantTrailers', () => stream.sendTrailers(trailers));

@@ -4,6 +4,7 @@ import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { openDoorway } from './doorway.js';
 import type { PatientLog } from './patient-log.js';
@@ -23,6 +24,7 @@ export interface ListenerOptions {
   readonly address: Address;
   readonly trusted: readonly Identity[];
   readonly server: PeerServer;
+  readonly clock: Clock;
   readonly log: PatientLog;
 }
 
@@ -30,7 +32,7 @@ export interface ListenerOptions {
 const mostOfOnePeer = 64;
 
 /** @throws Failure `config` when the address cannot be listened on */
-export async function listen({ self, address, trusted, server, log }: ListenerOptions): Promise<Listener> {
+export async function listen({ self, address, trusted, server, clock, log }: ListenerOptions): Promise<Listener> {
   const sockets = new Map<TLSSocket, Identity>();
   const doorway = openDoorway();
   let allowed = new Set<string>(trusted);
@@ -94,10 +96,16 @@ export async function listen({ self, address, trusted, server, log }: ListenerOp
       const closed = new Promise<void>((resolve) => door.close(() => resolve()));
       doorway.clear();
       server.drain(graceMs);
-      await closed;
+      // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
+      const stopTimer = clock.after(graceMs, () => destroyAll(sockets.keys()));
+      await closed.finally(stopTimer);
       server.destroy();
     },
   };
+}
+
+function destroyAll(sockets: Iterable<TLSSocket>): void {
+  for (const socket of sockets) socket.destroy();
 }
 
 function bind(door: Door, { host, port }: Address): Promise<void> {

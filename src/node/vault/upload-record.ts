@@ -15,7 +15,7 @@ export function offerOf({ signed }: VerifiedManifest): Uint8Array {
 
 /**
  * What lets a later process go on with an upload: the manifest as it was offered, and the hashes of the leaves that arrived.
- * Its files are there from the first write on, and open until they are closed.
+ * Its files are there from the first write on.
  */
 export class UploadRecord {
   readonly #disk: Disk;
@@ -60,14 +60,11 @@ export class UploadRecord {
     }
   }
 
-  async sync(): Promise<void> {
-    await (await this.#open)?.sync();
-  }
-
-  async close(): Promise<void> {
+  /** Hands over the file that is open, if one is, to be synced and closed; a later write opens it anew. */
+  letGo(): Promise<FileHandle> | null {
     const open = this.#open;
     this.#open = null;
-    await (await open)?.close();
+    return open;
   }
 
   async remove(): Promise<void> {

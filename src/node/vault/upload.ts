@@ -103,13 +103,13 @@ export class Upload {
   async leave(): Promise<void> {
     this.#users -= 1;
     if (this.#users > 0 || this.#part === null) return;
-    const opening = this.#part;
+    const opening = [this.#part, this.#record.letGo()];
     this.#part = null;
-    const part = await opening;
+    const files = (await Promise.all(opening)).filter((file) => file !== null);
     try {
-      if (this.#ended === null && !this.complete) await Promise.all([part.sync(), this.#record.sync()]);
+      if (this.#ended === null && !this.complete) await Promise.all(files.map((file) => file.sync()));
     } finally {
-      await Promise.allSettled([part.close(), this.#record.close()]);
+      await Promise.allSettled(files.map((file) => file.close()));
     }
   }
 

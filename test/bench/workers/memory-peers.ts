@@ -83,7 +83,8 @@ export const memoryTasks = {
         log: callLog,
       });
       const address = { host: '127.0.0.1', port: wanted.firstPort + index };
-      await listen({ self, address, trusted: [parseIdentity(owner.identity)], server: grpc, log: callLog });
+      const trusted = [parseIdentity(owner.identity)];
+      await listen({ self, address, trusted, server: grpc, clock: systemClock, log: callLog });
       made.push({ name, port: address.port, identity: self.identity });
     }
     return made;
