@@ -14,6 +14,8 @@ const measuredOver = 2 ** 19;
 const clearlyBetter = 2;
 /** Bytes a second from which on one is fast enough, and more would only need memory. */
 const fast = 16 * 2 ** 20;
+/** Bytes a second below which the share of each would be too small: a peer gives a range up that brings little in a minute. */
+const tooSlow = 2 ** 16;
 /** Milliseconds of pushing until the next attempt: short at first, and twice as long after each one in vain. */
 const shortestRest = 10_000;
 const longestRest = 600_000;
@@ -94,7 +96,7 @@ class MeasuredCount implements ChannelCount {
       this.#rateOfOne = null;
       this.#nextRest = shortestRest;
       this.#rest(now, longestRest);
-    } else if (this.#rateOfOne !== null || rate > fast) {
+    } else if (this.#rateOfOne !== null || rate > fast || rate < tooSlow) {
       this.#stay(now);
     } else {
       this.#rateOfOne = rate;

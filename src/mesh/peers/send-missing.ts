@@ -43,9 +43,9 @@ interface Sending {
 }
 
 /**
- * Sends what is missing of a backup. A large one goes over as many channels as are clearly faster than fewer: each sends one
- * range at a time, and an idle one takes over the second half of what another has most left of, or the rest of one that
- * broke.
+ * Sends what is missing of a backup. A large one goes over several channels where they are clearly faster than one: each
+ * sends one range at a time, and an idle one takes over the rest of one that broke, or the second half of what another has
+ * most left of.
  * @returns the verified receipt; null when the peer has to be asked what it lacks still, which is less than before
  * @throws Failure when the peer refuses, or no channel is left
  */

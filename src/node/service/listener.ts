@@ -28,7 +28,7 @@ export interface ListenerOptions {
   readonly log: PatientLog;
 }
 
-/** Connections that one peer may have open: its node has two, and so has each command that a person runs there. */
+/** Connections that one peer may have open: its node has up to nine, and each command that a person runs there has two. */
 const mostOfOnePeer = 64;
 
 /** @throws Failure `config` when the address cannot be listened on */
