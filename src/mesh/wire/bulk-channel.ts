@@ -9,7 +9,7 @@ const connectPatience = 20_000;
 const pingPatience = 60_000;
 
 /**
- * The connection to a peer that carries backups: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies
+ * A connection to a peer that carries backups: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies
  * each byte of a message three times. It connects at the first call, and after it broke at the next one.
  */
 export interface BulkChannel {
