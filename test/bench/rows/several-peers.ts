@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { contest, median, of } from '../contest.js';
+import { alike } from '../machine/memory.js';
 import { missingNamespaces, openStar } from '../machine/network.js';
 import { timed } from '../machine/processes.js';
 import { makeServers, nextPort, type Server } from '../machine/servers.js';
@@ -33,36 +34,36 @@ export const fanOut: Family = {
     for (const { worker, port } of bareServers) await worker.do('bareServe', { host: '127.0.0.1', port });
     const pids = bareServers.map(({ worker }) => worker.pid);
     const to = peers.map(({ name }) => name);
+    const targets = bareServers.map(({ port }) => join(bench.folder, `to-${port}`));
     const medians = await contest(
-      [
-        {
-          name: 'anemone',
-          async run(round) {
-            const name = backups[round] ?? '';
-            const sample = await timed([sender.pid, ...peers.map(({ pid }) => pid)], () =>
-              sender.do('push', { names: [name], to }),
-            );
-            for (const peer of peers) await rm(join(peer.data, owner.name, name));
-            return sample;
+      alike(
+        [
+          {
+            name: 'anemone',
+            async run(round) {
+              const name = backups[round] ?? '';
+              const sample = await timed([sender.pid, ...peers.map(({ pid }) => pid)], () =>
+                sender.do('push', { names: [name], to }),
+              );
+              for (const peer of peers) await rm(join(peer.data, owner.name, name));
+              return sample;
+            },
           },
-        },
-        {
-          name: 'bare TLS',
-          run: () =>
-            timed([client.pid, ...pids], () =>
-              Promise.all(
-                bareServers.map(({ port }) =>
-                  client.do('barePush', {
-                    host: '127.0.0.1',
-                    port,
-                    local: source,
-                    remote: join(bench.folder, `to-${port}`),
-                  }),
+          {
+            name: 'bare TLS',
+            run: () =>
+              timed([client.pid, ...pids], () =>
+                Promise.all(
+                  bareServers.map(({ port }, nth) =>
+                    client.do('barePush', { host: '127.0.0.1', port, local: source, remote: targets[nth] ?? '' }),
+                  ),
                 ),
               ),
-            ),
-        },
-      ],
+          },
+        ],
+        targets,
+        5 * size,
+      ),
       bench.rounds,
     );
     const [mine, bare] = ['anemone', 'bare TLS'].map((name) => of(medians, name).seconds) as [number, number];

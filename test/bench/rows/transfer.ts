@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Contender, contest, fastest, type Medians, median, of } from '../contest.js';
+import { alike } from '../machine/memory.js';
 import { peakMegabytes, timed } from '../machine/processes.js';
 import { makeServers, nextPort, type Server } from '../machine/servers.js';
 import { missingSsh, startSshd } from '../machine/sshd.js';
 import { atLeast, atMost, type Bench, type Family, type Row, skipped } from '../row.js';
-import { writeRandom } from '../workers/plant.js';
 import { startWorker, type Worker } from '../workers/worker.js';
 
 const ours = 'anemone';
@@ -54,7 +54,7 @@ export const push: Family = {
       },
       ...(await copiers(bench, 'pushers', source, target)),
     ];
-    const medians = await contest(alike(contenders, target, bench.size), bench.rounds);
+    const medians = await contest(alike(contenders, [target], bench.size), bench.rounds);
     return [
       ...ratios('push', medians, bench.size),
       memory('push: the node that sends', sender.pid),
@@ -86,7 +86,7 @@ export const fetch: Family = {
       },
       ...(await copiers(bench, 'fetchers', source, target)),
     ];
-    const medians = await contest(alike(contenders, target, bench.size), bench.rounds);
+    const medians = await contest(alike(contenders, [target], bench.size), bench.rounds);
     return [...ratios('fetch', medians, bench.size), memory('fetch: the node that sends', peer.pid)];
   },
 };
@@ -110,22 +110,6 @@ export const proof: Family = {
     ];
   },
 };
-
-/**
- * Has every contender start where a file of the same size was just removed, and into no file of its own. A virtual machine
- * gives free memory back to its host within seconds, and waits a second a GiB until it is given it again: whoever came after
- * one that left much memory free would be the faster for it.
- */
-function alike(contenders: readonly Contender[], target: string, size: number): Contender[] {
-  return contenders.map(({ name, run }) => ({
-    name,
-    async run(round) {
-      await writeRandom(target, size);
-      await rm(target);
-      return run(round);
-    },
-  }));
-}
 
 async function openHall(bench: Bench): Promise<Hall> {
   const places = ['FR1', 'FR2'].map((name) => ({ name, listen: `127.0.0.1:${nextPort()}` }));
