@@ -68,7 +68,9 @@ export class ManifestGathering {
     if (failure !== null) this.#silent.set(told, failure);
     const wanted = new Set(failure === null ? digests : []);
     examineOpen(told, (entry) => {
-      const refusal = wanted.has(entry.manifestDigest) ? `${nameOf(entry)}, and does not give it` : null;
+      const refusal = wanted.has(entry.manifestDigest)
+        ? `${nameOf(entry)}, and does not give it: removed since, or never there`
+        : null;
       return given.get(entry.manifestDigest) ?? refusal;
     });
   }

@@ -135,7 +135,7 @@ it('asks the next holder for what one shows and does not give, and names that on
   expect(rows(found)).toEqual(['2: DE1, FR2, US1', '1: FR2, US1']);
   expect(told(found)).toContain('DE1 forged');
   expect(found.findings[0]?.message).toBe(
-    `DE1 (de1.example:7443) shows a backup with the manifest ${hex(first).slice(0, 16)}…, and does not give it`,
+    `DE1 (de1.example:7443) shows a backup with the manifest ${hex(first).slice(0, 16)}…, and does not give it: removed since, or never there`,
   );
 });
 
