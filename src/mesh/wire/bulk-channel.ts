@@ -92,11 +92,13 @@ function dial(options: ConnectionOptions, clock: Clock, over: AbortSignal): Prom
       session.on('error', reject).once('close', () => reject(new Error('closed at once')));
       session.once('connect', () => {
         session.setLocalWindowSize(flowControlWindow);
-        over.addEventListener('abort', () => {
+        const hangUp = (): void => {
           session.close();
           // Over a dead link it takes long to be closed, for which nobody has to wait.
           session.unref();
-        });
+        };
+        over.addEventListener('abort', hangUp);
+        if (over.aborted) hangUp();
         resolve(session);
       });
     });
