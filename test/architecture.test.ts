@@ -34,7 +34,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Who may know grpc-js. */
-const grpcRooms = ['mesh/wire', 'mesh/peers', 'mesh/identity', 'node/service'];
+const grpcRooms = ['node/service'];
 
 const longestFile = 250;
 const longestFunction = 70;
@@ -108,8 +108,8 @@ describe('the architecture', () => {
     expect([...below.keys()]).toEqual([]);
   });
 
-  it('keeps grpc-js where the wire is', () => {
-    const knowing = files.filter((path) => importsOf(path).packages.some((name) => name.startsWith('@grpc/')));
+  it('keeps grpc-js where calls are answered', () => {
+    const knowing = files.filter((path) => importsOf(path).packages.some((name) => /^@?grpc/.test(name)));
     expect(knowing.filter((path) => !grpcRooms.includes(roomOf(path)))).toEqual([]);
   });
 

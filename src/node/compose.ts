@@ -108,7 +108,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
     lastProof: auditing.lastProof,
     upload: deliveries.upload,
   });
-  const ownServer = await serveOwnClient(socket, steward, vault, callLog);
+  const ownServer = await serveOwnClient(socket, steward, vault, clock, callLog);
   const stopFollowing = followFile(config.file, clock, async () => {
     await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
   });

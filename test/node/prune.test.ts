@@ -100,7 +100,8 @@ describe('a pruning', () => {
       config.server.socket,
       {} as never,
       await open(),
-      openPatientLog(recordingLog(), new FakeClock()),
+      clock,
+      openPatientLog(recordingLog(), clock),
     );
     try {
       await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });

@@ -122,7 +122,7 @@ describe('a hostile peer', { timeout: 180_000 }, () => {
   it('that shows in brief what it does not give is named, and costs the others nothing', async () => {
     const showing = (server: ServerIdentity, digest: Uint8Array): Lies => ({
       ...honest(server),
-      listPage: ({ brief }) => (brief ? { manifestDigests: digest, receivedAtMs: [Date.UTC(2026, 10, 24)] } : {}),
+      listPages: ({ brief }) => [brief ? { manifestDigests: digest, receivedAtMs: [Date.UTC(2026, 10, 24)] } : {}],
     });
     await invite('EVIL', (server) => showing(server, randomBytes(32)));
     await invite('WORSE', (server) => showing(server, randomBytes(31)));

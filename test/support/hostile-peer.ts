@@ -5,12 +5,13 @@ import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/back
 import {
   type ListBackupsRequest,
   type ListBackupsResponse,
-  PeerServiceService,
+  PeerServiceDefinition,
 } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import type { Peer } from '../../src/mesh/peers/peer.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { grpcService } from './grpc.js';
 import { throwawayServer } from './identities.js';
 
 /** What a peer answers that keeps to the protocol and to nothing else. */
@@ -20,7 +21,7 @@ export interface Lies {
   /** Whole entries, as of a version that knows no others. */
   list(): readonly HeldBackup[];
   /** Instead of them, what it answers to one question. */
-  listPage?(question: ListBackupsRequest): Partial<ListBackupsResponse>;
+  listPages?(question: ListBackupsRequest): readonly Partial<ListBackupsResponse>[];
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
   fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
   /**
@@ -43,13 +44,15 @@ export async function startHostilePeer(
   lies: (server: ServerIdentity) => Lies,
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
-  const { hostname = name, list, listPage = () => ({ backups: [...list()] }), fetch, leaves } = lies(server);
+  const { hostname = name, list, listPages = () => [{ backups: [...list()] }], fetch, leaves } = lies(server);
   const grpc = new Server();
-  grpc.addService(PeerServiceService, {
+  grpc.addService(grpcService(PeerServiceDefinition), {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
       answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0, damaged: [] }),
     listBackups: (call: { request: ListBackupsRequest; write(message: object): void; end(): void }) => {
-      call.write({ backups: [], manifestDigests: Buffer.alloc(0), receivedAtMs: [], ...listPage(call.request) });
+      for (const page of listPages(call.request)) {
+        call.write({ backups: [], manifestDigests: Buffer.alloc(0), receivedAtMs: [], ...page });
+      }
       call.end();
     },
     fetchBackup: (call: {

@@ -11,9 +11,10 @@ import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
+import type { CallServer } from '../../src/node/service/http2-server.js';
 import { type Listener, listen } from '../../src/node/service/listener.js';
 import { openPatientLog, type PatientLog } from '../../src/node/service/patient-log.js';
-import { type PeerServer, peerServer } from '../../src/node/service/peer-server.js';
+import { peerServer } from '../../src/node/service/peer-server.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { throwawayServer } from './identities.js';
 
@@ -136,7 +137,7 @@ function withIdentity(peer: PeerConfig) {
 async function listenSomewhere(
   self: ServerIdentity,
   peers: readonly PeerConfig[],
-  server: PeerServer,
+  server: CallServer,
   log: PatientLog,
 ): Promise<Listener> {
   for (let attempts = 20; ; attempts -= 1) {

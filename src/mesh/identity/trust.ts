@@ -1,13 +1,5 @@
 import { constants } from 'node:crypto';
-import {
-  type ConnectionOptions,
-  connect,
-  type PeerCertificate,
-  type SecureContextOptions,
-  type TLSSocket,
-  type TlsOptions,
-} from 'node:tls';
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import { type ConnectionOptions, connect, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { printable } from '../terms/clean-text.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
@@ -59,27 +51,18 @@ export function callerOf(socket: TLSSocket): Identity {
 }
 
 /** What calling one peer needs: our certificate, and nobody but that peer on the other side. */
-function callerOptions(self: ServerIdentity, peer: Identity) {
+export function callerOptions(self: ServerIdentity, peer: Identity): ConnectionOptions {
   return {
     ca: anchorPem(peer),
     key: nodeKeyPem(self),
     cert: certificatePem(self.certificate.der),
-    checkServerIdentity: (_name: string, { issuer }: PeerCertificate) =>
+    minVersion: 'TLSv1.3',
+    ALPNProtocols: ['h2'],
+    // The certificate says who a peer is, not its name; an IP address as a server name would be a warning.
+    servername: 'anemone-peer',
+    checkServerIdentity: (_name, { issuer }) =>
       issuer.CN === peer ? undefined : new Error(`the server is ${issuer.CN}, not ${peer}`),
   };
-}
-
-/** The same for grpc-js. */
-export function peerCredentials(self: ServerIdentity, peer: Identity): ChannelCredentials {
-  const { ca, key, cert, checkServerIdentity } = callerOptions(self, peer);
-  return credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert), { checkServerIdentity });
-}
-
-/** The same for a socket that speaks HTTP/2. */
-export function peerSocketOptions(self: ServerIdentity, peer: Identity): ConnectionOptions {
-  // The certificate says who a peer is, not its name; an IP address as a server name would be a warning.
-  const servername = 'anemone-peer';
-  return { ...callerOptions(self, peer), servername, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'] };
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Bytes } from '../terms/bytes.js';
-import { bulkServerStream } from '../wire/bulk-calls.js';
-import { fetchBackupMethod } from '../wire/bulk-methods.js';
+import { callServerStream } from '../wire/calls.js';
+import { peerService } from '../wire/methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 
 /** Bytes of a backup; a length of 0 means up to the end. */
@@ -23,7 +23,7 @@ export async function* fetchBackup(
 ): Bytes & AsyncGenerator<Uint8Array> {
   const request = { name, ...range, manifestDigest };
   const context = connection.context(bulkPatience, signal);
-  for await (const messages of bulkServerStream(connection.bulk, fetchBackupMethod, request, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.fetchBackup, request, context)) {
     const [first, ...others] = messages.map(({ chunk }) => chunk).filter((chunk) => chunk.length > 0);
     if (first !== undefined) yield others.length === 0 ? first : Buffer.concat([first, ...others]);
   }

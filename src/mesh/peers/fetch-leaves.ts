@@ -1,6 +1,6 @@
 import type { Bytes } from '../terms/bytes.js';
-import { bulkServerStream } from '../wire/bulk-calls.js';
-import { fetchLeavesMethod } from '../wire/bulk-methods.js';
+import { callServerStream } from '../wire/calls.js';
+import { peerService } from '../wire/methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 
 /**
@@ -13,7 +13,7 @@ export async function* fetchLeaves(
   signal?: AbortSignal,
 ): Bytes & AsyncGenerator<Uint8Array> {
   const context = connection.context(bulkPatience, signal);
-  for await (const messages of bulkServerStream(connection.bulk, fetchLeavesMethod, { name }, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, { name }, context)) {
     for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
   }
 }

@@ -1,7 +1,8 @@
 import type { HeldBackup, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import { type ListBackupsResponse, PeerServiceService } from '../generated/anemone/peer/v1/peer.js';
+import type { ListBackupsResponse } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
+import { peerService } from '../wire/methods.js';
 import { type Connection, controlPatience } from './connection.js';
 
 /** Which backups to list; an empty string means all. */
@@ -53,17 +54,19 @@ export async function* listPages(
   const context = connection.context(controlPatience, signal);
   let entries = 0;
   let bytes = 0;
-  for await (const page of callServerStream(connection.control, PeerServiceService.listBackups, request, context)) {
-    const { backups, manifestDigests: digests, receivedAtMs } = page;
-    if (digests.length !== digestLength * receivedAtMs.length) {
-      throw new Failure('invalid', `${context.whom} sends a list that cannot be read`);
+  for await (const pages of callServerStream(connection.control, peerService.listBackups, request, context)) {
+    for (const page of pages) {
+      const { backups, manifestDigests: digests, receivedAtMs } = page;
+      if (digests.length !== digestLength * receivedAtMs.length) {
+        throw new Failure('invalid', `${context.whom} sends a list that cannot be read`);
+      }
+      for (const backup of backups) bytes += sizeOf(backup);
+      if (entries + backups.length + receivedAtMs.length > mostEntries || bytes > mostBytes) {
+        throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
+      }
+      entries += backups.length + receivedAtMs.length;
+      yield { backups, brief: briefEntries(page) };
     }
-    for (const backup of backups) bytes += sizeOf(backup);
-    if (entries + backups.length + receivedAtMs.length > mostEntries || bytes > mostBytes) {
-      throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
-    }
-    entries += backups.length + receivedAtMs.length;
-    yield { backups, brief: briefEntries(page) };
   }
 }
 

@@ -1,9 +1,10 @@
 import type { SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
-import { PeerServiceService, type Range } from '../generated/anemone/peer/v1/peer.js';
+import type { Range } from '../generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../manifest/manifest.js';
 import { verifyReceipt } from '../manifest/receipt.js';
 import { Failure } from '../terms/failure.js';
 import { callUnary } from '../wire/calls.js';
+import { peerService } from '../wire/methods.js';
 import { type Connection, controlPatience } from './connection.js';
 import { describePeer } from './peer.js';
 
@@ -18,7 +19,7 @@ export async function offerBackup(
 ): Promise<OfferAnswer> {
   const { answer } = await callUnary(
     connection.control,
-    PeerServiceService.offerBackup,
+    peerService.offerBackup,
     { manifest: manifest.signed },
     connection.context(controlPatience, signal),
   );

@@ -1,18 +1,17 @@
 import { connect } from 'node:net';
-import { Client, credentials } from '@grpc/grpc-js';
 import type { HeldBackup } from '../generated/anemone/backup/v1/backup.js';
-import {
-  type GetStatusResponse,
-  NodeServiceService,
-  type PushFileRequest,
-  type RunBackupRequest,
-  type RunEvent,
+import type {
+  GetStatusResponse,
+  PushFileRequest,
+  RunBackupRequest,
+  RunEvent,
 } from '../generated/anemone/node/v1/node.js';
 import type { Bytes } from '../terms/bytes.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream, callUnary } from '../wire/calls.js';
-import { flowControlWindow } from '../wire/http2-server.js';
+import { openChannel } from '../wire/channel.js';
+import { nodeService } from '../wire/methods.js';
 import type { CallContext } from '../wire/watch-call.js';
 import { bulkPatience, controlPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
@@ -48,11 +47,9 @@ const untilItEnds = Number.POSITIVE_INFINITY;
  * @throws Failure `unreachable` when no node listens there, `forbidden` when this user may not open it
  */
 export async function connectToOwnNode(socket: string, clock: Clock): Promise<OwnNode> {
-  await knock(socket, clock);
-  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-    'grpc.enable_http_proxy': 0,
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc-node.flow_control_window': flowControlWindow,
+  const channel = openChannel(() => connect(socket), clock);
+  await channel.connect().catch((cause) => {
+    throw notReached(socket, cause);
   });
   const context = (patience: number, signal?: AbortSignal): CallContext => ({
     whom: 'the node of this server',
@@ -62,43 +59,29 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
   });
   return {
     async *runBackup(request, signal) {
-      const call = callServerStream(client, NodeServiceService.runBackup, request, context(untilItEnds, signal));
-      for await (const { event } of call) if (event !== undefined) yield event;
+      const call = callServerStream(channel, nodeService.runBackup, request, context(untilItEnds, signal));
+      for await (const events of call) for (const { event } of events) if (event !== undefined) yield event;
     },
     async *pushFile(request, signal) {
-      const call = callServerStream(client, NodeServiceService.pushFile, request, context(untilItEnds, signal));
-      for await (const { event } of call) if (event !== undefined) yield event;
+      const call = callServerStream(channel, nodeService.pushFile, request, context(untilItEnds, signal));
+      for await (const events of call) for (const { event } of events) if (event !== undefined) yield event;
     },
-    getStatus: (signal) => callUnary(client, NodeServiceService.getStatus, {}, context(controlPatience, signal)),
+    getStatus: (signal) => callUnary(channel, nodeService.getStatus, {}, context(controlPatience, signal)),
     async *listOwn(filter, signal) {
-      const call = callServerStream(client, NodeServiceService.listBackups, filter, context(controlPatience, signal));
-      for await (const { backups } of call) yield backups;
+      const call = callServerStream(channel, nodeService.listBackups, filter, context(controlPatience, signal));
+      for await (const pages of call) for (const { backups } of pages) yield backups;
     },
     async *fetchOwn(name, range, signal) {
       const request = { name, ...range };
-      const call = callServerStream(client, NodeServiceService.fetchBackup, request, context(bulkPatience, signal));
-      for await (const { chunk } of call) if (chunk.length > 0) yield chunk;
+      const call = callServerStream(channel, nodeService.fetchBackup, request, context(bulkPatience, signal));
+      for await (const chunks of call) for (const { chunk } of chunks) if (chunk.length > 0) yield chunk;
     },
     async reload(signal) {
-      const answer = await callUnary(client, NodeServiceService.reload, {}, context(controlPatience, signal));
+      const answer = await callUnary(channel, nodeService.reload, {}, context(controlPatience, signal));
       return answer.needsRestart;
     },
-    close: () => client.close(),
+    close: () => channel.close(),
   };
-}
-
-/** grpc-js tells a missing socket from a forbidden one only in the words of its message. */
-function knock(socket: string, clock: Clock): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const connection = connect(socket);
-    const stopTimer = clock.after(controlPatience, () => connection.destroy(new Error('nobody answers')));
-    connection.once('connect', () => {
-      connection.destroy();
-      resolve();
-    });
-    connection.once('error', (cause: NodeJS.ErrnoException) => reject(notReached(socket, cause)));
-    connection.once('close', stopTimer);
-  });
 }
 
 function notReached(socket: string, cause: NodeJS.ErrnoException): Failure {

@@ -1,5 +1,5 @@
-import { bulkServerStream } from '../wire/bulk-calls.js';
-import { proveBackupMethod } from '../wire/bulk-methods.js';
+import { callServerStream } from '../wire/calls.js';
+import { peerService } from '../wire/methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 
 /**
@@ -15,7 +15,7 @@ export async function* proveBackup(
 ): AsyncGenerator<Uint8Array> {
   const request = { name, leaves: [...leaves] };
   const context = connection.context(bulkPatience, signal);
-  for await (const messages of bulkServerStream(connection.bulk, proveBackupMethod, request, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.proveBackup, request, context)) {
     for (const { leaf } of messages) yield leaf;
   }
 }

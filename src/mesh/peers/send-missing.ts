@@ -4,9 +4,9 @@ import { leafSize } from '../manifest/digest-tree.js';
 import type { VerifiedManifest } from '../manifest/manifest.js';
 import type { Bytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
-import { bulkClientStream } from '../wire/bulk-calls.js';
-import type { BulkChannel } from '../wire/bulk-channel.js';
-import { pushBackupMethod } from '../wire/bulk-methods.js';
+import { callClientStream } from '../wire/calls.js';
+import type { Channel } from '../wire/channel.js';
+import { peerService } from '../wire/methods.js';
 import { bulkPatience, type Connection } from './connection.js';
 import { verifiedReceipt } from './offer-backup.js';
 import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
@@ -151,7 +151,7 @@ interface SentRange {
 }
 
 /** Sends what is claimed, or as much of it as nobody takes over and the channel is wanted for. */
-function sendClaim(sending: Sending, claim: Claim<number>, channel: BulkChannel): SentRange {
+function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): SentRange {
   const { connection, manifest, options, over } = sending;
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
   const context = connection.context(bulkPatience, signal);
@@ -163,7 +163,7 @@ function sendClaim(sending: Sending, claim: Claim<number>, channel: BulkChannel)
     yield* partsOf(sending, claim);
     allSent();
   }
-  const answered = bulkClientStream(channel, pushBackupMethod, requests(), context).then(({ answer }) => {
+  const answered = callClientStream(channel, peerService.pushBackup, requests(), context).then(({ answer }) => {
     if (answer?.$case === 'receipt') settle(sending, verifiedReceipt(connection, answer.value, manifest));
   });
   // It is waited for later.

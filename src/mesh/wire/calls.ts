@@ -1,58 +1,143 @@
-import type { Client, ClientReadableStream, MethodDefinition } from '@grpc/grpc-js';
-import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import { Failure } from '../terms/failure.js';
-import { type CallContext, watchCall } from './watch-call.js';
+import type { Channel } from './channel.js';
+import { writeFramed } from './frames.js';
+import { messagesOf } from './messages.js';
+import type { Carriage, Method } from './methods.js';
+import { failureFromTrailers } from './status.js';
+import { type CallContext, type Watch, watchCall } from './watch-call.js';
 
 /** @throws Failure that names whom was asked */
-export function callUnary<Q, R>(
-  client: Client,
-  method: MethodDefinition<Q, R>,
-  request: Q,
-  context: CallContext,
-): Promise<R> {
-  const watch = watchCall(context);
-  return new Promise((resolve, reject) => {
-    const answer = (error: ServiceError | null, response?: R): void => {
-      watch.stop();
-      if (error !== null) reject(watch.failure(error));
-      else if (response === undefined) reject(new Failure('failed', `${context.whom} gave an empty answer`));
-      else resolve(response);
-    };
-    const { path, requestSerialize, responseDeserialize } = method;
-    watch.guard(client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), answer));
-  });
+export function callUnary<Q, R>(channel: Channel, method: Method<Q, R>, request: Q, context: CallContext): Promise<R> {
+  return callClientStream(channel, method, [request], context);
 }
 
 /**
- * Yields the messages of a server stream, and ends only when the server said that it is complete. Leaving early cancels.
+ * Sends one request and yields the answers, all that came at a time, and ends only when the peer said that they are complete.
+ * Leaving early cancels.
  * @throws Failure that names whom was asked
  */
-export async function* callServerStream<Q, R>(
-  client: Client,
-  method: MethodDefinition<Q, R>,
+export function callServerStream<Q, R>(
+  channel: Channel,
+  method: Method<Q, R>,
   request: Q,
   context: CallContext,
-): AsyncGenerator<R> {
-  const call: ClientReadableStream<R> = client.makeServerStreamRequest(
-    method.path,
-    method.requestSerialize,
-    method.responseDeserialize,
-    request,
-  );
+): AsyncGenerator<readonly R[]> {
+  return exchange(channel, method, [request], context);
+}
+
+/**
+ * Sends all requests and gives the peer's answer, which may come before the last request was sent.
+ * @throws Failure that names whom was asked
+ */
+export async function callClientStream<Q, R>(
+  channel: Channel,
+  method: Method<Q, R>,
+  requests: AsyncIterable<Q> | Iterable<Q>,
+  context: CallContext,
+): Promise<R> {
+  let answer: R | undefined;
+  for await (const messages of exchange(channel, method, requests, context)) answer = messages.at(-1);
+  if (answer === undefined) throw new Failure('failed', `${context.whom} gave an empty answer`);
+  return answer;
+}
+
+async function* exchange<Q, R>(
+  channel: Channel,
+  method: Method<Q, R>,
+  requests: AsyncIterable<Q> | Iterable<Q>,
+  context: CallContext,
+): AsyncGenerator<readonly R[]> {
   const watch = watchCall(context);
-  watch.guard(call);
+  let stream: ClientHttp2Stream | null = null;
+  let complete = false;
   try {
-    for await (const message of call) {
-      watch.pause();
-      yield message;
-      watch.progress();
+    stream = await open(channel, method.path, watch, context.whom);
+    const status = statusOf(stream);
+    void send(stream, method.requests, requests, watch);
+    try {
+      for await (const messages of messagesOf(stream, method.responses)) {
+        watch.pause();
+        yield messages;
+        watch.progress();
+      }
+    } catch (thrown) {
+      if (thrown instanceof Failure)
+        throw new Failure(thrown.kind, `${context.whom}: ${thrown.message}`, { cause: thrown });
+      // A stream that broke after its end was told has told how it ended.
+      if (status.trailers === undefined) throw thrown;
     }
-  } catch (error) {
-    throw watch.failure(error);
+    const failure =
+      status.trailers === undefined ? broken(context.whom) : failureFromTrailers(status.trailers, context.whom);
+    if (failure !== null) throw failure;
+    complete = true;
+  } catch (thrown) {
+    throw watch.reason ?? (thrown instanceof Failure ? thrown : broken(context.whom, thrown));
   } finally {
     watch.stop();
-    call.cancel();
-    // A cancelled call still reports its status; nobody is left to hear it.
-    call.on('error', () => {});
+    // One that is complete closes by itself; a peer ends a connection over which very many are cancelled.
+    if (stream !== null && !(complete && stream.writableEnded)) cancel(stream);
   }
+}
+
+/** Ends a stream at once. Closing alone would wait until the peer can be told, which over a dead link is never. */
+function cancel(stream: ClientHttp2Stream): void {
+  stream.close(constants.NGHTTP2_CANCEL);
+  stream.destroy();
+}
+
+function open(channel: Channel, path: string, watch: Watch, whom: string): Promise<ClientHttp2Stream> {
+  return new Promise((resolve, reject) => {
+    let givenUp = false;
+    watch.guard({
+      cancel() {
+        givenUp = true;
+        reject(new Failure('interrupted', 'given up before there was a connection'));
+      },
+    });
+    channel.open(path).then(
+      (stream) => {
+        // What breaks a stream is told by reading it.
+        stream.on('error', () => {});
+        if (givenUp) cancel(stream);
+        else watch.guard({ cancel: () => cancel(stream) });
+        resolve(stream);
+      },
+      (cause: Error) => reject(new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause })),
+    );
+  });
+}
+
+/** Where the status of a call is to be found, once it has come: at the end of an answer, or in place of one. */
+function statusOf(stream: ClientHttp2Stream): { readonly trailers?: IncomingHttpHeaders } {
+  const status: { trailers?: IncomingHttpHeaders } = {};
+  const take = (headers: IncomingHttpHeaders): void => {
+    if (headers['grpc-status'] !== undefined) status.trailers = headers;
+  };
+  stream.on('response', take);
+  stream.on('trailers', take);
+  return status;
+}
+
+async function send<Q>(
+  stream: ClientHttp2Stream,
+  { toWire }: Carriage<Q>,
+  requests: AsyncIterable<Q> | Iterable<Q>,
+  watch: Watch,
+): Promise<void> {
+  try {
+    for await (const request of requests) {
+      await writeFramed(stream, toWire(request), watch.settled);
+      watch.progress();
+    }
+    stream.end();
+  } catch (thrown) {
+    // The source of the requests failed; or the call is over, and the stream with it.
+    if (!watch.settled.aborted && !stream.destroyed) watch.giveUp(Failure.from(thrown));
+  }
+}
+
+function broken(whom: string, cause?: unknown): Failure {
+  const words = cause instanceof Error ? ` (${cause.message})` : '';
+  return new Failure('unreachable', `${whom}: the connection broke${words}`, { cause });
 }

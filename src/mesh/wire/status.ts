@@ -1,46 +1,73 @@
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { printable } from '../terms/clean-text.js';
 import { Failure, type FailureKind } from '../terms/failure.js';
 
+/** The codes of gRPC (its documentation, "Status codes and their use"). */
+export const statusCode = {
+  ok: 0,
+  cancelled: 1,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  outOfRange: 11,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
+} as const;
+
+/** How a call ended, as the wire has it. */
+export interface Status {
+  readonly code: number;
+  readonly message: string;
+  /** A google.rpc.Status; empty where there is none. */
+  readonly details: Uint8Array;
+}
+
+export const okStatus: Status = { code: statusCode.ok, message: '', details: new Uint8Array() };
+
 /** The one translation between this program's Failure and a gRPC status. */
-const codes: Readonly<Record<FailureKind, status>> = {
-  usage: status.INVALID_ARGUMENT,
-  config: status.FAILED_PRECONDITION,
-  'not-found': status.NOT_FOUND,
-  locked: status.ABORTED,
-  'wrong-key': status.FAILED_PRECONDITION,
-  damaged: status.DATA_LOSS,
-  untrusted: status.UNAUTHENTICATED,
-  forbidden: status.PERMISSION_DENIED,
-  conflict: status.ALREADY_EXISTS,
-  'no-space': status.RESOURCE_EXHAUSTED,
-  invalid: status.INVALID_ARGUMENT,
-  unreachable: status.UNAVAILABLE,
-  timeout: status.DEADLINE_EXCEEDED,
-  interrupted: status.CANCELLED,
-  failed: status.INTERNAL,
+const codes: Readonly<Record<FailureKind, number>> = {
+  usage: statusCode.invalidArgument,
+  config: statusCode.failedPrecondition,
+  'not-found': statusCode.notFound,
+  locked: statusCode.aborted,
+  'wrong-key': statusCode.failedPrecondition,
+  damaged: statusCode.dataLoss,
+  untrusted: statusCode.unauthenticated,
+  forbidden: statusCode.permissionDenied,
+  conflict: statusCode.alreadyExists,
+  'no-space': statusCode.resourceExhausted,
+  invalid: statusCode.invalidArgument,
+  unreachable: statusCode.unavailable,
+  timeout: statusCode.deadlineExceeded,
+  interrupted: statusCode.cancelled,
+  failed: statusCode.internal,
 };
 
-/** For a status that carries no reason of ours: one made by grpc-js, or by another program. */
-const kinds: Readonly<Partial<Record<status, FailureKind>>> = {
-  [status.INVALID_ARGUMENT]: 'invalid',
-  [status.OUT_OF_RANGE]: 'invalid',
-  [status.NOT_FOUND]: 'not-found',
-  [status.ABORTED]: 'locked',
-  [status.DATA_LOSS]: 'damaged',
-  [status.UNAUTHENTICATED]: 'untrusted',
-  [status.PERMISSION_DENIED]: 'forbidden',
-  [status.ALREADY_EXISTS]: 'conflict',
-  [status.RESOURCE_EXHAUSTED]: 'no-space',
-  [status.UNAVAILABLE]: 'unreachable',
-  [status.DEADLINE_EXCEEDED]: 'timeout',
-  [status.CANCELLED]: 'interrupted',
+/** For a status that carries no reason of ours: one made by another program. */
+const kinds: Readonly<Partial<Record<number, FailureKind>>> = {
+  [statusCode.invalidArgument]: 'invalid',
+  [statusCode.outOfRange]: 'invalid',
+  [statusCode.notFound]: 'not-found',
+  [statusCode.aborted]: 'locked',
+  [statusCode.dataLoss]: 'damaged',
+  [statusCode.unauthenticated]: 'untrusted',
+  [statusCode.permissionDenied]: 'forbidden',
+  [statusCode.alreadyExists]: 'conflict',
+  [statusCode.resourceExhausted]: 'no-space',
+  [statusCode.unavailable]: 'unreachable',
+  [statusCode.deadlineExceeded]: 'timeout',
+  [statusCode.cancelled]: 'interrupted',
 };
-
-/** How grpc-js wraps the words of the system when a connection fails. */
-const noConnection = /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: .*$/s;
 
 const domain = 'anemone-peer';
 const detailsKey = 'grpc-status-details-bin';
@@ -50,10 +77,8 @@ const errorInfoType = 'type.googleapis.com/google.rpc.ErrorInfo';
  * A failure as it leaves this process: status, message, and a google.rpc.ErrorInfo whose reason is the kind in capitals
  * (`NO_SPACE`). Anything that is not a Failure leaves as a plain INTERNAL, so that strangers get no internals.
  */
-export function statusFromFailure(thrown: unknown): StatusObject {
-  if (!(thrown instanceof Failure)) {
-    return { code: status.INTERNAL, details: 'internal error', metadata: new Metadata() };
-  }
+export function statusFromFailure(thrown: unknown): Status {
+  if (!(thrown instanceof Failure)) return { ...okStatus, code: statusCode.internal, message: 'internal error' };
   const code = codes[thrown.kind];
   const facts: [string, string][] = [['retryable', String(thrown.retryable)]];
   if (thrown.hint !== undefined) facts.push(['hint', thrown.hint]);
@@ -64,41 +89,45 @@ export function statusFromFailure(thrown: unknown): StatusObject {
   const rich = new BinaryWriter();
   rich.uint32(8).int32(code).uint32(18).string(thrown.message);
   rich.uint32(26).fork().uint32(10).string(errorInfoType).uint32(18).bytes(info.finish()).join();
-  const metadata = new Metadata();
-  metadata.set(detailsKey, Buffer.from(rich.finish()));
-  return { code, details: thrown.message, metadata };
+  return { code, message: thrown.message, details: rich.finish() };
+}
+
+/** A status as the headers at the end of an answer (gRPC over HTTP/2, "Trailers"). */
+export function trailersOf({ code, message, details }: Status): Record<string, string> {
+  const rich = details.length === 0 ? {} : { [detailsKey]: Buffer.from(details).toString('base64') };
+  return { ...rich, 'grpc-status': String(code), 'grpc-message': encodeURI(message) };
 }
 
 /**
- * An error of a gRPC call as a Failure that names whom we asked.
+ * How the other side ended a call, as a Failure that names it; null when the call was answered.
  * @param whom the peer, as a person calls it: `FR2 (10.8.0.2:7443)`
  */
-export function failureFromStatus(thrown: unknown, whom: string): Failure {
-  if (thrown instanceof Failure) return thrown;
-  if (!isServiceError(thrown)) return Failure.from(thrown, whom);
-  const info = readErrorInfo(thrown.metadata);
-  const kind = kindOf(info?.reason) ?? kinds[thrown.code] ?? 'failed';
+export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string): Failure | null {
+  const code = Number(trailers['grpc-status']);
+  if (code === statusCode.ok) return null;
+  const message = printable(decoded(String(trailers['grpc-message'] ?? '')), 500);
+  // Base64 has no comma: what comes after one is a second value.
+  const [details = ''] = String(trailers[detailsKey] ?? '').split(',');
+  const info = readErrorInfo(Buffer.from(details, 'base64'));
+  const kind = kindOf(info?.reason) ?? kinds[code] ?? 'failed';
   const hint = info?.facts.get('hint');
-  const details = thrown.details.replace(noConnection, 'no connection ($1)');
-  return new Failure(kind, `${whom}: ${printable(details, 500)}`, {
-    cause: thrown,
+  return new Failure(kind, `${whom}: ${message}`, {
+    cause: new StatusError(code, message),
     ...(info === null ? {} : { retryable: info.facts.get('retryable') === 'true' }),
     ...(hint === undefined ? {} : { hint: printable(hint, 500) }),
   });
 }
 
-/** A status as the headers at the end of an answer (gRPC over HTTP/2, "Trailers"). */
-export function trailersOf({ code, details, metadata }: StatusObject): OutgoingHttpHeaders {
-  return { ...metadata.toHttp2Headers(), 'grpc-status': code, 'grpc-message': encodeURI(details) };
-}
+/** What the other side said, as the cause of a Failure. */
+class StatusError extends Error {
+  override readonly name = 'StatusError';
 
-/** @returns null when they say that the call was answered */
-export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string): Failure | null {
-  const code = Number(trailers['grpc-status']);
-  if (code === status.OK) return null;
-  const details = decoded(String(trailers['grpc-message'] ?? ''));
-  const metadata = Metadata.fromHttp2Headers(trailers);
-  return failureFromStatus(Object.assign(new Error(details), { code, details, metadata }), whom);
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
 }
 
 function decoded(message: string): string {
@@ -111,11 +140,7 @@ function decoded(message: string): string {
 
 /** Whether a call failed because the other program is older than the call. */
 export function isUnknownCall({ cause }: Failure): boolean {
-  return isServiceError(cause) && cause.code === status.UNIMPLEMENTED;
-}
-
-function isServiceError(thrown: unknown): thrown is ServiceError {
-  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'details' in thrown;
+  return cause instanceof StatusError && cause.code === statusCode.unimplemented;
 }
 
 function kindOf(reason: string | undefined): FailureKind | undefined {
@@ -129,9 +154,7 @@ interface ErrorInfo {
 }
 
 /** The first google.rpc.ErrorInfo of ours in the details, or null; a malformed one is as good as none. */
-function readErrorInfo(metadata: Metadata): ErrorInfo | null {
-  const [details] = metadata.get(detailsKey);
-  if (!Buffer.isBuffer(details)) return null;
+function readErrorInfo(details: Uint8Array): ErrorInfo | null {
   try {
     let found: ErrorInfo | null = null;
     eachField(details, (field, any) => {

@@ -1,6 +1,5 @@
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import { failureFromStatus } from './status.js';
 
 /** What every call needs to end: for whom, by when, and who may stop it. */
 export interface CallContext {
@@ -21,6 +20,8 @@ export interface Call {
 export interface Watch {
   /** Aborts when the call has ended. */
   readonly settled: AbortSignal;
+  /** Why we gave the call up, if we did. */
+  readonly reason: Failure | null;
   guard(call: Call): void;
   /** Something arrived or went out: the patience starts again. */
   progress(): void;
@@ -28,8 +29,6 @@ export interface Watch {
   pause(): void;
   /** Ends the call for a reason of ours. */
   giveUp(reason: Failure): void;
-  /** The reason of ours if there is one, else the error as a Failure. */
-  failure(error: unknown): Failure;
   stop(): void;
 }
 
@@ -55,6 +54,9 @@ export function watchCall({ whom, clock, patience, signal }: CallContext): Watch
   if (signal?.aborted) abort();
   return {
     settled: settled.signal,
+    get reason() {
+      return reason;
+    },
     guard(started) {
       call = started;
       if (reason !== null) call.cancel();
@@ -62,7 +64,6 @@ export function watchCall({ whom, clock, patience, signal }: CallContext): Watch
     progress,
     pause: () => disarm(),
     giveUp,
-    failure: (error) => reason ?? failureFromStatus(error, whom),
     stop() {
       disarm();
       signal?.removeEventListener('abort', abort);

@@ -1,7 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
-import type { StatusObject } from '@grpc/grpc-js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
-import { statusFromFailure } from '../../mesh/wire/status.js';
+import { type Status, statusFromFailure } from '../../mesh/wire/status.js';
 import type { PatientLog } from './patient-log.js';
 
 /** What a handler may ask of the call that it answers; it aborts when the caller went away. */
@@ -29,7 +28,7 @@ export type Admission<C> = (call: Call) => C | Promise<C>;
 const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
 
 /** Logs what went wrong with a call, and gives the status that its caller is told. */
-export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => StatusObject {
+export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => Status {
   return (thrown, call) => {
     const method = call.getPath();
     if (thrown instanceof Failure) {

@@ -1,4 +1,4 @@
-import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { statusFromFailure } from '../../mesh/wire/status.js';
 import { callerKey } from './call.js';
@@ -51,9 +51,9 @@ export function crowdControl(crowd: Crowd): ServerInterceptor {
         },
       });
     } catch (thrown) {
-      return new ServerInterceptingCall(call, {
-        start: (next) => next({ onReceiveMetadata: () => call.sendStatus(statusFromFailure(thrown)) }),
-      });
+      const { code, message } = statusFromFailure(thrown);
+      const refuse = (): void => call.sendStatus({ code, details: message, metadata: new Metadata() });
+      return new ServerInterceptingCall(call, { start: (next) => next({ onReceiveMetadata: refuse }) });
     }
   };
 }

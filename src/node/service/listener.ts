@@ -7,8 +7,8 @@ import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/tr
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { openDoorway } from './doorway.js';
+import { type CallServer, closeDoor } from './http2-server.js';
 import type { PatientLog } from './patient-log.js';
-import type { PeerServer } from './peer-server.js';
 
 /** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
 export interface Listener {
@@ -23,7 +23,7 @@ export interface ListenerOptions {
   readonly self: ServerIdentity;
   readonly address: Address;
   readonly trusted: readonly Identity[];
-  readonly server: PeerServer;
+  readonly server: CallServer;
   readonly clock: Clock;
   readonly log: PatientLog;
 }
@@ -93,19 +93,10 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
       for (const [socket, identity] of sockets) if (!allowed.has(identity)) socket.destroy();
     },
     async close(graceMs) {
-      const closed = new Promise<void>((resolve) => door.close(() => resolve()));
       doorway.clear();
-      server.drain(graceMs);
-      // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
-      const stopTimer = clock.after(graceMs, () => destroyAll(sockets.keys()));
-      await closed.finally(stopTimer);
-      server.destroy();
+      await closeDoor(door, server, sockets.keys(), graceMs, clock);
     },
   };
-}
-
-function destroyAll(sockets: Iterable<TLSSocket>): void {
-  for (const socket of sockets) socket.destroy();
 }
 
 function bind(door: Door, { host, port }: Address): Promise<void> {

@@ -1,20 +1,23 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer, type Server as Door, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import {
-  type GetStatusResponse,
-  NodeServiceService,
-  type PushFileRequest,
-  type RunBackupRequest,
-  type RunEvent,
+import type {
+  GetStatusResponse,
+  PushFileRequest,
+  RunBackupRequest,
+  RunEvent,
 } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { nodeService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
+import { answersTo, takeCalls } from './answers.js';
+import { openCrowd } from './crowd.js';
 import { fetchBackup } from './fetch-backup.js';
-import { handlersFor } from './handlers.js';
+import { closeDoor, withHttp2Server } from './http2-server.js';
 import { listBackups } from './list-backups.js';
 import type { PatientLog } from './patient-log.js';
 
@@ -43,27 +46,42 @@ export async function serveOwnClient(
   socket: string,
   steward: Steward,
   vault: Vault,
+  clock: Clock,
   log: PatientLog,
 ): Promise<OwnServer> {
-  const server = new Server();
-  const { unary, serverStream } = handlersFor(() => null, log);
   const everything = (): boolean => true;
-  server.addService(NodeServiceService, {
-    runBackup: serverStream((request, { signal }) => events((emit) => steward.runBackup(request, emit, signal))),
-    pushFile: serverStream((request, { signal }) => events((emit) => steward.pushFile(request, emit, signal))),
-    getStatus: unary(() => steward.status()),
-    listBackups: serverStream((filter) => listBackups(vault, filter, everything)),
-    fetchBackup: serverStream((request) => fetchBackup(vault, request, everything)),
-    reload: unary(async () => ({ needsRestart: [...(await steward.reload())] })),
+  const own = answersTo(() => null);
+  const take = takeCalls(
+    [
+      own.serverStream(nodeService.runBackup, (request, { signal }) =>
+        events((emit) => steward.runBackup(request, emit, signal)),
+      ),
+      own.serverStream(nodeService.pushFile, (request, { signal }) =>
+        events((emit) => steward.pushFile(request, emit, signal)),
+      ),
+      own.unary(nodeService.getStatus, () => steward.status()),
+      own.serverStream(nodeService.listBackups, (filter) => listBackups(vault, filter, everything)),
+      own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
+      own.unary(nodeService.reload, async () => ({ needsRestart: [...(await steward.reload())] })),
+    ],
+    openCrowd(),
+    log,
+  );
+  const grpc = new Server();
+  new HealthImplementation({ '': 'SERVING' }).addToServer(grpc);
+  const server = withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
+  const connections = new Set<Socket>();
+  const door = createServer((connection) => {
+    connections.add(connection);
+    // Whoever hangs up closes the connection, and its calls with it.
+    connection.on('error', () => {}).once('close', () => connections.delete(connection));
+    server.injectConnection(connection);
   });
-  new HealthImplementation({ '': 'SERVING' }).addToServer(server);
   await claimSocket(socket);
-  await bind(server, socket);
+  await bind(door, socket);
   return {
     async close(graceMs) {
-      const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      server.drain(`unix:${socket}`, graceMs);
-      await closed;
+      await closeDoor(door, server, connections, graceMs, clock);
       await rm(socket, { force: true });
     },
   };
@@ -100,11 +118,15 @@ export async function claimSocket(socket: string): Promise<void> {
   await rm(socket, { force: true });
 }
 
-async function bind(server: Server, socket: string): Promise<void> {
+async function bind(door: Door, socket: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (cause) => {
-      if (cause === null) resolve();
-      else reject(new Failure('config', `cannot listen on ${socket}: ${cause.message}`, { cause }));
+    door.once('error', (cause) => {
+      reject(new Failure('config', `cannot listen on ${socket}: ${cause.message}`, { cause }));
+    });
+    door.listen(socket, () => {
+      door.removeAllListeners('error');
+      door.on('error', () => {});
+      resolve();
     });
   });
   await chmod(socket, 0o600);

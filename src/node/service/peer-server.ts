@@ -1,28 +1,26 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { PeerConfig } from '../../mesh/config/config.js';
-import { PeerServiceService } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import { ServerReflectionService } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
+import { PeerServiceDefinition } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { fetchBackupMethod, pushBackupMethod } from '../../mesh/wire/bulk-methods.js';
-import { withHttp2Server } from '../../mesh/wire/http2-server.js';
 import { longestMessage } from '../../mesh/wire/limits.js';
+import { peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
-import { bulkAnswer, bulkCalls } from './bulk-calls.js';
+import { answersTo, takeCalls } from './answers.js';
 import { admission, type Demands } from './callers.js';
 import { crowdControl, openCrowd } from './crowd.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
 import { getNode, type Self } from './get-node.js';
-import { handlersFor } from './handlers.js';
+import { type CallServer, withHttp2Server } from './http2-server.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
 import type { PatientLog } from './patient-log.js';
 import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
-import { readDescriptors, reflection } from './reflection.js';
+import { addReflection, readDescriptors } from './reflection.js';
 
 export interface PeerServerOptions {
   readonly self: Self;
@@ -36,14 +34,11 @@ export interface PeerServerOptions {
   readonly log: PatientLog;
 }
 
-const serviceName = 'anemone.peer.v1.PeerService';
+const serviceName = PeerServiceDefinition.fullName;
 const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
 
-/** Answers what comes over the connections that it is given. */
-export type PeerServer = ReturnType<Server['createConnectionInjector']>;
-
 /** Everything that a node answers to its peers, for {@link listen}. */
-export async function peerServer(options: PeerServerOptions): Promise<PeerServer> {
+export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
   const { self, vault, peers, epochs, seen, clock, log } = options;
   const crowd = openCrowd();
   const grpc = new Server({
@@ -54,27 +49,31 @@ export async function peerServer(options: PeerServerOptions): Promise<PeerServer
     interceptors: [crowdControl(crowd)],
   });
   const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
-  const anyone = handlersFor(who({ supersededToo: true }), log);
-  const reader = handlersFor(who(), log);
-  const writer = handlersFor(who({ writes: true }), log);
-  const { pushBackup: _push, fetchBackup: _fetch, ...others } = PeerServiceService;
-  grpc.addService(others, {
-    getNode: anyone.unary((_request, { caller }) => getNode(self, vault, caller)),
-    offerBackup: writer.unary((request, { caller }) => offerBackup(vault, request, caller)),
-    listBackups: reader.serverStream((filter, { caller }) => listBackups(vault, filter, readableBy(caller))),
-    fetchLeaves: reader.serverStream((request, { caller }) => fetchLeaves(vault, request, readableBy(caller))),
-    proveBackup: reader.serverStream((request, { caller }) => proveBackup(vault, request, readableBy(caller))),
-  });
+  const anyone = answersTo(who({ supersededToo: true }));
+  const reader = answersTo(who());
+  const writer = answersTo(who({ writes: true }));
+  const take = takeCalls(
+    [
+      anyone.unary(peerService.getNode, (_request, { caller }) => getNode(self, vault, caller)),
+      writer.unary(peerService.offerBackup, (request, { caller }) => offerBackup(vault, request, caller)),
+      writer.clientStream(peerService.pushBackup, (requests, incoming) => pushBackup(vault, requests, incoming, clock)),
+      reader.serverStream(peerService.listBackups, (filter, { caller }) =>
+        listBackups(vault, filter, readableBy(caller)),
+      ),
+      reader.serverStream(peerService.fetchBackup, (request, { caller }) =>
+        fetchBackup(vault, request, readableBy(caller)),
+      ),
+      reader.serverStream(peerService.fetchLeaves, (request, { caller }) =>
+        fetchLeaves(vault, request, readableBy(caller)),
+      ),
+      reader.serverStream(peerService.proveBackup, (request, { caller }) =>
+        proveBackup(vault, request, readableBy(caller)),
+      ),
+    ],
+    crowd,
+    log,
+  );
   new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(grpc);
-  const serverReflectionInfo = reflection(await readDescriptors(), services, who());
-  grpc.addService(ServerReflectionService, { serverReflectionInfo });
-  const push = bulkAnswer(pushBackupMethod, who({ writes: true }), async function* (requests, incoming) {
-    yield await pushBackup(vault, requests, incoming, clock);
-  });
-  const fetch = bulkAnswer(fetchBackupMethod, who(), async function* (requests, { caller }) {
-    for await (const [request] of requests)
-      if (request !== undefined) return yield* fetchBackup(vault, request, readableBy(caller));
-  });
-  const take = bulkCalls([push, fetch], crowd, log);
+  addReflection(grpc, await readDescriptors(), services, who());
   return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { createFileRegistry, type DescFile, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { type handleBidiStreamingCall, status } from '@grpc/grpc-js';
-import type {
+import { Metadata, type Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import {
+  ServerReflectionDefinition,
   ServerReflectionRequest,
   ServerReflectionResponse,
 } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
@@ -18,14 +19,35 @@ export async function readDescriptors(): Promise<FileRegistry> {
   return createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
 }
 
+const { fullName, methods } = ServerReflectionDefinition;
+
+/** The one call of the service, as grpc-js wants to have it described. */
+const service = {
+  serverReflectionInfo: {
+    path: `/${fullName}/${methods.serverReflectionInfo.name}`,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: (message: ServerReflectionRequest) =>
+      Buffer.from(ServerReflectionRequest.encode(message).finish()),
+    requestDeserialize: (bytes: Buffer) => ServerReflectionRequest.decode(bytes),
+    responseSerialize: (message: ServerReflectionResponse) =>
+      Buffer.from(ServerReflectionResponse.encode(message).finish()),
+    responseDeserialize: (bytes: Buffer) => ServerReflectionResponse.decode(bytes),
+  },
+};
+
 /** Answers gRPC tools that ask which services there are and how their messages look. */
-export function reflection(
+export function addReflection(
+  server: Server,
   registry: FileRegistry,
   services: readonly string[],
   admit: Admission<unknown>,
-): handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse> {
-  return (call) => {
-    const refuse = (thrown: unknown): void => void call.emit('error', statusFromFailure(Failure.from(thrown)));
+): void {
+  const serverReflectionInfo = (call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>): void => {
+    const refuse = (thrown: unknown): void => {
+      const { code, message } = statusFromFailure(Failure.from(thrown));
+      call.emit('error', { code, details: message, metadata: new Metadata() });
+    };
     // Not `for await`: at the end of the questions it would destroy the stream with the answers still in it.
     const answer = (): void => {
       call.on('data', (request: ServerReflectionRequest) => {
@@ -36,6 +58,7 @@ export function reflection(
     };
     Promise.resolve(call).then(admit).then(answer).catch(refuse);
   };
+  server.addService(service, { serverReflectionInfo });
 }
 
 function answerTo(

@@ -177,13 +177,13 @@ export const senderTasks = {
   async listPages({ to }: { readonly to: string }): Promise<number[]> {
     const connection = connectionTo(to);
     const { callServerStream } = await import('../../../src/mesh/wire/calls.js');
-    const { PeerServiceService } = await import('../../../src/mesh/generated/anemone/peer/v1/peer.js');
+    const { peerService } = await import('../../../src/mesh/wire/methods.js');
     const took: number[] = [];
     let before = performance.now();
     const filter = { owner: '', set: '', brief: false, manifestDigests: [] };
     for await (const _ of callServerStream(
       connection.control,
-      PeerServiceService.listBackups,
+      peerService.listBackups,
       filter,
       connection.context(60_000),
     )) {

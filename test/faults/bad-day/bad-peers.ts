@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
-import { PeerServiceService } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { callUnary } from '../../../src/mesh/wire/calls.js';
+import { peerService } from '../../../src/mesh/wire/methods.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
 import { bytesOf } from '../random.js';
 import { serverOf } from '../world.js';
@@ -41,7 +41,7 @@ export const manyOffers: Trouble = {
       });
       const manifest = signManifest(facts, bad.signer);
       const context = connection.context(10_000);
-      await callUnary(connection.control, PeerServiceService.offerBackup, { manifest }, context).then(
+      await callUnary(connection.control, peerService.offerBackup, { manifest }, context).then(
         () => {
           taken += 1;
         },

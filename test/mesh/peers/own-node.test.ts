@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NodeServiceService } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { NodeServiceDefinition } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { statusFromFailure } from '../../../src/mesh/wire/status.js';
+import { grpcService, grpcStatus } from '../../support/grpc.js';
 
 let folder: string;
 let socket: string;
@@ -35,8 +36,8 @@ describe('the node of this server', () => {
 
   it('answers over its socket, and its failures arrive as what they are', async () => {
     const server = new Server();
-    const locked = statusFromFailure(new Failure('locked', 'another run is under way', { hint: 'Wait.' }));
-    server.addService(NodeServiceService, {
+    const locked = grpcStatus(statusFromFailure(new Failure('locked', 'another run is under way', { hint: 'Wait.' })));
+    server.addService(grpcService(NodeServiceDefinition), {
       runBackup: (call: { emit(name: string, error: unknown): void }) => call.emit('error', locked),
       reload: (_: unknown, callback: (error: null, answer: unknown) => void) =>
         callback(null, { needsRestart: ['server.listen'] }),
@@ -52,7 +53,7 @@ describe('the node of this server', () => {
 
   it('that goes away in the middle of a run is a failure, never a clean end', async () => {
     const server = new Server();
-    server.addService(NodeServiceService, {
+    server.addService(grpcService(NodeServiceDefinition), {
       runBackup: (call: { write(message: unknown): void }) =>
         call.write({ event: { event: { $case: 'seal', value: { set: 'backup', bytes: 1 } } } }),
     });

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { FetchBackupResponse, PushBackupRequest } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
-import { fetchBackupMethod, pushBackupMethod } from '../../../src/mesh/wire/bulk-methods.js';
 import { type FrameLimits, framed, framedChunk, frameReader, type Part } from '../../../src/mesh/wire/frames.js';
+import { peerService } from '../../../src/mesh/wire/methods.js';
 
 /** What comes out when the bytes arrive in pieces of this size. */
 function read(bytes: Buffer, piece: number, limits: FrameLimits): { parts: Part[]; whole: boolean } {
@@ -31,9 +31,9 @@ describe('a chunk on the wire', () => {
     const chunk = randomBytes(size);
     const pushed = { part: { $case: 'chunk', value: chunk } } as const;
     const push = Buffer.concat(framed(PushBackupRequest.encode(pushed).finish()));
-    expect(Buffer.concat(pushBackupMethod.requests.toWire(pushed)).equals(push)).toBe(true);
+    expect(Buffer.concat(peerService.pushBackup.requests.toWire(pushed)).equals(push)).toBe(true);
     const response = FetchBackupResponse.decode(
-      Buffer.concat(fetchBackupMethod.responses.toWire({ chunk })).subarray(5),
+      Buffer.concat(peerService.fetchBackup.responses.toWire({ chunk })).subarray(5),
     );
     expect(chunk.equals(response.chunk)).toBe(true);
   });
@@ -41,7 +41,7 @@ describe('a chunk on the wire', () => {
   it('is the only part of an upload that does not go through the generated code', () => {
     const header = { part: { $case: 'header', value: { manifestDigest: randomBytes(32), range: undefined } } } as const;
     const expected = Buffer.concat(framed(PushBackupRequest.encode(header).finish()));
-    expect(Buffer.concat(pushBackupMethod.requests.toWire(header))).toEqual(expected);
+    expect(Buffer.concat(peerService.pushBackup.requests.toWire(header))).toEqual(expected);
   });
 });
 

@@ -1,10 +1,10 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { PushBackupRequest } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
-import { messagesOf } from '../../../src/mesh/wire/bulk-calls.js';
-import { pushBackupMethod } from '../../../src/mesh/wire/bulk-methods.js';
+import { messagesOf } from '../../../src/mesh/wire/messages.js';
+import { peerService } from '../../../src/mesh/wire/methods.js';
 
-const { requests } = pushBackupMethod;
+const { requests } = peerService.pushBackup;
 const chunk = (bytes: string): PushBackupRequest => ({ part: { $case: 'chunk', value: Buffer.from(bytes) } });
 const end: PushBackupRequest = { part: { $case: 'end', value: {} } };
 

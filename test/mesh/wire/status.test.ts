@@ -1,10 +1,16 @@
-import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { Failure, type FailureKind } from '../../../src/mesh/terms/failure.js';
-import { failureFromStatus, statusFromFailure } from '../../../src/mesh/wire/status.js';
+import {
+  failureFromTrailers,
+  isUnknownCall,
+  statusCode,
+  statusFromFailure,
+  trailersOf,
+} from '../../../src/mesh/wire/status.js';
 
-function received(code: status, details: string, metadata = new Metadata()): ServiceError {
-  return Object.assign(new Error(details), { code, details, metadata });
+/** A failure as it arrives, after it left. */
+function arrived(thrown: unknown): Failure | null {
+  return failureFromTrailers(trailersOf(statusFromFailure(thrown)), 'FR2');
 }
 
 describe('a failure on the wire', () => {
@@ -28,11 +34,9 @@ describe('a failure on the wire', () => {
 
   it.each(kinds)('of kind %s arrives as what it was, with its hint, and whether a retry helps', (kind) => {
     for (const retryable of [true, false]) {
-      const sent = statusFromFailure(new Failure(kind, 'it broke', { hint: 'mend it', retryable }));
-      const { code = status.OK, details = '', metadata } = sent;
-      expect(failureFromStatus(received(code, details, metadata ?? undefined), 'FR2')).toMatchObject({
+      expect(arrived(new Failure(kind, 'it broke: 100 % “über”', { hint: 'mend it', retryable }))).toMatchObject({
         kind,
-        message: 'FR2: it broke',
+        message: 'FR2: it broke: 100 % “über”',
         hint: 'mend it',
         retryable,
       });
@@ -40,32 +44,41 @@ describe('a failure on the wire', () => {
   });
 
   it('that is not a Failure leaves without its message', () => {
-    expect(statusFromFailure(new Error('/secret/path'))).toMatchObject({
-      code: status.INTERNAL,
-      details: 'internal error',
-    });
+    expect(arrived(new Error('/secret/path'))).toMatchObject({ kind: 'failed', message: 'FR2: internal error' });
   });
 
   it('of another program is understood by its code', () => {
-    expect(failureFromStatus(received(status.UNAVAILABLE, 'gone'), 'FR2')).toMatchObject({
-      kind: 'unreachable',
-      retryable: true,
+    const gone = failureFromTrailers({ 'grpc-status': '14', 'grpc-message': 'gone%20away' }, 'FR2');
+    expect(gone).toMatchObject({ kind: 'unreachable', message: 'FR2: gone away', retryable: true });
+    const unknown = failureFromTrailers({ 'grpc-status': '12' }, 'FR2') ?? new Failure('usage', '');
+    expect(unknown.kind).toBe('failed');
+    expect(isUnknownCall(unknown)).toBe(true);
+    expect(isUnknownCall(gone ?? unknown)).toBe(false);
+    expect(failureFromTrailers({ 'grpc-status': 'x', 'grpc-message': '%' }, 'FR2')).toMatchObject({
+      kind: 'failed',
+      message: 'FR2: %',
     });
-    expect(failureFromStatus(received(status.UNIMPLEMENTED, 'what?'), 'FR2')).toMatchObject({ kind: 'failed' });
+  });
+
+  it('is none where the call was answered', () => {
+    expect(failureFromTrailers({ 'grpc-status': '0' }, 'FR2')).toBeNull();
   });
 
   it('cannot carry control characters or endless text to a terminal', () => {
-    const { message } = failureFromStatus(received(status.NOT_FOUND, `\u001b[2Jgone\n${'x'.repeat(10_000)}`), 'FR2');
-    expect(message).toMatch(/^FR2: \\x1b\[2Jgone\\x0ax+…$/);
-    expect(message.length).toBeLessThan(600);
+    const message = encodeURI(`\u001b[2Jgone\n${'x'.repeat(10_000)}`);
+    const failure = failureFromTrailers({ 'grpc-status': '5', 'grpc-message': message }, 'FR2');
+    expect(failure?.message).toMatch(/^FR2: \\x1b\[2Jgone\\x0ax+…$/);
+    expect(failure?.message.length).toBeLessThan(600);
   });
 
   it.each([[Buffer.from([0x1a, 0xff, 0xff])], [Buffer.from('garbage')], [Buffer.alloc(0)]])(
     'with details that are garbage is still understood by its code',
     (details) => {
-      const metadata = new Metadata();
-      metadata.set('grpc-status-details-bin', details);
-      expect(failureFromStatus(received(status.NOT_FOUND, 'no', metadata), 'FR2')).toMatchObject({ kind: 'not-found' });
+      const trailers = {
+        'grpc-status': String(statusCode.notFound),
+        'grpc-status-details-bin': details.toString('base64'),
+      };
+      expect(failureFromTrailers(trailers, 'FR2')).toMatchObject({ kind: 'not-found' });
     },
   );
 });

@@ -7,6 +7,7 @@ import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
 import { type AuditParts, askForLosses, auditPeer } from '../../../src/node/audit/audit-peer.js';
 import { type AuditedPeer, auditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { openTimes, type Times } from '../../../src/node/audit/times.js';
@@ -174,12 +175,11 @@ describe('the audit of a peer', () => {
   });
 
   it('is nothing that an older program could fail: it does not know the calls', async () => {
-    const unimplemented = Object.assign(new Error('unknown method'), { code: 12, details: 'unknown method' });
     const old: AuditedPeer = {
       ...peer(),
       // biome-ignore lint/correctness/useYield: it fails
       async *leaves() {
-        throw new Failure('failed', 'unknown method', { cause: unimplemented });
+        throw failureFromTrailers({ 'grpc-status': String(statusCode.unimplemented) }, 'FR2');
       },
     };
     const { report, problems } = await auditPeer(old, parts(), never);

@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
+import { type Client, type MethodDefinition, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ServerReflectionService } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
+import { PeerServiceDefinition } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { HealthDefinition } from '../../../src/mesh/generated/grpc/health/v1/health.js';
+import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
 import { certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -14,9 +17,10 @@ import { type ListQuestion, listBackups, listPages } from '../../../src/mesh/pee
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
-import { bulkClientStream } from '../../../src/mesh/wire/bulk-calls.js';
-import { pushBackupMethod } from '../../../src/mesh/wire/bulk-methods.js';
+import { callClientStream } from '../../../src/mesh/wire/calls.js';
+import { peerService } from '../../../src/mesh/wire/methods.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { grpcClient, grpcService } from '../../support/grpc.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -264,7 +268,7 @@ describe('a push', () => {
       yield* parts(manifest.digest);
     }
     const context = connection.context(10_000);
-    const push = bulkClientStream(connection.bulk, pushBackupMethod, requests(), context);
+    const push = callClientStream(connection.bulk, peerService.pushBackup, requests(), context);
     await expect(push).rejects.toMatchObject({ kind });
     expect(await readdir(node.data)).not.toContain('FR1');
     await pushBackup(connection, manifest, reading(honest));
@@ -470,35 +474,113 @@ describe('a rebuilt server', () => {
   });
 });
 
-describe('health checking', () => {
-  it('says SERVING to a peer', async () => {
-    const peer = throwawayServer();
-    const node = await start({ peers: [peerConfig('FR1', peer)] });
-    const path = '/grpc.health.v1.Health/Check';
-    const answer = await new Promise((resolve, reject) => {
-      const raw = (bytes: Buffer): Buffer => bytes;
-      const callback = (error: Error | null, response?: Buffer) => (error === null ? resolve(response) : reject(error));
-      node.callAs(peer).control.makeUnaryRequest(path, raw, raw, Buffer.alloc(0), callback);
-    });
-    expect(answer).toEqual(Buffer.from([8, 1]));
+describe('another gRPC client', () => {
+  const services = { peer: grpcService(PeerServiceDefinition), health: grpcService(HealthDefinition) };
+  const { serverReflectionInfo } = grpcService(ServerReflectionDefinition);
+  const clients: Client[] = [];
+  afterEach(() => {
+    for (const client of clients.splice(0)) client.close();
   });
-});
 
-describe('server reflection', () => {
-  it('names the services, and gives a file with all that it imports', async () => {
-    const peer = throwawayServer();
+  async function clientOf(peer: ServerIdentity): Promise<Client> {
     const node = await start({ peers: [peerConfig('FR1', peer)] });
-    const { path, requestSerialize, responseDeserialize } = ServerReflectionService.serverReflectionInfo;
-    const call = node.callAs(peer).control.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    const client = grpcClient(node.address, peer, node.server.identity);
+    clients.push(client);
+    return client;
+  }
+
+  function unary<Q, R>(client: Client, method: MethodDefinition<Q, R>, request: Q): Promise<R> {
+    const { path, requestSerialize, responseDeserialize } = method;
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest<Q, R>(path, requestSerialize, responseDeserialize, request, (error, response) => {
+        if (error !== null || response === undefined) reject(error);
+        else resolve(response);
+      });
+    });
+  }
+
+  async function stream<Q, R>(client: Client, method: MethodDefinition<Q, R>, request: Q): Promise<R[]> {
+    const { path, requestSerialize, responseDeserialize } = method;
+    const messages: R[] = [];
+    for await (const message of client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)) {
+      messages.push(message);
+    }
+    return messages;
+  }
+
+  it('stores a backup, lists it and fetches it', async () => {
+    const peer = throwawayServer();
+    const client = await clientOf(peer);
+    const content = randomBytes(300_000);
+    const manifest = manifestOf(content, peer.signer);
+    const { peer: service } = services;
+    expect(await unary(client, service.getNode, {})).toMatchObject({ hostname: 'FR2' });
+    const { answer } = await unary(client, service.offerBackup, { manifest: manifest.signed });
+    expect(answer).toMatchObject({ $case: 'missing', value: { ranges: [{ offset: 0, length: content.length }] } });
+    const { path, requestSerialize, responseDeserialize } = service.pushBackup;
+    const receipt = await new Promise((resolve, reject) => {
+      const push = client.makeClientStreamRequest(path, requestSerialize, responseDeserialize, (error, response) =>
+        error === null ? resolve(response) : reject(error),
+      );
+      const range = { offset: 0, length: content.length };
+      push.write({ part: { $case: 'header', value: { manifestDigest: manifest.digest, range } } });
+      push.write({ part: { $case: 'chunk', value: content.subarray(0, 200_000) } });
+      push.write({ part: { $case: 'chunk', value: content.subarray(200_000) } });
+      push.write({ part: { $case: 'end', value: {} } });
+      push.end();
+    });
+    expect(receipt).toMatchObject({ answer: { $case: 'receipt' } });
+    const [page] = await stream(client, service.listBackups, { owner: '', set: '', brief: false, manifestDigests: [] });
+    expect(page.backups).toMatchObject([{ manifest: { signature: manifest.signed.signature } }]);
+    const request = { name: manifest.facts.name, offset: 0, length: 0, manifestDigest: new Uint8Array() };
+    const chunks = await stream(client, service.fetchBackup, request);
+    expect(Buffer.concat(chunks.map(({ chunk }) => chunk)).equals(content)).toBe(true);
+  });
+
+  it('is told what is wrong by code and words', async () => {
+    const client = await clientOf(throwawayServer());
+    const request = {
+      name: 'backup-20261101-010000Z-00000001.age',
+      offset: 0,
+      length: 0,
+      manifestDigest: Buffer.alloc(0),
+    };
+    await expect(stream(client, services.peer.fetchBackup, request)).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+    });
+    await expect(unary(client, services.peer.offerBackup, {})).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: 'the offer has no manifest',
+    });
+    const unknown = { ...services.peer.getNode, path: '/anemone.peer.v1.PeerService/NoSuchCall' };
+    await expect(unary(client, unknown, {})).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+  });
+
+  it('is told by the health protocol that the node serves', async () => {
+    const client = await clientOf(throwawayServer());
+    for (const service of ['', 'anemone.peer.v1.PeerService']) {
+      expect(await unary(client, services.health.check, { service })).toEqual({ status: 1 });
+    }
+    await expect(unary(client, services.health.check, { service: 'no.such.Service' })).rejects.toMatchObject({
+      code: status.NOT_FOUND,
+    });
+  });
+
+  it('learns by reflection which services there are, and gets a file with all that it imports', async () => {
+    const client = await clientOf(throwawayServer());
+    const { path, requestSerialize, responseDeserialize } = serverReflectionInfo;
+    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
     call.write({ host: '', messageRequest: { $case: 'listServices', value: '' } });
     call.write({ host: '', messageRequest: { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } });
+    call.write({ host: '', messageRequest: { $case: 'fileContainingSymbol', value: 'grpc.health.v1.Health' } });
     call.write({ host: '', messageRequest: { $case: 'fileContainingSymbol', value: 'no.such.Thing' } });
     call.end();
     const answers = [];
     for await (const { messageResponse } of call) answers.push(messageResponse);
-    const [services, files, unknown] = answers;
-    expect(services.value.service.map(({ name }: { name: string }) => name)).toContain('anemone.peer.v1.PeerService');
+    const [listed, files, health, unknown] = answers;
+    expect(listed.value.service.map(({ name }: { name: string }) => name)).toContain('anemone.peer.v1.PeerService');
     expect(files.value.fileDescriptorProto).toHaveLength(2);
+    expect(health.value.fileDescriptorProto).toHaveLength(1);
     expect(unknown.$case).toBe('errorResponse');
   });
 });

@@ -1,38 +1,66 @@
 import type { ServerHttp2Stream } from 'node:http2';
-import type { TLSSocket } from 'node:tls';
-import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Failure } from '../../mesh/terms/failure.js';
-import { messagesOf } from '../../mesh/wire/bulk-calls.js';
-import type { BulkMethod } from '../../mesh/wire/bulk-methods.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
-import type { TakeStream } from '../../mesh/wire/http2-server.js';
-import { trailersOf } from '../../mesh/wire/status.js';
+import { messagesOf } from '../../mesh/wire/messages.js';
+import type { Method } from '../../mesh/wire/methods.js';
+import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
 import { type Admission, type Call, callerKey, type Incoming, statusTeller } from './call.js';
 import type { Crowd } from './crowd.js';
+import type { TakeStream } from './http2-server.js';
 import type { PatientLog } from './patient-log.js';
 
 /** How the calls of one method are answered. */
-export interface BulkAnswer {
+export interface Answer {
   readonly path: string;
   messages(stream: ServerHttp2Stream, call: Call, signal: AbortSignal): AsyncIterable<Framed>;
 }
 
 const head = { ':status': 200, 'content-type': 'application/grpc' };
-const done: StatusObject = { code: status.OK, details: '', metadata: new Metadata() };
 
-export function bulkAnswer<Q, R, C>(
-  { path, requests, responses }: BulkMethod<Q, R>,
-  admit: Admission<C>,
-  handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => AsyncIterable<R>,
-): BulkAnswer {
+/** Turns plain async functions into answers to the callers that are let in. */
+export function answersTo<C>(admit: Admission<C>) {
+  function answer<Q, R>(
+    { path, requests, responses }: Method<Q, R>,
+    handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => AsyncIterable<R>,
+  ): Answer {
+    return {
+      path,
+      async *messages(stream, call, signal) {
+        const caller = await admit(call);
+        const arriving = asLongAsItLasts(messagesOf(stream, requests));
+        for await (const message of handle(arriving, { caller, signal })) yield responses.toWire(message);
+      },
+    };
+  }
+
   return {
-    path,
-    async *messages(stream, call, signal) {
-      const caller = await admit(call);
-      const arriving = asLongAsItLasts(messagesOf(stream, requests));
-      for await (const message of handle(arriving, { caller, signal })) yield responses.toWire(message);
-    },
+    unary: <Q, R>(method: Method<Q, R>, handle: (request: Q, incoming: Incoming<C>) => R | Promise<R>): Answer =>
+      answer(method, async function* (requests, incoming) {
+        yield await handle(await only(requests), incoming);
+      }),
+    serverStream: <Q, R>(
+      method: Method<Q, R>,
+      handle: (request: Q, incoming: Incoming<C>) => AsyncIterable<R>,
+    ): Answer =>
+      answer(method, async function* (requests, incoming) {
+        yield* handle(await only(requests), incoming);
+      }),
+    /** All requests that came at a time are given together. */
+    clientStream: <Q, R>(
+      method: Method<Q, R>,
+      handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => Promise<R>,
+    ): Answer =>
+      answer(method, async function* (requests, incoming) {
+        yield await handle(requests, incoming);
+      }),
   };
+}
+
+async function only<Q>(requests: AsyncIterable<readonly Q[]>): Promise<Q> {
+  for await (const [request] of requests) if (request !== undefined) return request;
+  throw new Failure('invalid', 'the call has no request');
 }
 
 /** A stream that was cut throws errors of HTTP/2, which are no fault of ours. */
@@ -44,10 +72,13 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
   }
 }
 
-/** Answers the calls that carry backups, without grpc-js between them and the socket. */
-export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: PatientLog): TakeStream {
+/**
+ * Answers calls without grpc-js between them and the socket. What goes wrong is logged, and told the caller as a status; what
+ * is not a Failure is our bug, and stays here.
+ */
+export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: PatientLog): TakeStream {
   const statusOf = statusTeller(log);
-  const serve = async (stream: ServerHttp2Stream, answer: BulkAnswer): Promise<void> => {
+  const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
     stream.once('close', () => gone.abort());
@@ -60,7 +91,7 @@ export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: Pat
         if (!stream.headersSent) stream.respond(head, { waitForTrailers: true });
         await writeFramed(stream, message, gone.signal);
       }
-      finish(stream, done);
+      finish(stream, okStatus);
     } catch (thrown) {
       // Whoever has gone is told nothing, and a write that ended for it is no news.
       if (gone.signal.aborted && !(thrown instanceof Failure)) return;
@@ -81,7 +112,7 @@ export function bulkCalls(answers: readonly BulkAnswer[], crowd: Crowd, log: Pat
   };
 }
 
-function finish(stream: ServerHttp2Stream, told: StatusObject): void {
+function finish(stream: ServerHttp2Stream, told: Status): void {
   if (stream.destroyed) return;
   // What still comes is of no use; read to its end, the stream can close: also one that the caller has cancelled.
   stream.resume();
@@ -97,8 +128,8 @@ function finish(stream: ServerHttp2Stream, told: StatusObject): void {
 
 /** What is known of the caller is asked at once: of a session that has ended, nothing can be asked any more. */
 function callOf(stream: ServerHttp2Stream, path: string): Call {
-  const socket = stream.session?.socket as TLSSocket;
+  const socket = stream.session?.socket as Socket;
   const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-  const sslPeerCertificate = socket.getPeerCertificate();
+  const sslPeerCertificate = socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined;
   return { getAuthContext: () => ({ sslPeerCertificate }), getPeer: () => peer, getPath: () => path };
 }

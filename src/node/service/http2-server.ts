@@ -1,11 +1,12 @@
 import http2 from 'node:http2';
-import { Failure } from '../terms/failure.js';
+import type { Server as Door, Socket } from 'node:net';
+import type { Server } from '@grpc/grpc-js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings.js';
 
-/** HTTP/2 flow-control window of a stream and of a connection, in bytes: what a link of 1 Gbit/s and 50 ms needs. */
-export const flowControlWindow = 8 * 2 ** 20;
-
-/** What both sides tell each other: large windows, and frames that need not be cut into pieces of 16 KiB. */
-export const http2Settings: http2.Settings = { initialWindowSize: flowControlWindow, maxFrameSize: 2 ** 20 };
+/** Answers what comes over the connections that it is given. */
+export type CallServer = ReturnType<Server['createConnectionInjector']>;
 
 /** Answers a stream of a session, or returns false: then grpc-js does. */
 export type TakeStream = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
@@ -47,4 +48,22 @@ function stepInFront(server: http2.Http2Server, take: TakeStream): void {
   server.on('stream', (stream, headers, ...rest) => {
     if (!take(stream, headers)) answer(stream, headers, ...rest);
   });
+}
+
+/** Stops accepting, lets running calls end for `graceMs` milliseconds, and closes what is left of the connections. */
+export async function closeDoor(
+  door: Door,
+  server: CallServer,
+  connections: Iterable<Socket>,
+  graceMs: number,
+  clock: Clock,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => door.close(() => resolve()));
+  server.drain(graceMs);
+  // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
+  const stopTimer = clock.after(graceMs, () => {
+    for (const connection of connections) connection.destroy();
+  });
+  await closed.finally(stopTimer);
+  server.destroy();
 }

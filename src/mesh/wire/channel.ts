@@ -1,7 +1,8 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as openSession } from 'node:http2';
-import { type ConnectionOptions, connect } from 'node:tls';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Clock } from '../terms/clock.js';
-import { flowControlWindow, http2Settings } from './http2-server.js';
+import { flowControlWindow, http2Settings } from './http2-settings.js';
 
 /** Milliseconds that a connection may take to be there. */
 const connectPatience = 20_000;
@@ -9,10 +10,12 @@ const connectPatience = 20_000;
 const pingPatience = 60_000;
 
 /**
- * A connection to a peer that carries backups: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies
- * each byte of a message three times. It connects at the first call, and after it broke at the next one.
+ * A connection to a node: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies each byte of a message three
+ * times, and is most of what a short command would load. It connects at the first call, and after it broke at the next one.
  */
-export interface BulkChannel {
+export interface Channel {
+  /** Connects now. @throws the error of the socket when there is no connection */
+  connect(): Promise<void>;
   /**
    * Starts a call.
    * @param path of the method, `/package.Service/Method`
@@ -23,8 +26,8 @@ export interface BulkChannel {
   close(): void;
 }
 
-/** @param options where the peer is, our certificate, and how the peer's is proven */
-export function openBulkChannel(options: ConnectionOptions, clock: Clock): BulkChannel {
+/** @param reach makes a socket to the node, and proves who it is where that is not known */
+export function openChannel(reach: () => Socket | TLSSocket, clock: Clock): Channel {
   const over = new AbortController();
   let current: Promise<ClientHttp2Session> | null = null;
   /** Ends the wait for the answer to a ping. */
@@ -32,7 +35,7 @@ export function openBulkChannel(options: ConnectionOptions, clock: Clock): BulkC
 
   async function liveSession(): Promise<ClientHttp2Session> {
     while (true) {
-      current ??= dial(options, clock, over.signal);
+      current ??= dial(reach, clock, over.signal);
       const dialed = current;
       const session = await dialed.catch(() => null);
       if (session !== null && !session.closed && !session.destroyed) return session;
@@ -56,6 +59,9 @@ export function openBulkChannel(options: ConnectionOptions, clock: Clock): BulkC
   }
 
   return {
+    async connect() {
+      await liveSession();
+    },
     async open(path) {
       const session = await liveSession();
       checkAlive(session);
@@ -69,9 +75,9 @@ export function openBulkChannel(options: ConnectionOptions, clock: Clock): BulkC
   };
 }
 
-function dial(options: ConnectionOptions, clock: Clock, over: AbortSignal): Promise<ClientHttp2Session> {
+function dial(reach: () => Socket | TLSSocket, clock: Clock, over: AbortSignal): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
-    const socket = connect(options);
+    const socket = reach();
     const giveUp = (): void => void socket.destroy(over.reason);
     const stopTimer = clock.after(connectPatience, () => socket.destroy(new Error('nobody answers')));
     const end = (): void => {
@@ -82,7 +88,7 @@ function dial(options: ConnectionOptions, clock: Clock, over: AbortSignal): Prom
     if (over.aborted) giveUp();
     socket.once('error', reject);
     socket.once('close', end);
-    socket.once('secureConnect', () => {
+    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
       end();
       const session = openSession('https://anemone-peer', {
         createConnection: () => socket,

@@ -1,0 +1,61 @@
+import { Client, credentials, Metadata, type MethodDefinition, type StatusObject } from '@grpc/grpc-js';
+import type { Address } from '../../src/mesh/config/config.js';
+import type { Identity } from '../../src/mesh/identity/identity.js';
+import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { callerOptions } from '../../src/mesh/identity/trust.js';
+import type { MessageType, ServiceDefinition } from '../../src/mesh/wire/methods.js';
+import type { Status } from '../../src/mesh/wire/status.js';
+
+// grpc-js as a witness: whatever it understands of us, and we of it, is gRPC.
+
+/** A service as grpc-js wants to have it described. */
+export function grpcService<S extends ServiceDefinition>({ fullName, methods }: S): { [K in keyof S['methods']]: Any } {
+  const entries = Object.entries(methods).map(([key, method]) => {
+    const { name, requestStream, responseStream, requestType, responseType } = method;
+    const [request, response] = [carriage(requestType), carriage(responseType)];
+    const described: Any = {
+      path: `/${fullName}/${name}`,
+      requestStream,
+      responseStream,
+      requestSerialize: request.serialize,
+      requestDeserialize: request.deserialize,
+      responseSerialize: response.serialize,
+      responseDeserialize: response.deserialize,
+    };
+    return [key, described];
+  });
+  return Object.fromEntries(entries);
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: which messages a call has is checked where they are made.
+type Any = MethodDefinition<any, any>;
+
+function carriage<M>(type: MessageType<M>) {
+  return {
+    serialize: (message: M) => Buffer.from(type.encode(message).finish()),
+    deserialize: (bytes: Buffer) => type.decode(bytes),
+  };
+}
+
+/** A status as a handler of grpc-js gives it. */
+export function grpcStatus({ code, message, details }: Status): StatusObject {
+  const metadata = new Metadata();
+  if (details.length > 0) metadata.set('grpc-status-details-bin', Buffer.from(details));
+  return { code, details: message, metadata };
+}
+
+/** A client that calls a node with the certificate of `caller`. */
+export function grpcClient(address: Address, caller: ServerIdentity, expected: Identity): Client {
+  const { ca, key, cert, checkServerIdentity } = callerOptions(caller, expected);
+  const [roots, ourKey, ourCertificate] = [ca, key, cert].map((pem) => Buffer.from(String(pem)));
+  return new Client(
+    `ipv4:${address.host}:${address.port}`,
+    credentials.createSsl(
+      roots,
+      ourKey,
+      ourCertificate,
+      checkServerIdentity === undefined ? {} : { checkServerIdentity },
+    ),
+    { 'grpc.ssl_target_name_override': 'anemone-peer' },
+  );
+}
