@@ -3,12 +3,10 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../terms/clock.js';
 import { flowControlWindow, http2Settings } from './http2-settings.js';
+import { type Link, openLink } from './link.js';
 
 /** Milliseconds that a connection may take to be there. */
 const connectPatience = 20_000;
-/** Milliseconds after which a connection that does not answer a ping is given up. Much may be on its way before the ping. */
-const pingPatience = 60_000;
-
 /**
  * A connection to a node: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies each byte of a message three
  * times, and is most of what a short command would load. It connects at the first call, and after it broke at the next one.
@@ -29,48 +27,33 @@ export interface Channel {
 /** @param reach makes a socket to the node, and proves who it is where that is not known */
 export function openChannel(reach: () => Socket | TLSSocket, clock: Clock): Channel {
   const over = new AbortController();
-  let current: Promise<ClientHttp2Session> | null = null;
-  /** Ends the wait for the answer to a ping. */
-  let answered: (() => void) | null = null;
+  let current: Promise<Link> | null = null;
 
-  async function liveSession(): Promise<ClientHttp2Session> {
+  async function liveLink(): Promise<Link> {
     while (true) {
-      current ??= dial(reach, clock, over.signal);
-      const dialed = current;
-      const session = await dialed.catch(() => null);
-      if (session !== null && !session.closed && !session.destroyed) return session;
-      if (current === dialed) current = null;
-      if (session === null) return dialed;
+      current ??= dial(reach, clock, over.signal).then((session) => openLink(session, clock));
+      const made = current;
+      const link = await made.catch(() => null);
+      if (link !== null && (await link.isThere())) return link;
+      if (current === made) current = null;
+      if (link === null) return made;
     }
-  }
-
-  /**
-   * Asks with each call whether the connection still is one: of a link that has died nothing is heard, and each call would
-   * wait for it anew. When no answer comes, the call fails, and the next one connects again.
-   */
-  function checkAlive(session: ClientHttp2Session): void {
-    if (answered !== null) return;
-    const stopTimer = clock.after(pingPatience, () => session.destroy());
-    answered = () => {
-      stopTimer();
-      answered = null;
-    };
-    session.ping(answered);
   }
 
   return {
     async connect() {
-      await liveSession();
+      await liveLink();
     },
     async open(path) {
-      const session = await liveSession();
-      checkAlive(session);
-      const head = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' };
-      return session.request(head);
+      const link = await liveLink();
+      return link.open(path);
     },
     close() {
-      answered?.();
       over.abort(new Error('the connection was closed here'));
+      current?.then(
+        (link) => link.stopWaiting(),
+        () => {},
+      );
     },
   };
 }

@@ -32,6 +32,9 @@ export interface Watch {
   stop(): void;
 }
 
+/** Made once: an error takes its stack, which with each call is a part of its price. */
+const ended = new DOMException('the call has ended', 'AbortError');
+
 export function watchCall({ whom, clock, patience, signal }: CallContext): Watch {
   const settled = new AbortController();
   let call: Call | null = null;
@@ -67,7 +70,7 @@ export function watchCall({ whom, clock, patience, signal }: CallContext): Watch
     stop() {
       disarm();
       signal?.removeEventListener('abort', abort);
-      settled.abort();
+      settled.abort(ended);
     },
   };
 }

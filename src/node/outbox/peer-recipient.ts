@@ -1,5 +1,5 @@
 import { parseIdentity } from '../../mesh/identity/identity.js';
-import { verifyManifest } from '../../mesh/manifest/manifest.js';
+import { readManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import { pushBackup } from '../../mesh/peers/push-backup.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
@@ -25,7 +25,9 @@ export function peerRecipient(connection: Connection, vault: Vault, identity: st
           }
         }
       }
-      return pushBackup(connection, verifyManifest(manifest, parseIdentity(identity)), { read, progress, signal });
+      // The vault has proven its signature.
+      const facts = readManifest(manifest, parseIdentity(identity));
+      return pushBackup(connection, { signed: manifest, ...facts }, { read, progress, signal });
     },
   };
 }

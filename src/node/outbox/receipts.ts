@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { verifyReceipt } from '../../mesh/manifest/receipt.js';
+import { readReceipt, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
@@ -18,8 +18,8 @@ export interface Holder {
 /** The receipts that peers gave for the server's own backups. */
 export interface Receipts {
   /**
-   * Keeps a receipt, durably.
-   * @throws Failure `untrusted` or `damaged` when it is not this peer's word about this backup
+   * Keeps a receipt, durably. Its signature was proven by whoever took it from the peer, and is again by whoever reads it here.
+   * @throws Failure `untrusted` or `damaged` when it is not of this peer, or not about this backup
    */
   keep(peer: Holder, backup: OwnBackup, receipt: SignedReceipt): Promise<void>;
   /**
@@ -65,7 +65,7 @@ export function openReceipts(folder: string, log: Log): Receipts {
   return {
     read,
     async keep(peer, backup, receipt) {
-      verifyReceipt(receipt, peer.identity, backup.digest);
+      readReceipt(receipt, peer.identity, backup.digest);
       await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
     },
     drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),

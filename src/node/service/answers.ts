@@ -1,6 +1,5 @@
-import type { ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
@@ -16,6 +15,9 @@ export interface Answer {
   readonly path: string;
   messages(stream: ServerHttp2Stream, call: Call, signal: AbortSignal): AsyncIterable<Framed>;
 }
+
+/** Made once: an error takes its stack, which with each call is a part of its price. */
+const hungUp = new DOMException('the call is over', 'AbortError');
 
 const head = { ':status': 200, 'content-type': 'application/grpc' };
 
@@ -81,7 +83,7 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: Patient
   const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
-    stream.once('close', () => gone.abort());
+    stream.once('close', () => gone.abort(hungUp));
     // What breaks a stream closes it.
     stream.on('error', () => {});
     let leave = (): void => {};
@@ -126,10 +128,25 @@ function finish(stream: ServerHttp2Stream, told: Status): void {
   }
 }
 
+interface Connected {
+  readonly from: string;
+  readonly certificate: PeerCertificate | undefined;
+}
+
+/** Who is on the other side of a session, which stays the same. */
+const known = new WeakMap<object, Connected>();
+
 /** What is known of the caller is asked at once: of a session that has ended, nothing can be asked any more. */
-function callOf(stream: ServerHttp2Stream, path: string): Call {
-  const socket = stream.session?.socket as Socket;
-  const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-  const sslPeerCertificate = socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined;
-  return { getAuthContext: () => ({ sslPeerCertificate }), getPeer: () => peer, getPath: () => path };
+function callOf({ session }: ServerHttp2Stream, path: string): Call {
+  if (session === undefined) throw new Failure('interrupted', 'the caller went away');
+  const { from, certificate } = known.get(session) ?? lookAt(session);
+  return { getAuthContext: () => ({ sslPeerCertificate: certificate }), getPeer: () => from, getPath: () => path };
+}
+
+function lookAt(session: Http2Session): Connected {
+  const { socket } = session;
+  const from = `${socket.remoteAddress}:${socket.remotePort}`;
+  const connected = { from, certificate: socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined };
+  known.set(session, connected);
+  return connected;
 }

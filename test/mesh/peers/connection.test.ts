@@ -37,6 +37,39 @@ it('reaches a peer that is back with the next call, however often it failed befo
   }
 });
 
+it.each([
+  ['says so', false],
+  ['says nothing', true],
+])('reaches a peer that lost power and is back, which %s when the old connection is used', async (_, silently) => {
+  const self = throwawayServer('FR1');
+  const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
+  const relay = await forgettingRelay(node.address);
+  const clock = new FakeClock();
+  const connection = connectTo(
+    { name: node.name, address: relay.address, identity: node.server.identity },
+    self,
+    clock,
+  );
+  try {
+    await getNode(connection);
+    // Until the ping that goes with each call is answered.
+    while (clock.pending() > 0) await setImmediate();
+    relay.forget(silently);
+    await clock.advance(15_000);
+    const call = getNode(connection);
+    if (silently) {
+      // The patience of the call, of its ping, and for an idle connection.
+      while (clock.pending() < 3) await setImmediate();
+      await clock.advance(4_000);
+    }
+    await expect(call).resolves.toMatchObject({ hostname: 'FR2' });
+  } finally {
+    connection.close();
+    relay.close();
+    await node.stop();
+  }
+});
+
 it('gives a push up when the link swallows everything, although the peer cannot be told so', async () => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
@@ -109,6 +142,37 @@ async function swallowingRelay(to: Address, bytes: number) {
   return {
     address: { host: '127.0.0.1', port },
     swallowed,
+    close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** Passes everything on. What comes over connections from before it has forgotten them, it answers as a rebooted machine does, or not at all. */
+async function forgettingRelay(to: Address) {
+  const sockets = new Set<Socket>();
+  const forgotten = new Set<Socket>();
+  let silent = false;
+  const server = createServer((caller) => {
+    const peer = connect(to);
+    for (const socket of [caller, peer]) sockets.add(socket.on('error', () => {}));
+    peer.on('data', (data) => {
+      if (!forgotten.has(caller)) caller.write(data);
+    });
+    caller.on('data', (data) => {
+      if (!forgotten.has(caller)) peer.write(data);
+      else if (!silent) caller.resetAndDestroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: { host: '127.0.0.1', port },
+    forget(silently: boolean) {
+      silent = silently;
+      for (const socket of sockets) forgotten.add(socket);
+    },
     close() {
       server.close();
       for (const socket of sockets) socket.destroy();
