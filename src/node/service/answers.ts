@@ -1,5 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
-import { type PeerCertificate, TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
@@ -23,7 +24,8 @@ const head = { ':status': 200, 'content-type': 'application/grpc' };
 
 /** Turns plain async functions into answers to the callers that are let in. */
 export function answersTo<C>(admit: Admission<C>) {
-  function answer<Q, R>(
+  /** The requests that came at a time are given together. */
+  function bidiStream<Q, R>(
     { path, requests, responses }: Method<Q, R>,
     handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => AsyncIterable<R>,
   ): Answer {
@@ -38,23 +40,24 @@ export function answersTo<C>(admit: Admission<C>) {
   }
 
   return {
+    bidiStream,
     unary: <Q, R>(method: Method<Q, R>, handle: (request: Q, incoming: Incoming<C>) => R | Promise<R>): Answer =>
-      answer(method, async function* (requests, incoming) {
+      bidiStream(method, async function* (requests, incoming) {
         yield await handle(await only(requests), incoming);
       }),
     serverStream: <Q, R>(
       method: Method<Q, R>,
       handle: (request: Q, incoming: Incoming<C>) => AsyncIterable<R>,
     ): Answer =>
-      answer(method, async function* (requests, incoming) {
+      bidiStream(method, async function* (requests, incoming) {
         yield* handle(await only(requests), incoming);
       }),
-    /** All requests that came at a time are given together. */
+    /** The requests are given as for {@link bidiStream}. */
     clientStream: <Q, R>(
       method: Method<Q, R>,
       handle: (requests: AsyncIterable<readonly Q[]>, incoming: Incoming<C>) => Promise<R>,
     ): Answer =>
-      answer(method, async function* (requests, incoming) {
+      bidiStream(method, async function* (requests, incoming) {
         yield await handle(requests, incoming);
       }),
   };
@@ -105,7 +108,7 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: Patient
   };
   return (stream, headers) => {
     const answer = answers.find(({ path }) => path === headers[':path']);
-    if (answer === undefined) return false;
+    if (answer === undefined || !headers['content-type']?.startsWith('application/grpc')) return false;
     serve(stream, answer).catch((thrown) => {
       log.error('call failed', { method: answer.path, reason: Failure.from(thrown).message });
       stream.destroy();
@@ -128,25 +131,18 @@ function finish(stream: ServerHttp2Stream, told: Status): void {
   }
 }
 
-interface Connected {
-  readonly from: string;
-  readonly certificate: PeerCertificate | undefined;
-}
-
 /** Who is on the other side of a session, which stays the same. */
-const known = new WeakMap<object, Connected>();
+const known = new WeakMap<Http2Session, Omit<Call, 'path'>>();
 
 /** What is known of the caller is asked at once: of a session that has ended, nothing can be asked any more. */
 function callOf({ session }: ServerHttp2Stream, path: string): Call {
   if (session === undefined) throw new Failure('interrupted', 'the caller went away');
-  const { from, certificate } = known.get(session) ?? lookAt(session);
-  return { getAuthContext: () => ({ sslPeerCertificate: certificate }), getPeer: () => from, getPath: () => path };
+  const caller = known.get(session) ?? lookAt(session.socket);
+  known.set(session, caller);
+  return { ...caller, path };
 }
 
-function lookAt(session: Http2Session): Connected {
-  const { socket } = session;
+function lookAt(socket: Socket): Omit<Call, 'path'> {
   const from = `${socket.remoteAddress}:${socket.remotePort}`;
-  const connected = { from, certificate: socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined };
-  known.set(session, connected);
-  return connected;
+  return { from, certificate: socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined };
 }

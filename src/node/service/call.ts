@@ -9,16 +9,19 @@ export interface Incoming<C> {
   readonly signal: AbortSignal;
 }
 
-/** A call that is being answered, whoever reads it from the wire. */
+/** A call that is being answered. */
 export interface Call {
-  getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate | undefined };
-  getPeer(): string;
-  getPath(): string;
+  /** `/package.Service/Method` */
+  readonly path: string;
+  /** Address and port of the caller. */
+  readonly from: string;
+  /** What the handshake has proven; the own client shows none. */
+  readonly certificate: PeerCertificate | undefined;
 }
 
 /** The proven identity of a caller, as a key; the own client has none. */
-export function callerKey(call: Pick<Call, 'getAuthContext'>): string {
-  return String(call.getAuthContext().sslPeerCertificate?.issuer?.CN);
+export function callerKey({ certificate }: Pick<Call, 'certificate'>): string {
+  return String(certificate?.issuer?.CN);
 }
 
 /** Finds out who is calling; throws a Failure for a caller that may not. */
@@ -30,9 +33,8 @@ const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
 /** Logs what went wrong with a call, and gives the status that its caller is told. */
 export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => Status {
   return (thrown, call) => {
-    const method = call.getPath();
+    const { path: method, from } = call;
     if (thrown instanceof Failure) {
-      const from = call.getPeer();
       const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
       const { kind, message: reason } = thrown;
       const level = ours.includes(kind) ? 'warn' : 'info';
@@ -44,7 +46,7 @@ export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => 
       });
     } else {
       const failure = Failure.from(thrown);
-      log.error('call failed', { method, from: call.getPeer(), reason: failure.message, stack: stackOf(thrown) });
+      log.error('call failed', { method, from, reason: failure.message, stack: stackOf(thrown) });
     }
     return statusFromFailure(thrown);
   };

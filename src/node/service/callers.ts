@@ -47,8 +47,7 @@ export function admission(
   };
 }
 
-function certificateOf(call: Call): NodeCertificate {
-  const shown = call.getAuthContext().sslPeerCertificate;
+function certificateOf({ certificate: shown }: Call): NodeCertificate {
   if (shown?.raw === undefined) throw new Failure('untrusted', 'you showed no certificate');
   return verifyNodeCertificate(shown.raw, parseIdentity(String(shown.issuer.CN)));
 }

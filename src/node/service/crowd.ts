@@ -42,7 +42,7 @@ export function openCrowd(): Crowd {
 export function crowdControl(crowd: Crowd): ServerInterceptor {
   return (_method, call) => {
     try {
-      const leave = crowd.enter(callerKey(call));
+      const leave = crowd.enter(callerKey({ certificate: call.getAuthContext().sslPeerCertificate }));
       return new ServerInterceptingCall(call, {
         start: (next) => next({ onCancel: leave }),
         sendStatus(status, next) {

@@ -2,10 +2,11 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import type { PeerConfig } from '../../mesh/config/config.js';
 import { PeerServiceDefinition } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import { ServerReflectionDefinition } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { longestMessage } from '../../mesh/wire/limits.js';
-import { peerService } from '../../mesh/wire/methods.js';
+import { methodsOf, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
 import { admission, type Demands } from './callers.js';
@@ -20,7 +21,7 @@ import { offerBackup } from './offer-backup.js';
 import type { PatientLog } from './patient-log.js';
 import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
-import { addReflection, readDescriptors } from './reflection.js';
+import { readDescriptors, reflect } from './reflection.js';
 
 export interface PeerServerOptions {
   readonly self: Self;
@@ -35,6 +36,7 @@ export interface PeerServerOptions {
 }
 
 const serviceName = PeerServiceDefinition.fullName;
+const { serverReflectionInfo } = methodsOf(ServerReflectionDefinition);
 const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
 
 /** Everything that a node answers to its peers, for {@link listen}. */
@@ -52,6 +54,7 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
   const anyone = answersTo(who({ supersededToo: true }));
   const reader = answersTo(who());
   const writer = answersTo(who({ writes: true }));
+  const descriptors = await readDescriptors();
   const take = takeCalls(
     [
       anyone.unary(peerService.getNode, (_request, { caller }) => getNode(self, vault, caller)),
@@ -69,11 +72,11 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
       reader.serverStream(peerService.proveBackup, (request, { caller }) =>
         proveBackup(vault, request, readableBy(caller)),
       ),
+      reader.bidiStream(serverReflectionInfo, (questions) => reflect(questions, descriptors, services)),
     ],
     crowd,
     log,
   );
   new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(grpc);
-  addReflection(grpc, await readDescriptors(), services, who());
   return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
 }

@@ -1,15 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { createFileRegistry, type DescFile, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { Metadata, type Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
-import {
-  ServerReflectionDefinition,
+import type {
   ServerReflectionRequest,
   ServerReflectionResponse,
 } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
-import { Failure } from '../../mesh/terms/failure.js';
-import { statusFromFailure } from '../../mesh/wire/status.js';
-import type { Admission } from './call.js';
+import { statusCode } from '../../mesh/wire/status.js';
 
 type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
 
@@ -19,46 +15,17 @@ export async function readDescriptors(): Promise<FileRegistry> {
   return createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
 }
 
-const { fullName, methods } = ServerReflectionDefinition;
-
-/** The one call of the service, as grpc-js wants to have it described. */
-const service = {
-  serverReflectionInfo: {
-    path: `/${fullName}/${methods.serverReflectionInfo.name}`,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: (message: ServerReflectionRequest) =>
-      Buffer.from(ServerReflectionRequest.encode(message).finish()),
-    requestDeserialize: (bytes: Buffer) => ServerReflectionRequest.decode(bytes),
-    responseSerialize: (message: ServerReflectionResponse) =>
-      Buffer.from(ServerReflectionResponse.encode(message).finish()),
-    responseDeserialize: (bytes: Buffer) => ServerReflectionResponse.decode(bytes),
-  },
-};
-
 /** Answers gRPC tools that ask which services there are and how their messages look. */
-export function addReflection(
-  server: Server,
+export async function* reflect(
+  questions: AsyncIterable<readonly ServerReflectionRequest[]>,
   registry: FileRegistry,
   services: readonly string[],
-  admit: Admission<unknown>,
-): void {
-  const serverReflectionInfo = (call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>): void => {
-    const refuse = (thrown: unknown): void => {
-      const { code, message } = statusFromFailure(Failure.from(thrown));
-      call.emit('error', { code, details: message, metadata: new Metadata() });
-    };
-    // Not `for await`: at the end of the questions it would destroy the stream with the answers still in it.
-    const answer = (): void => {
-      call.on('data', (request: ServerReflectionRequest) => {
-        const messageResponse = answerTo(request, registry, services);
-        call.write({ validHost: '', originalRequest: request, messageResponse });
-      });
-      call.on('end', () => call.end());
-    };
-    Promise.resolve(call).then(admit).then(answer).catch(refuse);
-  };
-  server.addService(service, { serverReflectionInfo });
+): AsyncGenerator<ServerReflectionResponse> {
+  for await (const requests of questions) {
+    for (const request of requests) {
+      yield { validHost: '', originalRequest: request, messageResponse: answerTo(request, registry, services) };
+    }
+  }
 }
 
 function answerTo(
@@ -75,7 +42,10 @@ function answerTo(
       ? registry.getFile(wanted.replace(/\.proto$/, ''))
       : fileOf(registry, wanted);
   if (file === undefined) {
-    return { $case: 'errorResponse', value: { errorCode: status.NOT_FOUND, errorMessage: `${wanted} is not known` } };
+    return {
+      $case: 'errorResponse',
+      value: { errorCode: statusCode.notFound, errorMessage: `${wanted} is not known` },
+    };
   }
   const fileDescriptorProto = withDependencies(file).map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
   return { $case: 'fileDescriptorResponse', value: { fileDescriptorProto } };
