@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:tls';
+import { createServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
@@ -78,9 +78,11 @@ export async function startHostilePeer(
     }),
   } as never);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const listener = createServer(listenerOptions(server, [caller.identity]), (socket) =>
-    injector.injectConnection(socket),
-  );
+  const sockets = new Set<TLSSocket>();
+  const listener = createServer(listenerOptions(server, [caller.identity]), (socket) => {
+    sockets.add(socket.on('error', () => {}).once('close', () => sockets.delete(socket)));
+    injector.injectConnection(socket);
+  });
   const port = await new Promise<number>((resolve) => {
     listener.listen(0, '127.0.0.1', () => resolve((listener.address() as { port: number }).port));
   });
@@ -91,6 +93,8 @@ export async function startHostilePeer(
       listener.close();
       injector.destroy();
       grpc.forceShutdown();
+      // A session that is ended while it writes leaves its socket open.
+      for (const socket of sockets) socket.destroy();
     },
   };
 }

@@ -9,6 +9,8 @@ export const payloadNonceSize = 16;
 const algorithm = 'chacha20-poly1305';
 const tagSize = 16;
 const chunkSize = 64 * 1024;
+/** Chunks that are handed on together when sealing: what is done for each of them adds up. */
+const chunksAtOnce = 8;
 const sealedChunkSize = chunkSize + tagSize;
 
 export function payloadKey(fileKey: Uint8Array, payloadNonce: Uint8Array): Uint8Array {
@@ -18,12 +20,16 @@ export function payloadKey(fileKey: Uint8Array, payloadNonce: Uint8Array): Uint8
 /** The payload of an age file (STREAM: 64 KiB chunks, each with its own tag, the last one marked as the last). */
 export async function* sealPayload(plaintext: Bytes, key: Uint8Array): AsyncGenerator<Uint8Array, void> {
   let index = 0;
+  let sealed: Uint8Array[] = [];
   for await (const { bytes, last } of blocks(plaintext, chunkSize)) {
     const cipher = createCipheriv(algorithm, key, chunkNonce(index, last), { authTagLength: tagSize });
-    const ciphertext = cipher.update(bytes);
+    sealed.push(cipher.update(bytes));
     cipher.final();
-    yield Buffer.concat([ciphertext, cipher.getAuthTag()]);
+    sealed.push(cipher.getAuthTag());
     index += 1;
+    if (!last && index % chunksAtOnce > 0) continue;
+    yield Buffer.concat(sealed);
+    sealed = [];
   }
 }
 
