@@ -7,6 +7,7 @@ import { type Link, openLink } from './link.js';
 
 /** Milliseconds that a connection may take to be there. */
 const connectPatience = 20_000;
+
 /**
  * A connection to a node: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies each byte of a message three
  * times, and is most of what a short command would load. It connects at the first call, and after it broke at the next one.
