@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import type { HeldBackup } from '../generated/anemone/backup/v1/backup.js';
 import type {
   GetStatusResponse,
@@ -8,14 +7,13 @@ import type {
 } from '../generated/anemone/node/v1/node.js';
 import type { Bytes } from '../terms/bytes.js';
 import type { Clock } from '../terms/clock.js';
-import { Failure } from '../terms/failure.js';
 import { callServerStream, callUnary } from '../wire/calls.js';
-import { openChannel } from '../wire/channel.js';
 import { nodeService } from '../wire/methods.js';
 import type { CallContext } from '../wire/watch-call.js';
 import { bulkPatience, controlPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
 import type { ListFilter } from './list-backups.js';
+import { openOwnChannel } from './own-channel.js';
 
 /** The node of this very server, asked over its unix socket. */
 export interface OwnNode {
@@ -47,10 +45,7 @@ const untilItEnds = Number.POSITIVE_INFINITY;
  * @throws Failure `unreachable` when no node listens there, `forbidden` when this user may not open it
  */
 export async function connectToOwnNode(socket: string, clock: Clock): Promise<OwnNode> {
-  const channel = openChannel(() => connect(socket), clock);
-  await channel.connect().catch((cause) => {
-    throw notReached(socket, cause);
-  });
+  const channel = await openOwnChannel(socket, clock);
   const context = (patience: number, signal?: AbortSignal): CallContext => ({
     whom: 'the node of this server',
     clock,
@@ -82,19 +77,4 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
     },
     close: () => channel.close(),
   };
-}
-
-function notReached(socket: string, cause: NodeJS.ErrnoException): Failure {
-  if (cause.code === 'EACCES' || cause.code === 'EPERM') {
-    return new Failure('forbidden', `this user may not talk to the node of this server, at ${socket}`, {
-      cause,
-      hint: 'Run this as the user that the node runs as, or as root.',
-    });
-  }
-  const quiet = cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED';
-  return new Failure(
-    'unreachable',
-    `the node of this server is not running: nobody answers at ${socket}${quiet ? '' : ` (${cause.message})`}`,
-    { cause, hint: 'Start it with `anemone-node`, `systemctl start anemone-node` or `docker compose up -d`.' },
-  );
 }

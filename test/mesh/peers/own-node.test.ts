@@ -2,8 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeServiceDefinition } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { askOwnHealth } from '../../../src/mesh/peers/own-health.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
@@ -65,5 +67,33 @@ describe('the node of this server', () => {
     server.forceShutdown();
     await expect(next).rejects.toThrow('the node of this server');
     node.close();
+  });
+});
+
+describe('the health of the node of this server', () => {
+  const serving = async (status: 'SERVING' | 'NOT_SERVING'): Promise<Server> => {
+    const server = new Server();
+    new HealthImplementation({ '': status }).addToServer(server);
+    await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
+    return server;
+  };
+
+  it('is good while it says that it serves', async () => {
+    const server = await serving('SERVING');
+    await expect(askOwnHealth(socket, systemClock)).resolves.toBeUndefined();
+    server.forceShutdown();
+  });
+
+  it('is bad when it says that it does not', async () => {
+    const server = await serving('NOT_SERVING');
+    await expect(askOwnHealth(socket, systemClock)).rejects.toMatchObject({
+      kind: 'failed',
+      message: 'the node of this server does not serve',
+    });
+    server.forceShutdown();
+  });
+
+  it('is told with how to start it when it is not running', async () => {
+    await expect(askOwnHealth(socket, systemClock)).rejects.toMatchObject(notRunning);
   });
 });
