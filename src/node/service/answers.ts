@@ -7,8 +7,8 @@ import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
 import { type Admission, type Call, callerKey, type Incoming, statusTeller } from './call.js';
+import type { TakeStream } from './call-server.js';
 import type { Crowd } from './crowd.js';
-import type { TakeStream } from './http2-server.js';
 import type { PatientLog } from './patient-log.js';
 
 /** How the calls of one method are answered. */

@@ -1,4 +1,4 @@
-import { createServer as createDoor, type Server as Door, type Socket } from 'node:net';
+import { createServer as createDoor, type Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -6,8 +6,9 @@ import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { CallServer } from './call-server.js';
+import { closeDoor, openDoor } from './door.js';
 import { openDoorway } from './doorway.js';
-import { type CallServer, closeDoor } from './http2-server.js';
 import type { PatientLog } from './patient-log.js';
 
 /** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
@@ -83,7 +84,8 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
     if (slowest !== undefined) refuse(slowest, 'was slow to prove who it is, and many of its address are waiting');
     listener.emit('connection', socket);
   });
-  await bind(door, address);
+  const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
+  await openDoor(door, address, `${address.host}:${address.port}`, hint);
 
   return {
     address,
@@ -97,18 +99,4 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
       await closeDoor(door, server, sockets.keys(), graceMs, clock);
     },
   };
-}
-
-function bind(door: Door, { host, port }: Address): Promise<void> {
-  return new Promise((resolve, reject) => {
-    door.once('error', (cause) => {
-      const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
-      reject(new Failure('config', `cannot listen on ${host}:${port}: ${cause.message}`, { cause, hint }));
-    });
-    door.listen({ host, port }, () => {
-      door.removeAllListeners('error');
-      door.on('error', () => {});
-      resolve();
-    });
-  });
 }

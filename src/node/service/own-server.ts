@@ -1,9 +1,8 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { connect, createServer, type Server as Door, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
+import { Server } from '@grpc/grpc-js';
 import type {
   GetStatusResponse,
   PushFileRequest,
@@ -15,9 +14,10 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { nodeService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
+import { callServer } from './call-server.js';
 import { openCrowd } from './crowd.js';
+import { closeDoor, openDoor } from './door.js';
 import { fetchBackup } from './fetch-backup.js';
-import { closeDoor, withHttp2Server } from './http2-server.js';
 import { listBackups } from './list-backups.js';
 import type { PatientLog } from './patient-log.js';
 
@@ -67,9 +67,7 @@ export async function serveOwnClient(
     openCrowd(),
     log,
   );
-  const grpc = new Server();
-  new HealthImplementation({ '': 'SERVING' }).addToServer(grpc);
-  const server = withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
+  const server = callServer(new Server(), take, ['']);
   const connections = new Set<Socket>();
   const door = createServer((connection) => {
     connections.add(connection);
@@ -78,7 +76,8 @@ export async function serveOwnClient(
     server.injectConnection(connection);
   });
   await claimSocket(socket);
-  await bind(door, socket);
+  await openDoor(door, { path: socket }, socket);
+  await chmod(socket, 0o600);
   return {
     async close(graceMs) {
       await closeDoor(door, server, connections, graceMs, clock);
@@ -116,18 +115,4 @@ export async function claimSocket(socket: string): Promise<void> {
     });
   }
   await rm(socket, { force: true });
-}
-
-async function bind(door: Door, socket: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    door.once('error', (cause) => {
-      reject(new Failure('config', `cannot listen on ${socket}: ${cause.message}`, { cause }));
-    });
-    door.listen(socket, () => {
-      door.removeAllListeners('error');
-      door.on('error', () => {});
-      resolve();
-    });
-  });
-  await chmod(socket, 0o600);
 }

@@ -1,7 +1,7 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
+import { Server } from '@grpc/grpc-js';
 import type { PeerConfig } from '../../mesh/config/config.js';
 import { PeerServiceDefinition } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import { HealthDefinition } from '../../mesh/generated/grpc/health/v1/health.js';
 import { ServerReflectionDefinition } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -9,13 +9,13 @@ import { longestMessage } from '../../mesh/wire/limits.js';
 import { methodsOf, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
+import { type CallServer, callServer } from './call-server.js';
 import { admission, type Demands } from './callers.js';
 import { crowdControl, openCrowd } from './crowd.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
 import { getNode, type Self } from './get-node.js';
-import { type CallServer, withHttp2Server } from './http2-server.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
 import type { PatientLog } from './patient-log.js';
@@ -35,9 +35,9 @@ export interface PeerServerOptions {
   readonly log: PatientLog;
 }
 
-const serviceName = PeerServiceDefinition.fullName;
 const { serverReflectionInfo } = methodsOf(ServerReflectionDefinition);
-const services = [serviceName, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection'];
+/** What reflection names. */
+const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefinition].map(({ fullName }) => fullName);
 
 /** Everything that a node answers to its peers, for {@link listen}. */
 export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
@@ -77,6 +77,5 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
     crowd,
     log,
   );
-  new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' }).addToServer(grpc);
-  return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
+  return callServer(grpc, take, ['', PeerServiceDefinition.fullName]);
 }

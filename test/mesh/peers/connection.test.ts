@@ -3,24 +3,34 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Address } from '../../../src/mesh/config/config.js';
-import { connectTo } from '../../../src/mesh/peers/connection.js';
+import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
-import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { type Clock, systemClock } from '../../../src/mesh/terms/clock.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { freePort } from '../../support/mesh.js';
-import { peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
+
+/** A connection that takes another way to a node than its own address. */
+function connectThrough(
+  { address }: { readonly address: Address },
+  { name, server: { identity } }: PeerNode,
+  self: ServerIdentity,
+  clock: Clock,
+): Connection {
+  return connectTo({ name, address, identity }, self, clock);
+}
 
 it('reaches a peer that is back with the next call, however often it failed before', async () => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
   const port = await freePort();
-  const peer = { name: node.name, address: { host: '127.0.0.1', port }, identity: node.server.identity };
-  const connection = connectTo(peer, self, systemClock);
+  const connection = connectThrough({ address: { host: '127.0.0.1', port } }, node, self, systemClock);
   try {
     for (let attempt = 0; attempt < 3; attempt += 1) {
       await expect(getNode(connection)).rejects.toMatchObject({ kind: 'unreachable' });
@@ -45,11 +55,7 @@ it.each([
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
   const relay = await forgettingRelay(node.address);
   const clock = new FakeClock();
-  const connection = connectTo(
-    { name: node.name, address: relay.address, identity: node.server.identity },
-    self,
-    clock,
-  );
+  const connection = connectThrough(relay, node, self, clock);
   try {
     await getNode(connection);
     // Until the ping that goes with each call is answered.
@@ -75,11 +81,7 @@ it('gives a push up when the link swallows everything, although the peer cannot 
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
   const relay = await swallowingRelay(node.address, 2 ** 20);
   const clock = new FakeClock();
-  const connection = connectTo(
-    { name: node.name, address: relay.address, identity: node.server.identity },
-    self,
-    clock,
-  );
+  const connection = connectThrough(relay, node, self, clock);
   try {
     const content = randomBytes(24 * 2 ** 20);
     let sent = 0;

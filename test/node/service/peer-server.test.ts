@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { connect as openSession } from 'node:http2';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { type Client, type MethodDefinition, status } from '@grpc/grpc-js';
@@ -10,7 +12,7 @@ import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/ref
 import { certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { askIdentity } from '../../../src/mesh/identity/trust.js';
+import { askIdentity, callerOptions } from '../../../src/mesh/identity/trust.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { type ListQuestion, listBackups, listPages } from '../../../src/mesh/peers/list-backups.js';
@@ -554,6 +556,18 @@ describe('another gRPC client', () => {
     });
     const unknown = { ...services.peer.getNode, path: '/anemone.peer.v1.PeerService/NoSuchCall' };
     await expect(unary(client, unknown, {})).rejects.toMatchObject({ code: status.UNIMPLEMENTED });
+  });
+
+  it('that does not speak gRPC is told so by HTTP', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const socket = connect({ ...node.address, ...callerOptions(peer, node.server.identity) });
+    const session = openSession('https://anemone-peer', { createConnection: () => socket });
+    const { path } = services.peer.getNode;
+    const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'text/plain' });
+    const [headers] = await once(stream, 'response');
+    expect(headers[':status']).toBe(415);
+    session.destroy();
   });
 
   it('is told by the health protocol that the node serves', async () => {

@@ -1,12 +1,20 @@
 import http2 from 'node:http2';
-import type { Server as Door, Socket } from 'node:net';
-import type { Server } from '@grpc/grpc-js';
-import type { Clock } from '../../mesh/terms/clock.js';
+import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import { Failure } from '../../mesh/terms/failure.js';
 import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings.js';
 
 /** Answers what comes over the connections that it is given. */
 export type CallServer = ReturnType<Server['createConnectionInjector']>;
+
+/**
+ * A server that takes what it can of the calls, and leaves the others to grpc-js, which says of these services that they serve.
+ * @param healthy their names; '' stands for the whole node
+ */
+export function callServer(grpc: Server, take: TakeStream, healthy: readonly string[]): CallServer {
+  new HealthImplementation(Object.fromEntries(healthy.map((name) => [name, 'SERVING'] as const))).addToServer(grpc);
+  return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
+}
 
 /** Answers a stream of a session, or returns false: then grpc-js does. */
 export type TakeStream = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
@@ -19,7 +27,7 @@ export type TakeStream = (stream: http2.ServerHttp2Stream, headers: http2.Incomi
  * copies each byte of a message three times. The one call that makes the server is wrapped for the moment, its one listener
  * for streams is stepped in front of, and it is an error if there was no such call or listener.
  */
-export function withHttp2Server<T>(take: TakeStream, create: () => T): T {
+function withHttp2Server(take: TakeStream, create: () => CallServer): CallServer {
   const original = http2.createServer;
   const made: http2.Http2Server[] = [];
   const wrapped = (options: http2.ServerOptions = {}, ...rest: []): http2.Http2Server => {
@@ -48,22 +56,4 @@ function stepInFront(server: http2.Http2Server, take: TakeStream): void {
   server.on('stream', (stream, headers, ...rest) => {
     if (!take(stream, headers)) answer(stream, headers, ...rest);
   });
-}
-
-/** Stops accepting, lets running calls end for `graceMs` milliseconds, and closes what is left of the connections. */
-export async function closeDoor(
-  door: Door,
-  server: CallServer,
-  connections: Iterable<Socket>,
-  graceMs: number,
-  clock: Clock,
-): Promise<void> {
-  const closed = new Promise<void>((resolve) => door.close(() => resolve()));
-  server.drain(graceMs);
-  // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
-  const stopTimer = clock.after(graceMs, () => {
-    for (const connection of connections) connection.destroy();
-  });
-  await closed.finally(stopTimer);
-  server.destroy();
 }

@@ -1,0 +1,41 @@
+import type { ListenOptions, Server, Socket } from 'node:net';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { CallServer } from './call-server.js';
+
+/**
+ * Begins to accept connections.
+ * @param where as a person calls it
+ * @throws Failure `config` when that is not possible there
+ */
+export function openDoor(door: Server, at: ListenOptions, where: string, hint?: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    door.once('error', (cause) => {
+      const options = { cause, ...(hint === undefined ? {} : { hint }) };
+      reject(new Failure('config', `cannot listen on ${where}: ${cause.message}`, options));
+    });
+    door.listen(at, () => {
+      door.removeAllListeners('error');
+      door.on('error', () => {});
+      resolve();
+    });
+  });
+}
+
+/** Stops accepting, lets running calls end for `graceMs` milliseconds, and closes what is left of the connections. */
+export async function closeDoor(
+  door: Server,
+  server: CallServer,
+  connections: Iterable<Socket>,
+  graceMs: number,
+  clock: Clock,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => door.close(() => resolve()));
+  server.drain(graceMs);
+  // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
+  const stopTimer = clock.after(graceMs, () => {
+    for (const connection of connections) connection.destroy();
+  });
+  await closed.finally(stopTimer);
+  server.destroy();
+}
