@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { SyncBehind } from '../../mesh/files/sync-behind.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -11,6 +12,12 @@ import type { Reservation } from './quota.js';
 import { UploadRecord } from './upload-record.js';
 
 const noHash = Buffer.alloc(hashSize);
+
+/** The file of an upload while it is open. */
+interface OpenPart {
+  readonly handle: FileHandle;
+  readonly behind: SyncBehind;
+}
 
 export interface UploadOptions {
   readonly owner: Hostname;
@@ -42,7 +49,7 @@ export class Upload {
   readonly #beingWritten = new Set<number>();
   /** The hashes of all leaves, where they came whole. */
   #whole: readonly Buffer[] | null = null;
-  #part: Promise<FileHandle> | null = null;
+  #part: Promise<OpenPart> | null = null;
   #users = 0;
   /** Why it has ended; null until then. */
   #ended: Failure | null = null;
@@ -84,7 +91,7 @@ export class Upload {
   async enter(): Promise<void> {
     this.#checkThere();
     this.#users += 1;
-    this.#part ??= openOrCreate(this.#disk, this.files.part);
+    this.#part ??= this.#openPart();
     const opening = this.#part;
     try {
       await opening;
@@ -103,10 +110,12 @@ export class Upload {
   async leave(): Promise<void> {
     this.#users -= 1;
     if (this.#users > 0 || this.#part === null) return;
-    const opening = [this.#part, this.#record.letGo()];
+    const opening = Promise.all([this.#part, this.#record.letGo()]);
     this.#part = null;
-    const files = (await Promise.all(opening)).filter((file) => file !== null);
+    const [{ handle, behind }, record] = await opening;
+    const files = record === null ? [handle] : [handle, record];
     try {
+      await behind.settled();
       if (this.#ended === null && !this.complete) await Promise.all(files.map((file) => file.sync()));
     } finally {
       await Promise.allSettled(files.map((file) => file.close()));
@@ -134,12 +143,12 @@ export class Upload {
   async examine(): Promise<void> {
     await this.enter();
     try {
-      const part = await this.#openedPart();
+      const { handle } = await this.#openedPart();
       const leaf = Buffer.allocUnsafe(leafSize);
       let index = 0;
       for await (const hash of this.#record.read(this.#map.count)) {
         const bytes = leaf.subarray(0, this.#map.lengthOf(index));
-        const isThere = !hash.equals(noHash) && (await readInto(part, bytes, index * leafSize)) === bytes.length;
+        const isThere = !hash.equals(noHash) && (await readInto(handle, bytes, index * leafSize)) === bytes.length;
         if (isThere && leafHash(bytes).equals(hash)) this.#arrived(index);
         index += 1;
       }
@@ -156,7 +165,8 @@ export class Upload {
     this.#checkThere();
     const tree = new DigestTree();
     for await (const hash of this.#whole ?? this.#record.read(this.#map.count)) tree.addLeaf(hash);
-    const handle = await this.#openedPart();
+    const { handle, behind } = await this.#openedPart();
+    await behind.settled();
     const { size, treeRoot, name } = this.manifest.facts;
     if (!tree.root().equals(treeRoot) || (await handle.stat()).size !== size) {
       throw new Failure('damaged', `the bytes that arrived for ${name} are not those of its manifest`, {
@@ -193,7 +203,9 @@ export class Upload {
       hashes.push(leafHash(bytes.subarray(offset, offset + leafSize)));
     }
     try {
-      await writeAll(await this.#openedPart(), bytes, first * leafSize);
+      const { handle, behind } = await this.#openedPart();
+      await writeAll(handle, bytes, first * leafSize);
+      await behind.wrote(bytes.length);
       if (hashes.length === this.#map.count) this.#whole = hashes;
       else await this.#record.write(first, hashes);
       for (const index of hashes.keys()) this.#arrived(first + index);
@@ -208,7 +220,12 @@ export class Upload {
     this.#reservation.arrived(this.#map.lengthOf(leaf));
   }
 
-  #openedPart(): Promise<FileHandle> {
+  async #openPart(): Promise<OpenPart> {
+    const handle = await openOrCreate(this.#disk, this.files.part);
+    return { handle, behind: new SyncBehind(handle) };
+  }
+
+  #openedPart(): Promise<OpenPart> {
     if (this.#part === null) throw new Failure('failed', `the upload of ${this.manifest.facts.name} is not open`);
     return this.#part;
   }

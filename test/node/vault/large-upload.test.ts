@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { faultyDisk } from './faulty-disk.js';
+import { backupOfFR2, push, send, VaultFixture } from './fixture.js';
+
+const MiB = 2 ** 20;
+const content = randomBytes(MiB);
+const large = Buffer.concat(Array.from({ length: 40 }, () => content));
+const manifest = backupOfFR2(large);
+const { name } = manifest.facts;
+
+describe('a large backup that arrives', () => {
+  let fixture: VaultFixture;
+
+  beforeEach(async () => {
+    fixture = await VaultFixture.make();
+  });
+
+  afterEach(async () => {
+    await fixture.remove();
+  });
+
+  it('goes to the disk while it arrives, so that the last fsync has little left to do', async () => {
+    const faulty = faultyDisk();
+    await push(await fixture.open({ disk: faulty.disk }), manifest, large);
+    const steps = faulty.trace.filter((step) => /^handle.(write|datasync|sync) [0-9a-f]+.part$/.test(step));
+    const syncs = steps.flatMap((step, at) => (step.startsWith('handle.datasync') ? [at] : []));
+    expect(syncs).toHaveLength(2);
+    expect(steps.slice(Math.max(...syncs)).some((step) => step.startsWith('handle.write'))).toBe(true);
+    expect(steps.at(-1)).toMatch(/^handle.sync /);
+  });
+
+  it.each([
+    ['first', 0],
+    ['last', 1],
+  ])('is not acknowledged when the %s of these syncs failed, though a later one succeeds', async (_, nth) => {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    const isSync = (call: number): boolean => faulty.calls[call] === 'handle.datasync';
+    faulty.fail(
+      'EIO',
+      (call) => isSync(call) && faulty.calls.slice(0, call).filter((_, n) => isSync(n)).length === nth,
+    );
+    await expect(push(vault, manifest, large)).rejects.toThrow(/EIO/);
+    expect([...faulty.open]).toEqual([]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(vault.find(name)).toBeNull();
+    await push(vault, manifest, large);
+    expect(vault.find(name)).not.toBeNull();
+  });
+
+  it('is thrown away when it is cut off after such a failure: nothing is known of what the disk has', async () => {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    await vault.offer(manifest.name.owner, manifest);
+    faulty.fail('EIO', (call) => faulty.calls[call] === 'handle.datasync');
+    await send(vault, manifest, large, { offset: 0, length: 20 * MiB }).catch(() => undefined);
+    expect([...faulty.open]).toEqual([]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+});
