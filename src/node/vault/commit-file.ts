@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Failure } from '../../mesh/terms/failure.js';
+import { settleAll } from '../../mesh/terms/settle-all.js';
 import { create, type Disk, hasCode, openForReading, readInto, removeLeftovers, syncFolder, writeAll } from './disk.js';
 import type { BackupFiles } from './layout.js';
 
@@ -51,7 +52,7 @@ export async function commitBackup(disk: Disk, target: BackupFiles, data: Staged
 
 /** Both at once, so that the file system writes its journal once. Every handle is closed, whatever fails. */
 async function syncAndClose(files: readonly Staged[]): Promise<void> {
-  const outcomes = await Promise.allSettled(
+  await settleAll(
     files.map(async ({ handle }) => {
       try {
         await handle.sync();
@@ -60,7 +61,6 @@ async function syncAndClose(files: readonly Staged[]): Promise<void> {
       }
     }),
   );
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 /** Whether the final name has these very bytes already; if so, they are made durable, for nobody knows who wrote them. */

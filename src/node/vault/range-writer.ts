@@ -1,10 +1,13 @@
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { settleAll } from '../../mesh/terms/settle-all.js';
 import type { Upload } from './upload.js';
 
-/** Leaves that are written together. Others arrive meanwhile: 1 MiB is the memory that one connection needs. */
-const leavesAtOnce = 8;
+/** Leaves that are written together. */
+const leavesAtOnce = 4;
+/** Runs of them that are in memory at a time: one fills while the others are on their way to the disk. Together 1 MiB. */
+const runsAtOnce = 4;
 
 /** Cuts the bytes of one range into leaves for an upload. One call at a time. */
 export interface RangeWriter {
@@ -17,32 +20,46 @@ export interface RangeWriter {
   flush(): Promise<void>;
 }
 
+/** Leaves that follow each other, on their way to the disk. */
+interface Run {
+  readonly buffer: Buffer;
+  /** Rejects when they could not be stored. */
+  stored: Promise<void>;
+}
+
 /** @param range one that the upload's file has, see `checkRange` */
 export function openRangeWriter(upload: Upload, range: Range): RangeWriter {
   const size = Math.min(range.length, leavesAtOnce * leafSize);
-  let buffer: Buffer<ArrayBuffer> = Buffer.allocUnsafe(size);
-  let written: Buffer<ArrayBuffer> | null = null;
-  /** Rejects when what is in the other buffer could not be stored, which the next call tells. */
-  let storing: Promise<void> = Promise.resolve();
+  const runs: Run[] = [];
+  /** The run that fills; null when it is not known yet which one is free. */
+  let run: Run | null = null;
+  let turn = 0;
   const end = range.offset + range.length;
   let position = range.offset;
   let filled = 0;
 
-  async function store(): Promise<void> {
-    await storing;
+  async function freeRun(): Promise<Run> {
+    const next = runs[turn] ?? { buffer: Buffer.allocUnsafe(size), stored: Promise.resolve() };
+    runs[turn] = next;
+    turn = (turn + 1) % runsAtOnce;
+    await next.stored;
+    return next;
+  }
+
+  function store(): void {
     const whole = position + filled === end ? filled : filled - (filled % leafSize);
-    const first = position / leafSize;
+    if (run === null || whole === 0) return;
+    run.stored = upload.store(position / leafSize, run.buffer.subarray(0, whole));
+    // It is told when the turn comes to this run again, or at the end.
+    run.stored.catch(() => {});
     position += filled;
     filled = 0;
-    if (whole === 0) return;
-    storing = upload.store(first, buffer.subarray(0, whole));
-    storing.catch(() => {});
-    [buffer, written] = [written ?? Buffer.allocUnsafe(size), buffer];
+    run = null;
   }
 
   async function flush(): Promise<void> {
-    await store();
-    await storing;
+    store();
+    await settleAll(runs.map(({ stored }) => stored));
   }
 
   async function write(chunks: readonly Uint8Array[]): Promise<void> {
@@ -50,11 +67,12 @@ export function openRangeWriter(upload: Upload, range: Range): RangeWriter {
       const room = end - position - filled;
       const accepted = chunk.subarray(0, room);
       for (let offset = 0; offset < accepted.length; ) {
-        const part = accepted.subarray(offset, offset + buffer.length - filled);
-        buffer.set(part, filled);
+        run ??= await freeRun();
+        const part = accepted.subarray(offset, offset + run.buffer.length - filled);
+        run.buffer.set(part, filled);
         filled += part.length;
         offset += part.length;
-        if (filled === buffer.length) await store();
+        if (filled === run.buffer.length) store();
       }
       if (chunk.length > room) {
         throw new Failure('invalid', `more bytes came than the ${range.length} of the announced range`);

@@ -5,6 +5,7 @@ import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/di
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import { settleAll } from '../../mesh/terms/settle-all.js';
 import { type Disk, openOrCreate, readInto, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
@@ -204,10 +205,12 @@ export class Upload {
     }
     try {
       const { handle, behind } = await this.#openedPart();
-      await writeAll(handle, bytes, first * leafSize);
+      const isWhole = hashes.length === this.#map.count;
+      const writing = [writeAll(handle, bytes, first * leafSize)];
+      if (!isWhole) writing.push(this.#record.write(first, hashes));
+      await settleAll(writing);
       await behind.wrote(bytes.length);
-      if (hashes.length === this.#map.count) this.#whole = hashes;
-      else await this.#record.write(first, hashes);
+      if (isWhole) this.#whole = hashes;
       for (const index of hashes.keys()) this.#arrived(first + index);
     } finally {
       for (const index of hashes.keys()) this.#beingWritten.delete(first + index);

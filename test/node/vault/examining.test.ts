@@ -8,11 +8,11 @@ import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, collect, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
-const content = Buffer.from(Array.from({ length: 5 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
+const content = Buffer.from(Array.from({ length: 3 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
 const manifest = backupOfFR2(content);
 const { name } = manifest.facts;
 const hashes = Buffer.concat(
-  Array.from({ length: 6 }, (_, leaf) => leafHash(content.subarray(leaf * leafSize, (leaf + 1) * leafSize))),
+  Array.from({ length: 4 }, (_, leaf) => leafHash(content.subarray(leaf * leafSize, (leaf + 1) * leafSize))),
 );
 
 let fixture: VaultFixture;

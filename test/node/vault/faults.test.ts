@@ -9,22 +9,38 @@ import { type Fault, faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = randomBytes(150_000);
+/** What arrives while other parts of it are being written. */
+const large = randomBytes(1_500_000);
 
 /** A way to get a backup into the vault. Resolves only when the vault has acknowledged it. */
 interface Story {
   readonly manifest: VerifiedManifest;
+  readonly content: Buffer;
   readonly folder: string;
   run(vault: Vault): Promise<unknown>;
 }
 
 const received = backupOfFR2(content);
+const receivedLarge = backupOfFR2(large);
 const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
 
 const stories = {
-  'a push': { manifest: received, folder: 'FR2', run: (vault) => push(vault, received, content) },
-  'a push in parts': { manifest: received, folder: 'FR2', run: (vault) => pushInParts(vault, received, content) },
+  'a push': { manifest: received, content, folder: 'FR2', run: (vault) => push(vault, received, content) },
+  'a push in parts': {
+    manifest: received,
+    content,
+    folder: 'FR2',
+    run: (vault) => pushInParts(vault, received, content),
+  },
+  'a large push': {
+    manifest: receivedLarge,
+    content: large,
+    folder: 'FR2',
+    run: (vault) => push(vault, receivedLarge, large),
+  },
   'an own backup': {
     manifest: own,
+    content,
     folder: 'local',
     async run(vault) {
       const draft = await vault.draft();
@@ -58,7 +74,7 @@ async function suffer(story: Story, fault: Fault, isBad: (call: number) => boole
     const reopened = await fixture.open();
     expect(reopened.find(name) !== null || outcome !== 'kept', 'acknowledged and lost').toBe(true);
     if (reopened.find(name) === null) await story.run(reopened);
-    expect((await readAll(reopened, story.manifest)).equals(content)).toBe(true);
+    expect((await readAll(reopened, story.manifest)).equals(story.content)).toBe(true);
     expect(await fixture.files('.incoming')).toEqual([]);
     expect(await fixture.files(story.folder)).toEqual([name, `${name}.manifest`]);
     expect(reopened.findings()).toEqual([]);

@@ -286,13 +286,15 @@ describe('an upload that was interrupted', () => {
 
   it('is written down for a later process once a part of it is there, and not when it came whole', async () => {
     const files = async () => (await fixture.files('.incoming')).map((file) => file.slice(file.lastIndexOf('.')));
-    await vault.offer(FR2, manifest);
+    const small = randomBytes(4 * leaf);
+    const whole = backupOfFR2(small, 2);
+    await vault.offer(FR2, whole);
     expect(await files()).toEqual([]);
-    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
-    await receiver.write(content);
+    const receiver = await vault.receive(FR2, whole.digest, { offset: 0, length: small.length });
+    await receiver.write(small);
     await receiver.abort();
     expect(await files()).toEqual(['.part']);
-    expect(await vault.offer(FR2, manifest)).toHaveProperty('held');
+    expect(await vault.offer(FR2, whole)).toHaveProperty('held');
 
     const [next, body] = [backupOfFR2(randomBytes(2 * leaf), 1), randomBytes(2 * leaf)];
     await vault.offer(FR2, next);
