@@ -103,9 +103,28 @@ function open(channel: Channel, path: string, watch: Watch, whom: string): Promi
         else watch.guard({ cancel: () => cancel(stream) });
         resolve(stream);
       },
-      (cause: Error) => reject(new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause })),
+      (cause: Error) => reject(noConnection(whom, cause)),
     );
   });
+}
+
+/** What OpenSSL calls a certificate that does not lead to the identity of the one who was called. */
+const strange = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_SIGNATURE_FAILURE)/;
+
+function noConnection(whom: string, cause: NodeJS.ErrnoException): Failure {
+  if (!strange.test(cause.code ?? '')) {
+    return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
+  }
+  return new Failure(
+    'unreachable',
+    `${whom}: no connection: whoever answers there is another server (${cause.message})`,
+    {
+      cause,
+      hint:
+        'Look at its address in the configuration, and at what listens there. If it was set up with a new identity, ' +
+        'run `anemone-peer peer remove` and `anemone-peer peer add`.',
+    },
+  );
 }
 
 /** Where the status of a call is to be found, once it has come: at the end of an answer, or in place of one. */

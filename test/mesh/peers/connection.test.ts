@@ -47,6 +47,30 @@ it('reaches a peer that is back with the next call, however often it failed befo
   }
 });
 
+it('says that another server answers at the address of a peer, and what to look at', async () => {
+  const self = throwawayServer('FR1');
+  const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
+  const another = throwawayServer('FR2');
+  const connection = connectTo(
+    { name: node.name, address: node.address, identity: another.identity },
+    self,
+    systemClock,
+  );
+  try {
+    const thrown = await getNode(connection).catch((failure: unknown) => failure);
+    expect(thrown).toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringMatching(
+        /^FR2 \(.*\): no connection: whoever answers there is another server \(.*certificate.*\)$/,
+      ),
+      hint: expect.stringContaining('anemone-peer peer remove'),
+    });
+  } finally {
+    connection.close();
+    await node.stop();
+  }
+});
+
 it.each([
   ['says so', false],
   ['says nothing', true],
