@@ -13,8 +13,8 @@ const startPatience = 120_000;
 /** `anemone-node` as a process of its own. */
 export interface NodeProcess {
   readonly pid: number;
-  /** Sends a signal and resolves with the exit code; null when the signal killed it. */
-  end(signal: NodeJS.Signals): Promise<number | null>;
+  /** Sends a signal and resolves with the exit code, or with the signal that killed it. */
+  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null>;
 }
 
 /**
@@ -31,7 +31,7 @@ export async function startNodeProcess(
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const ended = once(child, 'close') as Promise<[number | null]>;
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const other: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
     try {
@@ -44,13 +44,13 @@ export async function startNodeProcess(
   const started = events.until('node started', undefined, startPatience).then(() => null);
   started.catch(() => {});
   const end = await Promise.race([started, ended]);
-  if (end !== null) throw new Error(`the node ended with ${end[0]} instead of serving:\n${other.join('\n')}`);
+  if (end !== null) throw new Error(`the node ended with ${end[0] ?? end[1]} instead of serving:\n${other.join('\n')}`);
   return {
     pid: child.pid ?? 0,
     async end(signal) {
       child.kill(signal);
-      const [code] = await ended;
-      return code;
+      const [code, killedBy] = await ended;
+      return code ?? killedBy;
     },
   };
 }
