@@ -88,14 +88,20 @@ async function main(): Promise<void> {
     const removed = await prune(config, identity, systemClock, log).finally(() => log.close());
     return void process.stdout.write(removed.map((name) => `removed ${name}\n`).join('') || 'nothing to remove\n');
   }
+  // Before the start: who has been told that the node started may stop it at once.
+  const stopped = askedToStop();
   const node = await startNode(config, version, log, systemClock);
-  const stopped = await new Promise<NodeJS.Signals>((resolve) => {
+  log.info('node stopping', { signal: await stopped });
+  await node.stop();
+  await log.close();
+}
+
+/** Resolves with the first signal to stop. The same one a second time ends the process where it is. */
+function askedToStop(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
-  log.info('node stopping', { signal: stopped });
-  await node.stop();
-  await log.close();
 }
 
 main().catch((thrown: unknown) => {

@@ -1,11 +1,15 @@
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { type MeshServer, withMesh } from '../support/mesh.js';
+import { nodeProgram } from '../support/node-process.js';
 import { openRelay, type Relay } from '../support/relay.js';
 
 const size = 8_000_000;
@@ -74,6 +78,31 @@ describe('a node that is stopped in the middle of a push', { timeout: 180_000 },
       await fr2.start();
       expect((await fr1.peer(['backup'])).code).toBe(0);
       await isWhole(fr1, fr2);
+    }));
+});
+
+/** Lets a node send itself SIGTERM as soon as it has said that it started: nobody can be faster. */
+const stopAtOnce = `
+  const { stderr } = process;
+  const write = stderr.write.bind(stderr);
+  stderr.write = (line, ...rest) => {
+    const written = write(line, ...rest);
+    if (String(line).includes('"node started"')) process.kill(process.pid, 'SIGTERM');
+    return written;
+  };
+`;
+
+describe('a node that is stopped as soon as it has started', { timeout: 60_000 }, () => {
+  it('ends with exit code 0, as it does later', () =>
+    withMesh(['FR1'], async (mesh) => {
+      const preload = join(mesh.root, 'stop-at-once.cjs');
+      await writeFile(preload, stopAtOnce);
+      const { PATH, HOME } = process.env;
+      const args = ['--require', preload, nodeProgram, '--config', mesh.server('FR1').config];
+      const node = spawn(process.execPath, args, { env: { PATH, HOME }, stdio: ['ignore', 'ignore', 'pipe'] });
+      const said = text(node.stderr);
+      expect(await once(node, 'close')).toEqual([0, null]);
+      expect(await said).toMatch(/"node started".*"node stopping".*"node stopped"/s);
     }));
 });
 

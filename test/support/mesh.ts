@@ -220,7 +220,7 @@ function processOf(node: NodeProcess, name: string) {
     pid: node.pid,
     async stop() {
       const code = await node.end('SIGTERM');
-      if (code !== 0) throw new Error(`the node of ${name} ended with ${code} after SIGTERM`);
+      if (code !== 0) throw new Error(`the node of ${name} ended with ${code} after SIGTERM: ${node.wrote()}`);
     },
     kill: async () => void (await node.end('SIGKILL')),
   };

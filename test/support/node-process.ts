@@ -15,6 +15,8 @@ export interface NodeProcess {
   readonly pid: number;
   /** Sends a signal and resolves with the exit code, or with the signal that killed it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null>;
+  /** What it wrote beside its log: of a node that broke down, why. */
+  wrote(): string;
 }
 
 /**
@@ -52,5 +54,6 @@ export async function startNodeProcess(
       const [code, killedBy] = await ended;
       return code ?? killedBy;
     },
+    wrote: () => other.join('\n'),
   };
 }
