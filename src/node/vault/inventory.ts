@@ -67,6 +67,13 @@ export class Inventory {
     this.#losses.set(name, { owner, paths: [...this.lossesOf(name), path] });
   }
 
+  /** Notes that a damaged copy lies elsewhere now. */
+  moved(name: string, from: string, to: string): void {
+    const loss = this.#losses.get(name);
+    if (loss === undefined) return;
+    this.#losses.set(name, { ...loss, paths: loss.paths.map((path) => (path === from ? to : path)) });
+  }
+
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   losses(owner: Hostname): string[] {
     return [...this.#losses].flatMap(([name, loss]) => (loss.owner === owner && !this.#byName.has(name) ? [name] : []));

@@ -90,21 +90,19 @@ export class Keeping {
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
   }
 
-  /** Puts both files where nothing is read from. What is not there any more is no obstacle. */
+  /**
+   * Puts both files where nothing is read from. What is not there any more is no obstacle. Whatever fails on the way, the
+   * backup is not held any more, and counts as lost: its owner hears of it, and can send it again.
+   */
   async quarantine(entry: HeldEntry, why: string): Promise<void> {
-    const { disk, inventory, layout, leaves, clock, log } = this.#options;
-    const { folder, data, sidecar } = this.#filesOf(entry);
-    // The time keeps what is in quarantine already from being in the way.
-    const away = layout.quarantined(`${clock.now()}-${entry.name}`);
+    const { inventory, leaves, log } = this.#options;
+    const files = this.#filesOf(entry);
     inventory.drop(entry.name);
-    await this.#moveAway(data, away);
-    await this.#moveAway(sidecar, sidecarOf(away));
-    await syncFolder(disk, layout.quarantine);
-    await syncFolder(disk, folder);
+    inventory.lose(entry.name, entry.owner, files.data);
+    inventory.report(files.data, `is damaged: ${why}`);
+    await this.#putAside(files, entry.name, why);
+    inventory.settle(files.sidecar);
     await leaves.forget(entry.digest);
-    inventory.settle(sidecar);
-    inventory.report(away, `was put into quarantine: ${why}`);
-    inventory.lose(entry.name, entry.owner, away);
     log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
   }
 
@@ -119,17 +117,20 @@ export class Keeping {
     }
   }
 
-  /** What was found damaged at the start, and still lies where the backup belongs, goes to quarantine. */
-  async #makeWay({ facts: { name }, name: { owner } }: VerifiedManifest, target: BackupFiles): Promise<void> {
-    const { inventory, layout, clock } = this.#options;
-    const lost = inventory.lossesOf(name);
-    if (!lost.includes(target.data)) return;
+  /** Moves a damaged copy into quarantine, from where its backup belongs. */
+  async #putAside({ folder, data, sidecar }: BackupFiles, name: string, why: string): Promise<void> {
+    const { disk, inventory, layout, clock } = this.#options;
+    // The time keeps what is in quarantine already from being in the way.
     const away = layout.quarantined(`${clock.now()}-${name}`);
-    await this.#moveAway(target.data, away);
-    await this.#moveAway(target.sidecar, sidecarOf(away));
-    inventory.regain(name);
-    for (const path of lost) inventory.lose(name, owner, path === target.data ? away : path);
-    inventory.report(away, 'was put into quarantine: it was sent again');
+    // A person may have removed the folder, to be rid of what was in it.
+    await makeFolder(disk, layout.quarantine, layout.data);
+    await this.#moveAway(data, away);
+    inventory.moved(name, data, away);
+    inventory.settle(data);
+    inventory.report(away, `was put into quarantine: ${why}`);
+    await this.#moveAway(sidecar, sidecarOf(away));
+    await syncFolder(disk, layout.quarantine);
+    await syncFolder(disk, folder);
   }
 
   async #commit(
@@ -139,10 +140,12 @@ export class Keeping {
     temporary: string,
     sidecar: Uint8Array,
   ): Promise<void> {
-    const { disk } = this.#options;
+    const { disk, inventory } = this.#options;
+    const { name } = manifest.facts;
     let staged: Staged;
     try {
-      await this.#makeWay(manifest, target);
+      // What was found damaged, and still lies where the backup belongs, makes way.
+      if (inventory.lossesOf(name).includes(target.data)) await this.#putAside(target, name, 'it was sent again');
       await this.#folderReady(target.folder);
       staged = await stage(disk, temporary, sidecar);
     } catch (thrown) {

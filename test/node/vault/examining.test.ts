@@ -1,4 +1,4 @@
-import { open, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -107,6 +107,21 @@ describe('an offer of what is held', () => {
     expect(vault.damaged(FR2)).toEqual([]);
     await vault.close();
     expect(fixture.clock.pending()).toBe(0);
+  });
+});
+
+describe('a backup that is found damaged', () => {
+  it('is told to its owner and taken again, also when a person has removed the quarantine', async () => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, '.quarantine'), { recursive: true });
+    await flipBit(dataFile(), 70_000);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+    fixture.clock.jump(60_000);
+    await push(vault, manifest, content);
+    expect((await readAll(vault, manifest)).equals(content)).toBe(true);
+    expect(vault.damaged(FR2)).toEqual([]);
   });
 });
 

@@ -6,7 +6,7 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
+import { backupOfFR2, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = randomBytes(150_000);
 /** What arrives while other parts of it are being written. */
@@ -213,4 +213,46 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
   it('is kept when every write takes only half of its bytes', async () => {
     expect(await suffer(story, 'short write', () => true)).toBe('kept');
   });
+});
+
+describe('the way into quarantine, over a failing disk', () => {
+  /** Puts a backup aside while one call of the disk fails. @returns the calls that this took */
+  async function putAside(fault: Fault, bad: number): Promise<number> {
+    const fixture = await VaultFixture.make();
+    try {
+      const faulty = faultyDisk();
+      const vault = await fixture.open({ disk: faulty.disk });
+      await pushInParts(vault, received, content);
+      const { name } = received.facts;
+      const start = faulty.calls.length;
+      faulty.fail(fault, (call) => call === start + bad);
+      await vault.quarantine(name, 'a leaf does not match').catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
+      const taken = faulty.calls.length - start;
+      const failed = `${fault} in ${faulty.trace[start + bad]}`;
+
+      expect([...faulty.open], failed).toEqual([]);
+      expect(vault.find(name), failed).toBeNull();
+      expect(vault.damaged(FR2), failed).toEqual([name]);
+      expect(vault.findings(), failed).toEqual([expect.stringContaining('a leaf does not match')]);
+
+      fixture.clock.jump(60_000);
+      await push(vault, received, content);
+      expect(vault.damaged(FR2), failed).toEqual([]);
+      const reopened = await fixture.open();
+      expect((await readAll(reopened, received)).equals(content), failed).toBe(true);
+      expect(await fixture.files('FR2'), failed).toEqual([name, `${name}.manifest`]);
+      expect(await fixture.files('.quarantine'), failed).toContainEqual(expect.stringMatching(/\.enc$/));
+      return taken;
+    } finally {
+      await fixture.remove();
+    }
+  }
+
+  it.each(['EIO', 'EMFILE'] as const)(
+    'never lets its owner go without news of it, whichever call fails with %s',
+    async (fault) => {
+      const calls = await putAside(fault, Number.POSITIVE_INFINITY);
+      for (let bad = 0; bad < calls; bad += 1) await putAside(fault, bad);
+    },
+  );
 });
