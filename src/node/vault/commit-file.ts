@@ -1,7 +1,19 @@
 import type { FileHandle } from 'node:fs/promises';
+import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
-import { create, type Disk, hasCode, openForReading, readInto, removeLeftovers, syncFolder, writeAll } from './disk.js';
+import {
+  create,
+  type Disk,
+  hasCode,
+  openForReading,
+  readInto,
+  readSmall,
+  removeLeftovers,
+  syncFolder,
+  writeAll,
+} from './disk.js';
+import { longestSidecar } from './held-entry.js';
 import type { BackupFiles } from './layout.js';
 
 /** A temporary file whose bytes are complete, in the file system of the vault. Whoever commits it closes and removes it. */
@@ -77,8 +89,9 @@ async function isTaken(disk: Disk, temporary: string, final: string): Promise<bo
 }
 
 /**
- * Puts the sidecar in its place; false when the same one was there. A sidecar without data is what an interrupted commit
- * or removal left: it never counted, and gives way.
+ * Puts the sidecar in its place. One that is there without data is what an interrupted commit or removal left: it never
+ * counted, and gives way. So does one beside the same data with the same manifest: each attempt signs a receipt of its own.
+ * @returns whether it is to be taken away again when the commit fails: not where another one stood beside the data
  */
 async function placeSidecar(disk: Disk, temporary: string, final: string, hasData: boolean): Promise<boolean> {
   try {
@@ -87,12 +100,29 @@ async function placeSidecar(disk: Disk, temporary: string, final: string, hasDat
   } catch (thrown) {
     if (!hasCode(thrown, 'EEXIST')) throw thrown;
   }
-  if (!hasData) {
-    await disk.rename(temporary, final);
-    return true;
+  if (hasData && !(await haveSameManifest(disk, temporary, final))) throw conflict(final);
+  await disk.rename(temporary, final);
+  return !hasData;
+}
+
+async function haveSameManifest(disk: Disk, sidecar: string, other: string): Promise<boolean> {
+  const mine = await manifestIn(disk, sidecar);
+  const theirs = await manifestIn(disk, other);
+  return mine !== null && theirs !== null && mine.equals(theirs);
+}
+
+/** The bytes of the manifest in a sidecar; null where there is none. */
+async function manifestIn(disk: Disk, path: string): Promise<Buffer | null> {
+  const bytes = await readSmall(disk, path, longestSidecar).catch((thrown) => {
+    if (hasCode(thrown, 'ELOOP')) return null;
+    throw thrown;
+  });
+  try {
+    const { manifest } = HeldBackup.decode(bytes ?? new Uint8Array());
+    return manifest === undefined ? null : Buffer.from(manifest.manifest);
+  } catch {
+    return null;
   }
-  await isTaken(disk, temporary, final);
-  return false;
 }
 
 async function openIfThere(disk: Disk, path: string): Promise<FileHandle | null> {

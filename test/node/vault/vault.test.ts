@@ -148,6 +148,53 @@ describe('a backup of a peer', () => {
     expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
   });
 
+  describe('whose manifest the disk could not read at the start', () => {
+    const openPastIt = async () => {
+      const faulty = faultyDisk();
+      faulty.fail('EIO', (call) => faulty.calls[call] === 'openSync');
+      vault = await fixture.open({ disk: faulty.disk });
+      expect(vault.find(name)).toBeNull();
+      fixture.clock.jump(60_000);
+      return faulty;
+    };
+
+    it('is acknowledged when its owner sends it again, though the receipt beside it is another', async () => {
+      await push(vault, manifest, content);
+      await openPastIt();
+      const receipt = await push(vault, manifest, content);
+      expect(verifyReceipt(receipt, servers.FR1.identity, manifest.digest)).toEqual({
+        receivedAt: fixture.clock.now(),
+      });
+      expect((await vault.held(name)).receipt).toEqual(receipt);
+      expect(vault.findings()).toEqual([]);
+      expect(await isHeldWhole(vault)).toBe(true);
+      expect((await fixture.open()).find(name)).toEqual(vault.find(name));
+    });
+
+    it('is there after the next start, whatever fails while it is sent again', async () => {
+      await push(vault, manifest, content);
+      const trying = async (bad: number): Promise<number> => {
+        const faulty = await openPastIt();
+        const start = faulty.calls.length;
+        faulty.fail('EIO', (call) => call === start + bad);
+        await push(vault, manifest, content).catch(() => undefined);
+        expect((await fixture.open()).find(name), `EIO in ${faulty.trace[start + bad]}`).not.toBeNull();
+        return faulty.calls.length - start;
+      };
+      const calls = await trying(Number.POSITIVE_INFINITY);
+      for (let bad = 0; bad < calls; bad += 1) await trying(bad);
+    });
+
+    it('is in conflict with another one of the same bytes', async () => {
+      const receipt = await push(vault, manifest, content);
+      await openPastIt();
+      const other = backupOfFR2(content, 0, { sequence: 2, previous: randomBytes(32) });
+      await expect(push(vault, other, content)).rejects.toMatchObject({ kind: 'conflict' });
+      vault = await fixture.open();
+      expect((await vault.held(name)).receipt).toEqual(receipt);
+    });
+  });
+
   it('makes a file of the predecessor a backup when the bytes are the same, and leaves it alone when not', async () => {
     await mkdir(join(fixture.data, 'FR2'));
     await writeFile(join(fixture.data, 'FR2', name), content);
