@@ -151,16 +151,9 @@ export class Receiving {
     }
   }
 
-  /** Ends the use of an upload. One whose bytes cannot be made durable is given up: what is on the disk is unknown. */
   async #leave(upload: Upload): Promise<void> {
     this.#count(upload.owner, -1);
-    upload.touched = this.#options.clock.now();
-    try {
-      await upload.leave();
-    } catch (thrown) {
-      await this.#options.uploads.end(upload);
-      throw thrown;
-    }
+    await this.#options.uploads.leave(upload);
   }
 
   // What follows runs in the turn of the backup's name.
@@ -186,7 +179,7 @@ export class Receiving {
       // What had arrived before this offer was wrong, and is gone. That is no reason to refuse what comes now.
       return { missing: (await uploads.begin(owner, manifest)).missing() };
     } finally {
-      await upload.leave();
+      await uploads.leave(upload);
     }
   }
 

@@ -104,9 +104,9 @@ export class Upload {
   }
 
   /**
-   * The last one to leave an unfinished upload makes its bytes durable: closing the files might lose the news of a write
+   * The last one to leave an upload that goes on makes its bytes durable: closing the files might lose the news of a write
    * that failed.
-   * @throws what the disk threw; then the upload is worth nothing any more
+   * @throws what the disk threw; then the upload is worth nothing any more, and has to be ended
    */
   async leave(): Promise<void> {
     this.#users -= 1;
@@ -117,7 +117,7 @@ export class Upload {
     const files = record === null ? [handle] : [handle, record];
     try {
       await behind.settled();
-      if (this.#ended === null && !this.complete) await Promise.all(files.map((file) => file.sync()));
+      if (this.#ended === null) await Promise.all(files.map((file) => file.sync()));
     } finally {
       await Promise.allSettled(files.map((file) => file.close()));
     }

@@ -93,6 +93,20 @@ export class Uploads {
     return upload;
   }
 
+  /**
+   * Ends one use of an upload. One whose bytes cannot be made durable is given up: what is on the disk is unknown.
+   * @throws what the disk threw
+   */
+  async leave(upload: Upload): Promise<void> {
+    upload.touched = this.#options.clock.now();
+    try {
+      await upload.leave();
+    } catch (thrown) {
+      await this.end(upload);
+      throw thrown;
+    }
+  }
+
   /** @param why what is told to those who still bring something */
   async end(upload: Upload, why?: Failure): Promise<void> {
     const key = keyOf(upload.manifest.digest);

@@ -5,7 +5,15 @@ import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 /** An error code, or a write that takes only some of its bytes. */
 export type Fault = 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EMFILE' | 'short write';
 
-/** The real file system, with calls that are counted and made to fail. */
+/** A call that waits for the test. */
+export interface HeldCall {
+  /** Resolves when the call has been made, and waits. */
+  readonly reached: Promise<void>;
+  /** Lets it go on, or fail. */
+  letGo(fault?: Fault): void;
+}
+
+/** The real file system, with calls that are counted, made to wait and made to fail. */
 export interface FaultyDisk {
   readonly disk: Disk;
   /** The calls so far, such as `link` and `handle.sync`. */
@@ -16,6 +24,8 @@ export interface FaultyDisk {
   readonly open: ReadonlySet<string>;
   /** Lets the calls with these numbers fail, counted from 0. */
   fail(fault: Fault, isBad: (call: number) => boolean): void;
+  /** Lets the next call wait whose line in the trace is like this. */
+  hold(step: RegExp): HeldCall;
 }
 
 export function faultyDisk(): FaultyDisk {
@@ -24,13 +34,38 @@ export function faultyDisk(): FaultyDisk {
   const trace: string[] = [];
   let fault: Fault = 'EIO';
   let isBad = (_call: number): boolean => false;
+  let holds: { readonly step: RegExp; wait(): Promise<void> }[] = [];
 
   function strike(name: string, path: string): boolean {
     const call = calls.push(name) - 1;
     trace.push(`${name} ${basename(path)}`);
     if (!isBad(call)) return false;
     if (fault === 'short write') return true;
-    throw Object.assign(new Error(`${fault}: made to fail, ${name}`), { code: fault });
+    throw madeToFail(fault, name);
+  }
+
+  /** Where a call has to wait: until it may go on; else null. */
+  function wait(name: string, path: string): Promise<void> | null {
+    const held = holds.find(({ step }) => step.test(`${name} ${basename(path)}`));
+    holds = holds.filter((other) => other !== held);
+    return held?.wait() ?? null;
+  }
+
+  function hold(step: RegExp): HeldCall {
+    let made = (): void => {};
+    let letGo = (_fault?: Fault): void => {};
+    const reached = new Promise<void>((resolve) => {
+      made = resolve;
+    });
+    const over = new Promise<void>((resolve, reject) => {
+      letGo = (fault) => (fault === undefined ? resolve() : reject(madeToFail(fault, String(step))));
+    });
+    const wait = (): Promise<void> => {
+      made();
+      return over;
+    };
+    holds.push({ step, wait });
+    return { reached, letGo };
   }
 
   const handleOf = (handle: FileHandle, path: string, label: string): FileHandle =>
@@ -45,6 +80,7 @@ export function faultyDisk(): FaultyDisk {
             open.delete(label);
           }
           const short = strike(`handle.${String(key)}`, path);
+          await wait(`handle.${String(key)}`, path);
           if (short && key === 'write') args[2] = Math.max(1, Math.floor(Number(args[2]) / 2));
           return value.apply(target, args);
         };
@@ -63,6 +99,7 @@ export function faultyDisk(): FaultyDisk {
       return async (...args: unknown[]) => {
         const path = String(key === 'link' || key === 'rename' ? args[1] : args[0]);
         strike(String(key), path);
+        await wait(String(key), path);
         const result = await value.apply(target, args);
         if (key !== 'open') return result;
         const label = `${path} (${calls.length})`;
@@ -77,9 +114,14 @@ export function faultyDisk(): FaultyDisk {
     calls,
     trace,
     open,
+    hold,
     fail(next, bad) {
       fault = next;
       isBad = bad;
     },
   };
+}
+
+function madeToFail(fault: Fault, name: string): Error {
+  return Object.assign(new Error(`${fault}: made to fail, ${name}`), { code: fault });
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, push, send, VaultFixture } from './fixture.js';
@@ -57,5 +58,27 @@ describe('a large backup that arrives', () => {
     await send(vault, manifest, large, { offset: 0, length: 20 * MiB }).catch(() => undefined);
     expect([...faulty.open]).toEqual([]);
     expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is thrown away after such a failure also when an offer, and not who sent it, was the last to wait for it', async () => {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    const sync = faulty.hold(/^handle.datasync /);
+    const { owner } = manifest.name;
+    const arriving = backupOfFR2(large.subarray(0, 20 * MiB));
+    await vault.offer(owner, arriving);
+    const whole = { offset: 0, length: 20 * MiB };
+    const last = await vault.receive(owner, arriving.digest, whole);
+    const receiver = await vault.receive(owner, arriving.digest, whole);
+    await receiver.write(large.subarray(0, 20 * MiB));
+    await receiver.abort();
+    await sync.reached;
+    const offer = vault.offer(owner, arriving).catch((thrown: unknown) => thrown);
+    // It reads the hashes first, and then waits for the disk.
+    while (!faulty.trace.some((step) => /^handle.read .*\.leaves$/.test(step))) await setImmediate();
+    await last.abort();
+    sync.letGo('EIO');
+    expect(await offer).toMatchObject({ message: expect.stringContaining('EIO') });
+    expect(await vault.offer(owner, arriving)).toEqual({ missing: [whole] });
   });
 });

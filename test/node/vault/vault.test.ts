@@ -329,6 +329,21 @@ describe('an upload that was interrupted', () => {
     expect(await readAll(vault, manifest)).toEqual(content);
   });
 
+  it('when all was there is asked for again when the disk could not keep it', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    await vault.offer(FR2, manifest);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
+    await receiver.write(content);
+    faulty.fail('EIO', (call) => /^handle.sync .*\.part$/.test(faulty.trace[call] ?? ''));
+    await receiver.abort();
+    // The system tells of a write that failed once: from here on each sync succeeds.
+    faulty.fail('EIO', () => false);
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
   const arrived = { offset: 0, length: 3 * leaf };
 
   it('is written down for a later process once a part of it is there, and not when it came whole', async () => {
