@@ -219,6 +219,7 @@ export class Receiving {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
+      upload.release();
       if (upload.leaves !== null) await leaves.adopt(manifest.digest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;

@@ -88,6 +88,11 @@ export class Upload {
     return this.#reservation.confirm();
   }
 
+  /** Gives back the space that was promised: the backup is held now, and counts by itself. */
+  release(): void {
+    this.#reservation.release();
+  }
+
   /** Opens its file, for as long as the caller needs it; every call is followed by one of {@link leave}. */
   async enter(): Promise<void> {
     this.#checkThere();

@@ -17,6 +17,7 @@ import {
   FR2,
   identityOf,
   push,
+  pushInParts,
   readAll,
   send,
   servers,
@@ -471,6 +472,19 @@ describe('space', () => {
     await expect(vault.offer(FR2, backupOfFR2(randomBytes(1), 9))).rejects.toMatchObject({ kind: 'no-space' });
     const reopened = await fixture.open({ quotaOf: () => fits * 16_384 });
     expect(reopened.used(FR2)).toBe(fits * 16_384);
+  });
+
+  it('counts once for a backup that has just come in, also while its leaf hashes are being kept', async () => {
+    const other = randomBytes(100_000);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk, quotaOf: () => content.length + other.length });
+    const adopting = faulty.hold(new RegExp(`^rename ${manifest.digest.toString('hex')}$`));
+    const receipt = pushInParts(vault, manifest, content);
+    await adopting.reached;
+    expect(await missingOf(backupOfFR2(other, 1))).toHaveLength(1);
+    adopting.letGo();
+    await receipt;
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(1), 2))).rejects.toMatchObject({ kind: 'no-space' });
   });
 
   it('stays promised over a restart when some of it has arrived, and is free again when the upload has expired', async () => {
