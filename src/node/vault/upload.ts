@@ -144,7 +144,7 @@ export class Upload {
 
   /**
    * Reads again what an earlier process wrote, and keeps the leaves that still are what their hash says: after a power cut
-   * they may not be.
+   * they may not be. The space that they take was counted when the upload was found.
    */
   async examine(): Promise<void> {
     await this.enter();
@@ -155,7 +155,7 @@ export class Upload {
       for await (const hash of this.#record.read(this.#map.count)) {
         const bytes = leaf.subarray(0, this.#map.lengthOf(index));
         const isThere = !hash.equals(noHash) && (await readInto(handle, bytes, index * leafSize)) === bytes.length;
-        if (isThere && leafHash(bytes).equals(hash)) this.#arrived(index);
+        if (isThere && leafHash(bytes).equals(hash)) this.#map.add(index);
         index += 1;
       }
     } finally {

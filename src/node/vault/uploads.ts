@@ -17,6 +17,9 @@ import { offerOf } from './upload-record.js';
 /** How long an upload is kept for its owner to go on with, in milliseconds. */
 const patience = 7 * 86_400_000;
 
+/** Bytes of a block, as `lstat` counts what a file takes on the disk. */
+const blockSize = 512;
+
 /** Backups of one owner that may be arriving at the same time, begun and not finished. */
 const mostOfOneOwner = 100;
 
@@ -143,9 +146,12 @@ export class Uploads {
     const manifest = await this.#readOffer(files.offer, digest);
     if (manifest === null || this.#options.isHeld(manifest.facts.name)) return;
     const owner = manifest.name.owner;
-    const written = await lastWritten(disk, files.part).catch(() => lastWritten(disk, files.offer));
+    const part = await disk.lstat(files.part).catch(() => null);
+    const { mtimeMs } = part ?? (await disk.lstat(files.offer));
     const reservation = quota.renew(owner, manifest.facts.size);
-    const touched = Math.min(clock.now(), written);
+    // Also what turns out to be no whole leaf has its place on the disk, and is written over.
+    reservation.arrived((part?.blocks ?? 0) * blockSize);
+    const touched = Math.min(clock.now(), mtimeMs);
     const upload = new Upload({ owner, manifest, files, disk, reservation, touched, resumed: true });
     this.#uploads.set(keyOf(digest), upload);
     this.#unread.set(upload, null);
@@ -166,10 +172,6 @@ export class Uploads {
       return null;
     }
   }
-}
-
-async function lastWritten(disk: Disk, path: string): Promise<number> {
-  return (await disk.lstat(path)).mtimeMs;
 }
 
 function keyOf(digest: Uint8Array): string {

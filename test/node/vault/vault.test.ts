@@ -500,6 +500,21 @@ describe('space', () => {
     expect(await missingOf(other)).toHaveLength(1);
   });
 
+  it('is held back after a restart only for what an upload still has to bring', async () => {
+    const limits = (free: number) => {
+      const statfs = async () => ({ bavail: free, bsize: 1 });
+      return { disk: { ...realDisk, statfs } as unknown as typeof realDisk };
+    };
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, { offset: 0, length: 4 * leaf });
+    const expected = content.length - 4 * leaf;
+    vault = await fixture.open(limits(expected + 100_000));
+    expect(await missingOf(backupOfFR2(randomBytes(100_000), 1))).toHaveLength(1);
+    // What is found of it when it goes on was counted already.
+    expect(await missingOf(manifest)).toEqual([{ offset: 4 * leaf, length: expected }]);
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(1), 2))).rejects.toMatchObject({ kind: 'no-space' });
+  });
+
   it('is not held back from others for an upload that was broken off an hour ago', async () => {
     const bodies = [randomBytes(1_000_000), randomBytes(1_000_000)] as const;
     const [broken, other] = [backupOfFR2(bodies[0], 1), backupOfFR2(bodies[1], 2)];
