@@ -7,7 +7,7 @@ import type { Vault } from '../vault/vault.js';
 import type { Incoming } from './call.js';
 import type { Caller } from './callers.js';
 
-/** Milliseconds in which at least one leaf has to arrive; a slower upload gives its place to others. */
+/** Milliseconds of waiting in which at least one leaf has to arrive; a slower upload gives its place to others. */
 const leafPatience = 60_000;
 
 /**
@@ -73,36 +73,38 @@ function paceOf(messages: AsyncIterator<readonly PushBackupRequest[]>, signal: A
     gaveUp ??= reason;
     wake(gaveUp);
   };
+  const tooSlow = (): void =>
+    giveUp(new Failure('timeout', 'the upload is too slow: less than 64 KiB arrived in a minute'));
   let fresh = 0;
-  let disarm = (): void => {};
-  const arm = (): void => {
-    disarm();
-    disarm = clock.after(leafPatience, () =>
-      giveUp(new Failure('timeout', 'the upload is too slow: less than 64 KiB arrived in a minute')),
-    );
-  };
+  let left = leafPatience;
   const interrupted = (): void => giveUp(new Failure('interrupted', 'the upload was interrupted before its end'));
   signal.addEventListener('abort', interrupted, { once: true });
-  arm();
   return {
     async next(): Promise<readonly PushBackupRequest[]> {
       if (gaveUp !== null) throw gaveUp;
-      // A race against one promise that outlives them all would hold on to every chunk until the upload is over.
-      const { done, value } = await new Promise<IteratorResult<readonly PushBackupRequest[]>>((resolve, reject) => {
-        wake = reject;
-        messages.next().then(resolve, reject);
-      });
-      if (done) throw new Failure('interrupted', 'the upload was interrupted before its end');
-      return value;
+      // Only here the caller is waited for: what the disk takes in between is no fault of the caller's.
+      const since = clock.monotonic();
+      const disarm = clock.after(left, tooSlow);
+      try {
+        // A race against one promise that outlives them all would hold on to every chunk until the upload is over.
+        const { done, value } = await new Promise<IteratorResult<readonly PushBackupRequest[]>>((resolve, reject) => {
+          wake = reject;
+          messages.next().then(resolve, reject);
+        });
+        if (done) throw new Failure('interrupted', 'the upload was interrupted before its end');
+        return value;
+      } finally {
+        disarm();
+        left -= clock.monotonic() - since;
+      }
     },
     arrived(chunks: readonly Uint8Array[]): void {
       for (const chunk of chunks) fresh += chunk.length;
       if (fresh < leafSize) return;
       fresh = 0;
-      arm();
+      left = leafPatience;
     },
     stop(): void {
-      disarm();
       signal.removeEventListener('abort', interrupted);
     },
   };
