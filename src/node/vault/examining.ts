@@ -82,8 +82,8 @@ export class Examining {
     try {
       await Promise.race([this.examine(entry), late]);
     } catch (thrown) {
-      // It is in quarantine now, so it is not held, and may be sent again.
-      if (!(thrown instanceof Failure) || thrown.kind !== 'damaged') throw thrown;
+      // It is not held any more: it is in quarantine, or was removed meanwhile. So it may be sent again.
+      if (!(thrown instanceof Failure) || !['damaged', 'not-found'].includes(thrown.kind)) throw thrown;
     } finally {
       cancel();
     }

@@ -101,8 +101,11 @@ class OpenVault implements Vault {
   constructor(parts: Parts) {
     this.layout = parts.layout;
     this.#parts = parts;
-    const damaged = async (entry: HeldEntry, why: string): Promise<void> => {
-      if (this.find(entry.name) === entry) await this.quarantine(entry.name, why);
+    const damaged = (entry: HeldEntry, why: string): Promise<void> => {
+      return this.#change(entry.name, async () => {
+        // Of several who found the same damage, the first puts it aside.
+        if (this.find(entry.name) === entry) await parts.keeping.quarantine(entry, why);
+      });
     };
     this.#read = openReading({ disk: parts.disk, damaged });
     this.#examining = new Examining({
@@ -171,11 +174,11 @@ class OpenVault implements Vault {
   }
 
   remove(name: string): Promise<void> {
-    return this.#change(name, (entry) => this.#parts.keeping.remove(entry));
+    return this.#change(name, () => this.#parts.keeping.remove(this.#entryOf(name)));
   }
 
   quarantine(name: string, why: string): Promise<void> {
-    return this.#change(name, (entry) => this.#parts.keeping.quarantine(entry, why));
+    return this.#change(name, () => this.#parts.keeping.quarantine(this.#entryOf(name), why));
   }
 
   used(owner: Hostname): number {
@@ -210,11 +213,11 @@ class OpenVault implements Vault {
     return entry;
   }
 
-  /** Changes a backup when it is its turn, if it is still held then. */
-  #change(name: string, work: (entry: HeldEntry) => Promise<void>): Promise<void> {
+  /** Changes a backup when it is its turn. */
+  #change(name: string, work: () => Promise<void>): Promise<void> {
     return this.#parts.turnOf(name)(async () => {
       try {
-        await work(this.#entryOf(name));
+        await work();
       } catch (thrown) {
         throw diskFailure(thrown, name);
       }

@@ -1,9 +1,11 @@
 import { open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { settle } from '../../support/fake-clock.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, collect, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
@@ -122,6 +124,42 @@ describe('a backup that is found damaged', () => {
     await push(vault, manifest, content);
     expect((await readAll(vault, manifest)).equals(content)).toBe(true);
     expect(vault.damaged(FR2)).toEqual([]);
+  });
+
+  it('is called damaged by all who find it at once', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    await truncate(`${dataFile()}.manifest`, 100);
+    const looking = faulty.hold(new RegExp(`^lstat ${name}$`));
+    const proof = vault.prove();
+    await looking.reached;
+    const found = Promise.allSettled([vault.held(name), vault.held(name)]);
+    const closed = () => faulty.calls.filter((call) => call === 'handle.close').length;
+    const before = closed();
+    // Each reads the manifest twice; what follows has to wait until the size of the file is known.
+    while (closed() < before + 4) await setImmediate();
+    await settle();
+    looking.letGo();
+    const damaged = { status: 'rejected', reason: expect.objectContaining({ kind: 'damaged' }) };
+    expect(await found).toEqual([damaged, damaged]);
+    await proof;
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+  });
+});
+
+describe('an offer of what is held and just being read', () => {
+  it('is taken when the backup is put aside meanwhile', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const reading = faulty.hold(new RegExp(`^open ${name}.manifest$`));
+    const offer = vault.offer(FR2, manifest);
+    await reading.reached;
+    await vault.quarantine(name, 'a leaf does not match');
+    reading.letGo();
+    expect(await offer).toEqual({ missing: [{ offset: 0, length: content.length }] });
   });
 });
 
