@@ -21,7 +21,7 @@ export async function push(vault: Vault, { content, manifest }: Sample): Promise
     const receiver = await vault.receive(FR2, manifest.digest, range);
     await receiver.write(content.subarray(range.offset, range.offset + range.length));
     const answer = await receiver.finish();
-    if ('receipt' in answer) return answer.receipt;
+    if ('held' in answer) return answer.held;
     missing = answer.missing;
   }
 }

@@ -94,7 +94,7 @@ async function takeFrom(
     const receiver = await vault.receive(owner.name, manifest.digest, range);
     try {
       for await (const chunk of peer.fetch(manifest, range, signal)) await receiver.write(chunk);
-      held = 'receipt' in (await receiver.finish());
+      held = 'held' in (await receiver.finish());
     } catch (thrown) {
       await receiver.abort();
       throw thrown;

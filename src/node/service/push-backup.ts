@@ -33,8 +33,8 @@ export async function pushBackup(
       pace.arrived(arrived.chunks);
     }
     const answer = await receiving.finish();
-    return 'receipt' in answer
-      ? { answer: { $case: 'receipt', value: answer.receipt } }
+    return 'held' in answer
+      ? { answer: { $case: 'receipt', value: answer.held } }
       : { answer: { $case: 'missing', value: { ranges: [...answer.missing] } } };
   } catch (thrown) {
     await receiving?.abort();

@@ -22,10 +22,8 @@ import type { Uploads } from './uploads.js';
 /** Ranges that one owner may send at the same time; each has two files open and 1 MiB of memory. */
 const mostOfOneOwner = 16;
 
-/** The answer to an offer. */
-export type OfferAnswer = { readonly held: SignedReceipt } | { readonly missing: Range[] };
-/** The answer to a range that has ended. */
-export type RangeAnswer = { readonly receipt: SignedReceipt } | { readonly missing: Range[] };
+/** The answer to an offer, and to a range that has ended: the receipt of what is held, or what is missing. */
+export type PushAnswer = { readonly held: SignedReceipt } | { readonly missing: Range[] };
 
 /** One range of a backup that is arriving. One call at a time; `finish` or `abort` ends it. */
 export interface RangeReceiver {
@@ -36,7 +34,7 @@ export interface RangeReceiver {
    * that ended early is simply still missing.
    * @throws Failure `damaged` when all has arrived and is not what the manifest says; then all of it is thrown away
    */
-  finish(): Promise<RangeAnswer>;
+  finish(): Promise<PushAnswer>;
   /** Ends the range where it is; the whole leaves that arrived stay for the next offer. Never throws. */
   abort(): Promise<void>;
 }
@@ -65,7 +63,7 @@ export class Receiving {
     this.#options = options;
   }
 
-  async offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+  async offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     const { name } = manifest.facts;
     if (manifest.name.owner !== owner || owner === this.#options.host) {
       throw new Failure(
@@ -140,12 +138,12 @@ export class Receiving {
     };
   }
 
-  async #finish(upload: Upload, writer: RangeWriter): Promise<RangeAnswer> {
+  async #finish(upload: Upload, writer: RangeWriter): Promise<PushAnswer> {
     try {
       await writer.flush();
       if (!upload.complete) return { missing: upload.missing() };
       const { name } = upload.manifest.facts;
-      return { receipt: await this.#options.turnOf(name)(() => this.#commit(upload)) };
+      return { held: await this.#options.turnOf(name)(() => this.#commit(upload)) };
     } finally {
       await this.#leave(upload);
     }
@@ -158,7 +156,7 @@ export class Receiving {
 
   // What follows runs in the turn of the backup's name.
 
-  async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+  async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     const { inventory, keeping, uploads, clock } = this.#options;
     const entry = inventory.find(manifest.facts.name);
     if (entry !== null && (await keeping.isIntact(entry))) {

@@ -13,7 +13,7 @@ import type { ListFilter } from './inventory.js';
 import type { Layout } from './layout.js';
 import { openParts, type Parts, type VaultOptions } from './parts.js';
 import { checkReadable, openReading, type ReadSpans, type Span } from './reading.js';
-import { type OfferAnswer, type RangeReceiver, Receiving } from './receiving.js';
+import { type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
 
 /**
  * Where a node keeps backups: its own, and those of its peers. What is held is durable and was verified; nothing is ever
@@ -26,7 +26,7 @@ export interface Vault {
    * After a restart the first offer reads again what had arrived, about 1 s for each GiB.
    * @throws Failure `conflict` when the name is taken by another backup, `no-space`, `forbidden`
    */
-  offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer>;
+  offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer>;
   /** @throws Failure `not-found` when the owner did not offer it, `invalid` when the range is none of its file */
   receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver>;
   /** Begins an own backup. */
@@ -119,7 +119,7 @@ class OpenVault implements Vault {
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
   }
 
-  offer(owner: Hostname, manifest: VerifiedManifest): Promise<OfferAnswer> {
+  offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     return this.#receiving.offer(owner, manifest);
   }
 

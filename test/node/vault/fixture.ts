@@ -11,7 +11,7 @@ import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import type { VaultOptions } from '../../../src/node/vault/parts.js';
-import type { RangeAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
+import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import { openVault, type Vault } from '../../../src/node/vault/vault.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -85,7 +85,7 @@ export async function push(vault: Vault, manifest: VerifiedManifest, content: Ui
     const [range] = missing;
     if (range === undefined) throw new Error('nothing is missing, and nothing is acknowledged');
     const answer = await send(vault, manifest, content, range);
-    if ('receipt' in answer) return answer.receipt;
+    if ('held' in answer) return answer.held;
     missing = answer.missing;
   }
 }
@@ -104,7 +104,7 @@ export async function send(
   content: Uint8Array,
   range: { readonly offset: number; readonly length: number },
   chunkSize = 100_000,
-): Promise<RangeAnswer> {
+): Promise<PushAnswer> {
   const receiver = await vault.receive(FR2, manifest.digest, range);
   try {
     await writeAll(receiver, content.subarray(range.offset, range.offset + range.length), chunkSize);

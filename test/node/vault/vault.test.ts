@@ -6,7 +6,7 @@ import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js'
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { realDisk } from '../../../src/node/vault/disk.js';
-import type { RangeAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
+import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
@@ -224,7 +224,7 @@ describe('a range', () => {
     ];
     expect(await send(vault, manifest, content, middle)).toEqual({ missing: gaps });
     for (const [index, gap] of gaps.entries()) {
-      expect(Object.keys(await send(vault, manifest, content, gap))).toEqual([index === 0 ? 'missing' : 'receipt']);
+      expect(Object.keys(await send(vault, manifest, content, gap))).toEqual([index === 0 ? 'missing' : 'held']);
     }
     expect(await isHeldWhole(vault)).toBe(true);
   });
@@ -238,14 +238,14 @@ describe('a range', () => {
       send(vault, manifest, content, whole, 1_000_000),
       send(vault, manifest, content, { offset: 5 * leaf, length: 1000 }, 1),
     ]);
-    expect(answers.some((answer) => 'receipt' in answer)).toBe(true);
+    expect(answers.some((answer) => 'held' in answer)).toBe(true);
     expect(await isHeldWhole(vault)).toBe(true);
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
   it('that ends at the same time as another, when all has arrived, gets the same receipt', async () => {
     const [first, second] = await endTwoAtOnce(content);
-    expect(first).toMatchObject({ status: 'fulfilled', value: { receipt: {} } });
+    expect(first).toMatchObject({ status: 'fulfilled', value: { held: {} } });
     expect(second).toEqual(first);
     expect(await isHeldWhole(vault)).toBe(true);
     expect(await fixture.files('.incoming')).toEqual([]);
@@ -259,7 +259,7 @@ describe('a range', () => {
   });
 
   /** Ends two ranges at once when nothing is missing any more: what they should have brought came with a third one. */
-  async function endTwoAtOnce(bytes: Buffer): Promise<PromiseSettledResult<RangeAnswer>[]> {
+  async function endTwoAtOnce(bytes: Buffer): Promise<PromiseSettledResult<PushAnswer>[]> {
     await vault.offer(FR2, manifest);
     const whole = { offset: 0, length: bytes.length };
     const receive = (): Promise<RangeReceiver> => vault.receive(FR2, manifest.digest, whole);
