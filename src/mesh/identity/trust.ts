@@ -42,12 +42,15 @@ export function listenerOptions(self: ServerIdentity, trusted: readonly Identity
  * @throws Failure `untrusted` for a stranger; its message is for our own log
  */
 export function callerOf(socket: TLSSocket): Identity {
-  const claimed = socket.getPeerCertificate().issuer?.CN;
+  const { raw, issuer } = socket.getPeerCertificate();
+  const claimed = issuer?.CN;
   if (!socket.authorized || claimed === undefined) {
     const who = claimed === undefined ? 'no certificate' : `a certificate of ${printable(String(claimed), 60)}`;
     throw new Failure('untrusted', `showed ${who}: ${String(socket.authorizationError)}`);
   }
-  return parseIdentity(String(claimed));
+  // OpenSSL is content with the anchor of any peer at the end of a chain, and that peer can call an issuer in between what it
+  // likes.
+  return verifyNodeCertificate(raw, parseIdentity(String(claimed))).identity;
 }
 
 /** What calling one peer needs: our certificate, and nobody but that peer on the other side. */

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect as openSession } from 'node:http2';
@@ -9,8 +9,23 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { PeerServiceDefinition } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { HealthDefinition } from '../../../src/mesh/generated/grpc/health/v1/health.js';
 import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
+import {
+  bits,
+  der,
+  explicit,
+  generalizedTime,
+  integer,
+  octets,
+  oid,
+  sequence,
+  set,
+  utcTime,
+  utf8,
+  yes,
+} from '../../../src/mesh/identity/der.js';
+import type { Identity } from '../../../src/mesh/identity/identity.js';
 import { certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
-import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { askIdentity, callerOptions } from '../../../src/mesh/identity/trust.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
@@ -54,6 +69,57 @@ async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/**
+ * A certificate whose issuer is `victim`, below one that `thief` issued for a CA of that name. By its serial number, OpenSSL
+ * takes the issuer for that CA, and never for the anchor of the victim.
+ */
+function chainInTheNameOf(victim: Identity, thief: DerivedKeys): { readonly key: string; readonly cert: string } {
+  const [ca, own] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+  const authority = certificate({
+    serial: 77n,
+    issuer: thief.identity,
+    subject: victim,
+    key: ca.publicKey,
+    extension: sequence(oid('551d13'), yes, octets(sequence(yes))),
+    signWith: thief.identityKey,
+  });
+  const issuerName = der(0xa1, der(0xa4, commonName(thief.identity)));
+  const leaf = certificate({
+    serial: 2n,
+    issuer: victim,
+    subject: 'FR1',
+    key: own.publicKey,
+    extension: sequence(oid('551d23'), octets(sequence(issuerName, der(0x82, Buffer.from([77]))))),
+    signWith: ca.privateKey,
+  });
+  const key = own.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  return { key, cert: certificatePem(leaf) + certificatePem(authority) };
+}
+
+const commonName = (text: string): Buffer => sequence(set(sequence(oid('550403'), utf8(text))));
+
+function certificate(parts: {
+  readonly serial: bigint;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly key: KeyObject;
+  readonly extension: Buffer;
+  readonly signWith: KeyObject;
+}): Buffer {
+  const ed25519 = sequence(oid('2b6570'));
+  const body = sequence(
+    explicit(0, integer(2n)),
+    integer(parts.serial),
+    ed25519,
+    commonName(parts.issuer),
+    sequence(utcTime('200101000000Z'), generalizedTime('99991231235959Z')),
+    commonName(parts.subject),
+    parts.key.export({ format: 'der', type: 'spki' }),
+    explicit(3, sequence(parts.extension)),
+  );
+  return sequence(body, ed25519, bits(sign(null, body, parts.signWith)));
+}
+
 describe('the handshake', () => {
   it('refuses a stranger, and logs from where and who', async () => {
     const node = await start({ peers: [] });
@@ -75,6 +141,27 @@ describe('the handshake', () => {
     await expect(getNode(node.callAs(forged))).rejects.toMatchObject({ kind: 'unreachable' });
     await expect(getNode(node.callAs(thief))).rejects.toMatchObject({ kind: 'unreachable' });
     await expect(getNode(node.callAs(peer))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+
+  it('refuses a peer that issues itself a certificate in the name of another peer', async () => {
+    const [victim, thief] = [throwawayServer('FR1'), deriveKeys(generateRecoveryKey())];
+    const peers = [peerConfig('FR1', victim), peerConfig('BAD', makeServerIdentity(thief, 'BAD', 2))];
+    const node = await start({ peers });
+    const { key, cert } = chainInTheNameOf(victim.identity, thief);
+    const socket = connect({ ...node.address, key, cert, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+    socket.on('error', () => {}).resume();
+    // A node greets over HTTP/2 whoever it has let in.
+    const end = await Promise.race([
+      once(socket, 'data').then(() => 'let in'),
+      once(socket, 'close').then(() => 'closed'),
+    ]);
+    socket.destroy();
+    expect(end).toBe('closed');
+    expect(node.log.events).toContainEqual({
+      level: 'warn',
+      event: 'stranger refused',
+      fields: { from: '127.0.0.1', reason: `the certificate is not signed by ${victim.identity}` },
+    });
   });
 
   it('refuses whoever shows no certificate, before a byte of HTTP/2', async () => {
