@@ -3,7 +3,7 @@ import type { BriefEntry, ListQuestion } from '../mesh/peers/list-backups.js';
 import type { Failure } from '../mesh/terms/failure.js';
 import { mostManifestsAsked } from '../mesh/wire/limits.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
-import type { Shown } from './found.js';
+import type { Answer, Shown } from './found.js';
 import type { Holder } from './holders.js';
 
 /** What a holder has answered, while the manifests of some of its entries are still to come. */
@@ -18,7 +18,8 @@ export interface Told {
 /**
  * Brings the manifests of entries in brief, so that these can be examined. Each is asked of one holder that shows it: the first
  * to answer. What that one does not give, or gives with a signature that proves nothing, is asked of all others that show
- * it, at once. A holder that does not give what it has just shown is told of, and so is what nobody gives.
+ * it, at once. A holder that does not give what it has just shown is told of; one that breaks off meanwhile is accused of
+ * nothing.
  */
 export class ManifestGathering {
   readonly #options: AskOptions;
@@ -39,16 +40,18 @@ export class ManifestGathering {
     await this.#ask(told, wanted);
   }
 
-  /** Asks the others for what is still missing. Afterwards no entry is open. */
+  /** Asks the others for what is still missing. Afterwards entries are open only of a holder that did not answer this time. */
   async finish(): Promise<void> {
     for (const told of this.#told) this.#settle(told);
     const others = this.#told.filter((told) => !this.#silent.has(told));
     await Promise.all(others.map((told) => this.#ask(told, digestsOf(told.open))));
-    for (const told of this.#told) {
-      this.#settle(told);
-      const why = this.#silent.get(told)?.message ?? 'nobody gives it';
-      examineOpen(told, (entry) => `${nameOf(entry)}, and ${why}`);
-    }
+    for (const told of this.#told) this.#settle(told);
+  }
+
+  /** What a holder has said, when all is finished: nothing, when it broke off before it gave what nobody else gives. */
+  answerOf(told: Told): Answer {
+    const failure = this.#silent.get(told);
+    return failure === undefined || told.open.length === 0 ? told : { holder: told.holder, failure };
   }
 
   #settle(told: Told): void {

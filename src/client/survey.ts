@@ -24,7 +24,7 @@ export async function askAll(
   const { examiner, signal } = options;
   const manifests = new ManifestGathering(options);
   const answers = await Promise.all(
-    holders.map(async (holder): Promise<Answer> => {
+    holders.map(async (holder) => {
       const told: Told = { holder, held: [], open: [] };
       const failure = await askHolder(holder, [question], options, ({ backups, brief }) => {
         for (const backup of backups) told.held.push(examiner.whole(backup, holder));
@@ -37,7 +37,7 @@ export async function askAll(
   );
   await manifests.finish();
   if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
-  return answers;
+  return answers.map((answer) => ('failure' in answer ? answer : manifests.answerOf(answer)));
 }
 
 /** Merges what the holders answered, and compares the answers. Entries that were not asked for are left out. */

@@ -12,6 +12,7 @@ import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
@@ -110,6 +111,26 @@ describe('list', () => {
       { name: 'US1', ok: false, error: expect.stringContaining('ECONNREFUSED') },
     ]);
     us1 = await startPeerNode({ name: 'US1' });
+  });
+
+  it('ends partly when a peer dies before it has given what only it has shown', async () => {
+    const dying: HostilePeer = await startHostilePeer('US1', fr1.server, () => ({
+      list: () => [],
+      listPages({ brief }) {
+        if (brief) return [{ manifestDigests: Buffer.alloc(32, 7), receivedAtMs: [Date.UTC(2026, 10, 22)] }];
+        void dying.stop();
+        return [];
+      },
+      fetch: () => [],
+    }));
+    const config = join(folder, 'config/config.yaml');
+    const text = (await readFile(config, 'utf8')).replace(us1.server.identity, dying.server.identity);
+    await writeFile(config, text.replace(formatAddress(us1.address), formatAddress(dying.peer.address)));
+    const { context, said } = trial({ json: true });
+    const code = await listMesh(context, undefined, {});
+    const { total, peers, findings } = JSON.parse(said.stdout);
+    expect({ code, total, findings }).toEqual({ code: 3, total: 2, findings: [] });
+    expect(peers).toMatchObject([{ name: 'FR1' }, { name: 'FR2', ok: true }, { name: 'US1', ok: false }]);
   });
 
   it.each([
