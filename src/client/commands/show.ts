@@ -1,4 +1,5 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context, ExitCode } from '../context.js';
 import type { Copy } from '../found.js';
 import { openMesh } from '../mesh.js';
@@ -61,7 +62,7 @@ function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate
     ['previous', previous],
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
-  const about = lines.map(([label, text]) => `${look.dim(label.padEnd(width))}  ${text}`).join('\n');
+  const about = lines.map(([label, text]) => `${look.dim(label.padEnd(width))}  ${printable(text)}`).join('\n');
   const holders = renderTable(
     look,
     ['HELD BY', 'ADDRESS', 'RECEIVED'],

@@ -1,4 +1,4 @@
-import { printable } from '../../mesh/terms/clean-text.js';
+import { printable, printableJson } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import { type Look, makeLook } from './look.js';
@@ -52,11 +52,11 @@ export function makeScreen(options: ScreenOptions): Screen {
     json,
     result(document, text) {
       moving.clear();
-      const shown = json ? JSON.stringify(document, null, out.terminal ? 2 : 0) : text(outLook);
+      const shown = json ? printableJson(document, out.terminal ? 2 : 0) : text(outLook);
       if (shown !== '') out.write(`${shown}\n`);
     },
     event(document) {
-      if (json) out.write(`${JSON.stringify(document)}\n`);
+      if (json) out.write(`${printableJson(document)}\n`);
     },
     note(text) {
       if (!quiet) say(safe(text));
@@ -68,7 +68,7 @@ export function makeScreen(options: ScreenOptions): Screen {
       say(`${errLook.warning('warning:')} ${safe(text)}`);
     },
     failure({ kind, message, hint }) {
-      if (json) out.write(`${JSON.stringify({ error: { kind, message, hint: hint ?? null } })}\n`);
+      if (json) out.write(`${printableJson({ error: { kind, message, hint: hint ?? null } })}\n`);
       say(`${errLook.bad('error:')} ${safe(message)}`);
       if (hint !== undefined) say(safe(hint));
     },

@@ -14,6 +14,16 @@ export function printable(text: string, limit = 2000): string {
   });
 }
 
+/** JSON for a screen or a program: what is unprintable in its strings is escaped as JSON does it, so it reads back the same. */
+export function printableJson(document: unknown, indent = 0): string {
+  // A line break is one of the indent: JSON has escaped those of strings.
+  return JSON.stringify(document, null, indent).replace(unprintable, (character) => {
+    if (character === '\n') return character;
+    const units = character.split('').map((unit) => unit.charCodeAt(0));
+    return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+  });
+}
+
 const ageKey = /AGE-SECRET-KEY-[0-9A-Z-]+/gi;
 /** 58 characters of Crockford's base32, with or without one separator between any two, as whole words. */
 const recoveryKey = /(?<![0-9A-Za-z])[0-9A-TV-Za-tv-z](?:[-\s]?[0-9A-TV-Za-tv-z]){57}(?![0-9A-Za-z])/g;

@@ -175,6 +175,15 @@ describe('show', () => {
     });
   });
 
+  it('shows no control character that an owner put into its manifest', async () => {
+    const hostile = { sequence: 3, previous: second.manifest.digest, createdAtMs: Date.UTC(2026, 10, 22) };
+    await pushTo(fr2, fr1, await sealTree(fr1, [{ name: 'a', body: 'three' }], { ...hostile, format: '\x1b[2J' }));
+    const { context, said } = trial();
+    await showBackup(context, 'latest');
+    expect(said.stdout).toMatch(/^format +\\x1b\[2J$/m);
+    expect(said.stdout).not.toContain('\x1b');
+  });
+
   it('does not find what is not there', async () => {
     await expect(showBackup(trial().context, 'ffffffff')).rejects.toMatchObject({ kind: 'not-found' });
   });

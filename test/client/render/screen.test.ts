@@ -52,6 +52,20 @@ describe('a result', () => {
     expect(written.out).toBe('{\n  "answer": 42\n}\n');
   });
 
+  it('cannot move the cursor as JSON either, and reads back the same', () => {
+    const { screen, written } = stage({ json: true, terminal: true });
+    const hostile = `${esc}[2J\x7f\x9b2J\u202e\u2028\u{e0041} é`;
+    screen.event({ hostile });
+    screen.failure(new Failure('failed', hostile));
+    screen.result({ hostile }, () => '');
+    expect(written.out).not.toMatch(/[^\n\P{C}]|[^ \P{Z}]/u);
+    const [event, failure, ...result] = written.out.split('\n');
+    expect(JSON.parse(event ?? '')).toEqual({ hostile });
+    expect(JSON.parse(failure ?? '')).toMatchObject({ error: { message: hostile } });
+    expect(JSON.parse(result.join(''))).toEqual({ hostile });
+    expect(written.out).toContain('\\u202e\\u2028\\udb40\\udc41 é');
+  });
+
   it('keeps notes to itself with -q, and details without -v, but never a warning', () => {
     const { screen, written } = stage({ quiet: true });
     screen.note('a note');
