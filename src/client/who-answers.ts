@@ -1,25 +1,23 @@
 import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { askIdentity } from '../mesh/identity/trust.js';
-import { formatAddress, type Peer } from '../mesh/peers/peer.js';
+import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Clock } from '../mesh/terms/clock.js';
-import { Failure } from '../mesh/terms/failure.js';
+import type { Failure } from '../mesh/terms/failure.js';
+import { anotherServer, isAnotherServer } from '../mesh/wire/another-server.js';
 
 /**
- * Why a peer could not be reached, in better words where there are any: in the handshake, a server with another identity
- * looks like a broken link. Whether somebody is there, and who, is worth one more question.
+ * Why a peer could not be called, in better words where there are any: that another server answers there is known from the
+ * handshake, and which one is worth one more question.
  * @param failure what the call ended with
  */
 export async function whoAnswers(peer: Peer, self: ServerIdentity, clock: Clock, failure: Failure): Promise<Failure> {
-  if (failure.kind !== 'unreachable') return failure;
+  if (!isAnotherServer(failure.cause)) return failure;
   const shown = await askIdentity(peer.address, self, clock).catch(() => null);
-  return shown === null || shown === peer.identity ? failure : anotherServer(peer, shown, failure);
+  return shown === null || shown === peer.identity ? failure : wrongIdentity(peer, shown, failure);
 }
 
-export function anotherServer({ address, identity }: Omit<Peer, 'name'>, shown: Identity, cause: Failure): Failure {
-  return new Failure(
-    'untrusted',
-    `another server answers at ${formatAddress(address)} (identity ${shown}, expected ${identity})`,
-    { cause, hint: 'A server that was set up anew has another identity: peers must be told the new one.' },
-  );
+/** Another server answers in the place of a peer, and has shown who it is. */
+export function wrongIdentity(peer: Peer, shown: Identity, cause: Failure): Failure {
+  return anotherServer('untrusted', describePeer(peer), cause, `identity ${shown}, expected ${peer.identity}`);
 }

@@ -164,7 +164,9 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
   }
   if (status !== undefined && status.owed.length > 0) {
     const { problem, nextTryAtMs } = status;
-    if (problem !== undefined && !remarks.includes(problem.message)) remarks.push(problem.message);
+    // What was found just now may say the same, and more.
+    const isNew = problem !== undefined && !remarks.some((remark) => remark.startsWith(problem.message));
+    if (isNew) remarks.push(problem.message);
     if (nextTryAtMs > now) remarks.push(`next try ${formatMoment(nextTryAtMs, now)}`);
   }
   return remarks.map((remark) => printable(remark));

@@ -13,7 +13,7 @@ import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../holders.js';
 import { closing, type Mesh } from '../mesh.js';
-import { anotherServer } from '../who-answers.js';
+import { wrongIdentity } from '../who-answers.js';
 
 /** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {
@@ -176,16 +176,11 @@ async function visit(
  * A peer that refuses us in the handshake looks like one that cannot be reached. Whether somebody is there, and who, is
  * worth one more question: it tells a wrong key from a broken link.
  */
-async function refusedBy(
-  { clock }: Context,
-  { address, identity }: Peer,
-  visitor: ServerIdentity,
-  cause: Failure,
-): Promise<Failure> {
-  const shown = await askIdentity(address, visitor, clock).catch(() => null);
+async function refusedBy({ clock }: Context, peer: Peer, visitor: ServerIdentity, cause: Failure): Promise<Failure> {
+  const shown = await askIdentity(peer.address, visitor, clock).catch(() => null);
   if (shown === null) return cause;
-  if (shown !== identity) return anotherServer({ address, identity }, shown, cause);
-  const where = formatAddress(address);
+  if (shown !== peer.identity) return wrongIdentity(peer, shown, cause);
+  const where = formatAddress(peer.address);
   return new Failure('untrusted', `the peer at ${where} does not know the server of this recovery key`, {
     cause,
     hint: `The key has the identity ${visitor.identity}. Is it the key of another server, or was this one removed from the peers?`,

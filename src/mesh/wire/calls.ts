@@ -1,5 +1,6 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import { Failure } from '../terms/failure.js';
+import { anotherServer, isAnotherServer } from './another-server.js';
 import type { Channel } from './channel.js';
 import { writeFramed } from './frames.js';
 import { messagesOf } from './messages.js';
@@ -108,23 +109,10 @@ function open(channel: Channel, path: string, watch: Watch, whom: string): Promi
   });
 }
 
-/** What OpenSSL calls a certificate that does not lead to the identity of the one who was called. */
-const strange = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_SIGNATURE_FAILURE)/;
-
-function noConnection(whom: string, cause: NodeJS.ErrnoException): Failure {
-  if (!strange.test(cause.code ?? '')) {
-    return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
-  }
-  return new Failure(
-    'unreachable',
-    `${whom}: no connection: whoever answers there is another server (${cause.message})`,
-    {
-      cause,
-      hint:
-        'Look at its address in the configuration, and at what listens there. If it was set up with a new identity, ' +
-        'run `anemone-peer peer remove` and `anemone-peer peer add`.',
-    },
-  );
+function noConnection(whom: string, cause: Error): Failure {
+  // The right one may be there again at the next try.
+  if (isAnotherServer(cause)) return anotherServer('unreachable', whom, cause);
+  return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
 }
 
 /** Where the status of a call is to be found, once it has come: at the end of an answer, or in place of one. */

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,7 +62,7 @@ describe('list', () => {
     const { identity } = throwawayServer('DE1');
     const config = await readFile(join(folder, 'config/config.yaml'), 'utf8');
     await writeFile(join(folder, 'config/config.yaml'), config.replace(us1.server.identity, identity));
-    const expected = `another server answers at ${formatAddress(us1.address)} (identity ${us1.server.identity}, expected ${identity})`;
+    const expected = `US1 (${formatAddress(us1.address)}): another server answers there (identity ${us1.server.identity}, expected ${identity})`;
     const list = trial({ json: true });
     expect(await listMesh(list.context, undefined, {})).toBe(3);
     const { peers } = JSON.parse(list.said.stdout);
@@ -68,6 +70,23 @@ describe('list', () => {
     const status = trial();
     expect(await showStatus(status.context)).toBe(3);
     expect(status.said.stdout).toContain(expected);
+  });
+
+  it('calls a peer once whose link breaks, as status does', async () => {
+    let calls = 0;
+    const broken = createServer((socket) => {
+      calls += 1;
+      socket.on('error', () => {}).destroy();
+    });
+    await once(broken.listen(0, '127.0.0.1'), 'listening');
+    const config = await readFile(join(folder, 'config/config.yaml'), 'utf8');
+    const { port } = broken.address() as AddressInfo;
+    await writeFile(join(folder, 'config/config.yaml'), config.replace(`${us1.address.port}`, `${port}`));
+    expect(await listMesh(trial().context, undefined, {})).toBe(3);
+    expect(calls).toBe(1);
+    expect(await showStatus(trial().context)).toBe(3);
+    expect(calls).toBe(2);
+    broken.close();
   });
 
   it('has the keys of the predecessor and its own, one row a backup and holder, newest first', async () => {

@@ -177,7 +177,7 @@ describe('a bare machine', () => {
     await expect(bare({ peer: [`${at(fr2)}#${identity}`] })).rejects.toMatchObject({
       kind: 'untrusted',
       message: expect.stringContaining(
-        `another server answers at ${at(fr2)} (identity ${fr2.server.identity}, expected ${identity})`,
+        `(${at(fr2)}): another server answers there (identity ${fr2.server.identity}, expected ${identity})`,
       ),
     });
   });

@@ -6,6 +6,7 @@ import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node
 import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { anotherServer } from '../../../src/mesh/wire/another-server.js';
 import { throwawayServer } from '../../support/identities.js';
 
 const now = Date.UTC(2026, 10, 23, 12, 0, 0);
@@ -105,6 +106,23 @@ describe('the status', () => {
     };
     const silent = peer('FR2', { answer: { failure: new Failure('unreachable', message) }, status });
     expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t2\t?\t0 B\t${message}; next try in 1 min`);
+  });
+
+  it('says once that another server answers, also when the own node has found no more than that', () => {
+    const found = anotherServer('unreachable', 'FR2 (10.8.0.2:7443)', null);
+    const asked = anotherServer('untrusted', 'FR2 (10.8.0.2:7443)', null, 'identity X, expected Y');
+    const status = {
+      name: 'FR2',
+      owed: ['a'],
+      used: 0,
+      quota: 0,
+      lastSeenAtMs: 0,
+      problem: { kind: found.kind, message: found.message, hint: '' },
+      nextTryAtMs: 0,
+      provenAtMs: 0,
+    };
+    const silent = peer('FR2', { answer: { failure: asked }, status });
+    expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t1\t?\t0 B\t${asked.message}`);
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
