@@ -33,10 +33,11 @@ export async function listMesh(context: Context, host: string | undefined, optio
     const { screen, clock } = context;
     const nobody = nobodyAnswered(found);
     if (nobody !== null) throw nobody;
-    const silent = found.answers.filter((answer) => 'failure' in answer);
+    const silent = found.answers.flatMap((answer) => ('failure' in answer ? [answer] : []));
     if (found.backups.length === 0 && (owner !== '' || set !== '')) throw nothing(owner, set, silent);
     const drill = await lastDrill(stateFolder(await context.loadConfig()));
     screen.result(listDocument(mesh, found, drill), (look) => listText(look, found, clock.now()));
+    for (const hint of new Set(silent.flatMap(({ failure }) => failure.hint ?? []))) screen.note(hint);
     for (const { message } of found.findings) screen.warn(message);
     screen.note(summary(found));
     screen.note(drillInWords(drill, clock.now()));

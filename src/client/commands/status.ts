@@ -7,7 +7,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
-import { type MeshStatus, type PeerView, statusDocument, statusText } from '../render/status.js';
+import { type MeshStatus, type PeerView, statusDocument, statusHints, statusText } from '../render/status.js';
 
 /** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer; the rest is shown. */
 export async function showStatus(context: Context): Promise<ExitCode> {
@@ -21,6 +21,7 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const drill = await lastDrill(stateFolder(config));
   const status: MeshStatus = { server: config.server, self, node, peers, drill, now: context.clock.now() };
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
+  for (const hint of statusHints(peers)) context.screen.note(hint);
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
   return silent || 'failure' in node ? 3 : 0;

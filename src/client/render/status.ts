@@ -100,6 +100,15 @@ export function statusText(status: MeshStatus, look: Look): string {
   ].join('\n');
 }
 
+/** What to do about peers that did not answer, now or in a run, each thing once. */
+export function statusHints(peers: readonly PeerView[]): string[] {
+  const hints = peers.flatMap(({ answer, status }) => [
+    answer !== undefined && 'failure' in answer ? answer.failure.hint : undefined,
+    status !== undefined && status.owed.length > 0 ? status.problem?.hint : undefined,
+  ]);
+  return [...new Set(hints.flatMap((hint) => hint || []))];
+}
+
 function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[][] {
   const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
   const recovery: Cell[] = [

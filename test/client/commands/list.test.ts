@@ -72,6 +72,22 @@ describe('list', () => {
     expect(status.said.stdout).toContain(expected);
   });
 
+  it('says what to do about peers that do not answer, once for all, as status does', async () => {
+    const file = join(folder, 'config/config.yaml');
+    const config = await readFile(file, 'utf8');
+    const other = config.replace(us1.server.identity, throwawayServer('DE1').identity);
+    await writeFile(file, other);
+    const toldIn = ({ said }: ReturnType<typeof trial>) => said.stderr.split('`anemone-peer peer remove`').length - 1;
+    const list = trial();
+    await listMesh(list.context, undefined, {});
+    expect(toldIn(list)).toBe(1);
+    await writeFile(file, other.replace(fr2.server.identity, throwawayServer('DE2').identity));
+    const status = trial();
+    await showStatus(status.context);
+    expect(status.said.stdout).toMatch(/FR2.*another server(.*\n)+US1.*another server/);
+    expect(toldIn(status)).toBe(1);
+  });
+
   it('calls a peer once whose link breaks, as status does', async () => {
     let calls = 0;
     const broken = createServer((socket) => {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { makeLook } from '../../../src/client/render/look.js';
-import { type MeshStatus, type PeerView, statusDocument, statusText } from '../../../src/client/render/status.js';
+import {
+  type MeshStatus,
+  type PeerView,
+  statusDocument,
+  statusHints,
+  statusText,
+} from '../../../src/client/render/status.js';
 import type { PeerConfig, ServerConfig } from '../../../src/mesh/config/config.js';
 import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -123,6 +129,25 @@ describe('the status', () => {
     };
     const silent = peer('FR2', { answer: { failure: asked }, status });
     expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t1\t?\t0 B\t${asked.message}`);
+  });
+
+  it('knows what to do about what was found in a run, each thing once', () => {
+    const status = (name: string, hint: string) => ({
+      name,
+      owed: ['a'],
+      used: 0,
+      quota: 0,
+      lastSeenAtMs: 0,
+      problem: { kind: 'no-space', message: `${name}: full`, hint },
+      nextTryAtMs: 0,
+      provenAtMs: 0,
+    });
+    const peers = [
+      peer('FR2', { status: status('FR2', 'Make room.') }),
+      peer('US1', { status: status('US1', 'Make room.') }),
+      peer('DE1', { status: status('DE1', '') }),
+    ];
+    expect(statusHints(peers)).toEqual(['Make room.']);
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
