@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { type Context, makeContext } from '../../src/client/context.js';
 import type { Prompts } from '../../src/client/prompts.js';
 import { makeScreen } from '../../src/client/render/screen.js';
-import { systemClock } from '../../src/mesh/terms/clock.js';
+import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 
 export interface CommandOptions {
@@ -15,6 +15,8 @@ export interface CommandOptions {
   /** What the person at the terminal types, one answer after the other; without it nobody is there. */
   readonly answers?: readonly (string | boolean)[];
   readonly signal?: AbortSignal;
+  /** Instead of the machine's. */
+  readonly clock?: Clock;
   /** Called before each answer. */
   readonly onQuestion?: (question: string) => void;
 }
@@ -37,11 +39,11 @@ export function commandTrial(options: CommandOptions): CommandTrial {
       said[stream] += text;
     },
   });
-  const json = options.json ?? false;
+  const { json = false, clock = systemClock } = options;
   const screen = makeScreen({
     out: output('stdout'),
     err: output('stderr'),
-    clock: systemClock,
+    clock,
     json,
     quiet: false,
     verbose: false,
@@ -50,7 +52,7 @@ export function commandTrial(options: CommandOptions): CommandTrial {
   const context = makeContext({
     screen,
     prompts: typing(options, questions),
-    clock: systemClock,
+    clock,
     env: options.env ?? {},
     cwd: options.cwd,
     signal: options.signal ?? new AbortController().signal,

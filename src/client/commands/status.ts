@@ -1,7 +1,6 @@
 import type { Config, PeerConfig } from '../../mesh/config/config.js';
 import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
-import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import { getNode } from '../../mesh/peers/get-node.js';
+import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
@@ -43,11 +42,11 @@ async function askOwnNode(
   }
 }
 
-type Answers = Map<PeerConfig['name'], GetNodeResponse | { readonly failure: Failure }>;
+type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;
 
 async function askEveryPeer(context: Context, config: Config): Promise<Answers> {
   const options = { ...context, self: await context.self() };
-  const answers = await askPeers(enabledPeers(config), options, getNode);
+  const answers = await askPeers(enabledPeers(config), options, getTimedNode);
   return new Map(
     answers.map((answer) => [answer.peer.name, 'failure' in answer ? { failure: answer.failure } : answer.value]),
   );

@@ -1,7 +1,7 @@
 import type { Config } from '../../mesh/config/config.js';
 import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
-import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Kit } from '../../mesh/kit/kit.js';
+import type { TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import type { Part } from '../restore/parts.js';
 
@@ -45,15 +45,7 @@ export interface KeyFacts {
 export interface PeerFacts {
   readonly name: string;
   readonly described: string;
-  readonly answer: PeerAnswer | { readonly failure: Failure };
-}
-
-export interface PeerAnswer {
-  readonly node: GetNodeResponse;
-  /** How far its clock is ahead of ours, with half the way back and forth taken off. */
-  readonly clockAhead: number;
-  /** How far that may be wrong: half the way back and forth. */
-  readonly clockDoubt: number;
+  readonly answer: TimedNode | { readonly failure: Failure };
 }
 
 export interface NewestBackup {

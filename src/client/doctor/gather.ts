@@ -10,7 +10,7 @@ import { factsOf } from '../../mesh/kit/kit.js';
 import { parseKit } from '../../mesh/kit/parse-kit.js';
 import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { findVpn } from '../../mesh/kit/vpn-files.js';
-import { getNode } from '../../mesh/peers/get-node.js';
+import { getTimedNode } from '../../mesh/peers/get-node.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { describePeer } from '../../mesh/peers/peer.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
@@ -115,15 +115,7 @@ async function askOwnNode({ clock, signal }: Context, { server }: Config): Promi
 }
 
 async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {
-  const { clock } = context;
-  const answers = await askPeers(enabledPeers(config), { ...context, self }, async (connection, signal) => {
-    // The second call finds the connection open, so that the way there and back is all it takes.
-    await getNode(connection, signal);
-    const asked = clock.monotonic();
-    const node = await getNode(connection, signal);
-    const half = (clock.monotonic() - asked) / 2;
-    return { node, clockAhead: node.timeMs + half - clock.now(), clockDoubt: half };
-  });
+  const answers = await askPeers(enabledPeers(config), { ...context, self }, getTimedNode);
   return answers.map((answer) => ({
     name: answer.peer.name,
     described: describePeer(answer.peer),

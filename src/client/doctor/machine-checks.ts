@@ -1,3 +1,4 @@
+import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatDuration } from '../render/moments.js';
@@ -23,12 +24,9 @@ export const checkKeys: Check = ({ keys }) => {
     });
 };
 
-/** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
-const clockTolerance = 60_000;
-
 export const checkClock: Check = ({ peers }) => {
   const off = peers.flatMap(({ name, answer }) => ('node' in answer ? [{ name, ...answer }] : []));
-  const far = off.filter(({ clockAhead, clockDoubt }) => Math.abs(clockAhead) - clockDoubt > clockTolerance);
+  const far = off.filter(isClockOff);
   const why = 'Backups are named, ordered and expired by these clocks.';
   if (far.length >= 2 && far.length === off.length && sameSide(far.map(({ clockAhead }) => clockAhead))) {
     const least = Math.min(...far.map(({ clockAhead }) => Math.abs(clockAhead)));

@@ -1,7 +1,8 @@
 import { Outcome } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { TimedNode } from '../../mesh/peers/get-node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
-import type { DoctorFacts, KitFacts, PeerAnswer } from './facts.js';
+import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
 
@@ -57,7 +58,7 @@ export const checkPeers: Check = (facts) => {
   });
 };
 
-function answering(name: string, { node }: PeerAnswer, facts: DoctorFacts): Finding[] {
+function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Finding[] {
   const { version, keys } = facts;
   const findings: Finding[] = [];
   const night = sizeOfNight(facts);

@@ -1,8 +1,8 @@
 import { formatAddress } from '../../mesh/config/address.js';
 import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
 import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone/node/v1/node.js';
-import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { isClockOff, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Failure } from '../../mesh/terms/failure.js';
@@ -28,13 +28,10 @@ export interface MeshStatus {
 export interface PeerView {
   readonly config: PeerConfig;
   /** What the peer said; undefined when it is disabled and was not asked. */
-  readonly answer: GetNodeResponse | Silence | undefined;
+  readonly answer: TimedNode | Silence | undefined;
   /** What the own node knows of it; absent when the node is not running. */
   readonly status?: PeerStatus;
 }
-
-/** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
-const clockTolerance = 60_000;
 
 export function statusDocument({ server, self, node, peers, drill, now }: MeshStatus): unknown {
   const running = 'failure' in node ? null : node;
@@ -61,7 +58,8 @@ export function statusDocument({ server, self, node, peers, drill, now }: MeshSt
 
 function peerDocument(peer: PeerView, self: ServerIdentity, now: number): unknown {
   const { config, answer, status } = peer;
-  const node = answer === undefined || 'failure' in answer ? undefined : answer;
+  const timed = answer === undefined || 'failure' in answer ? undefined : answer;
+  const node = timed?.node;
   return {
     name: config.name,
     address: formatAddress(config.address),
@@ -69,7 +67,7 @@ function peerDocument(peer: PeerView, self: ServerIdentity, now: number): unknow
     ok: node !== undefined,
     error: answer !== undefined && 'failure' in answer ? answer.failure.message : null,
     version: node?.version ?? null,
-    clock_offset_ms: node === undefined ? null : node.timeMs - now,
+    clock_offset_ms: timed === undefined ? null : Math.round(timed.clockAhead),
     stored_there: node === undefined ? null : { used: node.used, quota: node.quota, free: node.free },
     stored_here: status === undefined ? null : { used: status.used, quota: status.quota },
     owed: status?.owed ?? null,
@@ -148,7 +146,7 @@ function stateOf({ answer }: PeerView, look: Look): Cell {
 }
 
 function thereOf({ answer }: PeerView): string {
-  return answer === undefined || 'failure' in answer ? '?' : usage(answer.used, answer.quota);
+  return answer === undefined || 'failure' in answer ? '?' : usage(answer.node.used, answer.node.quota);
 }
 
 function usage(used: number, quota: number): string {
@@ -160,12 +158,12 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
   const remarks: string[] = [];
   if (answer !== undefined && 'failure' in answer) remarks.push(answer.failure.message);
   else if (answer !== undefined) {
-    if (answer.hostname !== config.name) remarks.push(`calls itself ${answer.hostname}`);
-    if (answer.newestEpochMs > self.certificate.epoch)
+    const { node, clockAhead } = answer;
+    if (node.hostname !== config.name) remarks.push(`calls itself ${node.hostname}`);
+    if (node.newestEpochMs > self.certificate.epoch)
       remarks.push('knows a newer node key of this server: this one is superseded');
-    const offset = answer.timeMs - now;
-    if (Math.abs(offset) > clockTolerance) {
-      remarks.push(`its clock is ${formatDuration(Math.abs(offset))} ${offset > 0 ? 'ahead' : 'behind'}`);
+    if (isClockOff(answer)) {
+      remarks.push(`its clock is ${formatDuration(Math.abs(clockAhead))} ${clockAhead > 0 ? 'ahead' : 'behind'}`);
     }
   }
   if (status !== undefined && status.provenAtMs > 0) {

@@ -7,3 +7,30 @@ import { type Connection, controlPatience } from './connection.js';
 export function getNode(connection: Connection, signal?: AbortSignal): Promise<GetNodeResponse> {
   return callUnary(connection.control, peerService.getNode, {}, connection.context(controlPatience, signal));
 }
+
+/** What a node said, and how its clock stands to ours. */
+export interface TimedNode {
+  readonly node: GetNodeResponse;
+  /** Milliseconds that its clock is ahead of ours, with half the way back and forth taken off. */
+  readonly clockAhead: number;
+  /** How far that may be wrong: half the way back and forth. */
+  readonly clockDoubt: number;
+}
+
+/** Asks a node who it is, and compares its clock when it answers. */
+export async function getTimedNode(connection: Connection, signal?: AbortSignal): Promise<TimedNode> {
+  const { clock } = connection.context(controlPatience);
+  // The second call finds the connection open, so that the way there and back is all it takes.
+  await getNode(connection, signal);
+  const asked = clock.monotonic();
+  const node = await getNode(connection, signal);
+  const half = (clock.monotonic() - asked) / 2;
+  return { node, clockAhead: node.timeMs + half - clock.now(), clockDoubt: half };
+}
+
+/** Clocks further apart than this many milliseconds are worth a word: names and retention go by them. */
+const clockTolerance = 60_000;
+
+export function isClockOff({ clockAhead, clockDoubt }: TimedNode): boolean {
+  return Math.abs(clockAhead) - clockDoubt > clockTolerance;
+}

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fetchToFile } from '../../../src/client/commands/fetch.js';
 import { listMesh } from '../../../src/client/commands/list.js';
@@ -14,9 +15,11 @@ import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/peers/peer.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
@@ -190,6 +193,37 @@ describe('list', () => {
       message: expect.stringMatching(/FR2.*\n.*US1/),
     });
     [fr2, us1] = await Promise.all([startPeerNode(), startPeerNode()]);
+  });
+});
+
+describe('status', () => {
+  it('compares the clock of a peer when it answers, however long another one is silent', async () => {
+    const clock = new FakeClock();
+    const de1 = await startPeerNode({ name: 'DE1', peers: [peerConfig('FR1', fr1.server)], clock });
+    const relay = await openRelay(formatAddress(de1.address));
+    const silent = createServer((socket) => socket.on('error', () => {}));
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const peers = [
+      `  - { name: DE1, vpn_ip: "${relay.address}", identity: "${de1.server.identity}" }`,
+      `  - { name: US1, vpn_ip: "127.0.0.1:${port}", identity: "${us1.server.identity}" }`,
+    ];
+    const server = 'server: { name: FR1, listen: "127.0.0.1:7443" }';
+    await writeFile(join(folder, 'config/config.yaml'), `${server}\npeers:\n${peers.join('\n')}\n`);
+    try {
+      const { context, said } = trial({ json: true, clock });
+      const status = showStatus(context);
+      while (relay.sent() === 0 || relay.open() > 0) await setImmediate();
+      await clock.advance(10_000);
+      expect(await status).toBe(3);
+      const [answering, late] = JSON.parse(said.stdout).peers;
+      expect(answering).toMatchObject({ ok: true, clock_offset_ms: 0 });
+      expect(late).toMatchObject({ ok: false, error: expect.stringContaining('10 s') });
+    } finally {
+      silent.close();
+      await relay.close();
+      await de1.stop();
+    }
   });
 });
 

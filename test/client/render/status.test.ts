@@ -40,7 +40,12 @@ const node: GetStatusResponse = {
   uploadUntil: '',
 };
 
-function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetNodeResponse> = {}): PeerView {
+function peer(
+  name: string,
+  parts: Partial<PeerView> = {},
+  changes: Partial<GetNodeResponse> = {},
+  clockAhead = 0,
+): PeerView {
   const config: PeerConfig = {
     name: parseHostname(name),
     address: { host: '10.8.0.2', port: 7443 },
@@ -49,7 +54,7 @@ function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetN
     quota: 0,
     reads: [],
   };
-  const answer = {
+  const node = {
     hostname: name,
     version: '0.1.0',
     timeMs: now,
@@ -60,7 +65,7 @@ function peer(name: string, parts: Partial<PeerView> = {}, changes: Partial<GetN
     damaged: [],
     ...changes,
   };
-  return { config, answer, ...parts };
+  return { config, answer: { node, clockAhead, clockDoubt: 20 }, ...parts };
 }
 
 const text = (status: Partial<MeshStatus>): string[] =>
@@ -151,7 +156,7 @@ describe('the status', () => {
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
-    const odd = peer('FR2', {}, { hostname: 'FR7', timeMs: now + hour, newestEpochMs: self.certificate.epoch + 1 });
+    const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs: self.certificate.epoch + 1 }, hour);
     const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
     expect(document.peers).toMatchObject([
       {
