@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { formatAddress } from '../mesh/config/address.js';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
@@ -7,6 +6,7 @@ import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server
 import { signReceipt } from '../mesh/manifest/receipt.js';
 import type { Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
+import { formatAddress } from '../mesh/terms/address.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';

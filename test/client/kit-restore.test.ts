@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
 import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
-import { formatAddress } from '../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../src/mesh/terms/address.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { type BareMachine, makeBareMachine, pinned } from '../support/bare-machine.js';
 import { manifestOf } from '../support/manifests.js';

@@ -6,7 +6,7 @@ import type { ExitCode } from '../../src/client/context.js';
 import type { RestoreOptions } from '../../src/client/restore/options.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
-import { formatAddress } from '../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../src/mesh/terms/address.js';
 import { type CommandOptions, type CommandTrial, commandTrial } from './command.js';
 import { type HostilePeer, type Lies, startHostilePeer } from './hostile-peer.js';
 import { type PeerNode, peerConfig, startPeerNode } from './peer-node.js';

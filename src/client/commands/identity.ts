@@ -1,4 +1,4 @@
-import { formatAddress } from '../../mesh/config/address.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import type { Context, ExitCode } from '../context.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 

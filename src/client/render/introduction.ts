@@ -1,5 +1,6 @@
-import { defaultPort, formatAddress } from '../../mesh/config/address.js';
+import { defaultPort } from '../../mesh/config/address.js';
 import type { ServerConfig } from '../../mesh/config/config.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 
 /** Addresses that a server listens on, and that no peer can call. */
 const anywhere = ['0.0.0.0', '::'];

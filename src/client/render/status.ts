@@ -1,8 +1,8 @@
-import { formatAddress } from '../../mesh/config/address.js';
 import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
 import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { isClockOff, type TimedNode } from '../../mesh/peers/get-node.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Failure } from '../../mesh/terms/failure.js';

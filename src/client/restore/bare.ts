@@ -7,7 +7,8 @@ import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/ser
 import { askIdentity } from '../../mesh/identity/trust.js';
 import { connectTo, controlPatience } from '../../mesh/peers/connection.js';
 import { getNode } from '../../mesh/peers/get-node.js';
-import { describePeer, formatAddress, type Peer } from '../../mesh/peers/peer.js';
+import { describePeer, type Peer } from '../../mesh/peers/peer.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Context } from '../context.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openEnvelope } from '../../mesh/envelope/open.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { largestKit } from '../../mesh/kit/kit.js';
-import { formatAddress } from '../../mesh/peers/peer.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';

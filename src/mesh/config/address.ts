@@ -25,11 +25,6 @@ export function parseAddress(text: string): Address {
   return address;
 }
 
-/** The spelling that {@link parseAddress} reads, always with its port. */
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 function splitAddress(text: string): Address | undefined {
   const [, bracketed, plain, digits] = /^(?:\[([^[\]]*)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const port = digits === undefined ? defaultPort : Number(digits);

@@ -1,5 +1,6 @@
+import { formatAddress } from '../terms/address.js';
 import { Failure } from '../terms/failure.js';
-import { defaultPort, formatAddress } from './address.js';
+import { defaultPort } from './address.js';
 import type { Address, PeerConfig } from './config.js';
 import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { formatAddress } from './address.js';
+import { formatAddress } from '../terms/address.js';
 import type { Address, Config, KeepRules, SetConfig } from './config.js';
 import { formatUploadLimit } from './upload-limit.js';
 

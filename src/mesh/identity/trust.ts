@@ -1,5 +1,6 @@
 import { constants } from 'node:crypto';
 import { type ConnectionOptions, connect, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import { formatAddress } from '../terms/address.js';
 import { printable } from '../terms/clean-text.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
@@ -78,7 +79,7 @@ export function askIdentity(
   self: ServerIdentity,
   clock: Clock,
 ): Promise<Identity> {
-  const where = `${address.host}:${address.port}`;
+  const where = formatAddress(address);
   return new Promise((resolve, reject) => {
     const socket = connect({
       ...address,

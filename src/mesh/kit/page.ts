@@ -1,5 +1,5 @@
 import { encodeQR } from 'qr';
-import { formatAddress } from '../config/address.js';
+import { formatAddress } from '../terms/address.js';
 import type { Kit } from './kit.js';
 
 /** The kit in few bytes, for a code that a telephone reads: a line for the server, and one for each peer. */

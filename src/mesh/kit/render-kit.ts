@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { stringify } from 'yaml';
-import { formatAddress } from '../config/address.js';
+import { formatAddress } from '../terms/address.js';
 import { ageKeyProgram, cbc1Commands } from './by-hand.js';
 import { kitFileName, type MissingVpn } from './kit.js';
 import { kitBegin, kitEnd, kitVersion } from './markers.js';

@@ -1,6 +1,6 @@
-import { formatAddress } from '../config/address.js';
 import type { Identity } from '../identity/identity.js';
 import { type Signer, verifySignature } from '../identity/signer.js';
+import { formatAddress } from '../terms/address.js';
 import { Failure } from '../terms/failure.js';
 import type { Kit } from './kit.js';
 

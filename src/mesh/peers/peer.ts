@@ -1,5 +1,6 @@
 import type { Address } from '../config/config.js';
 import type { Identity } from '../identity/identity.js';
+import { formatAddress } from '../terms/address.js';
 import type { Hostname } from '../terms/hostname.js';
 
 /** A server that we can call: where it is, and who must answer there. */
@@ -7,11 +8,6 @@ export interface Peer {
   readonly name: Hostname;
   readonly address: Address;
   readonly identity: Identity;
-}
-
-/** `10.8.0.2:7443`, `[fd00::2]:7443` */
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** A peer as messages name it: `FR2 (10.8.0.2:7443)`. */

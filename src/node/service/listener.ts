@@ -4,6 +4,7 @@ import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
@@ -85,7 +86,7 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
     listener.emit('connection', socket);
   });
   const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
-  await openDoor(door, address, `${address.host}:${address.port}`, hint);
+  await openDoor(door, address, formatAddress(address), hint);
 
   return {
     address,

@@ -12,7 +12,7 @@ import { showBackup } from '../../../src/client/commands/show.js';
 import { showStatus } from '../../../src/client/commands/status.js';
 import { loadServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
-import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { FakeClock } from '../../support/fake-clock.js';

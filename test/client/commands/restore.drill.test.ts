@@ -8,7 +8,7 @@ import { showStatus } from '../../../src/client/commands/status.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
-import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';

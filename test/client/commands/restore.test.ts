@@ -6,7 +6,7 @@ import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
-import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';

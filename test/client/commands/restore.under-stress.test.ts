@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
-import { formatAddress } from '../../../src/mesh/peers/peer.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
 import { garbage } from '../../support/hostile-peer.js';
 import { pushTo, sealTree } from '../../support/restorable.js';

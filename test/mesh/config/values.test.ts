@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { formatAddress, parseAddress } from '../../../src/mesh/config/address.js';
+import { parseAddress } from '../../../src/mesh/config/address.js';
 import { parseDuration } from '../../../src/mesh/config/duration.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 
 describe('an address', () => {
   it.each([
