@@ -25,6 +25,11 @@ export function enabledPeers(config: Pick<Config, 'peers'>): Peer[] {
     .map(({ name, address, identity }) => ({ name, address, identity: parseIdentity(identity) }));
 }
 
+/** Milliseconds that a silent peer is waited for. */
+export function patienceOf({ timeout }: Pick<CommonFlags, 'timeout'>): number {
+  return timeout === undefined ? controlPatience : timeout * 1000;
+}
+
 /**
  * Puts one question to every peer at once. Each has its own connection and its own deadline, so a dead peer costs the
  * others nothing; the answers come in the order of the peers.
@@ -45,7 +50,7 @@ async function askPeer<T>(
   { self, clock, signal, flags }: AskOptions,
   ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
 ): Promise<PeerAnswer<T>> {
-  const patience = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
+  const patience = patienceOf(flags);
   const deadline = new AbortController();
   const stopTimer = clock.after(patience, () => deadline.abort());
   let connection: Connection | undefined;

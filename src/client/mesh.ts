@@ -1,10 +1,9 @@
 import type { Config } from '../mesh/config/config.js';
 import { type Identity, parseIdentity } from '../mesh/identity/identity.js';
-import { controlPatience } from '../mesh/peers/connection.js';
 import type { ListFilter } from '../mesh/peers/list-backups.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
-import { enabledPeers } from './ask-peers.js';
+import { enabledPeers, patienceOf } from './ask-peers.js';
 import type { Context } from './context.js';
 import { examiner, type ReceiptCheck } from './examine.js';
 import type { Survey } from './found.js';
@@ -57,7 +56,7 @@ export async function survey(
   receipts: ReceiptCheck = 'read',
 ): Promise<Survey> {
   const { clock, signal, flags } = context;
-  const deadline = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
+  const deadline = patienceOf(flags);
   // A peer refuses to be asked for an owner by name whose backups we may not read; what it shows is filtered here.
   const question = { ...filter, owner: '', brief: receipts === 'brief' };
   const options = { clock, deadline, examiner: examiner(mesh.owners, receipts), signal };

@@ -5,12 +5,13 @@ import { visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { askIdentity } from '../../mesh/identity/trust.js';
-import { connectTo, controlPatience } from '../../mesh/peers/connection.js';
+import { connectTo } from '../../mesh/peers/connection.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../holders.js';
 import { closing, type Mesh } from '../mesh.js';
@@ -158,7 +159,7 @@ async function visit(
   const { clock, signal, flags } = context;
   const peer = { name: known.name ?? unnamed, address, identity };
   const connection = connectTo(peer, visitor, clock);
-  const patience = flags.timeout === undefined ? controlPatience : flags.timeout * 1000;
+  const patience = patienceOf(flags);
   const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
   try {
     const { hostname, newestEpochMs } = await getNode(patient, signal);
