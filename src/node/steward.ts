@@ -1,12 +1,12 @@
 import type { Config } from '../mesh/config/config.js';
 import type { UploadNow } from '../mesh/config/upload-limit.js';
-import type { GetStatusResponse, RunEvent, RunReport } from '../mesh/generated/anemone/node/v1/node.js';
+import type { GetStatusResponse, RunEvent } from '../mesh/generated/anemone/node/v1/node.js';
 import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import { diskTroubles } from './disk-trouble.js';
 import type { Outbox } from './outbox/outbox.js';
-import type { History } from './report/history.js';
+import { type History, setStatuses } from './report/history.js';
 import type { NightSet } from './schedule/keep-set.js';
 import { setFromFile } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
@@ -64,12 +64,12 @@ export function makeSteward(parts: StewardParts): Steward {
 async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const { config, vault, outbox, nightlyRun, history, scheduler } = parts;
   const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
-  const lastRun: RunReport | undefined = await history.last();
+  const reports = await history.reports();
   const peers = config().peers.filter(({ enabled }) => enabled);
   const proofs = new Map(
     await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
   );
-  const { server, limits } = config();
+  const { server, limits, backup } = config();
   const { rate, until } = parts.upload();
   const free = await vault.free();
   return {
@@ -82,12 +82,13 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
       const provenAtMs = proofs.get(name) ?? 0;
       return { name, owed, used: vault.used(name), quota, lastSeenAtMs, problem, nextTryAtMs, provenAtMs };
     }),
-    lastRun,
+    lastRun: reports.at(-1),
     nextRunAtMs: scheduler.nextRunAt,
     running: nightlyRun.running(),
     free,
     findings: [...(await diskTroubles(server.data, free, limits.minimumFree)), ...vault.findings()],
     uploadRate: rate,
     uploadUntil: until ?? '',
+    sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };
 }

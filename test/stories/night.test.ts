@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
@@ -103,6 +103,29 @@ describe('the night', { timeout: 180_000 }, () => {
         outcome: 'done',
         sets: [{ sequence: 2 }],
       });
+    }));
+
+  it('in which one set fails is found by the doctor, also once another set was saved after it', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const dump = join(fr1.folder, 'dump.sql');
+      await writeFile(dump, 'create table kept ();');
+      await fr1.sets('backup:\n  paths: [./config]\ndatabase:\n  command: [cat, dump.sql]');
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await rm(dump);
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      expect((await fr1.peer(['backup', '--set', 'backup', '--force'])).code).toBe(0);
+      const { code, stdout } = await fr1.peer(['doctor', '--json']);
+      expect(code).toBe(1);
+      expect(JSON.parse(stdout).findings).toContainEqual(
+        expect.objectContaining({
+          check: 'runs',
+          severity: 'error',
+          problem: expect.stringMatching(/^the set database was not saved .*: .*dump\.sql/),
+          why: expect.stringContaining('It was saved last'),
+        }),
+      );
     }));
 
   it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>

@@ -12,7 +12,7 @@ import {
   checkRestores,
   checkTcp,
 } from '../doctor/machine-checks.js';
-import { checkBackups, checkKit, checkNode, checkPeers } from '../doctor/mesh-checks.js';
+import { checkBackups, checkKit, checkNode, checkPeers, checkRuns } from '../doctor/mesh-checks.js';
 import type { Look } from '../render/look.js';
 import { type Cell, renderTable } from '../render/table.js';
 
@@ -23,6 +23,7 @@ const checks: Readonly<Record<string, Check>> = {
   clock: checkClock,
   disk: checkDisk,
   node: checkNode,
+  runs: checkRuns,
   peers: checkPeers,
   backups: checkBackups,
   kit: checkKit,

@@ -1,4 +1,4 @@
-import { Outcome } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
@@ -6,7 +6,7 @@ import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
 
-export const checkNode: Check = ({ node, version, now, config, overdue, newest }) => {
+export const checkNode: Check = ({ node, version, config }) => {
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
     const mend = node.failure.hint ?? `anemone-node --config ${config.file}`;
@@ -23,22 +23,50 @@ export const checkNode: Check = ({ node, version, now, config, overdue, newest }
     const problem = `the running node is version ${node.version}, and what is installed is ${version}`;
     findings.push(warning(problem, 'An update takes effect when the node is started again.', 'Restart the node.'));
   }
+  return findings;
+};
+
+export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
+  if ('failure' in node) return [];
   const { lastRun } = node;
   if (lastRun === undefined) {
     const [problem, why] =
       newest.length > 0
         ? ['no backup was run since this machine was set up', 'What changed since the one before would be lost.']
         : ['no backup was ever run', 'Until the first run, there is nothing to bring this server back from.'];
-    if (config.backup.sets.length > 0) findings.push(warning(problem, why, 'anemone-peer backup'));
-  } else if (lastRun.outcome === Outcome.OUTCOME_FAILED) {
-    const problem = `the last run failed, ${formatMoment(lastRun.startedAtMs, now)}`;
-    findings.push(error(problem, 'What changed since the last good one would be lost.', 'anemone-peer backup'));
+    return config.backup.sets.length > 0 ? [warning(problem, why, 'anemone-peer backup')] : [];
+  }
+  const when = formatMoment(lastRun.startedAtMs, now);
+  const sets = node.sets.flatMap((set) => standing(set, now));
+  const findings = lastRun.problems.map(({ message, hint }) =>
+    warning(`in the last run, ${when}: ${message}`, 'It was done in part.', hint || 'anemone-peer backup'),
+  );
+  if (lastRun.outcome === Outcome.OUTCOME_FAILED && !sets.some(({ severity }) => severity === 'error')) {
+    const why = 'What changed since the last good one would be lost.';
+    findings.push(error(`the last run failed, ${when}`, why, 'anemone-peer backup'));
   } else if (overdue !== null && lastRun.startedAtMs < overdue) {
-    const problem = `the last run was ${formatMoment(lastRun.startedAtMs, now)}, and two nights were due since`;
+    const problem = `the last run was ${when}, and two nights were due since`;
     findings.push(warning(problem, 'What changed since then would be lost.', 'anemone-peer backup'));
   }
-  return findings;
+  return [...sets, ...findings];
 };
+
+/** A set that fails is an error also where all others are saved: its last backup only gets older. */
+function standing({ set, triedAtMs, savedAtMs, problem, warnings, firstWarning }: SetStatus, now: number): Finding[] {
+  const again = `anemone-peer backup --set ${set}`;
+  if (problem !== undefined) {
+    const why =
+      savedAtMs === 0
+        ? 'It was never saved.'
+        : `It was saved last ${formatMoment(savedAtMs, now)}: what changed since would be lost.`;
+    const what = `the set ${set} was not saved ${formatMoment(triedAtMs, now)}: ${problem.message}`;
+    return [error(what, why, problem.hint || again)];
+  }
+  if (warnings === 0) return [];
+  const more = warnings === 1 ? '' : `, and ${warnings - 1} more`;
+  const what = `the backup of the set ${set} is not whole: ${firstWarning}${more}`;
+  return [warning(what, 'What is left out cannot be brought back.', `\`${again}\` names all of it.`)];
+}
 
 export const checkPeers: Check = (facts) => {
   const { peers } = facts;

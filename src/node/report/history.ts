@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { replaceFile } from '../../mesh/files/replace-file.js';
-import { Outcome, RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
@@ -38,20 +38,29 @@ export function openHistory(file: string): History {
   };
 }
 
+/** How sets stand, each by the last run that tried it; one that none ever tried is left out. */
+export function setStatuses(reports: readonly RunReport[], sets: readonly string[]): SetStatus[] {
+  return sets.flatMap((set) => {
+    const tried = reports.flatMap((report) =>
+      report.sets.filter((part) => part.set === set).map((part) => ({ part, startedAt: report.startedAtMs })),
+    );
+    const last = tried.at(-1);
+    if (last === undefined) return [];
+    const saved = tried.filter(({ part }) => part.outcome !== Outcome.OUTCOME_FAILED);
+    const { problem, warnings } = last.part;
+    const times = { triedAtMs: last.startedAt, savedAtMs: saved.at(-1)?.startedAt ?? 0 };
+    return [{ set, ...times, problem, warnings: warnings.length, firstWarning: warnings[0] ?? '' }];
+  });
+}
+
 /**
  * When the last run began after which nothing needs to be caught up: for every set, a run saved it or found it unchanged.
  * Peers do not count, because the outbox goes on by itself. Null when no run tried any of these sets; 0 when one of them
  * was tried and never saved.
  */
 export function lastSuccess(reports: readonly RunReport[], sets: readonly string[]): number | null {
-  const perSet = sets.flatMap((set) => {
-    const tried = reports.flatMap((report) =>
-      report.sets.filter((part) => part.set === set).map((part) => ({ part, startedAt: report.startedAtMs })),
-    );
-    const saved = tried.filter(({ part }) => part.outcome !== Outcome.OUTCOME_FAILED);
-    return tried.length === 0 ? [] : [saved.at(-1)?.startedAt ?? 0];
-  });
-  return perSet.length === 0 ? null : Math.min(...perSet);
+  const saved = setStatuses(reports, sets).map(({ savedAtMs }) => savedAtMs);
+  return saved.length === 0 ? null : Math.min(...saved);
 }
 
 async function readLines(file: string): Promise<string[]> {

@@ -10,9 +10,14 @@ import {
   checkRestores,
   checkTcp,
 } from '../../../src/client/doctor/machine-checks.js';
-import { checkBackups, checkKit, checkNode, checkPeers } from '../../../src/client/doctor/mesh-checks.js';
+import { checkBackups, checkKit, checkNode, checkPeers, checkRuns } from '../../../src/client/doctor/mesh-checks.js';
 import { parseConfig } from '../../../src/mesh/config/load.js';
-import { GetStatusResponse, Outcome, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import {
+  GetStatusResponse,
+  Outcome,
+  RunReport,
+  type SetStatus,
+} from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { factsOf } from '../../../src/mesh/kit/kit.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
@@ -45,7 +50,8 @@ const silent = (name: string, kind: 'unreachable' | 'untrusted' = 'unreachable')
 
 const status = (changes: Partial<GetStatusResponse> = {}) => {
   const lastRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 10 * hour });
-  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, ...changes });
+  const sets = [{ set: 'backup', triedAtMs: now - 10 * hour, savedAtMs: now - 10 * hour }];
+  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, sets, ...changes });
 };
 
 const expected = factsOf(config, self.identity);
@@ -88,6 +94,7 @@ const all = {
   checkNodeVersion,
   checkPeers,
   checkRestores,
+  checkRuns,
   checkTcp,
 };
 
@@ -101,6 +108,13 @@ const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, file
 const nightOf = (size: number) => [{ ...well.newest[0], size }] as DoctorFacts['newest'];
 const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
 const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
+const doneRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_PARTLY, startedAtMs: now - hour });
+const problem = { kind: 'failed', message: 'pg_dump ended with 1', hint: 'Start PostgreSQL.' };
+const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
+  const { sets } = status();
+  const tried = { set: 'database', triedAtMs: now - 10 * hour, savedAtMs: now - 10 * hour, ...changes };
+  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, sets: [...sets, tried] });
+};
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
 const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
 const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
@@ -151,14 +165,39 @@ const cases: Case[] = [
   ['a disk below its floor', checkDisk, { free: 9e8, newest: nightOf(10) }, [['error', 'are free', 'Make room']]],
   ['a disk that is nearly full', checkDisk, { free: 1.5e9 }, [['warning', 'are free', 'Make room']]],
   ['a node that does not run', checkNode, { node: noNode }, [['error', 'not running', 'Start it.']]],
-  ['a last run that failed', checkNode, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
+  ['a last run that failed', checkRuns, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
+  [
+    'a set that fails every night while the others are saved',
+    checkRuns,
+    { node: withSet({ savedAtMs: now - 50 * hour, problem }) },
+    [['error', 'the set database was not saved 10 h ago: pg_dump ended with 1', 'Start PostgreSQL.']],
+  ],
+  [
+    'a set that failed without a hint, once and not twice in a run that failed',
+    checkRuns,
+    { node: withSet({ savedAtMs: 0, problem: { ...problem, hint: '' } }, failedRun) },
+    [['error', 'pg_dump ended with 1', 'anemone-peer backup --set database']],
+  ],
+  [
+    'what a backup leaves out',
+    checkRuns,
+    { node: withSet({ warnings: 3, firstWarning: 'a is left out' }) },
+    [['warning', 'the backup of the set database is not whole: a is left out, and 2 more', 'backup --set database']],
+  ],
+  [
+    'what else went wrong in the last run',
+    checkRuns,
+    { node: status({ lastRun: { ...doneRun, problems: [{ ...problem, message: 'retention: EIO', hint: '' }] } }) },
+    [['warning', 'in the last run, 1 h ago: retention: EIO', 'anemone-peer backup']],
+  ],
   [
     'two nights without a run',
-    checkNode,
+    checkRuns,
     { node: status({ lastRun: oldRun }) },
     [['warning', '1 d 11 h ago', 'backup']],
   ],
-  ['no night scheduled', checkNode, { node: status({ lastRun: oldRun }), overdue: null }, []],
+  ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
+  ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, []],
   ['an updated program', checkNode, { node: status({ version: '0.0.9' }) }, [['warning', '0.0.9', 'Restart']]],
   [
     'a stray file',

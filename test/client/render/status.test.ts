@@ -38,6 +38,7 @@ const node: GetStatusResponse = {
   findings: ['FR9/notes.txt is not a backup'],
   uploadRate: 0,
   uploadUntil: '',
+  sets: [],
 };
 
 function peer(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, RunReport, SetReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
-import { lastSuccess, openHistory } from '../../../src/node/report/history.js';
+import { lastSuccess, openHistory, setStatuses } from '../../../src/node/report/history.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -110,5 +110,27 @@ describe('the last success', () => {
   it('does not exist before the first run', () => {
     expect(lastSuccess([], ['backup'])).toBeNull();
     expect(lastSuccess([report(1, undefined, 'removed')], ['backup'])).toBeNull();
+  });
+});
+
+describe('how a set stands', () => {
+  const problem = { kind: 'failed', message: 'pg_dump ended with 1', hint: '' };
+  const failed = (startedAtMs: number, set: string): RunReport => ({
+    ...report(startedAtMs),
+    sets: [{ ...SetReport.fromJSON({ set }), outcome: Outcome.OUTCOME_FAILED, problem }],
+  });
+
+  it('is told by the last run that tried it, also when later runs were of other sets', () => {
+    expect(setStatuses([report(1, undefined, 'db'), failed(2, 'db'), report(3)], ['backup', 'db', 'new'])).toEqual([
+      { set: 'backup', triedAtMs: 3, savedAtMs: 3, problem: undefined, warnings: 0, firstWarning: '' },
+      { set: 'db', triedAtMs: 2, savedAtMs: 1, problem, warnings: 0, firstWarning: '' },
+    ]);
+  });
+
+  it('counts what was left out, and names the first of it', () => {
+    const partly = { ...SetReport.fromJSON({ set: 'backup', warnings: ['a', 'b'] }), outcome: Outcome.OUTCOME_PARTLY };
+    expect(setStatuses([{ ...report(1), sets: [partly] }], ['backup'])).toMatchObject([
+      { savedAtMs: 1, warnings: 2, firstWarning: 'a' },
+    ]);
   });
 });
