@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { Failure } from '../mesh/terms/failure.js';
-import type { Drill } from './render/drill.js';
+import type { Drill, LastDrill } from './render/drill.js';
 
 /** The newest that are kept. */
 const longest = 1000;
@@ -13,9 +13,13 @@ export async function recordDrill(state: string, drill: Drill): Promise<void> {
   await replaceFile(fileOf(state), kept.map((each) => `${JSON.stringify(each)}\n`).join(''));
 }
 
-/** The last time that a recovery was proven; undefined for never. */
-export async function lastDrill(state: string): Promise<Drill | undefined> {
-  return (await readDrills(state)).at(-1);
+/** The last time that a recovery was proven. */
+export async function lastDrill(state: string): Promise<LastDrill> {
+  try {
+    return (await readDrills(state)).at(-1);
+  } catch (thrown) {
+    return Failure.from(thrown);
+  }
 }
 
 async function readDrills(state: string): Promise<Drill[]> {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -110,6 +110,22 @@ describe('the kit', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout).missing).toEqual([{ path: join(cwd, 'gone.conf'), reason: 'it is not there' }]);
     expect(stderr).toContain('gone.conf: it is not there');
+  });
+});
+
+describe.skipIf(process.geteuid?.() !== 0)("as root in the folder of the node's user", () => {
+  const nodeUser = 65_534;
+  const ownerOf = async (path: string) => (await stat(path)).uid;
+
+  it('configuration and kit stay files that the node can read', async () => {
+    await init();
+    const config = join(cwd, 'config');
+    for (const path of [config, kitFile(), join(config, 'config.yaml')]) await chown(path, nodeUser, nodeUser);
+    await addPeer();
+    expect([await ownerOf(kitFile()), await ownerOf(join(config, 'config.yaml'))]).toEqual([nodeUser, nodeUser]);
+    await rm(kitFile());
+    await run('kit');
+    expect(await ownerOf(kitFile())).toBe(nodeUser);
   });
 });
 

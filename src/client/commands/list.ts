@@ -8,7 +8,7 @@ import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
 import type { Answer, FoundBackup, Survey } from '../found.js';
 import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
-import { type Drill, drillDocument, drillInWords } from '../render/drill.js';
+import { drillDocument, drillInWords, type LastDrill } from '../render/drill.js';
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { type Cell, renderTable } from '../render/table.js';
@@ -53,7 +53,11 @@ function withoutKits(found: Survey, set: string): Survey {
 }
 
 /** The answer for programs; the keys up to `peer_ip` are the predecessor's. */
-export function listDocument(mesh: Pick<Mesh, 'owner'>, { answers, backups, findings }: Survey, drill?: Drill): object {
+export function listDocument(
+  mesh: Pick<Mesh, 'owner'>,
+  { answers, backups, findings }: Survey,
+  drill?: LastDrill,
+): object {
   const rows = backups.flatMap((backup) => listRows(mesh, backup));
   const peers = answers.map((answer) => ({
     name: answer.holder.name,

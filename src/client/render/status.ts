@@ -6,7 +6,7 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Failure } from '../../mesh/terms/failure.js';
-import { type Drill, drillDocument, provenInWords } from './drill.js';
+import { drillDocument, type LastDrill, provenInWords } from './drill.js';
 import type { Look } from './look.js';
 import { formatDuration, formatMoment, formatTime } from './moments.js';
 import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
@@ -21,7 +21,7 @@ export interface MeshStatus {
   readonly node: GetStatusResponse | Silence;
   readonly peers: readonly PeerView[];
   /** The last time that a recovery was proven. */
-  readonly drill?: Drill | undefined;
+  readonly drill?: LastDrill;
   readonly now: number;
 }
 
@@ -109,10 +109,7 @@ export function statusHints(peers: readonly PeerView[]): string[] {
 
 function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[][] {
   const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
-  const recovery: Cell[] = [
-    'recovery',
-    drill === undefined ? 'never proven: try `anemone-peer restore --drill`' : provenInWords(drill, now),
-  ];
+  const recovery: Cell[] = ['recovery', provenInWords(drill, now)];
   if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }], recovery];
   const { lastRun } = node;
   const last =

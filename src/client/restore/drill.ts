@@ -68,9 +68,11 @@ export async function runDrill(
         await sealed.discard();
       }
     });
-    await recordDrill(stateFolder(config), drill);
+    const unrecorded = await recordDrill(stateFolder(config), drill).catch((thrown) => Failure.from(thrown));
     screen.result({ drill }, () => drillText(config.server.name, drill));
-    return 0;
+    if (unrecorded === undefined) return 0;
+    screen.warn(`this is not recorded: ${unrecorded.message}`);
+    return 3;
   } finally {
     mesh.close();
   }

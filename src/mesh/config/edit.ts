@@ -5,7 +5,7 @@ import type { Address, PeerConfig } from './config.js';
 import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';
 import { deletePeer, insertPeer } from './peer-list.js';
-import { replaceFile } from './replace-file.js';
+import { replaceConfig } from './replace-config.js';
 import { nearest } from './values.js';
 
 export interface NewPeer {
@@ -39,7 +39,7 @@ export async function addPeer(file: string, peer: NewPeer): Promise<boolean> {
     });
   }
   parseConfig(file, changed);
-  await replaceFile(file, bytes, changed);
+  await replaceConfig(file, bytes, changed);
   return true;
 }
 
@@ -59,7 +59,7 @@ export async function removePeer(file: string, name: string): Promise<void> {
   }
   const changed = deletePeer(text, index);
   parseConfig(file, changed);
-  await replaceFile(file, bytes, changed);
+  await replaceConfig(file, bytes, changed);
 }
 
 async function readForEdit(file: string): Promise<{ bytes: Buffer; text: string; loaded: LoadedConfig }> {

@@ -1,9 +1,10 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
  * Writes a small file so that, after a crash at any moment, either the old content or the new is there,
- * and the new once this resolves. Makes the folder, open to the node's user only. Two writers of one path must take turns.
+ * and the new once this resolves. Makes the folder, open to the node's user only. What root writes belongs to the owner of
+ * the old file, or of the folder. Two writers of one path must take turns.
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const folder = dirname(path);
@@ -12,6 +13,7 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   try {
     try {
       await file.writeFile(content);
+      await giveToOwner(file, path);
       await file.sync();
     } finally {
       await file.close();
@@ -28,12 +30,31 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
 /** Opens a file for writing; makes its folder when it is not there. @returns `made`: the first folder that was made */
 async function openIn(folder: string, path: string): Promise<{ file: FileHandle; made?: string | undefined }> {
   try {
-    return { file: await open(path, 'w', 0o600) };
+    return { file: await openNew(path) };
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
   }
   const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-  return { file: await open(path, 'w', 0o600), made };
+  return { file: await openNew(path), made };
+}
+
+/** What lies there, left by a crash, is removed and not opened: through a link, root would write to any file. */
+async function openNew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+  }
+  await rm(path);
+  return open(path, 'wx', 0o600);
+}
+
+/** A command that root runs must not take a file away from the node, which runs as another user. */
+async function giveToOwner(file: FileHandle, path: string): Promise<void> {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = await lstat(path).catch(() => lstat(dirname(path)));
+  // Some file systems know no owners, and some containers no such right.
+  await file.chown(uid, gid).catch(() => undefined);
 }
 
 /** A folder that was just made is durable only once the folder above it is. */

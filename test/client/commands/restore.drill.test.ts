@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -42,7 +42,8 @@ async function drill(options: Partial<RestoreOptions> = {}, more: Partial<Comman
   const code = await restore(trial.context, undefined, { drill: true, keyStdin: true, takeover: true, ...options });
   return { code, said: trial.said };
 }
-const recorded = () => readFile(join(folder, 'config-backups/.state/drills.jsonl'), 'utf8');
+const record = () => join(folder, 'config-backups/.state/drills.jsonl');
+const recorded = () => readFile(record(), 'utf8');
 
 it('proves that the server can be brought back, says how long it takes, and changes nothing', async () => {
   await mkdir(join(folder, '.anemone-drill-killed'));
@@ -92,4 +93,26 @@ it('is of the whole, from the peers: what chooses something else is wrong usage'
   for (const options of [{ include: ['x'] }, { from: 'x' }, { target: 'x' }, { dryRun: true }]) {
     await expect(drill(options)).rejects.toMatchObject({ kind: 'usage' });
   }
+});
+
+it('is proven, and list and status show what they found, where the record of drills cannot be read', async () => {
+  await mkdir(record());
+  const { code, said } = await drill();
+  expect(code).toBe(3);
+  expect(said.stdout).toMatch(/^FR1 can be brought back/);
+  expect(said.stderr).toMatch(/warning: this is not recorded: .*drills/);
+  const list = commandTrial({ cwd: folder });
+  await listMesh(list.context, undefined, {});
+  expect(list.said.stdout).toContain(name);
+  expect(list.said.stderr).toMatch(/cannot be told: the record of drills cannot be read: EISDIR/);
+  const status = commandTrial({ cwd: folder });
+  await showStatus(status.context);
+  expect(status.said.stdout).toMatch(/recovery\s+the record of drills cannot be read/);
+});
+
+it.skipIf(process.geteuid?.() !== 0)('is recorded by root in a file that the user of the node can read', async () => {
+  const nodeUser = 65_534;
+  await chown(join(folder, 'config-backups/.state'), nodeUser, nodeUser);
+  await drill();
+  expect((await stat(record())).uid).toBe(nodeUser);
 });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -36,4 +36,29 @@ describe('a file of the state', () => {
     expect(await readFile(join(folder, 'file'), 'utf8')).toBe('whole');
     expect(await readdir(folder)).toEqual(['file']);
   });
+
+  it('is not written through a link that lies in the place of its temporary', async () => {
+    await writeFile(join(folder, 'elsewhere'), 'kept');
+    await symlink('elsewhere', join(folder, 'file.new'));
+    await replaceFile(join(folder, 'file'), 'whole');
+    expect(await readFile(join(folder, 'elsewhere'), 'utf8')).toBe('kept');
+    expect(await readFile(join(folder, 'file'), 'utf8')).toBe('whole');
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)(
+    'that root writes belongs to the user of the old one, or of its folder',
+    async () => {
+      const [old, fresh] = [join(folder, 'old'), join(folder, 'fresh')];
+      await writeFile(old, 'one');
+      await chown(old, 1234, 1234);
+      await chown(folder, 65_534, 65_534);
+      await replaceFile(old, 'two');
+      await replaceFile(fresh, 'one');
+      const owners = await Promise.all([old, fresh].map((path) => stat(path)));
+      expect(owners.map(({ uid, gid, mode }) => [uid, gid, mode & 0o777])).toEqual([
+        [1234, 1234, 0o600],
+        [65_534, 65_534, 0o600],
+      ]);
+    },
+  );
 });

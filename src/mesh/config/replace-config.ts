@@ -8,7 +8,7 @@ import { Failure } from '../terms/failure.js';
  * after a power cut. Mode and, where allowed, owner are kept; a symbolic link stays one.
  * @throws Failure `config` when the file changed in the meantime, or its folder cannot be written
  */
-export async function replaceFile(file: string, before: Uint8Array, text: string): Promise<void> {
+export async function replaceConfig(file: string, before: Uint8Array, text: string): Promise<void> {
   const target = await realpath(file);
   const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
