@@ -1,4 +1,4 @@
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -155,6 +155,27 @@ describe('doctor', () => {
       expect.objectContaining({ check: 'kit', mend: expect.stringContaining('anemone-peer kit') }),
     );
   });
+
+  it.skipIf(process.geteuid?.() !== 0)(
+    'tells another user to run it as that of the node, and not what the key would tell',
+    async () => {
+      await init();
+      await addPeer();
+      await chmod(cwd, 0o755);
+      process.seteuid?.(65_534);
+      const { code, stdout } = await run('doctor', '--json').finally(() => process.seteuid?.(0));
+      expect(code).toBe(1);
+      const { findings } = JSON.parse(stdout) as { findings: { check: string; problem: string; mend: string }[] };
+      expect(findings.filter(({ check }) => check === 'peers')).toEqual([]);
+      expect(findings).toContainEqual(
+        expect.objectContaining({
+          check: 'keys',
+          problem: expect.stringContaining('node.key'),
+          mend: 'Run this as the user that owns it, or change its owner.',
+        }),
+      );
+    },
+  );
 
   it('says what is wrong with a configuration that does not load', async () => {
     await init();

@@ -21,6 +21,7 @@ export interface DoctorFacts {
   /** Free on the disk of the vault; null when it cannot be asked. */
   readonly free: number | null;
   readonly node: GetStatusResponse | { readonly failure: Failure };
+  /** Those that were asked: none where this server cannot prove who it is. */
   readonly peers: readonly PeerFacts[];
   /** The peers that showed their lists. */
   readonly listed: readonly string[];

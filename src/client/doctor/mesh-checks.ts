@@ -69,8 +69,8 @@ function standing({ set, triedAtMs, savedAtMs, problem, warnings, firstWarning }
 }
 
 export const checkPeers: Check = (facts) => {
-  const { peers } = facts;
-  if (peers.length === 0) {
+  const { peers, config } = facts;
+  if (!config.peers.some(({ enabled }) => enabled)) {
     const why = 'Backups that are on this server only are lost with it.';
     return [error('no peer is configured and enabled', why, 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY')];
   }

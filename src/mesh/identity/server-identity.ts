@@ -39,7 +39,7 @@ export async function storeServerIdentity(identity: ServerIdentity, folder: stri
   await replaceFile(join(folder, 'node.crt'), certificatePem(identity.certificate.der));
 }
 
-/** @throws Failure `config` when there is none, or key and certificate do not belong together */
+/** @throws Failure `config` when there is none, it cannot be read, or key and certificate do not belong together */
 export async function loadServerIdentity(folder: string): Promise<ServerIdentity> {
   const keyFile = join(folder, 'node.key');
   const certificateFile = join(folder, 'node.crt');
@@ -49,10 +49,15 @@ export async function loadServerIdentity(folder: string): Promise<ServerIdentity
     const certificate = readNodeCertificate(await readFile(certificateFile));
     if (createPublicKey(nodeKey).equals(certificate.publicKey)) return serverIdentity(certificate, nodeKey);
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const what = missing
-      ? 'this server has no identity yet: there is no'
-      : 'the identity of this server is unreadable:';
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EACCES') {
+      throw new Failure('config', `the identity of this server may not be read: ${keyFile} with its node.crt`, {
+        cause,
+        hint: 'Run this as the user that owns it, or change its owner.',
+      });
+    }
+    const what =
+      code === 'ENOENT' ? 'this server has no identity yet: there is no' : 'the identity of this server is unreadable:';
     throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint });
   }
   throw new Failure('config', `${keyFile} does not belong to ${certificateFile}`, { hint });

@@ -205,7 +205,13 @@ const cases: Case[] = [
     { node: status({ findings: ['notes.txt'] }) },
     [['warning', 'notes.txt', 'config-backups']],
   ],
-  ['no peers', checkPeers, { peers: [] }, [['error', 'no peer', 'anemone-peer peer add']]],
+  [
+    'no peers',
+    checkPeers,
+    { peers: [], config: { ...config, peers: [] } },
+    [['error', 'no peer', 'anemone-peer peer add']],
+  ],
+  ['nothing about peers that cannot be asked without a key', checkPeers, { peers: [] }, []],
   ['a silent peer', checkPeers, { peers: [silent('FR2'), peer('US1')] }, [['warning', 'FR2 does not', 'VPN']]],
   ['nobody who answers', checkPeers, { peers: [silent('FR2')] }, [['error', 'FR2 does not answer', 'VPN']]],
   [
