@@ -184,4 +184,16 @@ describe('doctor', () => {
     expect(code).toBe(1);
     expect(JSON.parse(stdout).findings).toMatchObject([{ check: 'configuration', severity: 'error' }]);
   });
+
+  it('says each of the things that are wrong with it by itself', async () => {
+    await init();
+    const file = join(cwd, 'config/config.yaml');
+    await writeFile(file, 'server: { name: FR1, port: 1 }\npeers: 3\n');
+    const { findings } = JSON.parse((await run('doctor', '--json')).stdout);
+    expect(findings).toMatchObject([
+      { problem: expect.stringMatching(/^\S+config\.yaml:1: server\.port: .*$/) },
+      { problem: expect.stringMatching(/^\S+config\.yaml:2: peers: .*$/) },
+    ]);
+    expect((await run('doctor')).stdout).not.toContain('\\x0a');
+  });
 });

@@ -64,7 +64,8 @@ async function checkAll(context: Context): Promise<readonly Checked[]> {
     if (failure.kind !== 'config') throw failure;
     const why = 'Without a configuration that is right, neither the node nor anything else works here.';
     const mend = failure.hint ?? 'anemone-peer config validate';
-    return [{ name: 'configuration', findings: [error(failure.message, why, mend)] }];
+    const problems = failure.message.split('\n');
+    return [{ name: 'configuration', findings: problems.map((problem) => error(problem, why, mend)) }];
   }
 }
 
