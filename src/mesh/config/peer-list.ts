@@ -51,10 +51,10 @@ function spliceIn(text: string, peer: PeerEntry): string | undefined {
   const pair = root.items.find(({ key }) => isScalar(key) && key.value === 'peers');
   if (pair === undefined) return `${endLine(text)}peers:\n${block(text, peer, 2)}`;
   if (isSeq(pair.value) && pair.value.flow !== true && pair.value.items.length > 0) {
-    const end = itemEnd(text, pair.value, pair.value.items.length - 1);
-    const start = dashOf(text, pair.value);
-    if (end === undefined || start === undefined) return undefined;
-    return endLine(text.slice(0, end)) + block(text, peer, start) + text.slice(end);
+    const dash = dashOf(text, pair.value);
+    const end = itemEnd(text, pair.value.items.at(-1), dash);
+    if (dash === undefined || end === undefined) return undefined;
+    return endLine(text.slice(0, end)) + block(text, peer, dash) + text.slice(end);
   }
   const [from, to] = rangeOf(pair.value) ?? [];
   if (from === undefined || to === undefined) return undefined;
@@ -66,13 +66,15 @@ function spliceOut(text: string, index: number): string | undefined {
   const peers = parseDocument(text).get('peers');
   if (!isSeq(peers) || peers.flow === true) return undefined;
   const from = rangeOf(peers.items[index])?.[0];
-  const to = itemEnd(text, peers, index);
-  if (from === undefined || to === undefined) return undefined;
+  const dash = dashOf(text, peers);
+  const to = itemEnd(text, peers.items[index], dash);
+  if (dash === undefined || from === undefined || to === undefined) return undefined;
   let start = lineStart(text, from);
   // Comments above the first peer may be about the whole list: they stay.
   for (let above = start; index > 0 && above > 0; ) {
     above = lineStart(text, above - 1);
-    if (!text.slice(above, start).trimStart().startsWith('#')) break;
+    const lead = /^ *(?=#)/.exec(text.slice(above, start))?.[0];
+    if (lead === undefined || lead.length > dash) break;
     start = above;
   }
   return text.slice(0, start) + text.slice(to);
@@ -91,10 +93,17 @@ function dashOf(text: string, sequence: YAMLSeq): number | undefined {
   return /^( *)- *$/.exec(text.slice(lineStart(text, offset), offset))?.[1]?.length;
 }
 
-/** The offset after the line on which the value of an item ends. */
-function itemEnd(text: string, sequence: YAMLSeq, index: number): number | undefined {
-  const end = rangeOf(sequence.items[index])?.[1];
-  return end === undefined || text[end - 1] === '\n' ? end : lineEnd(text, end);
+/**
+ * The offset after an item: after the line on which its value ends, and after the comments below that are indented deeper
+ * than its dash. These are keys that it leaves out, or about them.
+ */
+function itemEnd(text: string, item: unknown, dash: number | undefined): number | undefined {
+  const end = rangeOf(item)?.[1];
+  if (end === undefined || dash === undefined) return undefined;
+  const deeper = new RegExp(`(?:(?:[ \\t]*\\r?\\n)* {${dash + 1},}#[^\\n]*\\n?)*`, 'y');
+  deeper.lastIndex = text[end - 1] === '\n' ? end : lineEnd(text, end);
+  deeper.test(text);
+  return deeper.lastIndex;
 }
 
 function rangeOf(node: unknown): readonly [number, number, number] | undefined {

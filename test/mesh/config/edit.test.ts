@@ -37,6 +37,13 @@ const tail = `
 limits: {upload: 5MB}      # slow line
 `;
 
+/** The example, in parts: what is before FR2, FR2 with the keys that are left out below it, US1, and the rest. */
+const example = readFileSync(join(import.meta.dirname, '../../../config/example.yaml'), 'utf8');
+const [, exampleHead = '', exampleFr2 = '', exampleUs1 = '', exampleTail = ''] =
+  /^([\s\S]*?\n)( {2}- name: FR2\n[\s\S]*? {4}#reads: \[\]\n)( {2}- name: US1\n[\s\S]*?)(\nbackup:[\s\S]*)$/.exec(
+    example,
+  ) ?? [];
+
 let folder: string;
 let file: string;
 beforeEach(() => {
@@ -68,6 +75,12 @@ describe('adding a peer', () => {
     writeFileSync(file, before);
     expect(await addPeer(file, us1)).toBe(true);
     expect(read()).toBe(after);
+  });
+
+  it('comes after the keys that are left out of the last one', async () => {
+    writeFileSync(file, exampleHead + exampleFr2 + exampleTail);
+    await addPeer(file, us1);
+    expect(read()).toBe(exampleHead + exampleFr2 + us1Lines + exampleTail);
   });
 
   it.each([
@@ -155,6 +168,14 @@ describe('removing a peer', () => {
       `${head}peers:\n  # in Lyon\n${us1Lines}${tail}`,
     ],
     ['one with its comment', 'FR2', `${head}peers:\n${us1Lines}\n${fr2}${tail}`, `${head}peers:\n${us1Lines}\n${tail}`],
+    ['one below keys that another one leaves out', 'US1', example, exampleHead + exampleFr2 + exampleTail],
+    ['one with the keys that it leaves out', 'FR2', example, exampleHead + exampleUs1 + exampleTail],
+    [
+      'one with what stands below it after an empty line',
+      'US1',
+      `${head}peers:\n${us1Lines}\n    #reads: []\n\n${fr2}${tail}`,
+      `${head}peers:\n\n${fr2}${tail}`,
+    ],
     ['the only one', 'US1', `${head}peers:\n${us1Lines}${tail}`, `${head}peers:\n${tail}`],
   ])('takes out %s and no other byte', async (_, name, before, after) => {
     writeFileSync(file, before);
