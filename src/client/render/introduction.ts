@@ -1,3 +1,4 @@
+import { stringify } from 'yaml';
 import { defaultPort } from '../../mesh/config/address.js';
 import type { ServerConfig } from '../../mesh/config/config.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -13,19 +14,20 @@ function shortAddress({ listen }: Pick<ServerConfig, 'listen'>): string {
 
 /** What to run on a peer so that it knows this server. */
 export function peerAddCommand(server: Pick<ServerConfig, 'name' | 'listen'>, identity: string): string {
-  return `anemone-peer peer add ${server.name} --vpn-ip ${shortAddress(server)} --identity ${identity}`;
+  const address = shortAddress(server);
+  // A shell takes brackets for the pattern of a file name.
+  const quoted = address.startsWith('[') ? `'${address}'` : address;
+  return `anemone-peer peer add ${server.name} --vpn-ip ${quoted} --identity ${identity}`;
 }
 
 /** How a server is introduced to its peers: a command, or lines for their configuration. */
 export function introduction(server: Pick<ServerConfig, 'name' | 'listen'>, identity: string): string {
+  const peers = [{ name: server.name, vpn_ip: shortAddress(server), identity }];
   return `On every peer, run:
 
   ${peerAddCommand(server, identity)}
 
 or write into its config.yaml:
 
-  peers:
-    - name: ${server.name}
-      vpn_ip: ${shortAddress(server)}
-      identity: "${identity}"`;
+${stringify({ peers }, { lineWidth: 0 }).trimEnd().replace(/^/gm, '  ')}`;
 }

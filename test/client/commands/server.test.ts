@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../../src/mesh/config/load.js';
 import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { commandLine } from '../../support/command-line.js';
@@ -118,6 +120,20 @@ describe('identity', () => {
     const listed = await run('peer', 'list', '--json', '--config', 'fr1/config/config.yaml');
     expect(JSON.parse(listed.stdout).peers).toMatchObject([{ name: 'FR2', address: '10.8.0.2:7444' }]);
     expect(JSON.parse(stdout).peer_add).toContain('peer add FR1 --vpn-ip 10.8.0.1 ');
+  });
+
+  it('prints words for a shell, and lines for a configuration, that mean what they should', async () => {
+    const { stdout: made } = await init('--json', '--name', '123', '--listen', '[fd00::1]:7444');
+    const { stdout } = await run('identity');
+    const lines = /^ {2}peers:\n(?: {4}.*\n?)+/m.exec(stdout)?.[0] ?? '';
+    const { config } = parseConfig('/srv/config.yaml', `server:\n  name: FR2\n${lines.replace(/^ {2}/gm, '')}`);
+    const { identity } = JSON.parse(made);
+    expect(config.peers).toMatchObject([{ name: '123', address: { host: 'fd00::1', port: 7444 }, identity }]);
+    const [command = ''] = /anemone-peer peer add .*/.exec(stdout) ?? [];
+    // The shell of a folder in which a file matches the brackets, when they are not quoted.
+    await writeFile(join(cwd, 'f:7444'), '');
+    const words = execFileSync('sh', ['-c', command.replace('anemone-peer', "printf '%s\\n'")], { cwd });
+    expect(String(words).split('\n')).toContain('[fd00::1]:7444');
   });
 
   it('asks for the address where the server listens on every interface', async () => {
