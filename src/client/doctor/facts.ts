@@ -39,8 +39,19 @@ export interface KeyFacts {
   readonly failure: Failure | null;
   /** When its node key was issued; null without one. */
   readonly epoch: number | null;
-  /** Files and folders that are for the node's user only. */
-  readonly files: readonly { readonly path: string; readonly mode: number; readonly folder: boolean }[];
+  /** User id of the node's user, to whom the state folder belongs; null when there is none. */
+  readonly user: number | null;
+  /** What is for the node's user only. */
+  readonly files: readonly KeyFile[];
+}
+
+export interface KeyFile {
+  readonly path: string;
+  readonly mode: number;
+  /** User id. */
+  readonly owner: number;
+  /** `state` is the folder of the node's private files. */
+  readonly holds: 'state' | 'node key' | 'password' | 'credentials';
 }
 
 export interface PeerFacts {

@@ -20,7 +20,7 @@ import { type Context, stateFolder } from '../context.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
 import { partsIn } from '../restore/parts.js';
-import type { DoctorFacts, KeyFacts, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
+import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
 
 /**
  * Gathers everything that the checks look at. What cannot be asked is a fact too.
@@ -78,18 +78,24 @@ function secondLastDue({ backup }: Config, now: number): number | null {
 async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise<KeyFacts> {
   const state = stateFolder(config);
   const { encryption, sets } = config.backup;
-  const secrets = [
-    join(state, 'node.key'),
-    ...(encryption.format === 'anemone-cbc1' ? [encryption.passwordFile] : []),
-    ...sets.flatMap(({ source }) => (source.kind === 'url' && source.credentialsFile ? [source.credentialsFile] : [])),
+  const secrets: Pick<KeyFile, 'path' | 'holds'>[] = [
+    { path: state, holds: 'state' },
+    { path: join(state, 'node.key'), holds: 'node key' },
   ];
-  const files: KeyFacts['files'][number][] = [];
-  for (const path of [state, ...secrets]) {
-    const status = await stat(path).catch(() => null);
-    if (status !== null) files.push({ path, mode: status.mode & 0o7777, folder: status.isDirectory() });
+  if (encryption.format === 'anemone-cbc1') secrets.push({ path: encryption.passwordFile, holds: 'password' });
+  for (const { source } of sets) {
+    if (source.kind === 'url' && source.credentialsFile !== null) {
+      secrets.push({ path: source.credentialsFile, holds: 'credentials' });
+    }
   }
+  const files: KeyFile[] = [];
+  for (const secret of secrets) {
+    const status = await stat(secret.path).catch(() => null);
+    if (status !== null) files.push({ ...secret, mode: status.mode & 0o7777, owner: status.uid });
+  }
+  const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
   const failure = self instanceof Failure ? self : null;
-  return { failure, epoch: self instanceof Failure ? null : self.certificate.epoch, files };
+  return { failure, epoch: self instanceof Failure ? null : self.certificate.epoch, user, files };
 }
 
 async function freeSpace(folder: string): Promise<number | null> {

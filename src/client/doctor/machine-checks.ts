@@ -2,7 +2,7 @@ import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatDuration } from '../render/moments.js';
-import type { DoctorFacts } from './facts.js';
+import type { DoctorFacts, KeyFile } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
 
 export const checkConfiguration: Check = ({ hints, config }) =>
@@ -15,13 +15,22 @@ export const checkKeys: Check = ({ keys }) => {
     const mend = keys.failure.hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
     return [error(keys.failure.message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
   }
-  return keys.files
-    .filter(({ mode }) => (mode & 0o077) !== 0)
-    .map(({ path, mode, folder }) => {
-      const problem = `${path} can be used by others than its owner (mode ${mode.toString(8).padStart(4, '0')})`;
-      const why = 'Whoever reads the node key can be this server to its peers, until it is rebuilt.';
-      return folder ? warning(problem, why, `chmod 700 ${path}`) : error(problem, why, `chmod 600 ${path}`);
-    });
+  return keys.files.flatMap((file) => {
+    const { path, mode, owner, holds } = file;
+    // What belongs to another user, such as root, the node's user can only read through its group.
+    const isOwn = keys.user === null || owner === keys.user;
+    if ((mode & (isOwn ? 0o077 : 0o037)) === 0) return [];
+    const problem = `${path} can be used by others than the node's user (mode ${mode.toString(8).padStart(4, '0')})`;
+    if (holds === 'state') return [warning(problem, whoeverReads[holds], `chmod 700 ${path}`)];
+    return [error(problem, whoeverReads[holds], `${isOwn ? '' : `chown ${keys.user} ${path}; `}chmod 600 ${path}`)];
+  });
+};
+
+const whoeverReads: Readonly<Record<KeyFile['holds'], string>> = {
+  state: 'Whoever reads the node key in it can be this server to its peers, until it is rebuilt.',
+  'node key': 'Whoever reads it can be this server to its peers, until it is rebuilt.',
+  password: 'Whoever reads it can open the backups of this server.',
+  credentials: 'Whoever reads it can get what the export sends.',
 };
 
 export const checkClock: Check = ({ peers }) => {

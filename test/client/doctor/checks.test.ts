@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DoctorFacts, PeerFacts } from '../../../src/client/doctor/facts.js';
+import type { DoctorFacts, KeyFile, PeerFacts } from '../../../src/client/doctor/facts.js';
 import type { Check } from '../../../src/client/doctor/finding.js';
 import {
   checkClock,
@@ -71,7 +71,12 @@ const well: DoctorFacts = {
   nodeVersion: '24.4.1',
   config,
   hints: [],
-  keys: { failure: null, epoch: now - 1000 * hour, files: [{ path: '/data/.state', mode: 0o700, folder: true }] },
+  keys: {
+    failure: null,
+    epoch: now - 1000 * hour,
+    user: 998,
+    files: [{ path: '/data/.state', mode: 0o700, owner: 998, holds: 'state' }],
+  },
   overdue: now - 34 * hour,
   free: 1e11,
   node: status(),
@@ -103,7 +108,8 @@ it.each(Object.entries(all))('%s finds nothing where all is well', (_name, check
 });
 
 type Case = [string, Check, Partial<DoctorFacts>, [severity: string, problem: string, mend: string][]];
-const reads = { path: '/data/.state/node.key', mode: 0o640, folder: false };
+const reads: KeyFile = { path: '/data/.state/node.key', mode: 0o640, owner: 998, holds: 'node key' };
+const password: KeyFile = { path: '/etc/anemone/key', mode: 0o640, owner: 0, holds: 'password' };
 const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, files });
 const nightOf = (size: number) => [{ ...well.newest[0], size }] as DoctorFacts['newest'];
 const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
@@ -133,7 +139,9 @@ const cases: Case[] = [
   [
     'a server without an identity',
     checkKeys,
-    { keys: { failure: new Failure('config', 'no identity yet', { hint: 'init' }), epoch: null, files: [] } },
+    {
+      keys: { failure: new Failure('config', 'no identity yet', { hint: 'init' }), epoch: null, user: null, files: [] },
+    },
     [['error', 'no identity yet', 'init']],
   ],
   [
@@ -145,8 +153,15 @@ const cases: Case[] = [
   [
     'a state folder that others can enter',
     checkKeys,
-    { keys: keysOf({ path: '/data/.state', mode: 0o755, folder: true }) },
+    { keys: keysOf({ path: '/data/.state', mode: 0o755, owner: 998, holds: 'state' }) },
     [['warning', '0755', 'chmod 700 /data/.state']],
+  ],
+  ["a secret of root that the node's user reads through its group", checkKeys, { keys: keysOf(password) }, []],
+  [
+    'a secret of root that everybody can read',
+    checkKeys,
+    { keys: keysOf({ ...password, mode: 0o644 }) },
+    [['error', 'key can be used by others', 'chown 998 /etc/anemone/key; chmod 600 /etc/anemone/key']],
   ],
   [
     'its own clock off from all peers',
@@ -324,4 +339,13 @@ describe('the doctor finds', () => {
       expect(finding?.why).toMatch(/\.$/);
     }
   });
+});
+
+it('says of each secret what it is good for', () => {
+  const files = (['node key', 'password', 'credentials'] as const).map((holds) => ({ ...reads, holds }));
+  expect(checkKeys({ ...well, keys: keysOf(...files) }).map(({ why }) => why)).toEqual([
+    expect.stringContaining('be this server'),
+    expect.stringContaining('open the backups'),
+    expect.stringContaining('what the export sends'),
+  ]);
 });
