@@ -1,4 +1,6 @@
 import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { MissingVpn } from '../../mesh/kit/kit.js';
+import { unreadable } from '../../mesh/kit/vpn-files.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
@@ -157,14 +159,9 @@ export const checkKit: Check = ({ kit }) => {
   if (found === null) return [warning(`there is no kit at ${path}`, why, mend)];
   if ('message' in found) return [warning(found.message, why, mend)];
   const { vpn, ...facts } = found;
-  const findings: Finding[] = kit.missing.map(({ path: file, reason }) =>
-    warning(
-      `the kit cannot hold ${file}: ${reason}`,
-      'A bare machine has to join its VPN first.',
-      'Correct vpn.config.',
-    ),
-  );
-  const named = vpn.files.map((file) => file.path).sort();
+  const held = vpn.files.map((file) => file.path);
+  const findings = kit.missing.filter((each) => !held.some((file) => isOutOfSight(file, each))).map(notHeld);
+  const named = held.filter((file) => !kit.missing.some((each) => isOutOfSight(file, each))).sort();
   const wanted = kit.vpn.map((file) => file.path).sort();
   const stale = kit.vpn.find(({ changedAt }) => changedAt > kit.writtenAt);
   if (JSON.stringify(ordered(facts)) !== JSON.stringify(ordered(kit.expected))) {
@@ -177,6 +174,17 @@ export const checkKit: Check = ({ kit }) => {
   }
   return findings;
 };
+
+/** Whether a file that a kit holds is one that this user may not read: root wrote that kit, and nobody else can compare. */
+function isOutOfSight(file: string, { path, reason }: MissingVpn): boolean {
+  return reason === unreadable && (file === path || file.startsWith(`${path}/`));
+}
+
+function notHeld({ path, reason }: MissingVpn): Finding {
+  const mend =
+    reason === unreadable ? 'sudo anemone-peer kit; or name other files with vpn.config' : 'Correct vpn.config.';
+  return warning(`the kit does not hold ${path}: ${reason}`, 'A bare machine has to join its VPN first.', mend);
+}
 
 function ordered({ server, identity, address, recipients, peers }: KitFacts['expected']): unknown {
   return [

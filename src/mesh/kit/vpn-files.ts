@@ -67,7 +67,10 @@ async function readVpnFile(path: string): Promise<VpnFile | string> {
   }
 }
 
+/** The reason of what another user may be able to read. */
+export const unreadable = 'this user may not read it';
+
 function inWords(code: string | undefined): string {
   if (code === 'ENOENT') return 'it is not there';
-  return code === 'EACCES' ? 'this user may not read it' : `it cannot be read (${code})`;
+  return code === 'EACCES' ? unreadable : `it cannot be read (${code})`;
 }

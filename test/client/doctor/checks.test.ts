@@ -125,6 +125,11 @@ const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtM
 const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
 const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
 
+const noVpn: Partial<NonNullable<DoctorFacts['kit']>> = {
+  found: { ...expected, vpn: { kind: 'open', files: [] } },
+  vpn: [],
+};
+
 const tcpWith = (changes: Partial<NonNullable<DoctorFacts['tcp']>>) => ({
   tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100, ...changes },
 });
@@ -301,8 +306,20 @@ const cases: Case[] = [
   [
     'a VPN file that cannot be read',
     checkKit,
-    kitWith({ missing: [{ path: '/etc/wireguard', reason: 'this user may not read it' }] }),
-    [['warning', 'may not read', 'vpn.config']],
+    kitWith({ ...noVpn, missing: [{ path: '/etc/wireguard', reason: 'this user may not read it' }] }),
+    [['warning', 'does not hold /etc/wireguard: this user may not read it', 'sudo anemone-peer kit']],
+  ],
+  [
+    'a VPN file that is not there',
+    checkKit,
+    kitWith({ missing: [{ path: '/srv/gone.conf', reason: 'it is not there' }] }),
+    [['warning', 'does not hold /srv/gone.conf: it is not there', 'Correct vpn.config']],
+  ],
+  [
+    'nothing about a VPN file that this user may not read, but whoever wrote the kit could',
+    checkKit,
+    kitWith({ vpn: [], missing: [{ path: '/etc/wireguard', reason: 'this user may not read it' }] }),
+    [],
   ],
   ['Node.js 20', checkNodeVersion, { nodeVersion: '20.20.2' }, [['warning', '2026-04-30', 'Node.js 24']]],
   ['Node.js of the future', checkNodeVersion, { nodeVersion: '44.0.0' }, []],
