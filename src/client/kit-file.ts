@@ -28,12 +28,14 @@ export async function writeKit(context: Pick<Context, 'clock'>, config: Config, 
 
 /**
  * Writes the kit beside a configuration again, where there is one.
- * @returns whether there is one
+ * @returns null when there is none
  */
-export async function refreshKit(context: Pick<Context, 'clock'>, { file }: Pick<Config, 'file'>): Promise<boolean> {
+export async function refreshKit(
+  context: Pick<Context, 'clock'>,
+  { file }: Pick<Config, 'file'>,
+): Promise<MadeKit | null> {
   const { config } = await loadConfig(file);
   const path = kitPath(config);
-  if ((await stat(path).catch(() => null)) === null) return false;
-  await writeKit(context, config, path);
-  return true;
+  if ((await stat(path).catch(() => null)) === null) return null;
+  return writeKit(context, config, path);
 }

@@ -110,6 +110,7 @@ describe('the kit', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout).missing).toEqual([{ path: join(cwd, 'gone.conf'), reason: 'it is not there' }]);
     expect(stderr).toContain('gone.conf: it is not there');
+    expect((await addPeer()).stderr).toContain('gone.conf: it is not there');
   });
 });
 

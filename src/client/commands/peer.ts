@@ -100,7 +100,11 @@ async function conclude(context: Context, config: Config, { peer, changed, text 
 /** The kit names the peers, so that it is written again; null where none is kept. */
 async function kitAgain(context: Context, config: Config): Promise<'refreshed' | null | Failure> {
   try {
-    return (await refreshKit(context, config)) ? 'refreshed' : null;
+    const made = await refreshKit(context, config);
+    for (const { path, reason } of made?.missing ?? []) {
+      context.screen.warn(`the kit does not hold ${path}: ${reason}`);
+    }
+    return made === null ? null : 'refreshed';
   } catch (thrown) {
     const failure = Failure.from(thrown);
     context.screen.warn(`the kit is not refreshed: ${failure.message}. Run \`anemone-peer kit\``);
