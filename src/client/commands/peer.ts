@@ -2,12 +2,12 @@ import { parseAddress } from '../../mesh/config/address.js';
 import type { Config } from '../../mesh/config/config.js';
 import { addPeer as addToFile, removePeer as removeFromFile } from '../../mesh/config/edit.js';
 import { parseIdentity } from '../../mesh/identity/identity.js';
-import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize, parseByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
+import { askOwnNode } from '../ask-own-node.js';
 import type { Context, ExitCode } from '../context.js';
 import { refreshKit } from '../kit-file.js';
 import { renderTable } from '../render/table.js';
@@ -76,7 +76,8 @@ interface Edit {
 
 /** Has the running node follow, and says how it went. The file is written by now, so a node that does not is `partly`. */
 async function conclude(context: Context, config: Config, { peer, changed, text }: Edit): Promise<ExitCode> {
-  const { needsRestart, failure } = await reloadNode(context, config);
+  const reloaded = await askOwnNode(context, config, (node, signal) => node.reload(signal));
+  const [needsRestart, failure] = 'failure' in reloaded ? [[], reloaded.failure] : [reloaded, undefined];
   const kit = changed ? await kitAgain(context, config) : null;
   const running = failure?.kind !== 'unreachable';
   context.screen.result(
@@ -109,21 +110,5 @@ async function kitAgain(context: Context, config: Config): Promise<'refreshed' |
     const failure = Failure.from(thrown);
     context.screen.warn(`the kit is not refreshed: ${failure.message}. Run \`anemone-peer kit\``);
     return failure;
-  }
-}
-
-async function reloadNode(
-  { clock, signal }: Context,
-  config: Config,
-): Promise<{ readonly needsRestart: readonly string[]; readonly failure?: Failure }> {
-  try {
-    const node = await connectToOwnNode(config.server.socket, clock);
-    try {
-      return { needsRestart: await node.reload(signal) };
-    } finally {
-      node.close();
-    }
-  } catch (thrown) {
-    return { needsRestart: [], failure: Failure.from(thrown) };
   }
 }

@@ -1,8 +1,7 @@
 import type { Config, PeerConfig } from '../../mesh/config/config.js';
-import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
 import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
-import { connectToOwnNode } from '../../mesh/peers/own-node.js';
-import { Failure } from '../../mesh/terms/failure.js';
+import type { Failure } from '../../mesh/terms/failure.js';
+import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
@@ -11,7 +10,10 @@ import { type MeshStatus, type PeerView, statusDocument, statusHints, statusText
 /** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer; the rest is shown. */
 export async function showStatus(context: Context): Promise<ExitCode> {
   const config = await context.loadConfig();
-  const [node, answers] = await Promise.all([askOwnNode(context, config), askEveryPeer(context, config)]);
+  const [node, answers] = await Promise.all([
+    askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
+    askEveryPeer(context, config),
+  ]);
   const peers = config.peers.map((peer): PeerView => {
     const owed = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer.name);
     return { config: peer, answer: answers.get(peer.name), ...(owed === undefined ? {} : { status: owed }) };
@@ -24,22 +26,6 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
   return silent || 'failure' in node ? 3 : 0;
-}
-
-async function askOwnNode(
-  { clock, signal }: Context,
-  config: Config,
-): Promise<GetStatusResponse | { readonly failure: Failure }> {
-  try {
-    const node = await connectToOwnNode(config.server.socket, clock);
-    try {
-      return await node.getStatus(signal);
-    } finally {
-      node.close();
-    }
-  } catch (thrown) {
-    return { failure: Failure.from(thrown) };
-  }
 }
 
 type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;

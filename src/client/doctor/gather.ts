@@ -11,10 +11,10 @@ import { parseKit } from '../../mesh/kit/parse-kit.js';
 import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { findVpn } from '../../mesh/kit/vpn-files.js';
 import { getTimedNode } from '../../mesh/peers/get-node.js';
-import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { describePeer } from '../../mesh/peers/peer.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { kitPath } from '../kit-file.js';
@@ -33,7 +33,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     programVersion(),
     keyFacts(config, self),
     freeSpace(config.server.data),
-    askOwnNode(context, config),
+    askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
     self instanceof Failure ? [] : askEveryPeer(context, config, self),
     self instanceof Failure ? { listed: [], newest: [] } : newestBackups(context),
     self instanceof Failure ? null : kitFacts(config, self),
@@ -104,19 +104,6 @@ async function freeSpace(folder: string): Promise<number | null> {
     return bavail * bsize;
   } catch {
     return null;
-  }
-}
-
-async function askOwnNode({ clock, signal }: Context, { server }: Config): Promise<DoctorFacts['node']> {
-  try {
-    const node = await connectToOwnNode(server.socket, clock);
-    try {
-      return await node.getStatus(signal);
-    } finally {
-      node.close();
-    }
-  } catch (thrown) {
-    return { failure: Failure.from(thrown) };
   }
 }
 
