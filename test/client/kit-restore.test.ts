@@ -4,13 +4,16 @@ import { identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
+import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
+import { readChainHead } from '../../src/mesh/manifest/chain.js';
+import { getNode } from '../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../src/mesh/terms/address.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
-import { type BareMachine, makeBareMachine, pinned } from '../support/bare-machine.js';
+import { type BareMachine, makeBareMachine, pinned, treeOf } from '../support/bare-machine.js';
 import { manifestOf } from '../support/manifests.js';
 import type { PeerNode } from '../support/peer-node.js';
-import { pushTo, type Restorable, recoverableServer } from '../support/restorable.js';
+import { pushTo, type Restorable, recoverableServer, sealTree } from '../support/restorable.js';
 
 let machine: BareMachine;
 beforeEach(async () => {
@@ -107,6 +110,27 @@ describe('a restore with the kit', () => {
     const kit = await kitOf(fr2);
     const { code } = await machine.restore({ server: undefined, kit, peer: [pinned(us1)], dryRun: true } as never);
     expect(code).toBe(0);
+  });
+
+  it('takes over with a peer that has moved: the sequence goes on, and the peer refuses the former node key', async () => {
+    const { us1, fr1, older, folder } = machine;
+    const before = { ...us1, address: { host: '127.0.0.1', port: 1 } };
+    const newer = await sealTree(fr1, treeOf('new', before), {
+      sequence: 2,
+      previous: older.manifest.digest,
+      createdAtMs: Date.UTC(2026, 10, 21, 1),
+    });
+    await pushTo(us1, fr1, newer);
+    const kit = await kitOf(before);
+    const { code, said } = await machine.restore({ server: undefined, kit, peer: [pinned(us1)] } as never);
+    expect(code).toBe(0);
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', self.identity);
+    expect(head?.facts.sequence).toBe(2);
+    expect((await getNode(us1.callAs(fr1.server))).newestEpochMs).toBe(self.certificate.epoch);
+    expect(said.stderr).toContain(
+      `US1 was reached at ${formatAddress(us1.address)}, and ${join(folder, 'config/config.yaml')} has 127.0.0.1:1`,
+    );
   });
 
   it('refuses the key of another server before anybody is asked', async () => {

@@ -7,11 +7,10 @@ import type { Context, ExitCode } from '../context.js';
 import type { Mesh } from '../mesh.js';
 import type { BareMesh } from '../restore/bare.js';
 import { type BringBackOptions, bringBack } from '../restore/bring-back.js';
-import type { Candidate } from '../restore/choose.js';
 import { downloadInto } from '../restore/download-into.js';
 import { runDrill } from '../restore/drill.js';
 import { sealedFromFile } from '../restore/from-file.js';
-import { findInMesh } from '../restore/from-mesh.js';
+import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
 import { checkCall, type RestoreOptions } from '../restore/options.js';
 import { removeParts } from '../restore/parts.js';
@@ -112,7 +111,7 @@ interface Choice {
   readonly keys: Keys;
 }
 
-async function restoreChosen(context: Context, chosen: Candidate, choice: Choice): Promise<ExitCode> {
+async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): Promise<ExitCode> {
   const { mesh, derived, target, options, keys } = choice;
   const isWhole = options.include === undefined && options.exclude === undefined;
   const takesOver = derived !== null && options.takeover && options.dryRun !== true && isWhole;
@@ -126,7 +125,10 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
     const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
     isFinished = options.dryRun !== true;
     const rebuilt = takesOver
-      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, mesh)
+      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, {
+          reached: 'reached' in mesh ? mesh.reached : [],
+          manifests: chosen.proven,
+        })
       : null;
     const told = rebuilt instanceof Failure ? null : rebuilt;
     tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
@@ -149,14 +151,9 @@ async function restoreChosen(context: Context, chosen: Candidate, choice: Choice
 const plainQuestion = (): string => 'Put it in place?';
 
 /** A failure here takes nothing back: the files are in place. */
-async function takeOver(
-  context: Context,
-  restored: Parameters<typeof rebuild>[1],
-  derived: DerivedKeys,
-  mesh: Mesh | BareMesh,
-): Promise<Rebuilt | null | Failure> {
+async function takeOver(...call: Parameters<typeof rebuild>): Promise<Rebuilt | null | Failure> {
   try {
-    return await rebuild(context, restored, derived, 'reached' in mesh ? mesh.reached : []);
+    return await rebuild(...call);
   } catch (thrown) {
     return Failure.from(thrown);
   }

@@ -1,3 +1,4 @@
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -18,25 +19,40 @@ export interface Wanted {
   readonly set: string;
 }
 
+/** The backup that is meant. */
+export interface Chosen extends Candidate {
+  /** All backups of its owner that were found, and proven. */
+  readonly proven: readonly VerifiedManifest[];
+}
+
 /**
  * Asks the mesh and finds the backup that is meant.
  * @returns null when the person at the terminal leaves with `q`
  * @throws Failure `not-found`, `unreachable`, `untrusted`, `usage`
  */
-export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Candidate | null> {
-  const { screen, clock } = context;
+export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen | null> {
+  const { screen } = context;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
   for (const answer of found.answers) {
     if ('failure' in answer) screen.warn(silence(answer));
   }
   const nobody = nobodyAnswered(found);
   if (nobody !== null) throw nobody;
-  const own = found.backups.filter(({ facts }) => facts.owner === mesh.owner && facts.set !== kitSet);
+  const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
+  const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
   for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);
   if (own.length === 0) throw nothingOf(mesh, found.backups);
-  if (wanted.at !== undefined) return chooseAt(own, parseMoment(wanted.at, clock.now()));
-  if (wanted.reference !== undefined) return choose(own, wanted.reference);
-  return askWhich(context, own);
+  const chosen = await chooseAmong(context, own, wanted);
+  return chosen && { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
+}
+
+async function chooseAmong(
+  context: Context,
+  backups: readonly FoundBackup[],
+  { at, reference }: Wanted,
+): Promise<Candidate | null> {
+  if (at !== undefined) return chooseAt(backups, parseMoment(at, context.clock.now()));
+  return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
 }
 
 function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {

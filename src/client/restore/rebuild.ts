@@ -8,11 +8,12 @@ import { writeChainHead } from '../../mesh/manifest/chain.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { survey } from '../mesh.js';
-import { type KnownPeer, openBareMesh } from './bare.js';
+import { openBareMesh, type ReachedPeer } from './bare.js';
 import { candidatesOf } from './choose.js';
 import type { UnpackedEntry } from './unpack.js';
 
@@ -26,8 +27,17 @@ export interface Rebuilt {
   readonly accepted: readonly string[];
   /** Peers that could not be told, with the reason. */
   readonly untold: readonly { readonly peer: string; readonly reason: string }[];
+  /** Peers that were reached at another address than the configuration has. */
+  readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
   /** The number of the newest backup of each set, after which the next one goes on. */
   readonly sequences: Readonly<Record<string, number>>;
+}
+
+/** What a restore has learned of the mesh by the time it takes over. */
+export interface Learned {
+  readonly reached: readonly ReachedPeer[];
+  /** The backups of the server that are proven. */
+  readonly manifests: readonly VerifiedManifest[];
 }
 
 /** Where a configuration may be, relative to the target. */
@@ -43,7 +53,7 @@ export async function rebuild(
   context: Context,
   restored: { readonly target: string; readonly entries: readonly UnpackedEntry[]; readonly server: string },
   keys: DerivedKeys,
-  visited: readonly Peer[],
+  learned: Learned,
 ): Promise<Rebuilt | null> {
   const file = configFor(restored.target, restored.entries);
   if (file === undefined) return null;
@@ -55,10 +65,13 @@ export async function rebuild(
     );
   }
   const state = stateFolder(config);
-  const peers = peersOf(config, visited);
-  const { heads, newestEpoch } = await visitAll(context, config, keys, peers);
+  const peers = peersOf(config, learned.reached);
+  // A peer that is lost by now has said its part before.
+  const visited = await visitAll(context, config, keys, peers);
+  const heads = headsOf([...learned.manifests, ...visited.manifests]);
   for (const head of heads) await writeChainHead(state, head.facts.set, head.signed);
-  const epoch = Math.max(context.clock.now(), newestEpoch + 1);
+  const seen = [...learned.reached, ...visited.reached].map((peer) => peer.newestEpoch);
+  const epoch = Math.max(context.clock.now(), ...seen.map((newest) => newest + 1));
   const self = makeServerIdentity(keys, config.server.name, epoch);
   await storeServerIdentity(self, state);
   const answers = await askPeers(peers, { ...context, self }, getNode);
@@ -69,6 +82,7 @@ export async function rebuild(
     untold: answers.flatMap((answer) =>
       'failure' in answer ? [{ peer: answer.peer.name, reason: plainReason(answer) }] : [],
     ),
+    moved: movedOf(config, peers),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
   };
 }
@@ -85,29 +99,40 @@ export function configFor(target: string, entries: readonly UnpackedEntry[]): st
   return place === undefined ? undefined : join(target, place);
 }
 
-function peersOf(config: Config, visited: readonly Peer[]): readonly Peer[] {
-  const configured = enabledPeers(config);
-  return [...configured, ...visited.filter(({ identity }) => configured.every((peer) => peer.identity !== identity))];
+/** The peers to tell: where one was just reached counts more than where the restored configuration has it. */
+function peersOf(config: Config, reached: readonly Peer[]): readonly Peer[] {
+  const configured = enabledPeers(config).map((peer) => {
+    const { address } = reached.find(({ identity }) => identity === peer.identity) ?? peer;
+    return { ...peer, address };
+  });
+  return [...configured, ...reached.filter(({ identity }) => configured.every((peer) => peer.identity !== identity))];
 }
 
-/** Asks every peer, as a visitor still, for the end of each chain and the epoch to beat. */
-async function visitAll(
-  context: Context,
-  config: Config,
-  keys: DerivedKeys,
-  peers: readonly KnownPeer[],
-): Promise<{ readonly heads: readonly VerifiedManifest[]; readonly newestEpoch: number }> {
+function movedOf(config: Config, peers: readonly Peer[]): Rebuilt['moved'] {
+  return enabledPeers(config).flatMap(({ name, address, identity }) => {
+    const configured = formatAddress(address);
+    const reached = formatAddress(peers.find((peer) => peer.identity === identity)?.address ?? address);
+    return reached === configured ? [] : [{ peer: name, configured, reached }];
+  });
+}
+
+/** Asks every peer, as a visitor still, for the backups of the server and the epoch to beat. */
+async function visitAll(context: Context, config: Config, keys: DerivedKeys, peers: readonly Peer[]): Promise<Learned> {
   const mesh = await openBareMesh(context, config.server.name, peers, keys);
   try {
     const { backups } = await survey(context, mesh, { owner: config.server.name, set: '' });
-    const heads = new Map<string, VerifiedManifest>();
-    for (const { manifest } of candidatesOf(backups)) {
-      const { set, sequence } = manifest.facts;
-      if (sequence > (heads.get(set)?.facts.sequence ?? 0)) heads.set(set, manifest);
-    }
-    const epochs = mesh.reached.map((peer) => peer.newestEpoch);
-    return { heads: [...heads.values()], newestEpoch: Math.max(0, ...epochs) };
+    return { reached: mesh.reached, manifests: candidatesOf(backups).map(({ manifest }) => manifest) };
   } finally {
     mesh.close();
   }
+}
+
+/** The end of each set's chain. */
+function headsOf(manifests: readonly VerifiedManifest[]): readonly VerifiedManifest[] {
+  const heads = new Map<string, VerifiedManifest>();
+  for (const manifest of manifests) {
+    const { set, sequence } = manifest.facts;
+    if (sequence > (heads.get(set)?.facts.sequence ?? 0)) heads.set(set, manifest);
+  }
+  return [...heads.values()];
 }

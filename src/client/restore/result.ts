@@ -65,7 +65,7 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 
 function tellRebuilt(
   { screen, env }: Telling,
-  { config, accepted, untold, sequences }: Rebuilt,
+  { config, accepted, untold, moved, sequences }: Rebuilt,
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
@@ -74,7 +74,13 @@ function tellRebuilt(
   for (const { peer, reason } of untold) {
     screen.warn(
       `${peer} does not know the new node key yet: ${reason}. It takes it when the node first calls it; until then it ` +
-        'does not refuse the former one, and backups that only it holds were not seen.',
+        'does not refuse the former one, and backups that only it holds may not have been seen.',
+    );
+  }
+  for (const { peer, configured, reached } of moved) {
+    screen.warn(
+      `${peer} was reached at ${reached}, and ${config} has ${configured}: if it has moved, write its new address there ` +
+        'before the node is started. Without it, nothing is delivered to it.',
     );
   }
   if (sets.length > 0) screen.note(`The next backups go on: ${sets.join(', ')}.`);

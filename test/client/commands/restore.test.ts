@@ -76,6 +76,23 @@ describe('a bare machine', () => {
     expect(said.stderr).toMatch(/US1 does not know the new node key yet/);
   });
 
+  it('goes on from what it saw when a peer is lost before the node key is made', async () => {
+    const future = Date.UTC(2031, 0, 1);
+    const fromTheFuture = { ...fr1, server: makeServerIdentity(fr1.keys, 'FR1', future) };
+    await pushTo(fr2, fromTheFuture, older);
+    await pushTo(fr2, fromTheFuture, newer);
+    await machine.stop(us1);
+    const { code } = await bare(
+      { peer: [pinned(fr2)], at: '2026-11-20T12:00:00Z', yes: false },
+      { answers: [true], onQuestion: () => fr2.follow([]) },
+    );
+    expect(code).toBe(3);
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    expect(self.certificate.epoch).toBe(future + 1);
+    const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', self.identity);
+    expect(head?.facts.sequence).toBe(2);
+  });
+
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
     await pushTo(fr2, fr1, newer);
     expect((await bare({ takeover: false })).code).toBe(0);
