@@ -18,6 +18,8 @@ import { throwawayServer } from './identities.js';
 export interface Lies {
   /** The hostname that it claims. */
   readonly hostname?: string;
+  /** The newest epoch that it claims to have seen of its caller, as a version that sends no proof of it. */
+  readonly newestEpoch?: number;
   /** Whole entries, as of a version that knows no others. */
   list(): readonly HeldBackup[];
   /** Instead of them, what it answers to one question. */
@@ -44,11 +46,14 @@ export async function startHostilePeer(
   lies: (server: ServerIdentity) => Lies,
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
-  const { hostname = name, list, listPages = () => [{ backups: [...list()] }], fetch, leaves } = lies(server);
+  const told = lies(server);
+  const { hostname = name, newestEpoch = 0, list, fetch, leaves } = told;
+  const { listPages = () => [{ backups: [...list()] }] } = told;
+  const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
   const grpc = new Server();
   grpc.addService(grpcService(PeerServiceDefinition), {
     getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
-      answer(null, { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, newestEpochMs: 0, damaged: [] }),
+      answer(null, { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) }),
     listBackups: (call: { request: ListBackupsRequest; write(message: object): void; end(): void }) => {
       for (const page of listPages(call.request)) {
         call.write({ backups: [], manifestDigests: Buffer.alloc(0), receivedAtMs: [], ...page });

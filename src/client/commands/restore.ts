@@ -141,7 +141,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
         `There is no config.yaml yet, so this machine is not ${mesh.owner}: restore the set that has it.`,
       );
     }
-    return told !== null && told.untold.length > 0 ? 3 : 0;
+    return told !== null && told.untold.length + told.refusing.length > 0 ? 3 : 0;
   } finally {
     await (isFinished ? sealed.discard() : sealed.leave());
     if (isFinished) await removeParts(choice.work, chosen.manifest.facts);

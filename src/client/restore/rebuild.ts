@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
+import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
 import { writeChainHead } from '../../mesh/manifest/chain.js';
@@ -10,11 +11,12 @@ import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { askPeers, enabledPeers } from '../ask-peers.js';
+import { askPeers, enabledPeers, type PeerAnswer } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { survey } from '../mesh.js';
 import { openBareMesh, type ReachedPeer } from './bare.js';
 import { candidatesOf } from './choose.js';
+import { epochToBeat } from './epoch-to-beat.js';
 import type { UnpackedEntry } from './unpack.js';
 
 /** What became of the machine after a restore: a server of the mesh again, or why not. */
@@ -27,6 +29,8 @@ export interface Rebuilt {
   readonly accepted: readonly string[];
   /** Peers that could not be told, with the reason. */
   readonly untold: readonly { readonly peer: string; readonly reason: string }[];
+  /** Peers that refuse the new node key: they claim to have seen a newer one, and do not prove it. */
+  readonly refusing: readonly string[];
   /** Peers that were reached at another address than the configuration has. */
   readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
   /** The number of the newest backup of each set, after which the next one goes on. */
@@ -70,20 +74,47 @@ export async function rebuild(
   const visited = await visitAll(context, config, keys, peers);
   const heads = headsOf([...learned.manifests, ...visited.manifests]);
   for (const head of heads) await writeChainHead(state, head.facts.set, head.signed);
-  const seen = [...learned.reached, ...visited.reached].map((peer) => peer.newestEpoch);
-  const epoch = Math.max(context.clock.now(), ...seen.map((newest) => newest + 1));
+  const now = context.clock.now();
+  const reached = [...learned.reached, ...visited.reached];
+  const claims = reached.map(({ newest }) => newest);
+  const certificates = heads.map(({ signed }) => signed.certificate);
+  const epoch = Math.max(now, epochToBeat(keys.identity, claims, certificates, now) + 1);
   const self = makeServerIdentity(keys, config.server.name, epoch);
   await storeServerIdentity(self, state);
   const answers = await askPeers(peers, { ...context, self }, getNode);
   return {
     config: config.file,
     epoch,
-    accepted: answers.filter((answer) => 'value' in answer).map(({ peer }) => peer.name),
+    ...standings(epoch, peers, reached, answers),
+    moved: movedOf(config, peers),
+    sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
+  };
+}
+
+/** How each peer took the new node key. Whoever claims to have seen a newer one refuses it, although it answers. */
+function standings(
+  epoch: number,
+  peers: readonly Peer[],
+  reached: readonly ReachedPeer[],
+  answers: readonly PeerAnswer<GetNodeResponse>[],
+): Pick<Rebuilt, 'accepted' | 'untold' | 'refusing'> {
+  const told = answers.flatMap((answer) => ('value' in answer ? [answer] : []));
+  const claims = [
+    ...reached.map(({ identity, newest }) => ({ identity, epoch: newest.epoch })),
+    ...told.map(({ peer, value }) => ({ identity: peer.identity, epoch: value.newestEpochMs })),
+  ];
+  const refusing = peers.filter((peer) =>
+    claims.some((claim) => claim.identity === peer.identity && claim.epoch > epoch),
+  );
+  return {
+    accepted: told
+      .map(({ peer }) => peer)
+      .filter((peer) => !refusing.includes(peer))
+      .map(({ name }) => name),
     untold: answers.flatMap((answer) =>
       'failure' in answer ? [{ peer: answer.peer.name, reason: plainReason(answer) }] : [],
     ),
-    moved: movedOf(config, peers),
-    sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
+    refusing: refusing.map(({ name }) => name),
   };
 }
 

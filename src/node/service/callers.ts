@@ -14,8 +14,6 @@ export interface Caller {
   readonly quota: number;
   /** Owners, beside itself, whose backups it may list and fetch. */
   readonly reads: readonly Hostname[];
-  /** The newest epoch seen of its identity. */
-  readonly newestEpoch: number;
 }
 
 /** What a caller must be for a call. */
@@ -40,10 +38,10 @@ export function admission(
     const certificate = certificateOf(call);
     const peer = peers().find((candidate) => candidate.enabled && candidate.identity === certificate.identity);
     if (peer === undefined) throw new Failure('untrusted', 'you are not a peer of this server');
-    const newestEpoch = await admitEpoch(certificate, peer.name, epochs, demands);
+    await admitEpoch(certificate, peer.name, epochs, demands);
     seen(peer.name);
     const { name, quota, reads } = peer;
-    return { name, identity: certificate.identity, quota, reads, newestEpoch };
+    return { name, identity: certificate.identity, quota, reads };
   };
 }
 
@@ -57,10 +55,10 @@ async function admitEpoch(
   name: Hostname,
   epochs: Epochs,
   { writes = false, supersededToo = false }: Demands,
-): Promise<number> {
+): Promise<void> {
   if (certificate.epoch === visitorEpoch) {
     if (writes) throw new Failure('forbidden', `the node key is for a visit: ${name} may read with it, not write`);
-    return epochs.newest(certificate.identity);
+    return;
   }
   const admitted = await epochs.admit(certificate, name);
   if (!admitted && !supersededToo) {
@@ -68,5 +66,4 @@ async function admitEpoch(
       hint: 'If this is the right server, bring it back with `anemone-peer restore`; if it is not, nothing is to be done.',
     });
   }
-  return epochs.newest(certificate.identity);
 }

@@ -8,35 +8,59 @@ import type { Log } from '../../mesh/terms/log.js';
 
 /** The newest node key seen of each identity: a rebuilt server locks its stolen predecessor out by coming back. */
 export interface Epochs {
-  /** Milliseconds since 1970, or 0 when the identity was never seen. */
-  newest(identity: Identity): number;
+  newest(identity: Identity): NewestKey;
   /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
+}
+
+/** The newest node key seen of an identity. */
+export interface NewestKey {
+  /** Milliseconds since 1970, or 0 when the identity was never seen. */
+  readonly epoch: number;
+  /** The node certificate in DER, which proves the epoch to its server; empty while there is none. */
+  readonly certificate: Buffer;
 }
 
 interface Seen {
   readonly epoch: number;
   /** Fingerprint of the node key: two keys of one epoch cannot both be the server. */
   readonly key: string;
+  /** In base64; an older version wrote none. */
+  readonly certificate?: string;
 }
 
 /** @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again */
 export async function openEpochs(file: string, log: Log): Promise<Epochs> {
   const seen = await readEpochs(file);
-  let writing: Promise<void> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
+  const decide = async (
+    { identity, epoch, fingerprint: key, der }: NodeCertificate,
+    name: Hostname,
+  ): Promise<boolean> => {
+    const known = seen.get(identity);
+    const isKnown = known?.epoch === epoch && known.key === key;
+    if (isKnown && known.certificate !== undefined) return true;
+    if (known !== undefined && epoch <= known.epoch && !isKnown) return false;
+    const newest = { epoch, key, certificate: der.toString('base64') };
+    const written = replaceFile(file, serialise(seen, identity, newest));
+    // A disk that cannot take the certificate of a known key is no reason to refuse its server.
+    await (isKnown ? written.catch(() => {}) : written);
+    seen.set(identity, newest);
+    if (known !== undefined && !isKnown) {
+      log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
+    }
+    return true;
+  };
   return {
-    newest: (identity) => seen.get(identity)?.epoch ?? 0,
-    async admit({ identity, epoch, fingerprint: key }, name) {
-      const known = seen.get(identity);
-      if (known?.epoch === epoch && known.key === key) return true;
-      if (known !== undefined && epoch <= known.epoch) return false;
-      writing = writing.catch(() => {}).then(() => replaceFile(file, serialise(seen, identity, { epoch, key })));
-      await writing;
-      const newer = seen.get(identity);
-      if (newer !== undefined && newer.epoch >= epoch) return newer.epoch === epoch && newer.key === key;
-      seen.set(identity, { epoch, key });
-      if (known !== undefined) log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
-      return true;
+    newest(identity) {
+      const { epoch = 0, certificate = '' } = seen.get(identity) ?? {};
+      return { epoch, certificate: Buffer.from(certificate, 'base64') };
+    },
+    admit(certificate, name) {
+      // In turn: of two new keys that call at once, the file has to end with the newer one.
+      const decision = last.then(() => decide(certificate, name));
+      last = decision.catch(() => {});
+      return decision;
     },
   };
 }
@@ -49,8 +73,9 @@ async function readEpochs(file: string): Promise<Map<string, Seen>> {
   try {
     const seen = new Map<string, Seen>();
     for (const [identity, value] of Object.entries(JSON.parse(await readFile(file, 'utf8')) as Record<string, Seen>)) {
-      if (!Number.isSafeInteger(value.epoch) || typeof value.key !== 'string') throw new Error('an entry is malformed');
-      seen.set(identity, { epoch: value.epoch, key: value.key });
+      const { epoch, key, certificate } = value;
+      if (!Number.isSafeInteger(epoch) || typeof key !== 'string') throw new Error('an entry is malformed');
+      seen.set(identity, { epoch, key, ...(typeof certificate === 'string' ? { certificate } : {}) });
     }
     return seen;
   } catch (cause) {

@@ -2,6 +2,7 @@ import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
+import type { Epochs } from './epochs.js';
 
 /** What a node tells about itself that is not in its vault. */
 export interface Self {
@@ -14,7 +15,8 @@ export interface Self {
 /** Names in one answer; the others follow once these were sent again. */
 const mostDamaged = 1000;
 
-export async function getNode(self: Self, vault: Vault, caller: Caller): Promise<GetNodeResponse> {
+export async function getNode(self: Self, vault: Vault, epochs: Epochs, caller: Caller): Promise<GetNodeResponse> {
+  const newest = epochs.newest(caller.identity);
   return {
     hostname: self.hostname,
     version: self.version,
@@ -22,7 +24,8 @@ export async function getNode(self: Self, vault: Vault, caller: Caller): Promise
     used: vault.used(caller.name),
     quota: caller.quota,
     free: await vault.free(),
-    newestEpochMs: caller.newestEpoch,
+    newestEpochMs: newest.epoch,
+    newestCertificate: newest.certificate,
     damaged: vault.damaged(caller.name).slice(0, mostDamaged),
   };
 }

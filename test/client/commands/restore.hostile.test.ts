@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
+import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { garbage, type Lies } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -154,6 +156,50 @@ describe('hostile peers', () => {
     const liar = await machine.addLiar(() => ({ hostname: '\u001b[2Jevil', list: () => [], fetch: () => [] }));
     const failure = await bare({ peer: [liar] }).catch((thrown) => thrown);
     expect(failure.message).not.toContain('\u001b');
+  });
+
+  it.each([2 ** 53 - 1, 2 ** 53 - 2])(
+    'one that claims to have seen the epoch %j is named, and the server can be rebuilt again and again',
+    async (newestEpoch) => {
+      await pushTo(us1, fr1, newer);
+      const liar = await machine.addLiar(() => ({ newestEpoch, list: () => [], fetch: () => [] }));
+      const epochs: number[] = [];
+      for (const _ of ['first', 'second']) {
+        const { code, said } = await bare({ peer: [liar, pinned(us1)] });
+        expect(code).toBe(3);
+        expect(said.stderr).toMatch(/DE1 refuses the new node key: .* did not prove/);
+        expect(said.stderr).toContain('Taken by FR2, US1;');
+        const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+        expect((await getNode(us1.callAs(self))).newestEpochMs).toBe(self.certificate.epoch);
+        epochs.push(self.certificate.epoch);
+      }
+      const [first = 0, second = 0] = epochs;
+      expect(second).toBeGreaterThan(first);
+      expect(second).toBeLessThan(Date.now() + 60_000);
+    },
+  );
+
+  it('one of an older version, which proves no epoch, is believed where its backups do, or up to a day ahead', async () => {
+    const [future, soon] = [Date.UTC(2031, 0, 1), Date.now() + 3_600_000];
+    const fromTheFuture = { ...fr1, server: makeServerIdentity(fr1.keys, 'FR1', future) };
+    const theirs = await sealTree(fromTheFuture, treeOf('future', fr2, us1), {
+      sequence: 3,
+      previous: newer.manifest.digest,
+    });
+    await pushTo(us1, fr1, newer);
+    for (const [newestEpoch, shown] of [
+      [soon, newer],
+      [future, theirs],
+    ] as const) {
+      const old = await machine.addLiar((server) => ({
+        newestEpoch,
+        list: () => [entryOf(shown, server)],
+        fetch: (_name, offset) => [shown.bytes.subarray(offset)],
+      }));
+      expect((await bare({ peer: [old] })).code).toBe(0);
+      const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+      expect(self.certificate.epoch).toBe(newestEpoch + 1);
+    }
   });
 
   function* honestFetch(name: string, offset: number): Generator<Uint8Array> {

@@ -63,6 +63,7 @@ function peer(
     quota: 4 * 2 ** 30,
     free: 2 ** 40,
     newestEpochMs: self.certificate.epoch,
+    newestCertificate: self.certificate.der,
     damaged: [],
     ...changes,
   };

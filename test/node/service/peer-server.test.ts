@@ -538,7 +538,7 @@ describe('a rebuilt server', () => {
     await listBackups(asRebuilt, { owner: '', set: '' });
     const superseded = listBackups(asOld, { owner: '', set: '' });
     await expect(superseded).rejects.toMatchObject({ kind: 'untrusted', message: expect.stringMatching(/superseded/) });
-    expect(await getNode(asOld)).toMatchObject({ newestEpochMs: 2000 });
+    expect(await getNode(asOld)).toMatchObject({ newestEpochMs: 2000, newestCertificate: rebuilt.certificate.der });
   });
 
   it('cannot be two: another node key of the same epoch is refused', async () => {

@@ -1,0 +1,46 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { openEpochs } from '../../../src/node/service/epochs.js';
+import { recordingLog } from '../../support/peer-node.js';
+
+let folder: string;
+let file: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-epochs-'));
+  file = join(folder, 'epochs.json');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const keys = deriveKeys(generateRecoveryKey());
+const fr1 = parseHostname('FR1');
+const at = (epoch: number) => makeServerIdentity(keys, fr1, epoch).certificate;
+const open = () => openEpochs(file, recordingLog());
+
+describe('the epochs that a node has seen', () => {
+  it('are kept with the certificate that proves them', async () => {
+    const newest = at(2000);
+    await (await open()).admit(newest, fr1);
+    expect((await open()).newest(keys.identity)).toEqual({ epoch: 2000, certificate: newest.der });
+  });
+
+  it('get their certificate when the key calls again, where an older version wrote them down without', async () => {
+    const { identity, epoch, fingerprint: key, der } = at(2000);
+    await writeFile(file, JSON.stringify({ [identity]: { epoch, key } }));
+    const epochs = await open();
+    expect(epochs.newest(identity)).toEqual({ epoch, certificate: Buffer.alloc(0) });
+    expect(await epochs.admit({ identity, epoch, fingerprint: key, der } as never, fr1)).toBe(true);
+    expect((await open()).newest(identity)).toEqual({ epoch, certificate: der });
+  });
+
+  it('end with the newer one when two new keys call at once, also in the file', async () => {
+    const epochs = await open();
+    const [newer, older] = [at(3000), at(2000)];
+    expect(await Promise.all([epochs.admit(newer, fr1), epochs.admit(older, fr1)])).toEqual([true, false]);
+    for (const each of [epochs, await open()]) expect(each.newest(keys.identity).epoch).toBe(3000);
+  });
+});
