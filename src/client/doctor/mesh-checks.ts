@@ -2,6 +2,7 @@ import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/no
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
@@ -95,7 +96,7 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
   if (keys.epoch !== null && node.newestEpochMs > keys.epoch) {
     const problem = `${name} has seen a newer node key of this server`;
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
-    findings.push(error(problem, why, 'If this is the living server: anemone-peer restore, with the recovery key.'));
+    findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
   }
   if (node.damaged.length > 0) {
     const problem = `${name} found ${node.damaged.join(', ')} damaged on its disk`;
@@ -125,6 +126,17 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
     findings.push(warning(problem, 'Mixed versions are less tried than equal ones.', 'Update the older one.'));
   }
   return findings;
+}
+
+/**
+ * How a superseded server takes its place back: as on a bare machine, for its own node key gets no answer, and where its files
+ * are, for that is where the node finds the new one.
+ */
+function takeBack(name: string, { config }: DoctorFacts): string {
+  const peer = config.peers.find((each) => each.name === name);
+  const where = peer === undefined ? 'ADDRESS' : `${formatAddress(peer.address)}#${peer.identity}`;
+  const command = `anemone-peer restore --server ${config.server.name} --peer ${where} --target ${config.base}`;
+  return `${command}, with the recovery key; then start the node again.`;
 }
 
 export const checkBackups: Check = ({ newest, peers, listed, config, now }) => {

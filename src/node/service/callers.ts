@@ -63,7 +63,9 @@ async function admitEpoch(
   const admitted = await epochs.admit(certificate, name);
   if (!admitted && !supersededToo) {
     throw new Failure('untrusted', `this node key of ${name} is superseded: the server was rebuilt with a newer one`, {
-      hint: 'If this is the right server, bring it back with `anemone-peer restore`; if it is not, nothing is to be done.',
+      hint:
+        `If this is the right server, bring it back where its files are: anemone-peer restore --server ${name} --peer ADDRESS ` +
+        '(`anemone-peer doctor` there shows the whole command). If it is not, nothing is to be done.',
     });
   }
 }

@@ -5,16 +5,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { examine } from '../../../src/client/commands/doctor.js';
 import { fetchToFile } from '../../../src/client/commands/fetch.js';
 import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showBackup } from '../../../src/client/commands/show.js';
 import { showStatus } from '../../../src/client/commands/status.js';
-import { loadServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import {
+  loadServerIdentity,
+  makeServerIdentity,
+  storeServerIdentity,
+} from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { commandLine } from '../../support/command-line.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -322,5 +328,21 @@ describe('restore on a server that has its configuration', () => {
     expect(await readFile(join(folder, 'a'), 'utf8')).toBe('two');
     const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
     expect((await getNode(us1.callAs(fr1.server))).newestEpochMs).toBe(self.certificate.epoch);
+  });
+
+  it('takes its place back with what doctor says, when another machine was rebuilt as this server', async () => {
+    const other = makeServerIdentity(fr1.keys, 'FR1', Date.now());
+    for (const node of [fr2, us1]) await getNode(node.callAs(other));
+    const { context, said } = trial({ json: true });
+    await examine(context);
+    const { findings } = JSON.parse(said.stdout);
+    const { mend } = findings.find(({ problem }: { problem: string }) => problem.includes('newer node key'));
+    const [, command = ''] = /anemone-peer (restore.*?), with the recovery key/.exec(mend) ?? [];
+    const args = [...command.split(' '), 'latest', '--yes', '--key-stdin'];
+    const { code, stderr } = await commandLine(args, { cwd: tmpdir(), input: `${fr1.recoveryKey}\n` });
+    expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('Taken by FR2, US1;') });
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    expect(self.certificate.epoch).toBeGreaterThan(other.certificate.epoch);
+    expect((await getNode(us1.callAs(self))).newestEpochMs).toBe(self.certificate.epoch);
   });
 });

@@ -244,7 +244,7 @@ const cases: Case[] = [
     'a server that was rebuilt elsewhere',
     checkPeers,
     { peers: [peer('FR2', { newestEpochMs: now })] },
-    [['error', 'newer node key', 'anemone-peer restore']],
+    [['error', 'newer node key', 'anemone-peer restore --server FR1 --peer 10.8.0.2:7443#']],
   ],
   [
     'a quota that is used up',
