@@ -20,6 +20,8 @@ export interface Lies {
   readonly hostname?: string;
   /** The newest epoch that it claims to have seen of its caller, as a version that sends no proof of it. */
   readonly newestEpoch?: number;
+  /** Called before it says who it is. */
+  met?(): void;
   /** Whole entries, as of a version that knows no others. */
   list(): readonly HeldBackup[];
   /** Instead of them, what it answers to one question. */
@@ -52,8 +54,10 @@ export async function startHostilePeer(
   const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
   const grpc = new Server();
   grpc.addService(grpcService(PeerServiceDefinition), {
-    getNode: (_call: unknown, answer: (error: null, response: object) => void) =>
-      answer(null, { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) }),
+    getNode: (_call: unknown, answer: (error: null, response: object) => void) => {
+      told.met?.();
+      answer(null, { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) });
+    },
     listBackups: (call: { request: ListBackupsRequest; write(message: object): void; end(): void }) => {
       for (const page of listPages(call.request)) {
         call.write({ backups: [], manifestDigests: Buffer.alloc(0), receivedAtMs: [], ...page });

@@ -133,7 +133,9 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     const told = rebuilt instanceof Failure ? null : rebuilt;
     tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
     if (rebuilt instanceof Failure) {
-      context.screen.warn(`The files are in place, but this machine is not ${mesh.owner} yet: ${rebuilt.message}`);
+      const { message, hint } = rebuilt;
+      const why = hint === undefined ? message : `${message}. ${hint}`;
+      context.screen.warn(`The files are in place, but this machine is not ${mesh.owner} yet: ${why}`);
       return 3;
     }
     if (takesOver && told === null) {
@@ -155,7 +157,9 @@ async function takeOver(...call: Parameters<typeof rebuild>): Promise<Rebuilt | 
   try {
     return await rebuild(...call);
   } catch (thrown) {
-    return Failure.from(thrown);
+    const failure = Failure.from(thrown);
+    if (failure.kind !== 'interrupted') return failure;
+    return new Failure('interrupted', failure.message, { cause: failure, hint: 'Give the same command again.' });
   }
 }
 

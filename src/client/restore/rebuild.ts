@@ -81,7 +81,8 @@ export async function rebuild(
   const epoch = Math.max(now, epochToBeat(keys.identity, claims, certificates, now) + 1);
   const self = makeServerIdentity(keys, config.server.name, epoch);
   await storeServerIdentity(self, state);
-  const answers = await askPeers(peers, { ...context, self }, getNode);
+  // Not to be interrupted: a peer that was told refuses the former key, whatever this machine says then.
+  const answers = await askPeers(peers, { ...context, self, signal: new AbortController().signal }, getNode);
   return {
     config: config.file,
     epoch,

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -268,6 +269,46 @@ describe('an interrupt', () => {
     const end = bare({ peer: [liar] }, { signal: stop.signal });
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
     expect((await left()).filter((name) => !name.endsWith('.part'))).toEqual([]);
+  });
+});
+
+describe('the step that makes this machine the server', () => {
+  it('ends as it began when an interrupt comes after the node key is kept: peers may know it by then', async () => {
+    await pushTo(us1, fr1, newer);
+    const stop = new AbortController();
+    const keyFile = join(folder, 'config-backups/.state/node.key');
+    const watching = await machine.addLiar((server) => ({
+      met: () => existsSync(keyFile) && stop.abort(),
+      list: () => [entryOf(newer, server)],
+      fetch: () => [newer.bytes],
+    }));
+    const { code, said } = await bare({ peer: [watching, pinned(us1)] }, { signal: stop.signal });
+    expect(stop.signal.aborted).toBe(true);
+    expect(said.stderr).toContain('Taken by FR2, US1, DE1;');
+    expect(said.stderr).not.toContain('is not FR1 yet');
+    expect(code).toBe(0);
+  });
+
+  it('says what to do when an interrupt comes before the node key is made', async () => {
+    await pushTo(us1, fr1, newer);
+    const stop = new AbortController();
+    const watching = await machine.addLiar(() => ({
+      met: () => existsSync(join(folder, 'config/config.yaml')) && stop.abort(),
+      list: () => [],
+      fetch: () => [],
+    }));
+    const { code, said } = await bare({ peer: [watching, pinned(us1)] }, { signal: stop.signal });
+    expect(code).toBe(3);
+    expect(said.stderr).toMatch(/but this machine is not FR1 yet: .*interrupted\. Give the same command again\./);
+    expect(await left()).toEqual(['config']);
+  });
+
+  it('says what to do when it fails, for the files are in place', async () => {
+    const tree = [{ name: 'config/config.yaml', body: Buffer.from([0xff, 0xfe, 0x61]) }];
+    await pushTo(us1, fr1, await sealTree(fr1, tree));
+    const { code, said } = await bare({ peer: [pinned(us1)] });
+    expect(code).toBe(3);
+    expect(said.stderr).toMatch(/but this machine is not FR1 yet: .* is not UTF-8 text\. Save the file as UTF-8\./);
   });
 });
 
