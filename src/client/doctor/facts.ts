@@ -1,5 +1,6 @@
 import type { Config } from '../../mesh/config/config.js';
 import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import type { Kit } from '../../mesh/kit/kit.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
@@ -37,8 +38,8 @@ export interface DoctorFacts {
 export interface KeyFacts {
   /** Why this server cannot prove who it is; null when it can. */
   readonly failure: Failure | null;
-  /** When its node key was issued; null without one. */
-  readonly epoch: number | null;
+  /** Of its node key; null without one. */
+  readonly certificate: NodeCertificate | null;
   /** User id of the node's user, to whom the state folder belongs; null when there is none. */
   readonly user: number | null;
   /** What is for the node's user only. */

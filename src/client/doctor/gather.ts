@@ -95,7 +95,7 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
   }
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
   const failure = self instanceof Failure ? self : null;
-  return { failure, epoch: self instanceof Failure ? null : self.certificate.epoch, user, files };
+  return { failure, certificate: self instanceof Failure ? null : self.certificate, user, files };
 }
 
 async function freeSpace(folder: string): Promise<number | null> {

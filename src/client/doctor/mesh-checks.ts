@@ -1,7 +1,7 @@
 import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
-import type { TimedNode } from '../../mesh/peers/get-node.js';
+import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
@@ -93,10 +93,15 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
   const { version, keys } = facts;
   const findings: Finding[] = [];
   const night = sizeOfNight(facts);
-  if (keys.epoch !== null && node.newestEpochMs > keys.epoch) {
+  const newer = keys.certificate && newerKey(node, keys.certificate);
+  if (newer === 'proven') {
     const problem = `${name} has seen a newer node key of this server`;
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
     findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
+  } else if (newer === 'claimed') {
+    const problem = `${name} claims to have seen a newer node key of this server, and does not prove it`;
+    const why = 'It refuses this machine then; but only a node of an older version cannot prove it.';
+    findings.push(warning(problem, why, `Update ${name}, and look at it if it still claims so.`));
   }
   if (node.damaged.length > 0) {
     const problem = `${name} found ${node.damaged.join(', ')} damaged on its disk`;

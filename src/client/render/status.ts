@@ -1,7 +1,7 @@
 import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
 import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { isClockOff, type TimedNode } from '../../mesh/peers/get-node.js';
+import { isClockOff, newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
@@ -157,8 +157,9 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
   else if (answer !== undefined) {
     const { node, clockAhead } = answer;
     if (node.hostname !== config.name) remarks.push(`calls itself ${node.hostname}`);
-    if (node.newestEpochMs > self.certificate.epoch)
-      remarks.push('knows a newer node key of this server: this one is superseded');
+    const newer = newerKey(node, self.certificate);
+    if (newer === 'proven') remarks.push('knows a newer node key of this server: this one is superseded');
+    if (newer === 'claimed') remarks.push('claims to know a newer node key of this server, and does not prove it');
     if (isClockOff(answer)) {
       remarks.push(`its clock is ${formatDuration(Math.abs(clockAhead))} ${clockAhead > 0 ? 'ahead' : 'behind'}`);
     }

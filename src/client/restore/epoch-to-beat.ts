@@ -1,5 +1,5 @@
 import type { Identity } from '../../mesh/identity/identity.js';
-import { verifyNodeCertificate } from '../../mesh/identity/node-certificate.js';
+import { provenEpoch } from '../../mesh/identity/node-certificate.js';
 import type { NewestKey } from './bare.js';
 
 /** How far ahead of this machine's clock an epoch may be that nobody proves. */
@@ -22,12 +22,4 @@ export function epochToBeat(
   const proven = shown.map((certificate) => provenEpoch(certificate, identity));
   const plausible = keys.map(({ epoch }) => epoch).filter((epoch) => epoch <= now + longestUnproven);
   return [...proven, ...plausible].reduce((newest, epoch) => Math.max(newest, epoch), 0);
-}
-
-function provenEpoch(certificate: Uint8Array, identity: Identity): number {
-  try {
-    return verifyNodeCertificate(certificate, identity).epoch;
-  } catch {
-    return 0;
-  }
 }

@@ -153,3 +153,12 @@ export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): No
   proven.set(key, certificate);
   return certificate;
 }
+
+/** The epoch of a node certificate that the identity issued; 0 for anything else. */
+export function provenEpoch(certificate: Uint8Array, identity: Identity): number {
+  try {
+    return verifyNodeCertificate(certificate, identity).epoch;
+  } catch {
+    return 0;
+  }
+}

@@ -1,4 +1,5 @@
 import type { GetNodeResponse } from '../generated/anemone/peer/v1/peer.js';
+import { type NodeCertificate, provenEpoch } from '../identity/node-certificate.js';
 import { callUnary } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
 import { type Connection, controlPatience } from './connection.js';
@@ -6,6 +7,18 @@ import { type Connection, controlPatience } from './connection.js';
 /** Who answers there, its clock, and what we may still store. */
 export function getNode(connection: Connection, signal?: AbortSignal): Promise<GetNodeResponse> {
   return callUnary(connection.control, peerService.getNode, {}, connection.context(controlPatience, signal));
+}
+
+/**
+ * Whether a node has seen a node key of its caller that is newer than this one: the certificate proves it, for only the recovery
+ * key can make one. A claim without it is one of an older version, or no truth.
+ */
+export function newerKey(
+  { newestEpochMs, newestCertificate }: GetNodeResponse,
+  { identity, epoch }: Pick<NodeCertificate, 'identity' | 'epoch'>,
+): 'proven' | 'claimed' | null {
+  if (provenEpoch(newestCertificate, identity) > epoch) return 'proven';
+  return newestEpochMs > epoch ? 'claimed' : null;
 }
 
 /** What a node said, and how its clock stands to ours. */

@@ -19,6 +19,8 @@ import {
   type SetStatus,
 } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { factsOf } from '../../../src/mesh/kit/kit.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
@@ -26,7 +28,10 @@ import { throwawayServer } from '../../support/identities.js';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const hour = 3_600_000;
-const self = throwawayServer();
+const keys = deriveKeys(generateRecoveryKey());
+const self = makeServerIdentity(keys, 'FR1', 1_700_000_000_000);
+/** Of the same server, rebuilt. */
+const newer = makeServerIdentity(keys, 'FR1', self.certificate.epoch + 1).certificate;
 const { config } = parseConfig(
   '/srv/config.yaml',
   `server: { name: FR1, listen: 10.8.0.1 }
@@ -73,7 +78,7 @@ const well: DoctorFacts = {
   hints: [],
   keys: {
     failure: null,
-    epoch: now - 1000 * hour,
+    certificate: self.certificate,
     user: 998,
     files: [{ path: '/data/.state', mode: 0o700, owner: 998, holds: 'state' }],
   },
@@ -145,7 +150,12 @@ const cases: Case[] = [
     'a server without an identity',
     checkKeys,
     {
-      keys: { failure: new Failure('config', 'no identity yet', { hint: 'init' }), epoch: null, user: null, files: [] },
+      keys: {
+        failure: new Failure('config', 'no identity yet', { hint: 'init' }),
+        certificate: null,
+        user: null,
+        files: [],
+      },
     },
     [['error', 'no identity yet', 'init']],
   ],
@@ -243,8 +253,14 @@ const cases: Case[] = [
   [
     'a server that was rebuilt elsewhere',
     checkPeers,
-    { peers: [peer('FR2', { newestEpochMs: now })] },
+    { peers: [peer('FR2', { newestEpochMs: newer.epoch, newestCertificate: newer.der })] },
     [['error', 'newer node key', 'anemone-peer restore --server FR1 --peer 10.8.0.2:7443#']],
+  ],
+  [
+    'a peer that claims so without proof',
+    checkPeers,
+    { peers: [peer('FR2', { newestEpochMs: newer.epoch, newestCertificate: self.certificate.der })] },
+    [['warning', 'claims to have seen a newer node key', 'Update FR2']],
   ],
   [
     'a quota that is used up',

@@ -10,14 +10,18 @@ import {
 import type { PeerConfig, ServerConfig } from '../../../src/mesh/config/config.js';
 import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { anotherServer } from '../../../src/mesh/wire/another-server.js';
-import { throwawayServer } from '../../support/identities.js';
 
 const now = Date.UTC(2026, 10, 23, 12, 0, 0);
 const hour = 3_600_000;
-const self = throwawayServer();
+const keys = deriveKeys(generateRecoveryKey());
+const self = makeServerIdentity(keys, 'FR1', 1_700_000_000_000);
+/** Of the same server, rebuilt. */
+const newer = makeServerIdentity(keys, 'FR1', self.certificate.epoch + 1).certificate;
 const server: ServerConfig = {
   name: parseHostname('FR1'),
   listen: { host: '10.8.0.1', port: 7443 },
@@ -158,8 +162,10 @@ describe('the status', () => {
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
-    const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs: self.certificate.epoch + 1 }, hour);
-    const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
+    const newestEpochMs = newer.epoch;
+    const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
+    const lying = peer('US1', {}, { newestEpochMs });
+    const document = statusDocument({ server, self, node, peers: [odd, lying], now }) as { peers: unknown[] };
     expect(document.peers).toMatchObject([
       {
         ok: true,
@@ -170,6 +176,7 @@ describe('the status', () => {
           'its clock is 1 h ahead',
         ],
       },
+      { remarks: ['claims to know a newer node key of this server, and does not prove it'] },
     ]);
   });
 
