@@ -8,8 +8,11 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { removeTree } from './staging.js';
 import type { UnpackLimits, UnpackSummary } from './unpack.js';
 
-/** Bytes of a plaintext's beginning that tell whether it is an archive: compressed, they hold a tar header at the least. */
-export const archiveHead = 4096;
+/**
+ * Bytes of a plaintext's beginning that tell whether it is an archive: compressed, they hold a tar header at the least; and
+ * an archive of nothing, also one that GNU tar has padded to its 10 KiB, is shorter.
+ */
+export const archiveHead = 16_384;
 
 /** Bytes of a tar header, and where its checksum lies (POSIX.1-2017, pax, "ustar Interchange Format"). */
 const headerSize = 512;
@@ -18,25 +21,35 @@ const checksum = { offset: 148, end: 156 };
 /**
  * Whether what begins so is an archive to unpack. What a command or an export gave may be anything; a gzip stream that
  * holds no tar is a file like others. A stream that is damaged within its beginning is left for the unpacker to say so.
+ * @param head `archiveHead` bytes and more, or the whole
  */
 export function beginsArchive(head: Uint8Array): boolean {
+  const isWhole = head.length < archiveHead;
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-  if (!isGzip) return isTarHeader(head);
+  if (!isGzip) return isTar(head, isWhole);
   try {
-    return isTarHeader(gunzipSync(head, { finishFlush: zlib.Z_SYNC_FLUSH }));
+    return isTar(gunzipSync(head, { finishFlush: zlib.Z_SYNC_FLUSH }), isWhole);
   } catch {
     return true;
   }
 }
 
-/** By its checksum, which every tar has; or the empty block that an archive of nothing begins with. */
+/** The images of many file systems begin with zeros too: only where nothing else follows do they end an archive of nothing. */
+function isTar(bytes: Uint8Array, isWhole: boolean): boolean {
+  return isTarHeader(bytes) || (isWhole && isEndOfTar(bytes));
+}
+
+/** By its checksum, which every tar has. */
 function isTarHeader(bytes: Uint8Array): boolean {
   const header = Buffer.from(bytes.subarray(0, headerSize));
   if (header.length < headerSize) return false;
   const stated = Number.parseInt(header.toString('latin1', checksum.offset, checksum.end).trim(), 8);
   header.fill(' ', checksum.offset, checksum.end);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  return sum === stated || header.every((byte, at) => byte === (at >= checksum.offset && at < checksum.end ? 32 : 0));
+  return header.reduce((total, byte) => total + byte, 0) === stated;
+}
+
+function isEndOfTar(bytes: Uint8Array): boolean {
+  return bytes.length >= 2 * headerSize && bytes.length % headerSize === 0 && bytes.every((byte) => byte === 0);
 }
 
 /** `anemone-db-FR1-20261123-010000.enc` brings back `anemone-db-FR1-20261123-010000`. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -154,6 +155,9 @@ describe('a set that is no archive', () => {
     ['compressed, and no tar', gzipSync('CREATE TABLE')],
     ['a short text', Buffer.from('x')],
     ['nothing at all', Buffer.alloc(0)],
+    ['a disk image, which begins with zeros', Buffer.concat([Buffer.alloc(1024), randomBytes(3000)])],
+    ['a compressed disk image', gzipSync(Buffer.concat([Buffer.alloc(100_000), randomBytes(100_000)]))],
+    ['many zeros', Buffer.alloc(100_000)],
   ])('becomes one file, as it was: %s', async (_what, content) => {
     await hold(content);
     const { code, said } = await bring();
@@ -181,6 +185,14 @@ describe('a set that is no archive', () => {
   it('has no parts', async () => {
     await hold(Buffer.from('PGDMP'));
     await expect(bring({ include: ['x'] })).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it.each([
+    ['as it is', Buffer.alloc(10_240)],
+    ['compressed', gzipSync(Buffer.alloc(1024))],
+  ])('that is an archive of nothing brings nothing: %s', async (_how, content) => {
+    await hold(content);
+    expect([(await bring()).code, await files()]).toEqual([0, []]);
   });
 
   it('that is an archive is unpacked, however well it was compressed', async () => {
