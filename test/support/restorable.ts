@@ -27,14 +27,24 @@ export function recoverableServer(name: string, epoch = 1_700_000_000_000) {
 export type RecoverableServer = ReturnType<typeof recoverableServer>;
 
 /** Seals an archive of these members to the owner's recovery key, and signs its manifest. */
-export async function sealTree(
+export function sealTree(
   owner: RecoverableServer,
   members: readonly RawMember[],
   facts: Partial<Manifest> = {},
   sealer?: Sealer,
 ): Promise<Restorable> {
+  return sealBytes(owner, gzipSync(rawTar(...members)), facts, sealer);
+}
+
+/** Seals any content, as {@link sealTree} does. */
+export async function sealBytes(
+  owner: RecoverableServer,
+  content: Buffer,
+  facts: Partial<Manifest> = {},
+  sealer?: Sealer,
+): Promise<Restorable> {
   const toItself = sealer ?? ageSealer([await identityToRecipient(owner.keys.ageIdentity)]);
-  const bytes = await collect(toItself.seal(whole(gzipSync(rawTar(...members)))));
+  const bytes = await collect(toItself.seal(whole(content)));
   return {
     bytes,
     manifest: manifestOf(bytes, owner.server.signer, { owner: owner.name, format: toItself.format, ...facts }),

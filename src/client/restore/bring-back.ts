@@ -1,8 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import { type Comparison, compareTrees } from './compare.js';
@@ -53,10 +53,10 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const work = await workFolder(target);
   const staging = stagingFolder(work, stamp);
   const format = await formatOf(sealed);
-  const plaintext = await openSealed(sealed, format, options.keys);
+  const opened = await openSealed(sealed, format, options.keys);
   await removeStaleStaging(work);
   try {
-    const { entries, bytes } = await unfold(context, sealed, plaintext, staging, options);
+    const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
     const { selection } = options;
     const roots = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
     const comparison = await compareTrees(within(entries, roots), target, roots);
@@ -82,7 +82,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
 async function unfold(
   { screen, signal, clock }: Context,
   sealed: SealedFile,
-  plaintext: Bytes,
+  { plaintext, keyProven }: OpenedEnvelope,
   staging: string,
   { ownership, limits, selection, target }: BringBackOptions,
 ): Promise<UnpackSummary> {
@@ -109,6 +109,12 @@ async function unfold(
     throw refusal;
   }
   screen.note(`${sealed.label} holds no archive: its content becomes one file, ${name}.`);
+  if (!keyProven) {
+    screen.warn(
+      `nothing proves that the Restic key is the right one for ${sealed.label}: one wrong key in 256 comes as far. Look ` +
+        `at ${name} before you rely on it.`,
+    );
+  }
   const mtime = new Date(facts?.createdAtMs ?? clock.now());
   return writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
 }

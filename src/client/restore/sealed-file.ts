@@ -1,8 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import type { EnvelopeFormat, EnvelopeKeys } from '../../mesh/envelope/envelope.js';
+import type { EnvelopeFormat, EnvelopeKeys, OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Keys } from './keys.js';
 
@@ -31,20 +30,38 @@ export async function formatOf({ label, file, manifest }: SealedFile): Promise<E
 }
 
 /**
- * The plaintext of a sealed file; asks for the key of its format where it is not known yet.
+ * The plaintext of a sealed file; asks for the key of its format where it is not known yet. An anemone-cbc1 file whose
+ * plaintext begins as nothing known is opened when its owner signed it and the padding at its end is right: all that can be
+ * known of its key (`keyProven` is false then).
  * @throws Failure `wrong-key` | `damaged`, in words that tell one from the other
  */
-export async function openSealed(sealed: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<Bytes> {
+export async function openSealed(sealed: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<OpenedEnvelope> {
   const given = await keysFor(sealed, format, keys);
   const ciphertext = sealed.file.createReadStream({ start: 0, autoClose: false });
   try {
-    const { plaintext, keyProven } = await openEnvelope(ciphertext, given, format);
-    if (keyProven) return plaintext;
-    throw new Failure('wrong-key', `the Restic key does not open ${sealed.label}: what comes out is no archive`);
+    const opened = await openEnvelope(ciphertext, given, format);
+    if (!opened.keyProven) await checkUnproven(sealed, given);
+    return opened;
   } catch (thrown) {
     ciphertext.destroy();
-    throw explained(Failure.from(thrown, sealed.label), sealed);
+    throw explained(Failure.from(thrown, sealed.label), sealed, format);
   }
+}
+
+async function checkUnproven({ file, manifest }: SealedFile, given: EnvelopeKeys): Promise<void> {
+  if (manifest === null) {
+    throw new Failure(
+      'wrong-key',
+      'what the Restic key given makes of it is no archive, nor anything else that is known',
+      {
+        hint: 'If you are sure of the key, put its manifest beside the file, or open it with openssl: docs/formats.md says how.',
+      },
+    );
+  }
+  // The last two blocks are a file of the format themselves: nobody reads the whole to learn that the key is wrong.
+  const end = file.createReadStream({ start: manifest.facts.size - 32, autoClose: false });
+  const { plaintext } = await openEnvelope(end, given, 'anemone-cbc1');
+  for await (const _padding of plaintext);
 }
 
 async function keysFor({ file, ageIdentity }: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<EnvelopeKeys> {
@@ -54,16 +71,23 @@ async function keysFor({ file, ageIdentity }: SealedFile, format: EnvelopeFormat
   return { ageIdentities: [(await keys.openingKey()).ageIdentity] };
 }
 
-function explained(failure: Failure, { label, manifest }: SealedFile): Failure {
+function explained(failure: Failure, { label, manifest }: SealedFile, format: EnvelopeFormat): Failure {
   const { kind, message } = failure;
   if (kind === 'wrong-key') {
     const intact = manifest === null ? '' : ' The backup is not damaged: its bytes are those that its owner signed.';
     return new Failure(kind, `wrong key for ${label}: ${message}.${intact}`, {
       cause: failure,
-      hint: 'It was sealed to other recipients. Give the key of one of them.',
+      hint: hintFor(failure, manifest, format),
     });
   }
   return kind === 'damaged' ? new Failure(kind, `${label} is damaged: ${message}`, { cause: failure }) : failure;
+}
+
+function hintFor({ hint }: Failure, manifest: VerifiedManifest | null, format: EnvelopeFormat): string {
+  if (format === 'age') return 'It was sealed to other recipients. Give the key of one of them.';
+  // Without a manifest, nothing tells a wrong key from damage.
+  const sealedWith = 'Give the Restic key that it was sealed with.';
+  return manifest === null ? (hint ?? sealedWith) : sealedWith;
 }
 
 async function headOf(file: FileHandle): Promise<Buffer> {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
-import { type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+import { type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
 let folder: string;
@@ -87,6 +88,15 @@ describe('a file from disk', () => {
     await expect(from(await put(old.bytes), { allowUnauthenticated: true }, 'wrong')).rejects.toMatchObject({
       kind: 'wrong-key',
     });
+  });
+
+  it('of the predecessor that holds nothing known, and has no manifest, is refused with a way to open it', async () => {
+    const { bytes } = await sealBytes(fr1, randomBytes(3000), {}, cbc1Sealer('old key'));
+    await expect(from(await put(bytes), { allowUnauthenticated: true }, 'old key\n')).rejects.toMatchObject({
+      kind: 'wrong-key',
+      hint: expect.stringContaining('docs/formats.md'),
+    });
+    expect(await left()).toEqual(['fr1.enc']);
   });
 
   it('with one flipped bit is damaged, which is not a wrong key', async () => {

@@ -2,14 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openTarget } from '../../../src/client/restore/target.js';
-import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { type BareMachine, makeBareMachine, pinned } from '../../support/bare-machine.js';
-import { manifestOf } from '../../support/manifests.js';
-import { pushTo, sealTree } from '../../support/restorable.js';
+import { pushTo, sealBytes, sealTree } from '../../support/restorable.js';
 
 let machine: BareMachine;
 let folder: string;
@@ -137,15 +134,7 @@ describe('a set that is no archive', () => {
   const file = 'anemone-db-FR1-20261123-010000';
   async function hold(content: Buffer, facts: Partial<Manifest> = {}): Promise<void> {
     const { fr1, fr2 } = machine;
-    const chunks: Uint8Array[] = [];
-    const sealer = ageSealer([await identityToRecipient(fr1.keys.ageIdentity)]);
-    const plain = async function* () {
-      if (content.length > 0) yield content;
-    };
-    for await (const chunk of sealer.seal(plain())) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    const manifest = manifestOf(bytes, fr1.server.signer, { owner: 'FR1', set, ...facts });
-    await pushTo(fr2, fr1, { bytes, manifest });
+    await pushTo(fr2, fr1, await sealBytes(fr1, content, { set, ...facts }));
   }
   const bring = (options: Parameters<BareMachine['restore']>[0] = {}) =>
     machine.restore({ peer: [pinned(machine.fr2)], set, ...options });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +14,8 @@ import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../.
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
 import type { PeerNode } from '../../support/peer-node.js';
-import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+import { openAsPredecessor } from '../../support/predecessor.js';
+import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 let machine: BareMachine;
 let folder: string;
@@ -340,8 +342,42 @@ describe('a backup in the format of the predecessor', () => {
     await pushTo(fr2, fr1, old);
     const { code } = await bare({ takeover: false }, { stdin: `${fr1.recoveryKey}\nrestic\n` });
     expect([code, await readFile(join(folder, 'config/secret.key'), 'utf8')]).toEqual([0, 'secret cbc1']);
-    await expect(bare({}, { stdin: `${fr1.recoveryKey}\nother\n` })).rejects.toMatchObject({ kind: 'wrong-key' });
   });
+
+  it('is not opened with another key, which is told without blaming the backup or its recipients', async () => {
+    await pushTo(fr2, fr1, await sealedAgainst('other', treeOf('cbc1', fr2, us1)));
+    await expect(bare({}, { stdin: `${fr1.recoveryKey}\nother\n` })).rejects.toMatchObject({
+      kind: 'wrong-key',
+      message: expect.stringContaining('not damaged'),
+      hint: 'Give the Restic key that it was sealed with.',
+    });
+  });
+
+  it('comes back as one file, and with a warning, where nothing tells what it is', async () => {
+    const dump = Buffer.concat([Buffer.from('6de29981', 'hex'), randomBytes(3000)]);
+    await pushTo(fr2, fr1, await sealedAgainst('other', dump));
+    const { code, said } = await bare({}, { stdin: `${fr1.recoveryKey}\nrestic\n` });
+    expect([code, await readFile(join(folder, 'anemone-backup-FR1-20261123-010000'))]).toEqual([0, dump]);
+    expect(said.stderr).toContain('nothing proves that the Restic key is the right one');
+    const elsewhere = { target: join(folder, 'elsewhere') };
+    await expect(bare(elsewhere, { stdin: `${fr1.recoveryKey}\nother\n` })).rejects.toMatchObject({
+      kind: 'wrong-key',
+    });
+  });
+
+  /** Sealed with the key `restic` so that this wrong key is none of the one in 256 that make right padding of its end. */
+  async function sealedAgainst(wrong: string, content: Buffer | ReturnType<typeof treeOf>): Promise<Restorable> {
+    for (;;) {
+      const made = Buffer.isBuffer(content)
+        ? await sealBytes(fr1, content, {}, cbc1Sealer('restic'))
+        : await sealTree(fr1, content, {}, cbc1Sealer('restic'));
+      try {
+        openAsPredecessor(made.bytes, wrong);
+      } catch {
+        return made;
+      }
+    }
+  }
 });
 
 describe('a set without a configuration', () => {
