@@ -8,10 +8,13 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
   }
 }
 
-/** The bytes of an open file from its start, as chunks of 1 MiB in a buffer that is used again. */
-export async function* readAll(file: FileHandle): AsyncGenerator<Uint8Array> {
+/**
+ * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when
+ * they are left in their middle; a stream of Node closes it then.
+ */
+export async function* readAll(file: FileHandle, start = 0): AsyncGenerator<Uint8Array> {
   const buffer = Buffer.allocUnsafe(2 ** 20);
-  for (let position = 0; ; ) {
+  for (let position = start; ; ) {
     let filled = 0;
     while (filled < buffer.length) {
       const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);

@@ -4,6 +4,7 @@ import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Keys } from './keys.js';
+import { readAll } from './positional.js';
 
 /** A sealed backup as a file on this disk, ready to be opened. */
 export interface SealedFile {
@@ -37,13 +38,11 @@ export async function formatOf({ label, file, manifest }: SealedFile): Promise<E
  */
 export async function openSealed(sealed: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<OpenedEnvelope> {
   const given = await keysFor(sealed, format, keys);
-  const ciphertext = sealed.file.createReadStream({ start: 0, autoClose: false });
   try {
-    const opened = await openEnvelope(ciphertext, given, format);
+    const opened = await openEnvelope(readAll(sealed.file), given, format);
     if (!opened.keyProven) await checkUnproven(sealed, given);
     return opened;
   } catch (thrown) {
-    ciphertext.destroy();
     throw explained(Failure.from(thrown, sealed.label), sealed, format);
   }
 }
@@ -59,8 +58,7 @@ async function checkUnproven({ file, manifest }: SealedFile, given: EnvelopeKeys
     );
   }
   // The last two blocks are a file of the format themselves: nobody reads the whole to learn that the key is wrong.
-  const end = file.createReadStream({ start: manifest.facts.size - 32, autoClose: false });
-  const { plaintext } = await openEnvelope(end, given, 'anemone-cbc1');
+  const { plaintext } = await openEnvelope(readAll(file, manifest.facts.size - 32), given, 'anemone-cbc1');
   for await (const _padding of plaintext);
 }
 

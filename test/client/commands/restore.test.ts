@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
+import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
@@ -378,6 +380,15 @@ describe('a backup in the format of the predecessor', () => {
       }
     }
   }
+});
+
+describe('a wrong key', () => {
+  it('of a large backup is told as such, and what arrived stays for the right one', async () => {
+    const sealer = ageSealer([await identityToRecipient(await generateX25519Identity())]);
+    await pushTo(fr2, fr1, await sealBytes(fr1, Buffer.alloc(16 * 2 ** 20), {}, sealer));
+    await expect(bare()).rejects.toMatchObject({ kind: 'wrong-key' });
+    expect(await left()).toEqual([expect.stringMatching(/\.part$/)]);
+  });
 });
 
 describe('a set without a configuration', () => {
