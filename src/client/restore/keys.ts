@@ -12,15 +12,22 @@ export interface Keys {
   recoveryKey(accept?: (keys: DerivedKeys) => void): Promise<DerivedKeys>;
   /** A recovery key, or an age secret key, for a backup that somebody else may have sealed. */
   openingKey(): Promise<{ readonly derived: DerivedKeys | null; readonly ageIdentity: string }>;
+  /**
+   * A key of the same kinds for a backup that the one given before does not open.
+   * @param why it does not, which a person is told
+   * @returns null when nothing gives one, and nobody can be asked
+   */
+  otherKey(why: string): Promise<{ readonly ageIdentity: string } | null>;
   /** The key text of the format anemone-cbc1. */
   resticKey(): Promise<string>;
   passphrase(): Promise<string>;
 }
 
-type Kind = 'RECOVERY_KEY' | 'RESTIC_KEY' | 'PASSPHRASE';
+type Kind = 'RECOVERY_KEY' | 'AGE_KEY' | 'RESTIC_KEY' | 'PASSPHRASE';
 
 const questions: Readonly<Record<Kind, string>> = {
   RECOVERY_KEY: 'Recovery key',
+  AGE_KEY: 'Key of a recipient',
   RESTIC_KEY: 'Restic key',
   PASSPHRASE: 'Passphrase',
 };
@@ -38,23 +45,23 @@ export function keysFrom(
   const given = async (kind: Kind): Promise<string | undefined> => {
     if (!fromStdin) return readSecretFromEnvironment(`ANEMONE_${kind}`, env, screen.warn, signal);
     lines ??= readSecretStream(context.stdin, 'standard input').then((text) => text.split(/\r?\n/));
-    const line = (await lines).shift();
-    if (line === undefined) throw new Failure('usage', `standard input has no line with the ${questions[kind]}`);
-    return line;
+    return (await lines).shift();
   };
-  const secret = async (kind: Kind): Promise<string> => {
+  const ask = (kind: Kind): Promise<string> => {
+    if (fromStdin) throw new Failure('usage', `standard input has no line with the ${questions[kind]}`);
     const instead = `Give it with --key-stdin, ANEMONE_${kind}_FILE or ANEMONE_${kind}_COMMAND.`;
-    return (await given(kind)) ?? prompts.secret(`${questions[kind]}:`, instead);
+    return prompts.secret(`${questions[kind]}:`, instead);
   };
-  const typed = async <T>(read: (text: string) => T): Promise<T> => {
+  const secret = async (kind: Kind): Promise<string> => (await given(kind)) ?? ask(kind);
+  const typed = async <T>(read: (text: string) => T, kind: Kind = 'RECOVERY_KEY'): Promise<T> => {
+    const known = await given(kind);
     for (let attempt = 1; ; attempt += 1) {
-      const known = await given('RECOVERY_KEY');
-      const text = known ?? (await secret('RECOVERY_KEY'));
+      const text = known ?? (await ask(kind));
       try {
         return read(text);
       } catch (thrown) {
-        const { kind, message, hint } = Failure.from(thrown);
-        if (kind !== 'wrong-key' || known !== undefined || attempt === attempts) throw thrown;
+        const { kind: what, message, hint } = Failure.from(thrown);
+        if (what !== 'wrong-key' || known !== undefined || attempt === attempts) throw thrown;
         screen.warn(`${message}. ${hint ?? ''}`);
       }
     }
@@ -66,13 +73,22 @@ export function keysFrom(
         accept?.(derived);
         return derived;
       }),
-    openingKey: () =>
-      typed((text) => {
-        if (/^\s*AGE-SECRET-KEY-/i.test(text)) return { derived: null, ageIdentity: text.trim().toUpperCase() };
-        const derived = deriveKeys(parseRecoveryKey(text));
-        return { derived, ageIdentity: derived.ageIdentity };
-      }),
+    openingKey: () => typed(readKey),
+    async otherKey(why) {
+      const known = await given('AGE_KEY');
+      if (known !== undefined) return readKey(known);
+      if (fromStdin || !prompts.interactive) return null;
+      screen.warn(why);
+      return typed(readKey, 'AGE_KEY');
+    },
     resticKey: () => secret('RESTIC_KEY'),
     passphrase: () => secret('PASSPHRASE'),
   };
+}
+
+/** A recovery key, or an age secret key. @throws Failure `wrong-key` */
+function readKey(text: string): { readonly derived: DerivedKeys | null; readonly ageIdentity: string } {
+  if (/^\s*AGE-SECRET-KEY-/i.test(text)) return { derived: null, ageIdentity: text.trim().toUpperCase() };
+  const derived = deriveKeys(parseRecoveryKey(text));
+  return { derived, ageIdentity: derived.ageIdentity };
 }

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { opensWithPassphrase } from '../../mesh/envelope/age.js';
 import type { EnvelopeFormat, EnvelopeKeys, OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -31,61 +32,79 @@ export async function formatOf({ label, file, manifest }: SealedFile): Promise<E
 }
 
 /**
- * The plaintext of a sealed file; asks for the key of its format where it is not known yet. An anemone-cbc1 file whose
+ * The plaintext of a sealed file; asks for the key that it needs where that is not known yet. An anemone-cbc1 file whose
  * plaintext begins as nothing known is opened when its owner signed it and the padding at its end is right: all that can be
  * known of its key (`keyProven` is false then).
  * @throws Failure `wrong-key` | `damaged`, in words that tell one from the other
  */
 export async function openSealed(sealed: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<OpenedEnvelope> {
-  const given = await keysFor(sealed, format, keys);
+  const open = (given: Partial<EnvelopeKeys>) => openWith({ ageIdentities: [], ...given }, sealed, format);
+  if (format === 'anemone-cbc1') return open({ cbc1KeyText: await keys.resticKey() });
+  if (await needsPassphrase(sealed)) return open({ passphrase: await keys.passphrase() });
+  const known = sealed.ageIdentity ?? (await keys.openingKey()).ageIdentity;
+  try {
+    return await open({ ageIdentities: [known] });
+  } catch (thrown) {
+    // What came sealed from its source need not open with the recovery key that was needed to find it.
+    const { kind, message } = Failure.from(thrown);
+    const other = kind === 'wrong-key' ? await keys.otherKey(message) : null;
+    if (other === null) throw thrown;
+    return open({ ageIdentities: [other.ageIdentity] });
+  }
+}
+
+async function needsPassphrase({ file, label }: SealedFile): Promise<boolean> {
+  try {
+    return await opensWithPassphrase(readAll(file));
+  } catch (thrown) {
+    throw inWords(Failure.from(thrown, label), label);
+  }
+}
+
+async function openWith(given: EnvelopeKeys, sealed: SealedFile, format: EnvelopeFormat): Promise<OpenedEnvelope> {
   try {
     const opened = await openEnvelope(readAll(sealed.file), given, format);
     if (!opened.keyProven) await checkUnproven(sealed, given);
     return opened;
   } catch (thrown) {
-    throw explained(Failure.from(thrown, sealed.label), sealed, format);
+    const failure = Failure.from(thrown, sealed.label);
+    throw failure.kind === 'wrong-key' ? wrongKey(failure, given, sealed) : inWords(failure, sealed.label);
   }
 }
 
 async function checkUnproven({ file, manifest }: SealedFile, given: EnvelopeKeys): Promise<void> {
   if (manifest === null) {
-    throw new Failure(
-      'wrong-key',
-      'what the Restic key given makes of it is no archive, nor anything else that is known',
-      {
-        hint: 'If you are sure of the key, put its manifest beside the file, or open it with openssl: docs/formats.md says how.',
-      },
-    );
+    throw new Failure('wrong-key', 'what the Restic key given makes of it is nothing known, such as an archive', {
+      hint: 'If you are sure of the key, put its manifest beside it, or open it with openssl: docs/formats.md says how.',
+    });
   }
   // The last two blocks are a file of the format themselves: nobody reads the whole to learn that the key is wrong.
   const { plaintext } = await openEnvelope(readAll(file, manifest.facts.size - 32), given, 'anemone-cbc1');
   for await (const _padding of plaintext);
 }
 
-async function keysFor({ file, ageIdentity }: SealedFile, format: EnvelopeFormat, keys: Keys): Promise<EnvelopeKeys> {
-  if (format === 'anemone-cbc1') return { ageIdentities: [], cbc1KeyText: await keys.resticKey() };
-  if (ageIdentity !== null) return { ageIdentities: [ageIdentity] };
-  if ((await headOf(file)).includes('\n-> scrypt ')) return { ageIdentities: [], passphrase: await keys.passphrase() };
-  return { ageIdentities: [(await keys.openingKey()).ageIdentity] };
-}
-
-function explained(failure: Failure, { label, manifest }: SealedFile, format: EnvelopeFormat): Failure {
+function inWords(failure: Failure, label: string): Failure {
   const { kind, message } = failure;
-  if (kind === 'wrong-key') {
-    const intact = manifest === null ? '' : ' The backup is not damaged: its bytes are those that its owner signed.';
-    return new Failure(kind, `wrong key for ${label}: ${message}.${intact}`, {
-      cause: failure,
-      hint: hintFor(failure, manifest, format),
-    });
-  }
   return kind === 'damaged' ? new Failure(kind, `${label} is damaged: ${message}`, { cause: failure }) : failure;
 }
 
-function hintFor({ hint }: Failure, manifest: VerifiedManifest | null, format: EnvelopeFormat): string {
-  if (format === 'age') return 'It was sealed to other recipients. Give the key of one of them.';
-  // Without a manifest, nothing tells a wrong key from damage.
-  const sealedWith = 'Give the Restic key that it was sealed with.';
-  return manifest === null ? (hint ?? sealedWith) : sealedWith;
+function wrongKey(failure: Failure, given: EnvelopeKeys, { label, manifest }: SealedFile): Failure {
+  const intact = manifest === null ? '' : ' The backup is not damaged: its bytes are those that its owner signed.';
+  // Without a manifest, nothing tells a wrong key of the predecessor's format from damage, which is what its own hint says.
+  const told = manifest === null ? failure.hint : undefined;
+  return new Failure('wrong-key', `wrong key for ${label}: ${failure.message}.${intact}`, {
+    cause: failure,
+    hint: told ?? hintFor(given),
+  });
+}
+
+function hintFor({ cbc1KeyText, passphrase }: EnvelopeKeys): string {
+  if (cbc1KeyText !== undefined) return 'Give the Restic key that it was sealed with.';
+  if (passphrase !== undefined) return 'Give the passphrase that it was sealed with.';
+  return (
+    'It was sealed to other recipients. Give the key of one of them: a line more with --key-stdin, ANEMONE_AGE_KEY_FILE ' +
+    'or ANEMONE_AGE_KEY_COMMAND.'
+  );
 }
 
 async function headOf(file: FileHandle): Promise<Buffer> {

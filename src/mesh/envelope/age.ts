@@ -77,13 +77,31 @@ async function makeHeader(recipients: readonly string[]): Promise<{ header: Uint
  * @throws Failure `wrong-key` | `damaged` | `config` (a key that is none)
  */
 export async function openAge(file: PeekedBytes, keys: EnvelopeKeys): Promise<Bytes> {
-  const start = isArmoredAge(file.head) ? await peek(dearmor(file.from(0)), ageHeadSize) : file;
+  const start = await withoutArmor(file);
   const size = headerSize(start.head);
   const fileKey = await openHeader(start.head.subarray(0, size), keys);
   const payloadStart = size + payloadNonceSize;
   if (start.head.length < payloadStart) throw damagedHeader('the file ends right after it');
   const nonce = start.head.subarray(size, payloadStart);
   return openPayload(start.from(payloadStart), payloadKey(fileKey, nonce));
+}
+
+/**
+ * Whether an age file opens with a passphrase, and with no key. The file is read no further than that, and released.
+ * @throws Failure `damaged`
+ */
+export async function opensWithPassphrase(ciphertext: Bytes): Promise<boolean> {
+  const file = await peek(ciphertext, ageHeadSize);
+  try {
+    const { head } = await withoutArmor(file);
+    return head.subarray(0, headerSize(head)).includes('\n-> scrypt ');
+  } finally {
+    await file.release();
+  }
+}
+
+async function withoutArmor(file: PeekedBytes): Promise<PeekedBytes> {
+  return isArmoredAge(file.head) ? peek(dearmor(file.from(0)), ageHeadSize) : file;
 }
 
 /** The header ends with its only line that starts with `---`. */

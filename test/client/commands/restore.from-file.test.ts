@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { armor, Encrypter } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
@@ -70,6 +71,15 @@ describe('a file from disk', () => {
     const { document } = await from(path, { allowUnauthenticated: true });
     expect(document).toMatchObject({ format: 'age', verified: false });
     expect(await restored()).toBe('secret new');
+  });
+
+  it('that was made with `age -p -a` is opened with its passphrase', async () => {
+    const encrypter = new Encrypter();
+    encrypter.setPassphrase('the phrase');
+    encrypter.setScryptWorkFactor(4);
+    const path = await put(Buffer.from(armor.encode(await encrypter.encrypt('PGDMP rows'))));
+    await from(path, { allowUnauthenticated: true }, 'the phrase\n');
+    expect(await readFile(join(folder, 'target/fr1'), 'utf8')).toBe('PGDMP rows');
   });
 
   it('of the predecessor is opened with the Restic key, and says what it is', async () => {

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
+import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -389,6 +390,73 @@ describe('a wrong key', () => {
     await expect(bare()).rejects.toMatchObject({ kind: 'wrong-key' });
     expect(await left()).toEqual([expect.stringMatching(/\.part$/)]);
   });
+});
+
+describe('a backup that came sealed from its source', () => {
+  const name = 'anemone-db-FR1-20261123-010000';
+  const content = Buffer.from('PGDMP rows');
+  const hold = async (sealer: Sealer) => pushTo(fr2, fr1, await sealBytes(fr1, content, { set: 'db' }, sealer));
+  const bring = (stdin: string, more: Parameters<typeof bare>[1] = {}) => bare({ set: 'db' }, { stdin, ...more });
+  const restored = () => readFile(join(folder, name));
+
+  it.each([['in binary'], ['in armor']])('to a passphrase is opened with that, %s', async (how) => {
+    await hold(passphraseSealer('the phrase', how === 'in armor'));
+    await expect(bring(`${fr1.recoveryKey}\nanother\n`)).rejects.toMatchObject({ kind: 'wrong-key' });
+    await bring(`${fr1.recoveryKey}\nthe phrase\n`);
+    expect(await restored()).toEqual(content);
+  });
+
+  describe('to another key', () => {
+    let other: string;
+    beforeEach(async () => {
+      other = await generateX25519Identity();
+      await hold(ageSealer([await identityToRecipient(other)]));
+    });
+
+    it('is opened with that one, on the line after the recovery key', async () => {
+      await bring(`${fr1.recoveryKey}\n${other}\n`);
+      expect(await restored()).toEqual(content);
+    });
+
+    it('asks a person for it, once the recovery key is known not to open it', async () => {
+      const trial = commandTrial({ cwd: folder, answers: [fr1.recoveryKey, other, true] });
+      await restore(trial.context, 'latest', { server: 'FR1', peer: [pinned(fr2)], set: 'db', takeover: false });
+      expect(trial.questions).toEqual(['Recovery key:', 'Key of a recipient:', 'Put it in place?']);
+      expect(trial.said.stderr).toContain('does not open the age file');
+      expect(await restored()).toEqual(content);
+    });
+
+    it('is a wrong key where that one is not given, with the ways to give it', async () => {
+      await expect(bring(fr1.recoveryKey)).rejects.toMatchObject({
+        kind: 'wrong-key',
+        hint: expect.stringMatching(/--key-stdin.*ANEMONE_AGE_KEY_FILE.*ANEMONE_AGE_KEY_COMMAND/),
+      });
+    });
+
+    it('is opened with the key that the environment names', async () => {
+      const keys = {
+        ANEMONE_RECOVERY_KEY_COMMAND: `echo ${fr1.recoveryKey}`,
+        ANEMONE_AGE_KEY_COMMAND: `echo ${other}`,
+      };
+      await bare({ set: 'db', keyStdin: false }, { stdin: '', env: keys });
+      expect(await restored()).toEqual(content);
+    });
+  });
+
+  function passphraseSealer(passphrase: string, isArmored: boolean): Sealer {
+    return {
+      format: 'age',
+      async *seal(plaintext) {
+        const encrypter = new Encrypter();
+        encrypter.setPassphrase(passphrase);
+        encrypter.setScryptWorkFactor(4);
+        for await (const chunk of plaintext) {
+          const sealed = await encrypter.encrypt(chunk);
+          yield isArmored ? Buffer.from(armor.encode(sealed)) : sealed;
+        }
+      },
+    };
+  }
 });
 
 describe('a set without a configuration', () => {
