@@ -24,10 +24,11 @@ const notTar = 'it is no tar archive, or a damaged one';
  * The entries of a tar or tar.gz, as they are written there: nothing about them has been judged yet. Each body must be
  * read before the next entry is asked for, or it is skipped.
  * @param ratio unpacked bytes for one byte of the archive, above which it is taken for a bomb
+ * @param signal ends them anywhere: one member may be most of an archive
  * @throws Failure `damaged` for what is no whole archive, `invalid` for a bomb; errors of `bytes` as they are
  */
-export async function* readArchive(bytes: Bytes, ratio: number): AsyncGenerator<ArchiveEntry> {
-  const peeked = await peek(explained(bytes), 2);
+export async function* readArchive(bytes: Bytes, ratio: number, signal?: AbortSignal): AsyncGenerator<ArchiveEntry> {
+  const peeked = await peek(explained(bytes, signal), 2);
   const isGzip = peeked.head[0] === 0x1f && peeked.head[1] === 0x8b;
   const plain = isGzip ? gunzip(peeked.from(0), ratio) : peeked.from(0);
   const tar = extract();
@@ -105,9 +106,12 @@ async function* wholeTar(bytes: Bytes): AsyncGenerator<Uint8Array> {
 }
 
 /** Makes every error of the stream itself a Failure, so that what is none comes from the formats. */
-async function* explained(bytes: Bytes): AsyncGenerator<Uint8Array> {
+async function* explained(bytes: Bytes, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   try {
-    yield* bytes;
+    for await (const chunk of bytes) {
+      signal?.throwIfAborted();
+      yield chunk;
+    }
   } catch (error) {
     throw Failure.from(error);
   }

@@ -32,6 +32,7 @@ export async function findLeafHashes(
   };
   const stop = (): void => search.over.abort();
   options.signal?.addEventListener('abort', stop, { once: true });
+  if (options.signal?.aborted) stop();
   try {
     const asked: Promise<void>[] = [];
     for (const holder of givers) {

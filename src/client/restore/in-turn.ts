@@ -22,7 +22,7 @@ export async function downloadInTurn(
   failures: Map<Holder, Failure>,
   options: DownloadOptions,
 ): Promise<Received> {
-  let fetching = await resume(manifest, file);
+  let fetching = await resume(manifest, file, options.signal);
   let pool = [...holders];
   while (pool.length > 0) {
     await fill(fetching, pool, failures, options);
@@ -76,6 +76,7 @@ async function fill(
     before = fetching.offset();
     for (const holder of willing) {
       if (fetching.isComplete()) return;
+      if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
       const failure = await fetching.take(holder, willing.length > 1, options);
       if (signal?.aborted) throw new Failure('interrupted', 'interrupted', { cause: failure });
       if (failure === null) continue;
@@ -149,11 +150,11 @@ function startAt(manifest: VerifiedManifest, file: FileHandle, digest: FileDiges
 }
 
 /** Goes on where an earlier attempt ended: what is in the file is read again. */
-async function resume(manifest: VerifiedManifest, file: FileHandle): Promise<Fetching> {
+async function resume(manifest: VerifiedManifest, file: FileHandle, signal?: AbortSignal): Promise<Fetching> {
   const { size } = await file.stat();
   if (size === 0 || size > manifest.facts.size) return restart(manifest, file);
   const digest = new FileDigest();
-  for await (const chunk of readAll(file)) digest.update(chunk);
+  for await (const chunk of readAll(file, { signal })) digest.update(chunk);
   return startAt(manifest, file, digest, size);
 }
 

@@ -44,7 +44,7 @@ export async function downloadInParallel(
 ): Promise<Received> {
   const { file, leaves, failures } = arrival;
   if ((await file.stat()).size > manifest.facts.size) await file.truncate(manifest.facts.size);
-  const queue = openRangeQueue<Holder>(await missingLeaves(file, leaves));
+  const queue = openRangeQueue<Holder>(await missingLeaves(file, leaves, options.signal));
   const transfer: Transfer = {
     manifest,
     queue,
@@ -58,6 +58,7 @@ export async function downloadInParallel(
   };
   const stop = (): void => end(transfer);
   options.signal?.addEventListener('abort', stop, { once: true });
+  if (options.signal?.aborted) stop();
   try {
     let willing = holders;
     for (let inVain = 0; queue.missing() > 0; ) {
@@ -78,10 +79,10 @@ export async function downloadInParallel(
 }
 
 /** For each leaf, whether the file does not have it. */
-async function missingLeaves(file: FileHandle, leaves: LeafHashes): Promise<Uint8Array> {
+async function missingLeaves(file: FileHandle, leaves: LeafHashes, signal?: AbortSignal): Promise<Uint8Array> {
   const missing = new Uint8Array(leaves.count).fill(1);
   let at = 0;
-  for await (const chunk of readAll(file)) {
+  for await (const chunk of readAll(file, { signal })) {
     const hashes = await leaves.read(at, Math.ceil(chunk.length / leafSize));
     for (let start = 0; start < chunk.length; start += leafSize) {
       const hash = hashes.subarray((start / leafSize) * hashSize).subarray(0, hashSize);

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { Failure } from '../../mesh/terms/failure.js';
 
 /** Writes all bytes at their place. */
 export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
@@ -11,8 +12,12 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
 /**
  * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when
  * they are left in their middle; a stream of Node closes it then.
+ * @throws Failure `interrupted`
  */
-export async function* readAll(file: FileHandle, start = 0): AsyncGenerator<Uint8Array> {
+export async function* readAll(
+  file: FileHandle,
+  { start = 0, signal }: { readonly start?: number; readonly signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<Uint8Array> {
   const buffer = Buffer.allocUnsafe(2 ** 20);
   for (let position = start; ; ) {
     let filled = 0;
@@ -21,6 +26,7 @@ export async function* readAll(file: FileHandle, start = 0): AsyncGenerator<Uint
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
+    if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
     if (filled > 0) yield buffer.subarray(0, filled);
     if (filled < buffer.length) return;
     position += filled;

@@ -79,7 +79,7 @@ async function checkUnproven({ file, manifest }: SealedFile, given: EnvelopeKeys
     });
   }
   // The last two blocks are a file of the format themselves: nobody reads the whole to learn that the key is wrong.
-  const { plaintext } = await openEnvelope(readAll(file, manifest.facts.size - 32), given, 'anemone-cbc1');
+  const { plaintext } = await openEnvelope(readAll(file, { start: manifest.facts.size - 32 }), given, 'anemone-cbc1');
   for await (const _padding of plaintext);
 }
 

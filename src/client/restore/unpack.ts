@@ -102,7 +102,7 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
   /** Folders that were not selected; what lies in them may be. */
   const passed: Member[] = [];
   let bytes = 0;
-  for await (const { header, body } of readArchive(archive, limits.ratio)) {
+  for await (const { header, body } of readArchive(archive, limits.ratio, options.signal)) {
     options.signal?.throwIfAborted();
     const parsed = parseMember(header, rules);
     if (parsed === null) continue;

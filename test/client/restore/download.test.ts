@@ -156,6 +156,21 @@ describe('a download', () => {
     expect(dropped).toEqual([]);
   });
 
+  it('stops while it reads what an earlier attempt left, and asks nobody', async () => {
+    await file.write(content.subarray(0, 70_001));
+    const stop = new AbortController();
+    const read: FileHandle['read'] = (...call: Parameters<typeof file.read>) => {
+      stop.abort();
+      return file.read(...call);
+    };
+    const holder = giving('FR2', content);
+    const stopped = Object.assign(Object.create(file) as FileHandle, { read });
+    await expect(download(manifest, [holder], stopped, options(stop.signal))).rejects.toMatchObject({
+      kind: 'interrupted',
+    });
+    expect(holder.offsets).toEqual([]);
+  });
+
   it('says that the disk failed when the disk failed', async () => {
     await file.close();
     file = await open(join(folder, 'part'), 'r');

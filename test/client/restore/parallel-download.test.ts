@@ -401,6 +401,13 @@ describe('the hashes of the leaves', () => {
     expect([dropped, questions, clock.pending()]).toEqual([[], ['Mute asked', 'Mute stopped'], 0]);
   });
 
+  it('are asked of nobody when the user has said so before', async () => {
+    await expect(download(manifest, [mute('Mute')], file, options(AbortSignal.abort()))).rejects.toMatchObject({
+      kind: 'interrupted',
+    });
+    expect([questions, clock.pending()]).toEqual([[], 0]);
+  });
+
   it('leave no file behind', async () => {
     await get(serving('FR2'));
     expect(await readdir(folder)).toEqual(['part']);
@@ -451,6 +458,23 @@ describe('an earlier attempt', () => {
     await file.write(Buffer.alloc(content.length + 1, 7));
     await get(serving('FR2'));
     expect(await arrived()).toBe(true);
+  });
+
+  it('is read no further when the user stops it, and nobody is asked for bytes', async () => {
+    await file.write(content.subarray(0, -leafSize));
+    const stop = new AbortController();
+    let reads = 0;
+    const read: FileHandle['read'] = (...call: Parameters<typeof file.read>) => {
+      reads += 1;
+      stop.abort();
+      return file.read(...call);
+    };
+    const holder = serving('FR2');
+    const stopped = Object.assign(Object.create(file) as FileHandle, { read });
+    await expect(download(manifest, [holder], stopped, options(stop.signal))).rejects.toMatchObject({
+      kind: 'interrupted',
+    });
+    expect([reads, holder.asked]).toEqual([1, []]);
   });
 
   it('that has everything asks nobody for bytes', async () => {

@@ -360,6 +360,25 @@ describe('a stream that fails', () => {
     expect(await everythingBelow(join(base, 'target'))).toEqual([]);
   });
 
+  it.each([
+    ['', undefined],
+    [' that was not selected', () => false],
+  ])('is read no further when the user stops it within a member%s, and nothing is left', async (_which, selects) => {
+    const archive = rawTar({ name: 'large', body: Buffer.alloc(2 ** 20) });
+    const stop = new AbortController();
+    let chunks = 0;
+    const stopping = (async function* () {
+      for await (const chunk of stream(archive)) {
+        chunks += 1;
+        if (chunks === 10) stop.abort();
+        yield chunk;
+      }
+    })();
+    const options = { signal: stop.signal, ...(selects === undefined ? {} : { selects }) };
+    await expect(unpack(stopping, staging, options)).rejects.toMatchObject({ kind: 'interrupted' });
+    expect([chunks, await readdir(join(base, 'target'))]).toEqual([10, []]);
+  });
+
   it('is let go of when the archive is refused', async () => {
     let released = false;
     const watched = async function* (): AsyncGenerator<Uint8Array> {
