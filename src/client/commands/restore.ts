@@ -139,9 +139,12 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       return 3;
     }
     if (takesOver && told === null) {
-      context.screen.note(
-        `There is no config.yaml yet, so this machine is not ${mesh.owner}: restore the set that has it.`,
-      );
+      const missing = `There is no config.yaml yet, so this machine is not ${mesh.owner}: restore the set that has it.`;
+      // Whoever names a set has got what was asked for; whoever names none wants the server back.
+      const isNamed = options.set !== undefined;
+      if (isNamed) context.screen.note(missing);
+      else context.screen.warn(missing);
+      return isNamed ? 0 : 3;
     }
     return told !== null && told.untold.length + told.refusing.length > 0 ? 3 : 0;
   } finally {

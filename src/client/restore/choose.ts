@@ -1,5 +1,5 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import { formatBackupName, kitSet } from '../../mesh/terms/backup-name.js';
+import { defaultSet, formatBackupName, kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Copy, FoundBackup } from '../found.js';
 import { formatTime } from '../render/moments.js';
@@ -50,6 +50,15 @@ export function chooseAt(backups: readonly FoundBackup[], moment: number): Candi
     throw nothing(`there is no verified backup from ${formatTime(moment)} or before`, early, { oldest });
   }
   return newest;
+}
+
+/**
+ * Those of the set `backup`, which brings a server back; all of them where it is not held. The sets of one night are made one
+ * after the other, so the backup that was made last is of whichever set is configured last.
+ */
+export function ofUsualSet(backups: readonly FoundBackup[]): readonly FoundBackup[] {
+  const usual = backups.filter(({ facts }) => facts.set === defaultSet);
+  return candidatesOf(usual).length > 0 ? usual : backups;
 }
 
 /** Of each set but the kits the end of its chain, whatever the clock of its owner did; of those, the one made last. */

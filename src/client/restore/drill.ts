@@ -1,6 +1,6 @@
 import { mkdtemp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
@@ -12,9 +12,10 @@ import { formatDuration } from '../render/moments.js';
 import { openBareMesh } from './bare.js';
 import { bringBack } from './bring-back.js';
 import { downloadInto } from './download-into.js';
-import { findInMesh } from './from-mesh.js';
+import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
+import { configFor } from './rebuild.js';
 import { ageIdentityFor } from './source.js';
 import { removeTree, workFolder } from './staging.js';
 import { openTarget } from './target.js';
@@ -51,7 +52,7 @@ export async function runDrill(
     times.push(clock.monotonic());
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;
-    const drill = await inDrillFolder(config.base, async (folder) => {
+    const { drill, makesServer } = await inDrillFolder(config.base, async (folder) => {
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
@@ -63,13 +64,20 @@ export async function runDrill(
         const peers = Object.fromEntries([...sealed.received].map(([{ name }, given]) => [name, given]));
         const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
         const about = { backup: facts.name, set: facts.set, size: facts.size };
-        return { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
+        const drill = { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
+        return { drill, makesServer: configFor(folder, entries) !== undefined };
       } finally {
         await sealed.discard();
       }
     });
     const unrecorded = await recordDrill(stateFolder(config), drill).catch((thrown) => Failure.from(thrown));
-    screen.result({ drill }, () => drillText(config.server.name, drill));
+    const { name } = config.server;
+    const proven = makesServer
+      ? `${name} can be brought back.`
+      : `${facts.name} can be brought back. It holds no config.yaml, so it alone makes no machine ${name}.`;
+    const notTried = otherSets(chosen);
+    const result = { drill, makes_server: makesServer, not_tried: notTried };
+    screen.result(result, () => drillText(proven, drill, notTried));
     if (unrecorded === undefined) return 0;
     screen.warn(`this is not recorded: ${unrecorded.message}`);
     return 3;
@@ -107,16 +115,24 @@ async function removeStale(work: string): Promise<void> {
   }
 }
 
+/** Sets of the same server that are held beside the one that was tried. */
+function otherSets({ manifest, proven }: Chosen): string[] {
+  const sets = new Set(proven.map(({ facts }) => facts.set));
+  return [...sets].filter((set) => set !== manifest.facts.set && set !== kitSet);
+}
+
 function drillText(
-  server: string,
+  proven: string,
   { backup, size, unpacked, entries, finding, fetching, opening, peers }: Drill,
+  notTried: readonly string[],
 ): string {
   const from = Object.entries(peers).map(([name, given]) => `${name} (${formatByteSize(given)})`);
   const rate = fetching < 1 ? '' : `, ${formatByteSize(Math.round((size / fetching) * 1000))} a second`;
   return [
-    `${server} can be brought back. It would take ${formatDuration(finding + fetching + opening)} from here.`,
+    `${proven} It would take ${formatDuration(finding + fetching + opening)} from here.`,
     `  found     ${backup} in ${formatDuration(finding)}`,
     `  fetched   ${formatByteSize(size)} in ${formatDuration(fetching)}${rate}, from ${from.join(', ')}`,
     `  opened    ${entries} entries, ${formatByteSize(unpacked)}, in ${formatDuration(opening)}`,
+    ...notTried.map((set) => `  not tried: the set ${set} (--drill --set ${set})`),
   ].join('\n');
 }

@@ -9,7 +9,7 @@ import { makeLook } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import { silence } from '../survey.js';
-import { type Candidate, candidatesOf, choose, chooseAt } from './choose.js';
+import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet } from './choose.js';
 import { parseMoment } from './moment.js';
 
 /** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
@@ -26,7 +26,7 @@ export interface Chosen extends Candidate {
 }
 
 /**
- * Asks the mesh and finds the backup that is meant.
+ * Asks the mesh and finds the backup that is meant. Where no set is named, `latest` and a point in time are of the usual one.
  * @returns null when the person at the terminal leaves with `q`
  * @throws Failure `not-found`, `unreachable`, `untrusted`, `usage`
  */
@@ -51,7 +51,8 @@ async function chooseAmong(
   backups: readonly FoundBackup[],
   { at, reference }: Wanted,
 ): Promise<Candidate | null> {
-  if (at !== undefined) return chooseAt(backups, parseMoment(at, context.clock.now()));
+  if (at !== undefined) return chooseAt(ofUsualSet(backups), parseMoment(at, context.clock.now()));
+  if (reference === 'latest') return choose(ofUsualSet(backups), reference);
   return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
 }
 

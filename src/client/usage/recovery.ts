@@ -41,7 +41,7 @@ function declareRestore(program: Command, run: Run): void {
     ['anemone-peer restore --from old.enc --allow-unauthenticated', "a file from disk: age, or the predecessor's"],
   ])
     .option('--at <time>', 'the newest backup up to then: 2026-11-01, "2026-11-01 14:30", "3 days ago"')
-    .option('--set <set>', 'a backup of this set')
+    .option('--set <set>', 'a backup of this set (default: `backup`, or the one made last where there is none of it)')
     .option('--target <dir>', 'where to restore (default: where the configuration is, or this folder)')
     .option('--dry-run', 'show what would be new and changed; write nothing')
     .option('-y, --yes', 'do not ask; accept the identity that a peer shows')

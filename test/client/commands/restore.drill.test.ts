@@ -12,7 +12,7 @@ import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
-import { pushTo, recoverableServer, sealTree } from '../../support/restorable.js';
+import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
 const name = 'anemone-backup-FR1-20261123-010000.enc';
@@ -53,6 +53,18 @@ it('proves that the server can be brought back, says how long it takes, and chan
   expect(said.stdout).toContain('from FR2 (');
   expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
   expect((await getNode(fr2.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
+});
+
+it('tries the set `backup`, names the others, and says so of one that makes no server', async () => {
+  const createdAtMs = Date.UTC(2026, 10, 23, 1, 5);
+  await pushTo(fr2, fr1, await sealBytes(fr1, Buffer.from('PGDMP'), { set: 'db', createdAtMs }));
+  const usual = (await drill()).said.stdout;
+  expect(usual).toMatch(/^FR1 can be brought back\./);
+  expect(usual).toContain(`found     ${name}`);
+  expect(usual).toContain('not tried: the set db (--drill --set db)');
+  const db = (await drill({ set: 'db' })).said.stdout;
+  expect(db).toMatch(/^anemone-db-FR1-20261123-010500\.enc can be brought back\. It holds no config\.yaml/);
+  expect(db).not.toMatch(/FR1 can be brought back/m);
 });
 
 it('records each one, and list and status show the last', async () => {

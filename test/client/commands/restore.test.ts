@@ -359,7 +359,7 @@ describe('a backup in the format of the predecessor', () => {
   it('comes back as one file, and with a warning, where nothing tells what it is', async () => {
     const dump = Buffer.concat([Buffer.from('6de29981', 'hex'), randomBytes(3000)]);
     await pushTo(fr2, fr1, await sealedAgainst('other', dump));
-    const { code, said } = await bare({}, { stdin: `${fr1.recoveryKey}\nrestic\n` });
+    const { code, said } = await bare({ takeover: false }, { stdin: `${fr1.recoveryKey}\nrestic\n` });
     expect([code, await readFile(join(folder, 'anemone-backup-FR1-20261123-010000'))]).toEqual([0, dump]);
     expect(said.stderr).toContain('nothing proves that the Restic key is the right one');
     const elsewhere = { target: join(folder, 'elsewhere') };
@@ -457,6 +457,31 @@ describe('a backup that came sealed from its source', () => {
       },
     };
   }
+});
+
+describe('several sets', () => {
+  const dump = () =>
+    sealBytes(fr1, Buffer.from('PGDMP'), { set: 'db', createdAtMs: newer.manifest.facts.createdAtMs + 60_000 });
+
+  it.each([[{}], [{ at: '2026-11-30T00:00:00Z' }]])(
+    'without one named, %j means the set `backup`, whichever was made last',
+    async (options) => {
+      for (const made of [newer, await dump()]) await pushTo(fr2, fr1, made);
+      expect((await bare({ ...options, include: ['config/secret.key'] })).code).toBe(0);
+      expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret new');
+    },
+  );
+
+  it('mean the one that was made last where none is called `backup`; that it makes no server ends partly', async () => {
+    const tree = await sealTree(fr1, treeOf('set files', fr2, us1), {
+      set: 'files',
+      createdAtMs: Date.UTC(2026, 10, 20),
+    });
+    for (const made of [tree, await dump()]) await pushTo(fr2, fr1, made);
+    const { code, said } = await bare();
+    expect(await left()).toEqual([expect.stringMatching(/^anemone-db-FR1-/)]);
+    expect([code, said.stderr]).toEqual([3, expect.stringMatching(/warning: There is no config\.yaml.*is not FR1/)]);
+  });
 });
 
 describe('a set without a configuration', () => {
