@@ -1,11 +1,12 @@
-import { stat } from 'node:fs/promises';
+import { lstat, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
-import { kitFileName } from '../mesh/kit/kit.js';
+import { kitFileName, largestKit } from '../mesh/kit/kit.js';
 import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
+import { kitBegin } from '../mesh/kit/markers.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { type Context, stateFolder } from './context.js';
 
@@ -24,6 +25,23 @@ export async function writeKit(context: Pick<Context, 'clock'>, config: Config, 
     throw Failure.from(thrown, `the kit cannot be written to ${path}`);
   }
   return made;
+}
+
+/**
+ * Whoever names a place for a kit may have mistyped it: only an older kit is replaced there.
+ * @throws Failure `usage` when something else is there
+ */
+export async function refuseOther(path: string): Promise<void> {
+  const stats = await lstat(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return null;
+    throw Failure.from(thrown);
+  });
+  if (stats === null) return;
+  const isReadable = stats.isFile() && stats.size <= largestKit;
+  if (isReadable && (await readFile(path, 'utf8')).includes(kitBegin)) return;
+  throw new Failure('usage', `${path} is there already, and is no kit`, {
+    hint: 'Name another file with -o, or write it to standard output with -o -.',
+  });
 }
 
 /**

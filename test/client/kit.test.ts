@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -100,6 +100,27 @@ describe('the kit', () => {
     expect((await readKit(join(cwd, 'copy.txt'))).server).toBe('FR1');
     const { stdout } = await run('kit', '-o', '-');
     expect(parseKit(Buffer.from(stdout), 'stdout').kit.server).toBe('FR1');
+  });
+
+  it('takes the place of a kit, and of nothing else', async () => {
+    await init();
+    await run('kit', '-o', 'copy.txt');
+    const first = await readFile(join(cwd, 'copy.txt'), 'utf8');
+    await addPeer();
+    expect((await run('kit', '-o', 'copy.txt')).code).toBe(0);
+    expect(await readFile(join(cwd, 'copy.txt'), 'utf8')).not.toBe(first);
+
+    await writeFile(join(cwd, 'letter.txt'), 'mine');
+    await symlink('copy.txt', join(cwd, 'link.txt'));
+    for (const path of ['letter.txt', 'link.txt', 'memory']) {
+      const { code, stderr } = await run('kit', '-o', path);
+      expect([code, stderr]).toEqual([
+        2,
+        expect.stringContaining(`${join(cwd, path)} is there already, and is no kit`),
+      ]);
+    }
+    expect(await readFile(join(cwd, 'letter.txt'), 'utf8')).toBe('mine');
+    expect((await lstat(join(cwd, 'link.txt'))).isSymbolicLink()).toBe(true);
   });
 
   it('names what it could not take along', async () => {

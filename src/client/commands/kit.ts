@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { makeKit } from '../../mesh/kit/make-kit.js';
 import type { Context, ExitCode } from '../context.js';
-import { kitPath, writeKit } from '../kit-file.js';
+import { kitPath, refuseOther, writeKit } from '../kit-file.js';
 
 export interface KitOptions {
   /** `-` for standard output. */
@@ -10,12 +10,13 @@ export interface KitOptions {
 
 /**
  * Writes the kit of this server again. The recovery key is not needed, and not in it.
- * @throws Failure `config`
+ * @throws Failure `config`; `usage` when something else lies where it is to be written
  */
 export async function showKit(context: Context, { output }: KitOptions): Promise<ExitCode> {
   const config = await context.loadConfig();
   const { screen, clock, cwd } = context;
   const path = output === undefined ? kitPath(config) : resolve(cwd, output);
+  if (output !== undefined && output !== '-') await refuseOther(path);
   const made =
     output === '-'
       ? await makeKit(config, (await context.self()).signer, clock.now())
