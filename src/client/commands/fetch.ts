@@ -17,7 +17,7 @@ export interface FetchOptions {
 /**
  * Downloads a backup as it is, still sealed, with its manifest beside it. The file has its name only once its bytes are
  * those of the manifest. What an attempt that was cut off left is used by the next one.
- * @throws Failure `usage` when the file is there already
+ * @throws Failure `usage` when it, or another manifest, is there already
  */
 export async function fetchToFile(context: Context, reference: string, options: FetchOptions): Promise<ExitCode> {
   const { screen, clock, signal } = context;
@@ -26,7 +26,8 @@ export async function fetchToFile(context: Context, reference: string, options: 
     const { backup } = await findOne(context, mesh, reference);
     const { facts, digest, signed } = backup.manifest;
     const target = resolve(context.cwd, options.output ?? facts.name);
-    const part = await openPart(target, digest, options.force ?? false);
+    const manifest = HeldBackup.encode({ manifest: signed, receipt: undefined }).finish();
+    const part = await openPart(target, { digest, manifest, force: options.force ?? false });
     const progress = screen.progress();
     try {
       const holders = backup.copies.map(({ holder }) => holder);
@@ -37,7 +38,7 @@ export async function fetchToFile(context: Context, reference: string, options: 
         dropped: (_holder, why) => screen.warn(why.message),
         signal,
       });
-      await part.keep(HeldBackup.encode({ manifest: signed, receipt: undefined }).finish());
+      await part.keep();
     } catch (thrown) {
       const failure = Failure.from(thrown, facts.name);
       const left = await part.abandon(failure.kind === 'damaged');

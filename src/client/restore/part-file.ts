@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Failure } from '../../mesh/terms/failure.js';
 
@@ -9,44 +9,50 @@ export interface PartFile {
   readonly file: FileHandle;
   /**
    * Gives the file its name, and puts its manifest beside it; both are durable then.
-   * @throws Failure `conflict` when somebody took the name meanwhile
+   * @throws Failure `conflict` when somebody took a name meanwhile; what lies there is as it was
    */
-  keep(manifest: Uint8Array): Promise<void>;
+  keep(): Promise<void>;
   /** Closes it. @param remove whether nothing of it is of use to another attempt @returns the bytes that stay */
   abandon(remove: boolean): Promise<number>;
 }
 
+export interface PartOptions {
+  /** Of the manifest: bytes of another backup are never gone on with. */
+  readonly digest: Uint8Array;
+  /** What is put beside the file. */
+  readonly manifest: Uint8Array;
+  /** Replace the files that are there. */
+  readonly force: boolean;
+}
+
 /**
  * @param target absolute path of the file to be
- * @param digest of the manifest: bytes of another backup are never gone on with
- * @param force replace what is there
- * @throws Failure `usage` when the file is there already; `failed` when its folder cannot be written
+ * @throws Failure `usage` when a file is there already, or what is none; `failed` when its folder cannot be written
  */
-export async function openPart(target: string, digest: Uint8Array, force: boolean): Promise<PartFile> {
-  if (!force && (await exists(target))) {
-    throw new Failure('usage', `${target} is there already`, {
-      hint: 'Name another file with -o, or replace it with -f.',
-    });
-  }
-  const path = `${target}.${Buffer.from(digest).toString('hex').slice(0, 16)}.part`;
+export async function openPart(target: string, { digest, manifest, force }: PartOptions): Promise<PartFile> {
+  const sidecar = `${target}.manifest`;
+  await refuseTaken(target, force);
+  // An attempt that was killed at its very end has left the same one.
+  await refuseTaken(sidecar, force || (await holds(sidecar, manifest)));
+  const mark = `${Buffer.from(digest).toString('hex').slice(0, 16)}.part`;
+  const path = `${target}.${mark}`;
+  const beside = `${sidecar}.${mark}`;
   const file = await openPrivate(path);
   return {
     file,
-    async keep(manifest) {
-      const sidecar = `${target}.manifest`;
-      await rm(`${sidecar}.part`, { force: true });
-      const beside = await openPrivate(`${sidecar}.part`);
-      try {
-        await beside.writeFile(manifest);
-        await beside.sync();
-      } finally {
-        await beside.close();
-      }
+    async keep() {
+      await writeDurably(beside, manifest);
       await file.sync();
       await file.close();
-      await rename(`${sidecar}.part`, sidecar);
-      if (force) await rename(path, target);
-      else await renameWithoutClobber(path, target);
+      try {
+        if (force) {
+          await rename(beside, sidecar);
+          await rename(path, target);
+        } else if (await holds(sidecar, manifest)) await renameWithoutClobber(path, target);
+        else await nameBoth({ path, target }, { path: beside, target: sidecar });
+      } finally {
+        await rm(beside, { force: true });
+      }
       await syncFolder(dirname(target));
     },
     async abandon(remove) {
@@ -59,6 +65,48 @@ export async function openPart(target: string, digest: Uint8Array, force: boolea
       return 0;
     },
   };
+}
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  await rm(path, { force: true });
+  const file = await openPrivate(path);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function refuseTaken(path: string, mayReplace: boolean): Promise<void> {
+  const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw Failure.from(error);
+  });
+  if (stats === null || (mayReplace && stats.isFile())) return;
+  if (!stats.isFile()) throw new Failure('usage', `${path} is no file`, { hint: 'Name another file with -o.' });
+  throw new Failure('usage', `${path} is there already`, { hint: 'Name another file with -o, or replace it with -f.' });
+}
+
+interface Naming {
+  readonly path: string;
+  readonly target: string;
+}
+
+/** The manifest has its name first, and loses it again when the file does not get its own. */
+async function nameBoth(file: Naming, manifest: Naming): Promise<void> {
+  await renameWithoutClobber(manifest.path, manifest.target);
+  try {
+    await renameWithoutClobber(file.path, file.target);
+  } catch (thrown) {
+    await rm(manifest.target);
+    throw thrown;
+  }
+}
+
+async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
+  const content = await readFile(path).catch(() => null);
+  return content?.equals(bytes) ?? false;
 }
 
 async function openPrivate(path: string): Promise<FileHandle> {
@@ -90,14 +138,4 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return false;
-      throw Failure.from(error);
-    },
-  );
 }

@@ -287,6 +287,36 @@ describe('fetch', () => {
     expect((await readFile(output)).equals(second.bytes)).toBe(true);
   });
 
+  it('does not replace a manifest that is of something else, unless told to', async () => {
+    const output = join(folder, 'mine');
+    await writeFile(`${output}.manifest`, 'mine');
+    await expect(fetchToFile(trial().context, 'latest', { output })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('mine.manifest is there already'),
+    });
+    expect([await readFile(`${output}.manifest`, 'utf8'), await readdir(folder)]).toEqual([
+      'mine',
+      ['config', 'config-backups', 'mine.manifest'],
+    ]);
+    await fetchToFile(trial().context, 'latest', { output, force: true });
+    expect((await readFile(output)).equals(second.bytes)).toBe(true);
+  });
+
+  it.each([{ force: false }, { force: true }])(
+    'never takes the place of a folder, and fetches nothing: %j',
+    async (how) => {
+      for (const name of ['usb', 'stick.manifest']) await mkdir(join(folder, name));
+      for (const output of ['usb', 'stick']) {
+        await expect(fetchToFile(trial().context, 'latest', { output, ...how })).rejects.toMatchObject({
+          kind: 'usage',
+          message: expect.stringContaining('is no file'),
+          hint: 'Name another file with -o.',
+        });
+      }
+      expect(await readdir(folder)).toEqual(['config', 'config-backups', 'stick.manifest', 'usb']);
+    },
+  );
+
   it('leaves no file under the final name when bytes rot on the only peer that is asked', async () => {
     const held = join(fr2.data, 'FR1', second.manifest.facts.name);
     const rotten = await readFile(held);
