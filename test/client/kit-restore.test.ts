@@ -98,7 +98,8 @@ describe('a restore with the kit', () => {
     const { us1, fr1, newer, folder } = machine;
     await pushTo(us1, fr1, newer);
     const call = { kit: await kitOf(us1), yes: false, dryRun: true };
-    const { questions } = await fromKit(call, { answers: [true, true] });
+    const { questions, said } = await fromKit(call, { answers: [true, true], quiet: true });
+    expect(said.stderr).toContain('To join the VPN: wg-quick up');
     expect(questions).toEqual([`Write it to ${join(folder, 'anemone-vpn-FR1')}?`, 'Is the VPN up now?']);
     expect(await readFile(join(folder, 'anemone-vpn-FR1/wg0.conf'), 'utf8')).toContain('PrivateKey');
     await expect(fromKit(call, { answers: [true, false] })).rejects.toMatchObject({ kind: 'interrupted' });

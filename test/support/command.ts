@@ -9,6 +9,7 @@ export interface CommandOptions {
   readonly cwd: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly json?: boolean;
+  readonly quiet?: boolean;
   readonly config?: string;
   readonly timeout?: number;
   readonly stdin?: string;
@@ -39,13 +40,13 @@ export function commandTrial(options: CommandOptions): CommandTrial {
       said[stream] += text;
     },
   });
-  const { json = false, clock = systemClock } = options;
+  const { json = false, quiet = false, clock = systemClock } = options;
   const screen = makeScreen({
     out: output('stdout'),
     err: output('stderr'),
     clock,
     json,
-    quiet: false,
+    quiet,
     verbose: false,
     colour: false,
   });
@@ -57,7 +58,7 @@ export function commandTrial(options: CommandOptions): CommandTrial {
     cwd: options.cwd,
     signal: options.signal ?? new AbortController().signal,
     flags: {
-      quiet: false,
+      quiet,
       verbose: false,
       json,
       ...(options.config === undefined ? {} : { config: options.config }),

@@ -18,6 +18,8 @@ export interface Screen {
   event(document: unknown): void;
   /** Something good to know; `-q` hides it. */
   note(text: string): void;
+  /** What the question that follows is about; `-q` does not hide it. */
+  asked(text: string): void;
   /** Something to know when looking for a cause; only `-v` shows it. */
   detail(text: string): void;
   /** Something that should be looked at, although the command goes on. */
@@ -60,6 +62,9 @@ export function makeScreen(options: ScreenOptions): Screen {
     },
     note(text) {
       if (!quiet) say(safe(text));
+    },
+    asked(text) {
+      say(safe(text));
     },
     detail(text) {
       if (verbose) say(errLook.dim(safe(text)));

@@ -100,7 +100,7 @@ async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress
   }
   try {
     const shown = await askIdentity(peer.address, stranger(), clock);
-    screen.note(`The peer at ${where} has the identity ${shown}.`);
+    (yes ? screen.note : screen.asked)(`The peer at ${where} has the identity ${shown}.`);
     if (yes) return { ...peer, identity: shown };
     screen.note(
       'On that server `anemone-peer identity` shows it too, and so does the kit. Another server in its place would see no ' +

@@ -62,8 +62,9 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const comparison = await compareTrees(within(entries, roots), target, roots);
     const result = { format, entries, bytes, comparison };
     if (options.dryRun) return { ...result, switched: [] };
-    screen.note(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
-    if (comparison.dropped.length > 0) screen.note(droppedInWords(comparison));
+    const tell = options.yes ? screen.note : screen.asked;
+    tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
+    if (comparison.dropped.length > 0) tell(droppedInWords(comparison));
     if (
       !options.yes &&
       !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))

@@ -81,7 +81,7 @@ async function askWhich(
     formatMoment(facts.createdAtMs, clock.now()),
     copies.map(({ holder }) => holder.name).join(', '),
   ]);
-  screen.note(renderTable(makeLook(true, false), ['', 'BACKUP', 'SIZE', 'AGE', 'HELD BY'], rows));
+  screen.asked(renderTable(makeLook(true, false), ['', 'BACKUP', 'SIZE', 'AGE', 'HELD BY'], rows));
   for (;;) {
     const typed = await prompts.text('Number of the backup to restore, or q to leave:', 'Name a backup, or `latest`.');
     if (typed.trim().toLowerCase() === 'q') return null;

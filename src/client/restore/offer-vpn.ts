@@ -26,17 +26,16 @@ export async function offerVpn(
   if (files.length === 0) return;
   const asked = vpnDir === undefined && prompts.interactive && !yes;
   const folder = resolve(cwd, vpnDir ?? `anemone-vpn-${server}`);
-  screen.note(
-    `The kit holds the VPN configuration of ${server}: ${files.map(({ path }) => printable(path)).join(', ')}.`,
-  );
+  const tell = asked ? screen.asked : screen.note;
+  tell(`The kit holds the VPN configuration of ${server}: ${files.map(({ path }) => printable(path)).join(', ')}.`);
   const wanted =
     vpnDir !== undefined || (asked && (await prompts.confirm(`Write it to ${folder}?`, 'Give --vpn-dir.')));
   if (!wanted) {
     screen.note('It was not written. If the VPN is not up yet, --vpn-dir DIR writes it.');
     return;
   }
-  for (const path of await writeVpn(context, folder, files)) screen.note(`Written: ${path}`);
-  screen.note(`To join the VPN: wg-quick up ${join(folder, nameOf(files[0]))}, or copy the files to where they were.`);
+  for (const path of await writeVpn(context, folder, files)) tell(`Written: ${path}`);
+  tell(`To join the VPN: wg-quick up ${join(folder, nameOf(files[0]))}, or copy the files to where they were.`);
   if (!asked || (await prompts.confirm('Is the VPN up now?', 'Give --vpn-dir and --yes.'))) return;
   throw new Failure('interrupted', 'nothing was restored', {
     hint: 'Bring the VPN up, and run the same command again.',

@@ -227,6 +227,17 @@ describe('choosing in a terminal', () => {
     expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret old');
   });
 
+  it('shows with -q what the questions are about, and nothing more', async () => {
+    await pushTo(fr2, fr1, newer);
+    const trial = commandTrial({ cwd: folder, quiet: true, answers: [true, fr1.recoveryKey, '1', true] });
+    const options = { server: 'FR1', peer: [at(fr2)], takeover: false };
+    expect(await restore(trial.context, undefined, options)).toBe(0);
+    expect(trial.said.stderr).toContain(`has the identity ${fr2.server.identity}`);
+    expect(trial.said.stderr).toMatch(/^1 +anemone-backup-FR1-20261121-010000\.enc/m);
+    expect(trial.said.stderr).toContain('4 new, 0 changed, 0 untouched');
+    expect((await bare({ peer: [at(fr2)], target: join(folder, 'again') }, { quiet: true })).said.stderr).toBe('');
+  });
+
   it('leaves with q, with exit code 0 and nothing written', async () => {
     await pushTo(fr2, fr1, newer);
     expect(await choosing([fr1.recoveryKey, 'q']).end).toBe(0);
