@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -92,6 +92,25 @@ describe('a restore with the kit', () => {
     const again = await fromKit({ kit, vpnDir: 'vpn', dryRun: true });
     expect(await readFile(path, 'utf8')).toBe('mine');
     expect(again.said.stderr).toContain('is left alone');
+  });
+
+  it('writes two VPN configurations of one name both, and one that lies in two places once', async () => {
+    const { us1, fr1, newer, folder } = machine;
+    await pushTo(us1, fr1, newer);
+    const config = await configOf(us1);
+    const other = join(folder, 'lost/etc/wireguard/wg0.conf');
+    const same = join(folder, 'lost/copy/wg0.conf');
+    for (const path of [other, same]) await mkdir(join(path, '..'), { recursive: true });
+    await writeFile(other, '[Interface]\nPrivateKey = other\n');
+    await writeFile(same, '[Interface]\nPrivateKey = secret\n');
+    const vpn = { config: [...(config.vpn.config ?? []), other, same] };
+    const { text } = await makeKit({ ...config, vpn }, fr1.server.signer, Date.UTC(2026, 10, 24));
+    await writeFile(join(folder, 'kit.txt'), text);
+    const { said } = await fromKit({ kit: 'kit.txt', vpnDir: 'vpn', dryRun: true });
+    expect((await readdir(join(folder, 'vpn'))).sort()).toEqual(['wg0-2.conf', 'wg0.conf']);
+    expect(await readFile(join(folder, 'vpn/wg0-2.conf'), 'utf8')).toContain('other');
+    expect(said.stderr).toContain(`Written: ${join(folder, 'vpn/wg0-2.conf')}, which was ${other}`);
+    expect(said.stderr).not.toContain('there already');
   });
 
   it('asks a person before it writes the VPN configuration, and whether the VPN is up', async () => {

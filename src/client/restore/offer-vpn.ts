@@ -1,5 +1,5 @@
 import { mkdir, open, readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, join, parse, resolve } from 'node:path';
 import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -34,7 +34,7 @@ export async function offerVpn(
     screen.note('It was not written. If the VPN is not up yet, --vpn-dir DIR writes it.');
     return;
   }
-  for (const path of await writeVpn(context, folder, files)) tell(`Written: ${path}`);
+  for (const words of await writeVpn(context, folder, files)) tell(`Written: ${words}`);
   tell(`To join the VPN: wg-quick up ${join(folder, nameOf(files[0]))}, or copy the files to where they were.`);
   if (!asked || (await prompts.confirm('Is the VPN up now?', 'Give --vpn-dir and --yes.'))) return;
   throw new Failure('interrupted', 'nothing was restored', {
@@ -42,11 +42,12 @@ export async function offerVpn(
   });
 }
 
+/** @returns what was written, in words */
 async function writeVpn({ screen }: Context, folder: string, files: readonly VpnFile[]): Promise<readonly string[]> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const written: string[] = [];
-  for (const file of files) {
-    const path = join(folder, nameOf(file));
+  for (const [name, file] of namesOf(files)) {
+    const path = join(folder, name);
     try {
       const handle = await open(path, 'wx', 0o600);
       try {
@@ -54,7 +55,7 @@ async function writeVpn({ screen }: Context, folder: string, files: readonly Vpn
       } finally {
         await handle.close();
       }
-      written.push(path);
+      written.push(`${path}, which was ${printable(file.path)}`);
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw Failure.from(thrown, path);
       const isSame = (await readFile(path, 'utf8').catch(() => null)) === file.content;
@@ -64,6 +65,20 @@ async function writeVpn({ screen }: Context, folder: string, files: readonly Vpn
     }
   }
   return written;
+}
+
+/** They come from several folders, and go into one: a name that another file has gets a number, unless it is the same file. */
+function namesOf(files: readonly VpnFile[]): ReadonlyMap<string, VpnFile> {
+  const named = new Map<string, VpnFile>();
+  for (const file of files) {
+    const plain = nameOf(file);
+    const { name: stem, ext } = parse(plain);
+    let name = plain;
+    for (let number = 2; (named.get(name) ?? file).content !== file.content; number += 1)
+      name = `${stem}-${number}${ext}`;
+    if (!named.has(name)) named.set(name, file);
+  }
+  return named;
 }
 
 /** One safe component, whatever the path was. */
