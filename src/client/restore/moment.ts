@@ -50,6 +50,8 @@ function endOfDay(typed: string): number | null {
 }
 
 function timeOfDay(text: string): number | null {
-  const iso = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?$/i;
-  return iso.test(text) ? Date.parse(text.replace(' ', 'T')) : null;
+  const iso = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?$/i;
+  const [, day] = iso.exec(text) ?? [];
+  if (day === undefined) return null;
+  return Number.isNaN(endOfDay(day)) ? Number.NaN : Date.parse(text.replace(' ', 'T'));
 }
