@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Mounts, readMounts } from './mounts.js';
 import { rootsOf } from './roots.js';
 import type { UnpackedEntry } from './unpack.js';
 
@@ -19,12 +20,13 @@ export interface Comparison {
 /**
  * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
  * @param target absolute
- * @param roots what is exchanged as a whole
+ * @param roots what is exchanged as a whole; of one where a file system is mounted, each thing that lies in it
  */
 export async function compareTrees(
   entries: readonly UnpackedEntry[],
   target: string,
   roots: readonly UnpackedEntry[] = rootsOf(entries),
+  mounts?: Mounts,
 ): Promise<Comparison> {
   const added: string[] = [];
   const changed: string[] = [];
@@ -38,11 +40,24 @@ export async function compareTrees(
     else changed.push(entry.path);
   }
   const dropped: string[] = [];
-  for (const root of roots) {
-    if ((await examine(join(target, root.path)))?.isDirectory())
-      await collectOthers(target, root.path, byPath, dropped);
+  for (const { path } of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
+    if ((await examine(join(target, path)))?.isDirectory()) await collectOthers(target, path, byPath, dropped);
   }
   return { added, changed, same, dropped };
+}
+
+/** Nothing can be renamed onto a mount point: what lies there, and is not in the backup, stays. */
+async function exchangedIn(
+  target: string,
+  entries: readonly UnpackedEntry[],
+  roots: readonly UnpackedEntry[],
+  mounts: Mounts,
+): Promise<readonly UnpackedEntry[]> {
+  const real = await realpath(target).catch(() => target);
+  return roots.flatMap((root) => {
+    if (!mounts.isMountPoint(join(real, root.path))) return [root];
+    return entries.filter(({ path }) => dirname(path) === root.path);
+  });
 }
 
 async function isSame(

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { compareTrees } from '../../../src/client/restore/compare.js';
+import { parseMounts } from '../../../src/client/restore/mounts.js';
 import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack.js';
 import { type RawMember, rawTar } from './raw-tar.js';
 import { stream } from './restoring.js';
@@ -71,6 +72,15 @@ describe('comparing a restore with what is there', () => {
       same: ['config', 'config/a', 'config/b'],
       changed: ['config/c'],
     });
+  });
+
+  it('drops nothing that lies at the top of a mount: only what the backup has there is exchanged', async () => {
+    await put('config/mine', 'x');
+    await mkdir(join(target, 'config/sub'));
+    await put('config/sub/mine', 'x');
+    const entries = await unpacked({ name: 'config/sub/', type: '5', mode: 0o755 }, { name: 'config/sub/file' });
+    const mounts = parseMounts(`1 2 0:1 / ${join(target, 'config')} rw`);
+    expect((await compareTrees(entries, target, undefined, mounts)).dropped).toEqual(['config/sub/mine']);
   });
 
   it('finds everything added where the target does not exist', async () => {
