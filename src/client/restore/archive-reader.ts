@@ -130,5 +130,7 @@ function damage(what: string, cause?: unknown): Failure {
 
 function bomb(read: number, unpacked: number): Failure {
   const sizes = `${formatByteSize(read)} unpack to more than ${formatByteSize(unpacked)}`;
-  return new Failure('invalid', `the archive is refused: ${sizes}, which no honest archive does`);
+  return new Failure('invalid', `the archive is refused: ${sizes}, which no honest archive does`, {
+    hint: 'Nothing was written. If you know what is in it, allow as much as that with --max-size.',
+  });
 }

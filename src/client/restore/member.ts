@@ -74,10 +74,13 @@ export function parseMember(header: Header, rules: MemberRules): Member | null {
   };
 }
 
+const noSuchMember =
+  'Nothing was written. An archive made by this program has no such member: find out where this one comes from.';
+
 /** A refusal that names the member, with what could write on a terminal made visible. */
-export function refused(name: string, why: string): Failure {
+export function refused(name: string, why: string, hint = noSuchMember): Failure {
   return new Failure('invalid', `the archive is refused because of its member "${printable(name, 300)}": ${why}`, {
-    hint: 'Nothing was written. An archive made by this program has no such member: find out where this one comes from.',
+    hint,
   });
 }
 

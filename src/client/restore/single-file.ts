@@ -81,7 +81,7 @@ export async function writeSingle(
       for await (const chunk of plaintext) {
         signal.throwIfAborted();
         size += chunk.length;
-        if (size > most) throw new Failure('invalid', `${name} is larger than ${most} bytes`);
+        if (size > most) throw tooLarge(name, most);
         hash.update(chunk);
         await file.writeFile(chunk);
       }
@@ -100,4 +100,10 @@ export async function writeSingle(
     await removeTree(staging);
     throw Failure.from(thrown, `cannot write ${name}`);
   }
+}
+
+function tooLarge(name: string, most: number): Failure {
+  return new Failure('invalid', `${name} is larger than ${most} bytes`, {
+    hint: 'Nothing was written. If it may be as large as that, allow more with --max-size.',
+  });
 }

@@ -108,8 +108,9 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
     if (parsed === null) continue;
     const member = ownership ? parsed : { ...parsed, mode: parsed.mode & 0o777 };
     bytes += member.size;
-    if (bytes > limits.bytes) throw refused(member.path, `the archive holds more than ${limits.bytes} bytes`);
-    if (members.length >= limits.entries) throw refused(member.path, `there are more than ${limits.entries} members`);
+    if (bytes > limits.bytes) throw tooMuch(member, `the archive holds more than ${limits.bytes} bytes`, '--max-size');
+    if (members.length >= limits.entries)
+      throw tooMuch(member, `there are more than ${limits.entries} members`, '--max-files');
     register.add(member);
     if (!selects(member.path, member.kind === 'folder')) {
       if (member.kind === 'folder') passed.push(member);
@@ -126,6 +127,10 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
   const implied = register.implied().filter((path) => above.has(path));
   await finishFolders(chain, [...members, ...around], implied, ownership);
   return { entries: [...around.map((member) => entryOf(member, null)), ...entries], leftOut, bytes };
+}
+
+function tooMuch({ path }: Member, why: string, flag: string): Failure {
+  return refused(path, why, `Nothing was written. If the archive may be as large as that, allow more with ${flag}.`);
 }
 
 function foldersAbove(members: readonly Member[]): Set<string> {

@@ -171,6 +171,15 @@ describe('a set that is no archive', () => {
     expect([await read(file), await files()]).toEqual(['mine', [file]]);
   });
 
+  it('that is larger than it may be is refused with the flag that allows more', async () => {
+    await hold(Buffer.from('PGDMP'));
+    await expect(bring({ maxSize: 3 })).rejects.toMatchObject({
+      kind: 'invalid',
+      hint: expect.stringContaining('--max-size'),
+    });
+    expect(await files()).toEqual([]);
+  });
+
   it('has no parts', async () => {
     await hold(Buffer.from('PGDMP'));
     await expect(bring({ include: ['x'] })).rejects.toMatchObject({ kind: 'usage' });

@@ -322,21 +322,22 @@ describe('the limits of an archive', () => {
     expect(entries).toHaveLength(1);
   });
 
-  const limited: readonly [string, object, Buffer, RegExp][] = [
-    ['bytes', { bytes: 10 }, rawTar({ ...file, body: 'x'.repeat(11) }), /more than 10 bytes/],
+  const limited: readonly [string, object, Buffer, RegExp, hint?: RegExp][] = [
+    ['bytes', { bytes: 10 }, rawTar({ ...file, body: 'x'.repeat(11) }), /more than 10 bytes/, /--max-size/],
     [
       'bytes of all files together',
       { bytes: 10 },
       rawTar({ name: 'a', body: 'x'.repeat(6) }, { name: 'b', body: 'x'.repeat(6) }),
       /"b"/,
     ],
-    ['entries', { entries: 2 }, rawTar({ name: 'a' }, { name: 'b' }, { name: 'c' }), /"c".*2 members/],
+    ['entries', { entries: 2 }, rawTar({ name: 'a' }, { name: 'b' }, { name: 'c' }), /"c".*2 members/, /--max-files/],
     ['depth', { depth: 2 }, rawTar({ name: 'a/b/c' }), /2 folders deep/],
   ];
-  it.each(limited)('%s', async (_, limits, archive, message) => {
+  it.each(limited)('%s', async (_, limits, archive, message, hint = /./) => {
     await expect(unpack(stream(archive), staging, { limits })).rejects.toMatchObject({
       kind: 'invalid',
       message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
     });
     expect(await everythingBelow(join(base, 'target'))).toEqual([]);
   });
