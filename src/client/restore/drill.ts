@@ -37,6 +37,12 @@ export async function runDrill(
   const { screen, clock } = context;
   const config = await context.loadConfig();
   const self = await context.self();
+  const peers = enabledPeers(config);
+  if (peers.length === 0) {
+    throw new Failure('config', 'a drill needs a peer, and the configuration has none that is enabled', {
+      hint: 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY',
+    });
+  }
   const derived = await keys.recoveryKey(({ identity }) => {
     if (identity === self.identity) return;
     const message = `this is the recovery key of another server: ${config.server.name} has the identity ${self.identity}`;
@@ -44,7 +50,7 @@ export async function runDrill(
   });
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
-  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived);
+  const mesh = await openBareMesh(context, config.server.name, peers, derived);
   try {
     const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
     const chosen = await findInMesh(context, mesh, wanted);

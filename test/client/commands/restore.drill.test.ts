@@ -101,6 +101,15 @@ it('proves nothing, and records nothing, with another key or without peers', asy
   expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
 });
 
+it('without a peer in the configuration says so, and asks for no key', async () => {
+  await writeFile(join(folder, 'config/config.yaml'), 'server: { name: FR1, listen: "127.0.0.1:7443" }\n');
+  await expect(drill({}, { stdin: '' })).rejects.toMatchObject({
+    kind: 'config',
+    message: 'a drill needs a peer, and the configuration has none that is enabled',
+    hint: expect.stringContaining('peer add'),
+  });
+});
+
 it('is of the whole, from the peers: what chooses something else is wrong usage', async () => {
   for (const options of [{ include: ['x'] }, { from: 'x' }, { target: 'x' }, { dryRun: true }]) {
     await expect(drill(options)).rejects.toMatchObject({ kind: 'usage' });
