@@ -81,28 +81,29 @@ function endOf(child: Child): Promise<End> {
   });
 }
 
-/** Ends the process group: SIGTERM, and SIGKILL when that was not enough; nothing once the group has gone. */
+/** Ends the process group: SIGTERM, and SIGKILL when that was not enough. After that nobody waits for the pipes. */
 function terminator(child: Child, clock: Clock): { now(): void; cancel(): void } {
   let cancelKill: (() => void) | null = null;
+  let hasGroup = false;
   let closed = false;
   child.once('close', () => {
     closed = true;
   });
   return {
     now() {
-      if (closed || cancelKill !== null || !signalGroup(child, 'SIGTERM')) return;
+      if (closed || cancelKill !== null) return;
+      hasGroup = signalGroup(child, 'SIGTERM');
       cancelKill = clock.after(grace, () => {
-        signalGroup(child, 'SIGKILL');
-        // A grandchild that left the group may still hold the pipes: do not wait for it.
+        if (hasGroup) signalGroup(child, 'SIGKILL');
+        // A grandchild that left the group may still hold the pipes, also where all of the group has ended.
         child.stdout.destroy();
         child.stderr.destroy();
       });
     },
     cancel() {
-      if (cancelKill === null) return;
-      cancelKill();
+      cancelKill?.();
       // The command itself has ended by now: what is left of its group ignored SIGTERM.
-      signalGroup(child, 'SIGKILL');
+      if (hasGroup) signalGroup(child, 'SIGKILL');
     },
   };
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,5 +118,32 @@ describe('a command as a source', () => {
     await clock.advance(5000);
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
     await everyoneGone();
+  });
+
+  it('does not wait for a process that left the group, holds the output open, and outlives the command', async () => {
+    const child = JSON.stringify(`${notePid} setInterval(() => {}, 1000); process.stdout.write('x')`);
+    const script = `require('child_process')
+      .spawn(process.execPath, ['-e', ${child}], { detached: true, stdio: ['ignore', 'inherit', 'ignore'] }).unref();
+      process.stdout.write(process.pid + ' ')`;
+    const { context, clock } = newReading();
+    const stream = node(script, 30).read(context)[Symbol.asyncIterator]();
+    let output = '';
+    while (!output.endsWith('x')) output += Buffer.from((await stream.next()).value ?? []).toString();
+    // The command is collected, so that nothing is left of its group.
+    while (existsSync(`/proc/${Number.parseInt(output, 10)}`)) await setImmediate();
+    let failure: unknown;
+    const end = stream.next().catch((thrown: unknown) => {
+      failure = thrown;
+    });
+    try {
+      await clock.advance(30_000);
+      expect(clock.pending()).toBe(1);
+      await clock.advance(5000);
+      await end;
+      expect(failure).toMatchObject({ kind: 'timeout', message: expect.stringContaining('30 s') });
+    } finally {
+      process.kill(Number(await readFile(join(folder, 'pids'), 'utf8')), 'SIGKILL');
+      await everyoneGone();
+    }
   });
 });
