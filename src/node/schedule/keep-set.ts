@@ -94,8 +94,7 @@ export async function keepSet(request: SetRequest, parts: SetParts): Promise<Set
   try {
     signal.throwIfAborted();
     const kept = await keep(request, parts, (message) => warnings.push(message));
-    const outcome =
-      warnings.length > 0 && kept.outcome === Outcome.OUTCOME_DONE ? Outcome.OUTCOME_PARTLY : kept.outcome;
+    const outcome = warnings.length > 0 ? Outcome.OUTCOME_PARTLY : kept.outcome;
     return { ...report, ...kept, outcome, warnings };
   } catch (thrown) {
     const { kind, message, hint = '' } = Failure.from(thrown, `set ${set.name}`);

@@ -3,6 +3,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, type RunEvent } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { summaryOf } from '../../../src/node/report/summary.js';
+import type { NightSet } from '../../../src/node/schedule/keep-set.js';
 import { Stage, setOf } from './night-stage.js';
 
 const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;
@@ -24,6 +26,13 @@ const broken = (name = 'db') =>
   setOf(name, 'half', () => {
     throw new Error('pg_dump ended with code 1');
   });
+const leavingOut: NightSet = {
+  ...config,
+  read(context) {
+    context.warn('config/a is left out');
+    return config.read(context);
+  },
+};
 
 describe('a night', () => {
   it('seals the source, keeps it, delivers it everywhere, sweeps, and reports', async () => {
@@ -112,18 +121,9 @@ describe('a night', () => {
   });
 
   it('is partly done when something was left out of a set', async () => {
-    const set = setOf('backup', 'bytes');
-    const report = await stage.run([
-      {
-        ...set,
-        read: (context) => {
-          context.warn('config/a changed while it was read');
-          return set.read(context);
-        },
-      },
-    ]);
+    const report = await stage.run([leavingOut]);
     expect(report.outcome).toBe(partly);
-    expect(report.sets[0]).toMatchObject({ outcome: partly, warnings: ['config/a changed while it was read'] });
+    expect(report.sets[0]).toMatchObject({ outcome: partly, warnings: ['config/a is left out'] });
   });
 
   it('is partly done when no peer can be reached: the local copy exists', async () => {
@@ -190,6 +190,16 @@ describe('an incremental night', () => {
     const report = await stage.run([config]);
     expect(report.outcome).toBe(unchanged);
     expect(report.sets[0]).toMatchObject({ outcome: unchanged, backup: firstName, sequence: 1, size: 38 });
+    expect(await stage.local()).toEqual([firstName]);
+  });
+
+  it('is partly done as long as something is left out, also where nothing else changed', async () => {
+    await stage.run([leavingOut]);
+    await stage.clock.advance(day);
+    const report = await stage.run([leavingOut]);
+    expect(report.outcome).toBe(partly);
+    expect(report.sets[0]).toMatchObject({ outcome: partly, backup: firstName, warnings: ['config/a is left out'] });
+    expect(summaryOf(report)).toContain(`set backup is in ${firstName} with 1 warning`);
     expect(await stage.local()).toEqual([firstName]);
   });
 
