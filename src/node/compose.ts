@@ -25,8 +25,8 @@ import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
 import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
-import { nightlyRun } from './schedule/nightly-run.js';
-import { Scheduler, type SchedulerOptions, type Timetable } from './schedule/scheduler.js';
+import { type NightlyRun, nightlyRun } from './schedule/nightly-run.js';
+import { Scheduler, type Timetable } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
@@ -65,9 +65,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const auditing = await startAuditing(base, stores, deliveries);
   const night = makeNight(base, stores, deliveries, auditing);
   const { vault, epochs, history } = stores;
-  const scheduler = await makeScheduler(base, history, (trigger, signal) =>
-    night.run({ trigger, sets: nightSetsOf(base.config, base.self.signer), force: false }, () => {}, signal),
-  );
+  const scheduler = await makeScheduler(base, history, night, deliveries);
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {
     lastSeen.set(name, clock.now());
@@ -229,13 +227,22 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
 
 /** Starts runs when they are due, from the last one that saved something. */
 async function makeScheduler(
-  { config, log, clock }: Base,
+  base: Base,
   history: Stores['history'],
-  run: SchedulerOptions['run'],
+  night: NightlyRun,
+  { outbox }: Deliveries,
 ): Promise<Scheduler> {
+  const { config, self, log, clock } = base;
   const names = config.backup.sets.map(({ name }) => name);
-  const since = lastSuccess(await history.reports(), names);
-  return new Scheduler({ clock, log, timetable: timetableOf(config), lastSuccess: since, run });
+  return new Scheduler({
+    clock,
+    log,
+    timetable: timetableOf(config),
+    lastSuccess: lastSuccess(await history.reports(), names),
+    run: (trigger, signal) =>
+      night.run({ trigger, sets: nightSetsOf(base.config, self.signer), force: false }, () => {}, signal),
+    hurry: () => outbox.stopWaiting(),
+  });
 }
 
 function timetableOf({ server, backup }: Config): Timetable {

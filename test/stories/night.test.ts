@@ -1,25 +1,29 @@
+import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
-import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
+import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type MeshServer, reportOf, withMesh } from '../support/mesh.js';
+import { openRelay } from '../support/relay.js';
 
 const atTwo = (text: string): string =>
   text.replace(/schedule: .*/, 'schedule: "0 2 * * *"').replace(/timezone: .*/, 'timezone: Europe/Paris');
 const atHalfPastTwo = (text: string): string =>
   `${atTwo(text).replace('0 2 * * *', '30 2 * * *')}`.replace('  sets:', '  jitter: 0\n  sets:');
 
-async function statusOf(server: MeshServer): Promise<GetStatusResponse> {
+async function ask<T>(server: MeshServer, question: (node: OwnNode) => Promise<T>): Promise<T> {
   const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
   try {
-    return await node.getStatus();
+    return await question(node);
   } finally {
     node.close();
   }
 }
+
+const statusOf = (server: MeshServer): Promise<GetStatusResponse> => ask(server, (node) => node.getStatus());
 
 describe('the night', { timeout: 180_000 }, () => {
   it('comes at two in the time zone of the configuration, and a little later on each server', () =>
@@ -64,6 +68,40 @@ describe('the night', { timeout: 180_000 }, () => {
       await fr1.startInside(clock);
       await clock.advance(120_000);
       expect(fr1.events.count('run started')).toBe(0);
+    }));
+
+  it('is not held up by a run that waits for a slow delivery: that run ends, and the delivery goes on', () =>
+    withMesh([], async (mesh) => {
+      const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+      const relay = await openRelay(fr2.address);
+      try {
+        await mesh.introduce(fr1, fr2, { through: relay.address });
+        await fr1.edit((text) => `${atHalfPastTwo(text)}\nlimits: { upload: 20KB }\n`);
+        await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(4_000_000));
+        const clock = new FakeClock('2026-11-23T01:29:30Z');
+        await fr2.startInside();
+        await fr1.startInside(clock);
+        const run = fr1.peer(['backup', '--json']);
+        await relay.untilSent(20_000);
+        await clock.advance(30_000);
+        const report = reportOf((await run).stdout);
+        expect(report).toMatchObject({
+          outcome: 'partly',
+          sets: [{ outcome: 'done' }],
+          peers: [{ problem: { message: expect.stringContaining('was not over when the next run was due') } }],
+        });
+
+        await fr1.edit((text) => text.replace('upload: 20KB', 'upload: "00:00 off"'));
+        await ask(fr1, (node) => node.reload());
+        let nextTry = 0;
+        while (nextTry === 0) nextTry = (await statusOf(fr1)).peers[0]?.nextTryAtMs ?? 0;
+        await clock.advance(nextTry - clock.now());
+        await fr1.events.until('backup delivered', ({ backup }) => backup === report.sets[0].backup);
+        await clock.advance(Date.parse('2026-11-23T01:31:00Z') - clock.now());
+        await fr1.events.until('run finished', ({ trigger }) => trigger === 'schedule');
+      } finally {
+        await relay.close();
+      }
     }));
 
   it.each([

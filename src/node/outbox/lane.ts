@@ -82,12 +82,20 @@ export class Lane {
     if (this.#dueAt === null || this.#dueAt > now + wait) this.#plan(wait);
   }
 
-  /** Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any. */
-  async tryNow(listener: LaneListener, signal: AbortSignal): Promise<Failure | undefined> {
+  /**
+   * Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any.
+   * @param enough aborts when nobody can wait any longer; what is under way goes on then
+   */
+  async tryNow(listener: LaneListener, signal: AbortSignal, enough: AbortSignal): Promise<Failure | undefined> {
     const either = AbortSignal.any([signal, this.#stopping.signal]);
+    const interrupted = new Failure('interrupted', 'the delivery was interrupted');
     this.#listeners.add(listener);
     try {
-      return await Promise.race([this.#inTurn(either), interruption(either)]);
+      return await Promise.race([
+        this.#inTurn(either),
+        onAbort(either, interrupted),
+        onAbort(enough, notOver(this.peer)),
+      ]);
     } finally {
       this.#listeners.delete(listener);
     }
@@ -168,10 +176,15 @@ export class Lane {
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */
-function interruption(signal: AbortSignal): Promise<Failure> {
-  const failure = new Failure('interrupted', 'the delivery was interrupted');
+function onAbort(signal: AbortSignal, failure: Failure): Promise<Failure> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve(failure);
     else signal.addEventListener('abort', () => resolve(failure), { once: true });
+  });
+}
+
+function notOver({ name }: Holder): Failure {
+  return new Failure('timeout', `the delivery to ${name} was not over when the next run was due`, {
+    hint: 'It goes on by itself; `anemone-peer status` tells what is owed.',
   });
 }

@@ -17,9 +17,11 @@ export interface Outbox {
   kick(name?: Hostname): void;
   /**
    * Tries every peer at once, and resolves when each has taken all it is owed or failed. A peer may take as long as it
-   * likes while bytes move.
+   * likes while bytes move, until {@link stopWaiting}.
    */
   deliverNow(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
+  /** The next run is due: {@link deliverNow} tells now how far it came, and what is under way goes on by itself. */
+  stopWaiting(): void;
   /** The peers without a receipt for a backup that is in the vault. @param name its file name */
   peersWithout(name: string): Promise<Hostname[]>;
   status(): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>[]>;
@@ -31,6 +33,7 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
   const lanes = new Map<string, Lane>();
   const open = (peer: OutboxPeer): void => void lanes.set(peer.name, new Lane(peer, parts));
   for (const peer of peers) open(peer);
+  let enough = new AbortController();
 
   return {
     async follow(changed) {
@@ -42,7 +45,11 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
     kick(name) {
       for (const lane of lanes.values()) if (name === undefined || lane.peer.name === name) lane.kick();
     },
-    deliverNow: (emit, signal) => Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal))),
+    deliverNow(emit, signal) {
+      enough = new AbortController();
+      return Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal, enough.signal)));
+    },
+    stopWaiting: () => enough.abort(),
     async peersWithout(name) {
       const lacking = [...lanes.values()].map(async (lane) =>
         (await lane.owed()).some((backup) => backup.name === name) ? [lane.peer.name] : [],
@@ -64,6 +71,7 @@ async function deliverTo(
   lane: Lane,
   emit: (progress: DeliveryProgress) => void,
   signal: AbortSignal,
+  enough: AbortSignal,
 ): Promise<PeerReport> {
   const peer = lane.peer.name;
   const delivered = new Set<string>();
@@ -75,7 +83,7 @@ async function deliverTo(
     },
     delivered: (backup) => void delivered.add(backup.name),
   };
-  const failure = await lane.tryNow(listener, signal);
+  const failure = await lane.tryNow(listener, signal, enough);
   const left = await countOwed(lane);
   const trouble = failure ?? (left instanceof Failure ? left : undefined);
   return {

@@ -25,7 +25,10 @@ export interface NightRequest {
 
 /** Everything that a night does to the world. */
 export interface NightParts extends SetParts {
-  /** Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it. */
+  /**
+   * Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it, when that
+   * is done or the next run is due.
+   */
   deliverAll(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
   /** Before the delivery: what peers say that they have lost, which is owed to them again. */
   losses(signal: AbortSignal): Promise<readonly PeerAudit[]>;

@@ -21,6 +21,8 @@ export interface SchedulerOptions {
   readonly lastSuccess: number | null;
   /** One run. A Failure `locked` means that another one is under way: this one is tried again a little later. */
   run(trigger: 'schedule' | 'catch-up', signal: AbortSignal): Promise<unknown>;
+  /** Told that a run is due while another one is under way, again and again until that one is over. */
+  hurry(): void;
 }
 
 /** The machine's clock may be set at any time, and a sleeping machine wakes late: look at it again at least this often. */
@@ -38,6 +40,7 @@ export class Scheduler {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #run: SchedulerOptions['run'];
+  readonly #hurry: SchedulerOptions['hurry'];
   readonly #stopping = new AbortController();
   readonly #begun = new Set<number>();
   #timetable: Timetable;
@@ -47,10 +50,11 @@ export class Scheduler {
   #current: Promise<void> | null = null;
   #cancelTimer = (): void => {};
 
-  constructor({ clock, log, run, timetable, lastSuccess }: SchedulerOptions) {
+  constructor({ clock, log, run, hurry, timetable, lastSuccess }: SchedulerOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#run = run;
+    this.#hurry = hurry;
     this.#timetable = timetable;
     this.#lastLook = clock.now();
     this.#settled = Math.min(lastSuccess ?? clock.now(), clock.now());
@@ -88,12 +92,13 @@ export class Scheduler {
     const now = this.#clock.now();
     if (now < this.#lastLook) this.#settled = Math.min(this.#settled, now);
     this.#lastLook = now;
-    const moment = this.#current === null ? this.#upcoming() : null;
-    if (moment !== null && this.#dueAt(moment) <= now) this.#start(moment, now - this.#dueAt(moment));
-    const waiting = moment !== null && this.#current === null;
-    this.#cancelTimer = this.#clock.after(waiting ? Math.min(lookEvery, this.#dueAt(moment) - now) : lookEvery, () =>
-      this.#look(),
-    );
+    const moment = this.#upcoming();
+    const dueIn = moment === null ? lookEvery : this.#dueAt(moment) - now;
+    if (moment !== null && dueIn <= 0) {
+      if (this.#current === null) this.#start(moment, -dueIn);
+      else this.#hurry();
+    }
+    this.#cancelTimer = this.#clock.after(dueIn > 0 ? Math.min(lookEvery, dueIn) : lookEvery, () => this.#look());
   }
 
   #start(moment: number, delay: number): void {
@@ -114,6 +119,7 @@ export class Scheduler {
       const failure = Failure.from(thrown, 'the scheduled run');
       this.#log.warn('scheduled run not done', { kind: failure.kind, reason: failure.message });
       if (failure.kind === 'locked') {
+        this.#hurry();
         this.#begun.delete(moment);
         this.#settled = Math.min(this.#settled, before);
         return false;

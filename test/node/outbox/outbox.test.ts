@@ -249,6 +249,31 @@ describe('the outbox', () => {
     expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, owed: 0 });
   });
 
+  it('waits no longer for a peer when the next run is due, but goes on with it, and serves the others', async () => {
+    backups = [first];
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    fr2.instead = () => released;
+    start(fr2, us1);
+    for (const newer of [second, third]) {
+      backups = [...backups, newer];
+      const reports = deliverNow();
+      await until(() => us1.taken.includes(newer.name));
+      outbox.stopWaiting();
+      expect((await reports)[0]).toMatchObject({
+        outcome: Outcome.OUTCOME_FAILED,
+        owed: backups.length,
+        problem: { kind: 'timeout', message: 'the delivery to FR2 was not over when the next run was due' },
+      });
+    }
+    expect(fr2.tries).toBe(1);
+    release();
+    await caughtUp();
+    expect(fr2.taken.sort()).toEqual([first.name, second.name, third.name]);
+  });
+
   it('delivers the other backups when one of them is refused for its own sake', async () => {
     fr2.instead = async (backup) => {
       if (backup === second) throw new Failure('conflict', 'FR2 has another backup of this name');

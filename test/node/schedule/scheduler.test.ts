@@ -19,10 +19,11 @@ interface Setup {
   readonly timetable?: Timetable;
   readonly lastSuccess?: string;
   readonly run?: (signal: AbortSignal) => Promise<unknown>;
+  readonly hurry?: () => void;
 }
 
 /** A scheduler whose runs are written down as `<trigger> <time>`. */
-function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run }: Setup = {}) {
+function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run, hurry = () => {} }: Setup = {}) {
   const clock = new FakeClock(now);
   const runs: string[] = [];
   const started = new Scheduler({
@@ -34,6 +35,7 @@ function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess,
       runs.push(`${trigger} ${new Date(clock.now()).toISOString()}`);
       await run?.(signal);
     },
+    hurry,
   });
   return { clock, runs, scheduler: started, stop: () => started.stop() };
 }
@@ -157,6 +159,37 @@ describe('the scheduler', () => {
     const stopped = stop();
     finish();
     await stopped;
+  });
+
+  it('hurries a run of its own that is still under way when the next one is due', async () => {
+    let finish = (): void => {};
+    const { clock, runs, stop } = start({
+      run: () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+      hurry: () => finish(),
+    });
+    await clock.advance(2 * day);
+    expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'schedule 2026-11-24T02:00:00.000Z']);
+    const stopped = stop();
+    finish();
+    await stopped;
+  });
+
+  it('hurries a run on request that is under way when a night is due', async () => {
+    let locked = true;
+    const { clock, runs, stop } = start({
+      run: async () => {
+        if (locked) throw new Failure('locked', 'another run is under way');
+      },
+      hurry: () => {
+        locked = false;
+      },
+    });
+    await clock.advance(2 * hour);
+    expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'schedule 2026-11-23T02:01:00.000Z']);
+    await stop();
   });
 
   it('tries again soon when another run was under way', async () => {
