@@ -20,6 +20,8 @@ export interface Lies {
   readonly hostname?: string;
   /** The newest epoch that it claims to have seen of its caller, as a version that sends no proof of it. */
   readonly newestEpoch?: number;
+  /** How often it answers the question who it is, as if it never came to an end; without it, once. */
+  readonly nodeAnswers?: number;
   /** Called before it says who it is. */
   met?(): void;
   /** Whole entries, as of a version that knows no others. */
@@ -49,14 +51,18 @@ export async function startHostilePeer(
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
   const told = lies(server);
-  const { hostname = name, newestEpoch = 0, list, fetch, leaves } = told;
+  const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
   const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
+  const node = { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) };
   const grpc = new Server();
-  grpc.addService(grpcService(PeerServiceDefinition), {
-    getNode: (_call: unknown, answer: (error: null, response: object) => void) => {
+  const service = grpcService(PeerServiceDefinition);
+  grpc.addService({ ...service, getNode: { ...service.getNode, responseStream: true } }, {
+    getNode: (call: { write(message: object): void; end(): void }) => {
       told.met?.();
-      answer(null, { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) });
+      for (let answer = 0; answer < nodeAnswers; answer += 1) call.write(node);
+      // Whoever says more than was asked goes on for ever.
+      if (nodeAnswers === 1) call.end();
     },
     listBackups: (call: { request: ListBackupsRequest; write(message: object): void; end(): void }) => {
       for (const page of listPages(call.request)) {

@@ -54,6 +54,7 @@ export async function* listPages(
   const context = connection.context(controlPatience, signal);
   let entries = 0;
   let bytes = 0;
+  let isOver = false;
   for await (const pages of callServerStream(connection.control, peerService.listBackups, request, context)) {
     for (const page of pages) {
       const { backups, manifestDigests: digests, receivedAtMs } = page;
@@ -61,10 +62,13 @@ export async function* listPages(
         throw new Failure('invalid', `${context.whom} sends a list that cannot be read`);
       }
       for (const backup of backups) bytes += sizeOf(backup);
-      if (entries + backups.length + receivedAtMs.length > mostEntries || bytes > mostBytes) {
+      const more = backups.length + receivedAtMs.length;
+      if (entries + more > mostEntries || bytes > mostBytes || isOver) {
         throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
       }
-      entries += backups.length + receivedAtMs.length;
+      entries += more;
+      // Each page counts as progress. After one with nothing in it there is nothing to wait for but the end.
+      isOver = more === 0;
       yield { backups, brief: briefEntries(page) };
     }
   }

@@ -38,7 +38,13 @@ export async function callClientStream<Q, R>(
   context: CallContext,
 ): Promise<R> {
   let answer: R | undefined;
-  for await (const messages of exchange(channel, method, requests, context)) answer = messages.at(-1);
+  for await (const messages of exchange(channel, method, requests, context)) {
+    // Each one counts as progress: a peer that gives more and more would keep us waiting for ever.
+    if (answer !== undefined || messages.length > 1) {
+      throw new Failure('failed', `${context.whom} gave more than one answer`);
+    }
+    answer = messages[0];
+  }
   if (answer === undefined) throw new Failure('failed', `${context.whom} gave an empty answer`);
   return answer;
 }

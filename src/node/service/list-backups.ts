@@ -28,7 +28,9 @@ export async function* listBackups(
   const size = question.brief ? briefPageSize : pageSize;
   for (let start = 0; start < entries.length; start += size) {
     const page = entries.slice(start, start + size);
-    yield question.brief ? await inBrief(vault, page) : await whole(vault, page);
+    const answer = question.brief ? await inBrief(vault, page) : await whole(vault, page);
+    // One of which nothing is shown would look like the end.
+    if (answer.backups.length > 0 || answer.receivedAtMs.length > 0) yield answer;
   }
 }
 

@@ -10,6 +10,7 @@ import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type Clock, systemClock } from '../../../src/mesh/terms/clock.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { freePort } from '../../support/mesh.js';
@@ -66,6 +67,21 @@ it('says that another server answers at the address of a peer, and what to look 
   } finally {
     connection.close();
     await node.stop();
+  }
+});
+
+it('takes one answer to a question, and gives a peer up that goes on and on', async () => {
+  const self = throwawayServer('FR1');
+  const hostile = await startHostilePeer('FR2', self, () => ({ nodeAnswers: 2, list: () => [], fetch: () => [] }));
+  const connection = connectTo(hostile.peer, self, systemClock);
+  try {
+    await expect(getNode(connection)).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringMatching(/^FR2 \(.*\) gave more than one answer$/),
+    });
+  } finally {
+    connection.close();
+    await hostile.stop();
   }
 });
 

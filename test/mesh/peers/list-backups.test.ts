@@ -85,3 +85,8 @@ it('gives up on entries in brief without an end', async () => {
   pages.push({ manifestDigests: Buffer.alloc(32), receivedAtMs: [0] });
   await expect(briefly()).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('does not end') });
 });
+
+it('gives up on a list that goes on with nothing', async () => {
+  pages = [{ manifestDigests: Buffer.alloc(32), receivedAtMs: [0] }, {}, {}];
+  await expect(briefly()).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('does not end') });
+});
