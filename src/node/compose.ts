@@ -4,7 +4,7 @@ import { loadConfig } from '../mesh/config/load.js';
 import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
-import type { Connection } from '../mesh/peers/connection.js';
+import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import { formatAddress } from '../mesh/terms/address.js';
 import type { Clock } from '../mesh/terms/clock.js';
@@ -43,8 +43,6 @@ export interface RunningNode {
 
 /** Milliseconds that calls of peers may still take when the node stops; an upload goes on where it was. */
 const grace = 10_000;
-/** Milliseconds without a byte after which a delivery is given up for now. */
-const deliveryPatience = 60_000;
 
 /** What all parts of one node share. The configuration is replaced when its file changes. */
 interface Base {
@@ -65,7 +63,6 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const auditing = await startAuditing(base, stores, deliveries);
   const night = makeNight(base, stores, deliveries, auditing);
   const { vault, epochs, history } = stores;
-  const scheduler = await makeScheduler(base, history, night, deliveries);
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {
     lastSeen.set(name, clock.now());
@@ -76,6 +73,9 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const callLog = openPatientLog(log, clock);
   const server = await peerServer({ self, vault, peers, epochs, seen, clock, log: callLog });
   const listener = await listen({ ...base, address, trusted: identitiesIn(base.config), server, log: callLog });
+  // Not before: a node that cannot listen begins nothing.
+  await deliveries.follow();
+  const scheduler = await makeScheduler(base, history, night, deliveries);
 
   const reload = async (): Promise<readonly string[]> => {
     const { config: changed, hints } = await loadConfig(base.config.file);
@@ -154,7 +154,7 @@ async function openStores(base: Base) {
 
 type Deliveries = ReturnType<typeof startDeliveries>;
 
-/** The outbox, with a connection and a recipient for each peer of this moment. */
+/** The outbox, with a connection and a recipient for each peer of this moment: for nobody before it first follows. */
 function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
   const { self, log, clock } = base;
   const pool = openPool(self, clock);
@@ -171,7 +171,7 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
     known = next;
     return [...next.values()];
   };
-  const outbox = startOutbox(currentPeers(), { clock, log, receipts, ownBackups, patience: deliveryPatience });
+  const outbox = startOutbox([], { clock, log, receipts, ownBackups, patience: bulkPatience });
   return {
     outbox,
     upload,

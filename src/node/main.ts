@@ -90,10 +90,13 @@ async function main(): Promise<void> {
   }
   // Before the start: who has been told that the node started may stop it at once.
   const stopped = askedToStop();
-  const node = await startNode(config, version, log, systemClock);
-  log.info('node stopping', { signal: await stopped });
-  await node.stop();
-  await log.close();
+  try {
+    const node = await startNode(config, version, log, systemClock);
+    log.info('node stopping', { signal: await stopped });
+    await node.stop();
+  } finally {
+    await log.close();
+  }
 }
 
 /** Resolves with the first signal to stop. The same one a second time ends the process where it is. */
@@ -107,5 +110,6 @@ function askedToStop(): Promise<NodeJS.Signals> {
 main().catch((thrown: unknown) => {
   const failure = Failure.from(thrown);
   process.stderr.write(`anemone-node: ${failure.message}\n${failure.hint === undefined ? '' : `${failure.hint}\n`}`);
-  process.exitCode = failure.kind === 'config' || failure.kind === 'usage' ? 2 : 1;
+  // The exit code alone would not end it: what a start had opened keeps the process, and nobody would start it again.
+  process.exit(failure.kind === 'config' || failure.kind === 'usage' ? 2 : 1);
 });

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
@@ -132,6 +133,27 @@ async function backUp(server: MeshServer): Promise<RunReport | undefined> {
     return undefined;
   }
 }
+
+describe('a node that cannot listen', { timeout: 60_000 }, () => {
+  it('ends, so that systemd starts it again, and has begun nothing', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.startInside();
+      expect((await fr1.peer(['backup'])).code).toBe(3);
+      await fr1.stop();
+      await fr2.startInside();
+      const [, port] = fr1.address.split(':');
+      const other = createServer().listen(Number(port), '127.0.0.1');
+      await once(other, 'listening');
+      try {
+        await expect(fr1.start()).rejects.toThrow(/ended with 2 instead of serving:.*cannot listen on/s);
+        expect(await fr2.holds('FR1')).toEqual([]);
+      } finally {
+        other.close();
+        await once(other, 'close');
+      }
+    }));
+});
 
 describe('kill -9', { timeout: 300_000 }, () => {
   it('at twenty moments loses no acknowledged backup, and shows no damaged one', () =>
