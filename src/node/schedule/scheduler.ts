@@ -128,13 +128,23 @@ export class Scheduler {
     return true;
   }
 
-  /** The scheduled moment that passed and has not begun, or else the next one. */
+  /**
+   * The newest scheduled moment that is due and has not begun; or else the one that passed and waits for its jitter, or the
+   * next one. A newer one that still waits replaces none that is due: with a jitter longer than the time between two
+   * moments, none would ever begin.
+   */
   #upcoming(): number | null {
     const { schedule, timezone } = this.#timetable;
     if (schedule === null) return null;
     const now = this.#clock.now();
-    const missed = missedRun(schedule, timezone, this.#settled, now);
-    if (missed !== null && !this.#begun.has(missed)) return missed;
+    const passedUntil = (until: number): number | null => missedRun(schedule, timezone, this.#settled, until);
+    let waiting: number | null = null;
+    for (let passed = passedUntil(now); passed !== null; passed = passedUntil(passed - 1)) {
+      if (this.#begun.has(passed)) break;
+      if (this.#dueAt(passed) <= now) return passed;
+      waiting = passed;
+    }
+    if (waiting !== null) return waiting;
     let next = nextRun(schedule, timezone, now);
     while (next !== null && this.#begun.has(next)) next = nextRun(schedule, timezone, next);
     return next;

@@ -61,6 +61,18 @@ describe('the scheduler', () => {
     await stop();
   });
 
+  it('runs as often as scheduled where the jitter is longer than the time between two runs', async () => {
+    const { clock, runs, stop } = start({ timetable: { ...nightly, schedule: '* * * * *', jitter: 300 } });
+    const jitter = jitterOf('FR1', clock.now(), 300);
+    expect(jitter).toBeGreaterThan(minute);
+    const first = clock.now() + minute + jitter;
+    await clock.advance(3 * minute + jitter);
+    expect(runs).toEqual(
+      [first, first + minute, first + 2 * minute].map((due) => `schedule ${new Date(due).toISOString()}`),
+    );
+    await stop();
+  });
+
   it('catches up one missed night at start, however many were missed', async () => {
     const { clock, runs, stop } = start({ now: '2026-11-23T09:00:00Z', lastSuccess: '2026-11-01T02:00:10Z' });
     await clock.advance(12 * hour);
