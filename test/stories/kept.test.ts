@@ -92,6 +92,19 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
     }),
   );
 
+  it('is not taken for lost by a peer when its manifest is damaged here, and is fetched back', () =>
+    withBackup(async ({ fr1, name }) => {
+      const path = join(fr1.data, 'local', `${name}.manifest`);
+      const whole = await readFile(path);
+      await flipBit(path, 100);
+      const run = await backup(fr1);
+      expect(run.audit?.peers[0]).toMatchObject({ peer: 'FR2', lost: [], gone: [] });
+      expect(run.problems.map(({ message }) => message)).toEqual([expect.stringContaining(`beside ${name}`)]);
+      expect(run.audit?.scrub?.recovered).toEqual([name]);
+      expect((await readFile(path)).equals(whole)).toBe(true);
+      expect((await backup(fr1)).problems).toEqual([]);
+    }));
+
   it('and is found damaged by its holder at night, is told to the owner at its next call, and delivered again', () =>
     withBackup(async ({ fr1, fr2, clock, name }) => {
       const path = join(fr2.data, 'FR1', name);

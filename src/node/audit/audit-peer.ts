@@ -83,8 +83,8 @@ export async function auditPeer(
     choices = await choicesFor(peer, parts);
     if (before.problem !== undefined) throw failureOf(before.problem);
     for (const choice of choices) {
-      const why = await auditBackup(peer, choice, parts, signal, report);
-      if (why !== null) problems.push(lossOf(peer, choice.backup.name, why));
+      const problem = await auditBackup(peer, choice, parts, signal, report);
+      if (problem !== null) problems.push(problem);
     }
   } catch (thrown) {
     const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
@@ -111,20 +111,28 @@ async function acknowledgedBy(peer: AuditedPeer, { ownBackups, receipts }: Audit
   return backups.filter(({ name }) => held.has(name));
 }
 
-/** @returns why the peer lost the backup, or null when it did not */
+/** @returns that the peer lost the backup, or that it is damaged here; null when all is well */
 async function auditBackup(
   peer: AuditedPeer,
   { backup, newest, samples }: Choice,
   parts: AuditParts,
   signal: AbortSignal,
   report: PeerAudit,
-): Promise<string | null> {
+): Promise<Problem | null> {
   const { clock, draw, log, times } = parts;
+  let manifest: VerifiedManifest;
+  try {
+    manifest = await parts.manifestOf(backup.name);
+  } catch (thrown) {
+    // What is damaged here says nothing about the peer, and what was put aside meanwhile has been told.
+    const failure = Failure.from(thrown, backup.name);
+    return failure.kind === 'not-found' ? null : problemOf(failure);
+  }
   const received = (bytes: number): void => {
     report.bytes += bytes;
   };
   try {
-    await prove(peer, await parts.manifestOf(backup.name), { samples, draw, signal, received });
+    await prove(peer, manifest, { samples, draw, signal, received });
   } catch (thrown) {
     const why = lossIn(Failure.from(thrown), newest);
     if (why === null) throw thrown;
@@ -134,7 +142,7 @@ async function auditBackup(
     }
     report.lost.push(backup.name);
     await drop(peer, backup, why, parts);
-    return why;
+    return lossOf(peer, backup.name, why);
   }
   times.set(keyOf(peer.name, backup.name), clock.now());
   report.proven.push(backup.name);

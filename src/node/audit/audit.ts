@@ -38,10 +38,9 @@ export function openAudit(options: AuditOptions): Audit {
       );
       const known = new Set((await ownBackups()).flatMap(({ name }) => peers().map((peer) => keyOf(peer.name, name))));
       await times.save((key) => known.has(key));
-      return {
-        peers: results.map(({ report }) => report),
-        problems: results.flatMap(({ problems }) => problems),
-      };
+      // What is damaged here may be met by each peer's audit.
+      const problems = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
+      return { peers: results.map(({ report }) => report), problems: [...problems.values()] };
     },
     async lastProof(peer) {
       const proofs = (await ownBackups()).map(({ name }) => times.get(keyOf(peer, name)) ?? 0);

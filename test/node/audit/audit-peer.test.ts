@@ -149,6 +149,29 @@ describe('the audit of a peer', () => {
     }
   });
 
+  it.each(['damaged', 'not-found'] as const)(
+    'blames no peer, and drops no receipt, when the own manifest is %s, and goes on with the other backups',
+    async (kind) => {
+      const newest = names()[2] ?? '';
+      const { report, problems } = await auditPeer(
+        peer(),
+        {
+          ...parts(),
+          async manifestOf(name) {
+            if (name === newest) throw new Failure(kind, `the manifest beside ${name} is ${kind}`);
+            return parts().manifestOf(name);
+          },
+        },
+        never,
+      );
+      expect([...report.proven].sort()).toEqual(names().slice(0, 2));
+      expect(report).toMatchObject({ lost: [], gone: [], problem: undefined });
+      expect(await owedNow()).toEqual([]);
+      const told = problems.map(({ message }) => message);
+      expect(told).toEqual(kind === 'damaged' ? [`the manifest beside ${newest} is damaged`] : []);
+    },
+  );
+
   it('gives up a peer that answers too slowly, drops no receipt for that, and calls it a problem after a week', async () => {
     const slow: AuditedPeer = {
       ...peer(),
