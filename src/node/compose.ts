@@ -206,7 +206,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     fingerprints,
     sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
     draft: () => vault.draft(),
-    chainHead: chainHeads(vault, self.identity),
+    ...chainHeads(vault, self.identity),
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
     ...auditing,

@@ -105,6 +105,22 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       expect((await backup(fr1)).problems).toEqual([]);
     }));
 
+  it('keeps its number when it is gone here and the node starts without it', () =>
+    withBackup(async ({ fr1, clock, name }) => {
+      await fr1.stop();
+      await rm(join(fr1.data, 'local', name));
+      await fr1.startInside(clock);
+      clock.jump(day);
+      await writeFile(join(fr1.folder, 'config/new'), 'new');
+      expect((await backup(fr1)).sets[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, sequence: 2 });
+
+      // What was written down about it is no reason to make no backup, as long as there is a newer one.
+      await writeFile(join(fr1.data, '.state/chain/backup.manifest'), 'damaged');
+      clock.jump(day);
+      await writeFile(join(fr1.folder, 'config/new'), 'newer');
+      expect((await backup(fr1)).sets[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, sequence: 3 });
+    }));
+
   it('and is found damaged by its holder at night, is told to the owner at its next call, and delivered again', () =>
     withBackup(async ({ fr1, fr2, clock, name }) => {
       const path = join(fr2.data, 'FR1', name);
@@ -136,9 +152,12 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       const whole = await readFile(path);
       await flipBit(path, 2_000_000);
 
+      // The clock stands still while a night is told: it would pass the time in which its calls have to be answered.
+      let untilTwo = day / 24;
       const night = async (): Promise<RunReport | undefined> => {
         const before = fr2.events.count('run finished');
-        await clock.advance(day);
+        await clock.advance(untilTwo);
+        untilTwo = day;
         await fr2.events.until('run finished', () => fr2.events.count('run finished') > before);
         return (await ask(fr2, (node) => node.getStatus())).lastRun;
       };

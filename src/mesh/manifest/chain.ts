@@ -7,8 +7,9 @@ import { Failure } from '../terms/failure.js';
 import { type VerifiedManifest, verifyManifest } from './manifest.js';
 
 /**
- * The newest manifest of a set that a restored server has seen on its peers. A rebuilt vault is empty; with this file the
- * sequence goes on where it was, and no peer sees a rollback.
+ * The newest manifest of a set that this server made, or that it has seen on its peers when it was restored. A rebuilt vault
+ * is empty, and the newest backup in another may be damaged; with this file the sequence goes on where it was, and no peer
+ * sees a rollback, or another backup of the same number.
  */
 export async function readChainHead(
   stateFolder: string,

@@ -64,6 +64,8 @@ export interface SetParts {
   sealing(): Promise<Sealing>;
   draft(): Promise<Draft>;
   chainHead(set: string): Promise<ChainHead | null>;
+  /** Writes durably down which backup of a set is the newest: the next one goes on from it, also where it is damaged here. */
+  keepChainHead(set: string, head: SignedManifest): Promise<void>;
   /** Whether a backup of this file name is known. */
   isTaken(name: string): boolean;
   /** The enabled peers without a receipt for a backup of the own vault. */
@@ -118,8 +120,9 @@ async function keep(request: SetRequest, parts: SetParts, warn: (message: string
     }
     const facts = nextFacts({ set: set.name, head, format, digest: draft.digest() }, parts);
     signal.throwIfAborted();
-    await draft.commit(signManifest(facts, parts.signer));
-    await note(set.name, { ...fingerprint, backup: facts.name }, parts);
+    const manifest = signManifest(facts, parts.signer);
+    await draft.commit(manifest);
+    await note(set.name, manifest, { ...fingerprint, backup: facts.name }, parts);
     return { outcome: Outcome.OUTCOME_DONE, backup: facts.name, size: facts.size, sequence: facts.sequence };
   } finally {
     await discard(draft, parts);
@@ -196,13 +199,16 @@ function nextFacts(
   };
 }
 
-/** The backup is safe already: without its fingerprint, the worst is one backup too many next time. */
-async function note(set: string, fingerprint: Fingerprint, { fingerprints, log }: SetParts): Promise<void> {
-  try {
-    await fingerprints.write(set, fingerprint);
-  } catch (thrown) {
-    log.warn('fingerprint not kept', { set, reason: Failure.from(thrown).message });
-  }
+/**
+ * The backup is safe already. Without its fingerprint, the worst is one backup too many next time; without its place in the
+ * chain, that its number is used again should it be damaged here before there is a next one.
+ */
+async function note(set: string, head: SignedManifest, fingerprint: Fingerprint, parts: SetParts): Promise<void> {
+  const { fingerprints, keepChainHead, log } = parts;
+  const attempt = (what: string, work: Promise<void>): Promise<void> =>
+    work.catch((thrown) => log.warn(`${what} not kept`, { set, reason: Failure.from(thrown).message }));
+  await attempt('chain head', keepChainHead(set, head));
+  await attempt('fingerprint', fingerprints.write(set, fingerprint));
 }
 
 /** After a commit there is nothing to discard. A draft that stays behind is removed at the next start. */

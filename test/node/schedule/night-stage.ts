@@ -102,6 +102,7 @@ export class Stage {
       sealing: async () => this.sealing,
       draft: () => this.#draft(),
       chainHead: async (set) => this.#head(set),
+      keepChainHead: async () => {},
       isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
       peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
       deliverAll: async (emit, signal) => this.peers.map((peer) => this.#deliver(peer, emit, signal)),
