@@ -88,6 +88,7 @@ function dial(reach: () => Socket | TLSSocket, clock: Clock, over: AbortSignal):
           session.unref();
         };
         over.addEventListener('abort', hangUp);
+        session.once('close', () => over.removeEventListener('abort', hangUp));
         if (over.aborted) hangUp();
         resolve(session);
       });

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { Address } from '../../../src/mesh/config/config.js';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
@@ -66,6 +67,30 @@ it('says that another server answers at the address of a peer, and what to look 
     });
   } finally {
     connection.close();
+    await node.stop();
+  }
+});
+
+it('holds on to none of the connections that broke', async () => {
+  const self = throwawayServer('FR1');
+  const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
+  const relay = await openRelay(formatAddress(node.address));
+  const [host = '', port] = relay.address.split(':');
+  const connection = connectThrough({ address: { host, port: Number(port) } }, node, self, systemClock);
+  const added = vi.spyOn(EventTarget.prototype, 'addEventListener');
+  try {
+    for (let times = 0; times < 5; times += 1) {
+      // The first call after a cut may be the one that finds out.
+      while ((await getNode(connection).catch(() => null)) === null);
+      if (times < 4) relay.cut();
+    }
+    const signals = new Set(added.mock.contexts.filter((target) => target instanceof AbortSignal));
+    const mostOfOne = Math.max(...[...signals].map((signal) => getEventListeners(signal, 'abort').length));
+    expect(mostOfOne).toBe(1);
+  } finally {
+    added.mockRestore();
+    connection.close();
+    await relay.close();
     await node.stop();
   }
 });
