@@ -67,7 +67,7 @@ async function healOne(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { name } = manifest.facts;
-  for (const peer of parts.peers().filter((other) => other !== owner)) {
+  for (const peer of parts.peers().filter((other) => other.name !== owner.name)) {
     try {
       await takeFrom(peer, owner, manifest, parts, signal);
       parts.log.info('backup healed', { owner: owner.name, backup: name, peer: peer.name });

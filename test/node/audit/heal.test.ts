@@ -53,8 +53,11 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
 }
 
 const owner = peerThat(null, FR2);
-const healWith = (...peers: AuditedPeer[]) =>
-  heal({ vault, clock: fixture.clock, log: silent, peers: () => [owner, ...peers] }, never);
+/** As in a node, the peers are objects made anew for each who asks for them. */
+const healWith = (...peers: AuditedPeer[]) => {
+  const anew = (peer: AuditedPeer): AuditedPeer => ({ ...peer, fetch: (...asked) => peer.fetch(...asked) });
+  return heal({ vault, clock: fixture.clock, log: silent, peers: () => [owner, ...peers].map(anew) }, never);
+};
 
 describe('a backup that was damaged here', () => {
   it('is left to its owner for a day and a half, and then taken from another peer', async () => {
