@@ -88,9 +88,11 @@ export async function auditPeer(
     }
   } catch (thrown) {
     const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
-    if (isUnknownCall(failure)) return { report, problems };
-    parts.log.warn('proof not given', { peer: peer.name, kind: failure.kind, reason: failure.message });
-    report.problem = problemOf(failure);
+    // An older program cannot prove anything. A week later that is told as it is of any other.
+    if (!isUnknownCall(failure)) {
+      parts.log.warn('proof not given', { peer: peer.name, kind: failure.kind, reason: failure.message });
+      report.problem = problemOf(failure);
+    }
     if (choices.some(({ backup, newest }) => newest && isOverdue(peer, backup, parts))) {
       problems.push(problemOf(withoutProof(peer, failure)));
     }

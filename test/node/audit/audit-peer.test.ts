@@ -19,9 +19,9 @@ import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
 
 const owner = throwawayServer('FR1');
-const clock = new FakeClock('2026-11-23T03:00:00Z');
 const never = new AbortController().signal;
 
+let clock: FakeClock;
 let folder: string;
 let node: PeerNode;
 let receipts: Receipts;
@@ -30,6 +30,7 @@ let backups: { manifest: VerifiedManifest; content: Buffer }[];
 let log: ReturnType<typeof recordingLog>;
 
 beforeEach(async () => {
+  clock = new FakeClock('2026-11-23T03:00:00Z');
   folder = await mkdtemp(join(tmpdir(), 'anemone-audit-'));
   log = recordingLog();
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
@@ -197,7 +198,7 @@ describe('the audit of a peer', () => {
     expect((await later).problems[0]?.message).toContain('for a week');
   });
 
-  it('is nothing that an older program could fail: it does not know the calls', async () => {
+  it('is nothing that an older program fails, which does not know the calls; but after a week without a proof it is told', async () => {
     const old: AuditedPeer = {
       ...peer(),
       // biome-ignore lint/correctness/useYield: it fails
@@ -208,5 +209,10 @@ describe('the audit of a peer', () => {
     const { report, problems } = await auditPeer(old, parts(), never);
     expect(report).toMatchObject({ proven: [], lost: [], problem: undefined });
     expect(problems).toEqual([]);
+
+    clock.jump(8 * 86_400_000);
+    expect((await auditPeer(old, parts(), never)).problems).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('for a week') }),
+    ]);
   });
 });
