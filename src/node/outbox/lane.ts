@@ -73,10 +73,10 @@ export class Lane {
     return owed(backups, await this.#parts.receipts.held(this.peer, backups));
   }
 
-  /** Tries soon, because the peer was seen: at once, or a little after the last try. */
+  /** Tries soon, because the peer was seen: at once, or a little after the last try; not where it refused then. */
   kick(): void {
     this.#kicked = true;
-    if (this.#waiting > 0) return;
+    if (this.#waiting > 0 || isRefusal(this.#problem)) return;
     const now = this.#parts.clock.monotonic();
     const wait = Math.max(0, this.#lastTry + kickGap - now);
     if (this.#dueAt === null || this.#dueAt > now + wait) this.#plan(wait);
@@ -138,7 +138,7 @@ export class Lane {
       this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
     }
     this.#problem = failure;
-    if (this.#kicked) this.#plan(kickGap);
+    if (this.#kicked && !isRefusal(failure)) this.#plan(kickGap);
     else if (failure !== undefined) this.#plan(mayPass(failure) ? backoff(this.#failures, name) : longestWait);
   }
 
@@ -173,6 +173,14 @@ export class Lane {
     this.#dueAt = clock.monotonic() + wait;
     this.#cancelTimer = clock.after(wait, () => void this.#inTurn(this.#stopping.signal));
   }
+}
+
+/**
+ * Whether there was an answer, to which it makes no difference that the peer was seen. Two servers that refuse each other's
+ * backups would kick each other with every offer.
+ */
+function isRefusal(failure: Failure | undefined): boolean {
+  return failure !== undefined && !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */

@@ -201,6 +201,18 @@ describe('the outbox', () => {
     expect(fr2.taken).toHaveLength(2);
   });
 
+  it('does not try a peer that refuses sooner because it was seen: not before, and not during a try', async () => {
+    fr2.instead = () => {
+      outbox.kick(parseHostname('FR2'));
+      return Promise.reject(new Failure('no-space', 'the quota of FR1 at FR2 is used up', { retryable: true }));
+    };
+    start(fr2);
+    await planned();
+    outbox.kick(parseHostname('FR2'));
+    const [status] = await outbox.status();
+    expect((status?.nextTryAtMs ?? 0) - clock.now()).toBeGreaterThanOrEqual(24_000);
+  });
+
   it('delivers to the others while one peer hangs, and one is full', async () => {
     const full = new TestPeer('DE1');
     fr2.instead = () => new Promise(() => {});
