@@ -1,5 +1,5 @@
 import type { Config } from '../mesh/config/config.js';
-import { type Identity, parseIdentity } from '../mesh/identity/identity.js';
+import type { Identity } from '../mesh/identity/identity.js';
 import { formatByteSize } from '../mesh/terms/byte-size.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -7,6 +7,7 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Judgement, judge, sweep } from './retention/sweep.js';
 import { claimSocket } from './service/own-server.js';
+import { identityOf } from './trusted-peers.js';
 import { hasCode, realDisk } from './vault/disk.js';
 import type { HeldEntry } from './vault/held-entry.js';
 import { layoutOf } from './vault/layout.js';
@@ -66,12 +67,8 @@ function rulesOf({ retention, peers, backup }: Config) {
   return { rules: retention, timezone: backup.timezone, isPeer };
 }
 
-function identities({ peers, server }: Config, self: Identity): (host: Hostname) => Identity | null {
-  return (host) => {
-    if (host === server.name) return self;
-    const identity = peers.find(({ name }) => name === host)?.identity ?? '';
-    return identity === '' ? null : parseIdentity(identity);
-  };
+function identities(config: Config, self: Identity): (host: Hostname) => Identity | null {
+  return (host) => (host === config.server.name ? self : identityOf(config, host));
 }
 
 function describe({ backups, verdict, spared }: Judgement<HeldEntry>): string {
