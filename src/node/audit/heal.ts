@@ -4,7 +4,7 @@ import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manif
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { readSmall, realDisk } from '../vault/disk.js';
+import { hasCode, readSmall, realDisk } from '../vault/disk.js';
 import { longestSidecar } from '../vault/held-entry.js';
 import { sidecarOf } from '../vault/layout.js';
 import type { Vault } from '../vault/vault.js';
@@ -44,7 +44,12 @@ async function lostManifest(
   owner: AuditedPeer,
   { vault: { layout }, clock }: HealParts,
 ): Promise<VerifiedManifest | null> {
-  for (const file of await readdir(layout.quarantine)) {
+  // A person may have removed the folder, to be rid of what was in it.
+  const files = await readdir(layout.quarantine).catch((thrown) => {
+    if (hasCode(thrown, 'ENOENT')) return [];
+    throw thrown;
+  });
+  for (const file of files) {
     const [, time = '', of] = /^(\d+)-(.+)$/.exec(file) ?? [];
     if (of !== sidecarOf(name) || clock.now() - Number(time) < ownersTurn) continue;
     try {

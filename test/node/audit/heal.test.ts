@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
@@ -71,6 +71,12 @@ describe('a backup that was damaged here', () => {
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
     expect(vault.damaged(FR2)).toEqual([]);
     expect(await healWith(peer)).toEqual([]);
+  });
+
+  it('is left alone when a person has removed what was put aside', async () => {
+    await rm(join(fixture.data, '.quarantine'), { recursive: true });
+    fixture.clock.jump(2 * day);
+    expect(await healWith(peerThat(honest))).toEqual([]);
   });
 
   it.each<[string, Sends | null]>([
