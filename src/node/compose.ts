@@ -26,7 +26,7 @@ import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
 import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
 import { type NightlyRun, nightlyRun } from './schedule/nightly-run.js';
-import { Scheduler, type Timetable } from './schedule/scheduler.js';
+import { Scheduler, timetableOf } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
@@ -243,8 +243,4 @@ async function makeScheduler(
       night.run({ trigger, sets: nightSetsOf(base.config, self.signer), force: false }, () => {}, signal),
     hurry: () => outbox.stopWaiting(),
   });
-}
-
-function timetableOf({ server, backup }: Config): Timetable {
-  return { hostname: server.name, ...backup };
 }

@@ -1,3 +1,4 @@
+import type { Config } from '../../mesh/config/config.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
@@ -11,6 +12,10 @@ export interface Timetable {
   readonly timezone: string;
   /** Seconds; see {@link jitterOf}. */
   readonly jitter: number;
+}
+
+export function timetableOf({ server, backup }: Pick<Config, 'server' | 'backup'>): Timetable {
+  return { hostname: server.name, ...backup };
 }
 
 export interface SchedulerOptions {
