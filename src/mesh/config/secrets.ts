@@ -6,15 +6,18 @@ import { Failure } from '../terms/failure.js';
 const longestSecret = 65_536;
 
 /**
- * The secret in a file, without the newline at its end. `warn` is told when others than its owner may read the file.
+ * The secret in a file, without the newline at its end. `warn` is told when others may read the file
+ * than its owner and the user who does.
  * @throws Failure `config` when the file is missing, empty or too long; the secret is in no message
  */
 export async function readSecretFile(file: string, warn: (message: string) => void): Promise<string> {
   let handle: Awaited<ReturnType<typeof open>> | undefined;
   try {
     handle = await open(file, 'r');
-    const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0) warn(`${file} can be read by others than its owner: run \`chmod 600 ${file}\``);
+    const { mode, uid } = await handle.stat();
+    // What belongs to another user, such as root, this one can only read through its group.
+    const others = uid === process.geteuid?.() ? 0o077 : 0o037;
+    if ((mode & others) !== 0) warn(`${file} can be read by others than its owner: run \`chmod 600 ${file}\``);
     return await readSecretStream(handle.createReadStream({ autoClose: false }), file);
   } catch (thrown) {
     if (thrown instanceof Failure) throw thrown;

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -46,6 +46,20 @@ describe('a secret', () => {
     expect(await readSecretFile(file, warn)).toBe('swordfish');
     expect(warnings).toEqual([`${file} can be read by others than its owner: run \`chmod 600 ${file}\``]);
   });
+
+  it.skipIf(process.geteuid?.() !== 0).each([
+    [0o640, 0],
+    [0o660, 1],
+    [0o644, 1],
+  ])(
+    'of another user, who lets this one read it by its group alone, is no reason to warn: %o',
+    async (mode, expected) => {
+      put('swordfish', mode);
+      chownSync(file, 12_345, 0);
+      expect(await readSecretFile(file, warn)).toBe('swordfish');
+      expect(warnings).toHaveLength(expected);
+    },
+  );
 
   it.each([
     ['missing', undefined, /cannot be read: ENOENT/],
