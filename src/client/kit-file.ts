@@ -1,8 +1,9 @@
-import { lstat, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { replaceFile } from '../mesh/files/replace-file.js';
+import { statsIfThere } from '../mesh/files/stats-if-there.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { kitFileName, largestKit } from '../mesh/kit/kit.js';
 import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
@@ -32,10 +33,7 @@ export async function writeKit(context: Pick<Context, 'clock'>, config: Config, 
  * @throws Failure `usage` when something else is there
  */
 export async function refuseOther(path: string): Promise<void> {
-  const stats = await lstat(path).catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code === 'ENOENT') return null;
-    throw Failure.from(thrown);
-  });
+  const stats = await statsIfThere(path);
   if (stats === null) return;
   const isReadable = stats.isFile() && stats.size <= largestKit;
   if (isReadable && (await readFile(path, 'utf8')).includes(kitBegin)) return;

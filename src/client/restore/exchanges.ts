@@ -1,6 +1,6 @@
-import type { Stats } from 'node:fs';
-import { lstat, readdir, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Mounts, readMounts } from './mounts.js';
 import { rootsOf } from './roots.js';
@@ -85,7 +85,7 @@ async function missingFolders(target: string, rootPath: string): Promise<string[
   let folder = target;
   for (const name of rootPath.split('/').slice(0, -1)) {
     folder = join(folder, name);
-    const stats = await examine(folder);
+    const stats = await statsIfThere(folder);
     if (stats === null) missing.push(folder);
     else if (!stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'a symbolic link' : 'no folder';
@@ -114,15 +114,8 @@ function checkMounts(path: string, stagedIn: string, mounts: Mounts): void {
 }
 
 async function previousOf(path: string, stamp: string): Promise<string | null> {
-  if ((await examine(path)) === null) return null;
+  if ((await statsIfThere(path)) === null) return null;
   const previous = previousPath(path, stamp);
-  if ((await examine(previous)) === null) return previous;
+  if ((await statsIfThere(previous)) === null) return previous;
   throw new Failure('conflict', `${previous} exists already`, { hint: 'Start the restore again in a second.' });
-}
-
-function examine(path: string): Promise<Stats | null> {
-  return lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
 }

@@ -1,5 +1,6 @@
-import { chmod, lstat, mkdir, open, rename, rmdir } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rename, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '../../mesh/files/sync-folder.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { copyTree } from './copy-tree.js';
 import { type Exchange, type Placement, planExchanges } from './exchanges.js';
@@ -95,12 +96,5 @@ async function renameAny(from: string, to: string): Promise<void> {
 
 async function syncFolders(exchanges: readonly Exchange[]): Promise<void> {
   const folders = exchanges.flatMap(({ path, folders }) => [path, ...folders].map((made) => dirname(made)));
-  for (const folder of new Set(folders)) {
-    const handle = await open(folder);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
+  for (const folder of new Set(folders)) await syncFolder(folder);
 }

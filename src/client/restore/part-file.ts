@@ -1,6 +1,8 @@
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
+import { syncFolder } from '../../mesh/files/sync-folder.js';
 import { Failure } from '../../mesh/terms/failure.js';
 
 /** A file on its way: its bytes are collected under a temporary name beside the final one. */
@@ -79,10 +81,7 @@ async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 async function refuseTaken(path: string, mayReplace: boolean): Promise<void> {
-  const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw Failure.from(error);
-  });
+  const stats = await statsIfThere(path);
   if (stats === null || (mayReplace && stats.isFile())) return;
   if (!stats.isFile()) throw new Failure('usage', `${path} is no file`, { hint: 'Name another file with -o.' });
   throw new Failure('usage', `${path} is there already`, { hint: 'Name another file with -o, or replace it with -f.' });
@@ -128,14 +127,5 @@ async function renameWithoutClobber(from: string, to: string): Promise<void> {
     if (code !== 'EPERM' && code !== 'ENOTSUP') throw cause;
     await (await open(to, 'wx', 0o600)).close();
     await rename(from, to);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -1,6 +1,7 @@
-import { access, chmod, constants, lstat, readdir, rm } from 'node:fs/promises';
+import { access, chmod, constants, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { readMounts } from './mounts.js';
 
 const prefix = '.anemone-restore-';
@@ -58,10 +59,7 @@ export async function removeTree(path: string): Promise<void> {
 }
 
 async function openFolders(path: string): Promise<void> {
-  const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
+  const stats = await statsIfThere(path);
   if (!stats?.isDirectory()) return;
   await chmod(path, 0o700);
   for (const item of await readdir(path, { withFileTypes: true })) {

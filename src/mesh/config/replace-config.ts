@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { syncFolder } from '../files/sync-folder.js';
 import { Failure } from '../terms/failure.js';
 
 /**
@@ -38,10 +39,5 @@ export async function replaceConfig(file: string, before: Uint8Array, text: stri
       ...(code === 'EBUSY' ? { hint: 'It is mounted by itself: mount the folder that holds it instead.' } : {}),
     });
   }
-  const folder = await open(dirname(target), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(target));
 }

@@ -1,5 +1,6 @@
 import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from './sync-folder.js';
 
 /**
  * Writes a small file so that, after a crash at any moment, either the old content or the new is there,
@@ -62,14 +63,5 @@ async function syncNewFolders(innermost: string, outermost: string): Promise<voi
   for (let folder = innermost; ; folder = dirname(folder)) {
     await syncFolder(dirname(folder));
     if (folder === outermost || folder === dirname(folder)) return;
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
