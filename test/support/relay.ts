@@ -13,6 +13,8 @@ export interface Relay {
   untilSent(bytes: number): Promise<void>;
   /** From here on nothing comes back, while everything still goes there. */
   mute(): void;
+  /** Ends the connection over which so many bytes come back, after them, as a node does that is stopped; later ones work. */
+  endAfter(bytes: number): void;
   /** Cuts all connections; later ones work. */
   cut(): void;
   close(): Promise<void>;
@@ -27,6 +29,7 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
   const waiting = new Set<() => void>();
   let sent = 0;
   let muted = false;
+  let left = Number.POSITIVE_INFINITY;
   const server = createServer((near) => {
     const far = connect({ host: '127.0.0.1', port: Number(target.split(':')[1]) });
     const pair = [near, far] as const;
@@ -40,7 +43,14 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
       }
     });
     far.on('data', (chunk) => {
-      if (!muted) near.write(chunk);
+      if (muted || near.writableEnded) return;
+      if (chunk.length < left) {
+        left -= chunk.length;
+        near.write(chunk);
+      } else {
+        near.end(chunk.subarray(0, left));
+        left = Number.POSITIVE_INFINITY;
+      }
     });
     for (const socket of pair) socket.on('error', () => {}).on('close', () => pairs.delete(pair));
     // What a client sent before it went away still arrives; a server that went away hears and says nothing more.
@@ -70,6 +80,9 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
       }),
     mute() {
       muted = true;
+    },
+    endAfter(bytes) {
+      left = bytes;
     },
     cut,
     async close() {

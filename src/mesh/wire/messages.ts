@@ -7,7 +7,7 @@ import { piecesOf } from './pieces.js';
 /**
  * The messages that lie in the body of a stream, all that came at a time: what is done for each of them adds up, a chunk has
  * sixteen parts or more.
- * @throws Failure `invalid` for what is none, `interrupted` for half of one
+ * @throws Failure `invalid` for what is none, `unreachable` for half of one: a link that breaks may look like a clean end
  */
 export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carriage<M>): AsyncGenerator<readonly M[]> {
   const reader = frameReader(limits);
@@ -22,5 +22,5 @@ export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carri
     const messages = pieces.flatMap((piece) => reader.take(piece).map(read));
     if (messages.length > 0) yield messages;
   }
-  if (!reader.betweenMessages) throw new Failure('interrupted', 'a message ended in its middle');
+  if (!reader.betweenMessages) throw new Failure('unreachable', 'the connection broke in the middle of a message');
 }

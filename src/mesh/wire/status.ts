@@ -110,10 +110,12 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string)
   const [details = ''] = String(trailers[detailsKey] ?? '').split(',');
   const info = readErrorInfo(Buffer.from(details, 'base64'));
   const kind = kindOf(info?.reason) ?? kinds[code] ?? 'failed';
+  // Only our own signal interrupts us: a peer that was interrupted went away, and may be back.
+  const isGone = kind === 'interrupted';
   const hint = info?.facts.get('hint');
-  return new Failure(kind, `${whom}: ${message}`, {
+  return new Failure(isGone ? 'unreachable' : kind, `${whom}: ${message}`, {
     cause: new StatusError(code, message),
-    ...(info === null ? {} : { retryable: info.facts.get('retryable') === 'true' }),
+    ...(info === null || isGone ? {} : { retryable: info.facts.get('retryable') === 'true' }),
     ...(hint === undefined ? {} : { hint: printable(hint, 500) }),
   });
 }

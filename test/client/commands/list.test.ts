@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -276,6 +277,20 @@ describe('fetch', () => {
     await restore(opened.context, undefined, { from: file, yes: true, keyStdin: true, takeover: true });
     expect(await readFile(join(elsewhere, 'a'), 'utf8')).toBe('one');
     await rm(elsewhere, { recursive: true });
+  });
+
+  it('goes on where the only link was ended in the middle of what it brought, as by a node that starts again', async () => {
+    const large = await sealTree(fr1, [{ name: 'a', body: randomBytes(4 * 2 ** 20) }], {
+      createdAtMs: Date.UTC(2026, 10, 22),
+    });
+    await pushTo(fr2, fr1, large);
+    const relay = await openRelay(formatAddress(fr2.address));
+    const file = join(folder, 'config/config.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(formatAddress(fr2.address), relay.address));
+    relay.endAfter(1_250_000);
+    expect(await fetchToFile(trial().context, large.manifest.facts.name, { peer: 'FR2' })).toBe(0);
+    expect((await readFile(join(folder, large.manifest.facts.name))).equals(large.bytes)).toBe(true);
+    await relay.close();
   });
 
   it('does not replace a file, unless told to', async () => {

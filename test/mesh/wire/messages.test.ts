@@ -40,10 +40,10 @@ describe('the messages of a stream', () => {
     await expect(messages.next()).rejects.toThrow('the link broke');
   });
 
-  it('are interrupted when the last one is only begun', async () => {
+  it('end with a broken connection when the last one is only begun', async () => {
     const stream = new PassThrough();
     const [head] = requests.toWire(chunk('one'));
     stream.end(head);
-    await expect(messagesOf(stream, requests).next()).rejects.toMatchObject({ kind: 'interrupted' });
+    await expect(messagesOf(stream, requests).next()).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
   });
 });

@@ -28,7 +28,6 @@ describe('a failure on the wire', () => {
     'invalid',
     'unreachable',
     'timeout',
-    'interrupted',
     'failed',
   ];
 
@@ -41,6 +40,17 @@ describe('a failure on the wire', () => {
         retryable,
       });
     }
+  });
+
+  it.each([
+    ['by one of ours', trailersOf(statusFromFailure(new Failure('interrupted', 'the node stops')))],
+    ['by another program', { 'grpc-status': '1', 'grpc-message': 'the node stops' }],
+  ])('of a call that was interrupted over there, %s, is that of a peer that went away', (_, trailers) => {
+    expect(failureFromTrailers(trailers, 'FR2')).toMatchObject({
+      kind: 'unreachable',
+      message: 'FR2: the node stops',
+      retryable: true,
+    });
   });
 
   it('that is not a Failure leaves without its message', () => {
