@@ -1,20 +1,47 @@
 import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { askIdentity } from '../mesh/identity/trust.js';
+import { connectTo } from '../mesh/peers/connection.js';
+import { getNode } from '../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Clock } from '../mesh/terms/clock.js';
-import type { Failure } from '../mesh/terms/failure.js';
+import { Failure } from '../mesh/terms/failure.js';
 import { anotherServer, isAnotherServer } from '../mesh/wire/another-server.js';
+import { hadConnection } from '../mesh/wire/calls.js';
 
 /**
  * Why a peer could not be called, in better words where there are any: that another server answers there is known from the
- * handshake, and which one is worth one more question.
+ * handshake, and which one is worth one more question. So is whether a peer hangs up on us again.
  * @param failure what the call ended with
  */
 export async function whoAnswers(peer: Peer, self: ServerIdentity, clock: Clock, failure: Failure): Promise<Failure> {
+  if (hadConnection(failure) && (await hangsUp(peer, self, clock))) return unknownThere(peer, failure);
   if (!isAnotherServer(failure.cause)) return failure;
   const shown = await askIdentity(peer.address, self, clock).catch(() => null);
   return shown === null || shown === peer.identity ? failure : wrongIdentity(peer, shown, failure);
+}
+
+/**
+ * Whether a peer takes our call, shows who it is, and ends the connection when it has seen who we are: that is how a server is
+ * refused that is no peer. One that was only started again lets us in now, or is not there.
+ */
+async function hangsUp(peer: Peer, self: ServerIdentity, clock: Clock): Promise<boolean> {
+  const connection = connectTo(peer, self, clock);
+  try {
+    await getNode(connection);
+    return false;
+  } catch (thrown) {
+    return hadConnection(Failure.from(thrown));
+  } finally {
+    connection.close();
+  }
+}
+
+function unknownThere(peer: Peer, cause: Failure): Failure {
+  return new Failure('untrusted', `${describePeer(peer)}: it does not know this server`, {
+    cause,
+    hint: `On ${peer.name}, run the command that \`anemone-peer identity\` shows here: it adds this server to the peers.`,
+  });
 }
 
 /** Another server answers in the place of a peer, and has shown who it is. */

@@ -150,7 +150,18 @@ async function send<Q>(
   }
 }
 
+/** A connection that was there, and is no more, as the cause of a Failure. */
+class BrokenConnection extends Error {
+  override readonly name = 'BrokenConnection';
+}
+
 function broken(whom: string, cause?: unknown): Failure {
   const words = cause instanceof Error ? ` (${cause.message})` : '';
-  return new Failure('unreachable', `${whom}: the connection broke${words}`, { cause });
+  const message = `the connection broke${words}`;
+  return new Failure('unreachable', `${whom}: ${message}`, { cause: new BrokenConnection(message, { cause }) });
+}
+
+/** Whether a call failed although the peer that was called had shown who it is. */
+export function hadConnection({ cause }: Failure): boolean {
+  return cause instanceof BrokenConnection;
 }

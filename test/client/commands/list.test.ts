@@ -98,6 +98,29 @@ describe('list', () => {
     expect(toldIn(status)).toBe(1);
   });
 
+  it('tells a peer that does not know this server from one whose link broke, as status does', async () => {
+    us1.follow([]);
+    const list = trial();
+    expect(await listMesh(list.context, undefined, {})).toBe(3);
+    expect(list.said.stdout).toMatch(/^US1 did not answer: it does not know this server$/m);
+    expect(list.said.stderr).toContain('On US1, run the command that `anemone-peer identity` shows here');
+    const status = trial();
+    expect(await showStatus(status.context)).toBe(3);
+    expect(status.said.stdout).toContain(`US1 (${formatAddress(us1.address)}): it does not know this server`);
+  });
+
+  it('accuses no peer of not knowing this server that was only started again', async () => {
+    const relay = await openRelay(formatAddress(us1.address));
+    const file = join(folder, 'config/config.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(formatAddress(us1.address), relay.address));
+    // The handshake takes 1211 of them.
+    relay.endAfter(1400);
+    const { context, said } = trial();
+    expect(await listMesh(context, undefined, {})).toBe(3);
+    expect(said.stdout).toMatch(/^US1 did not answer: the connection broke/m);
+    await relay.close();
+  });
+
   it('calls a peer once whose link breaks, as status does', async () => {
     let calls = 0;
     const broken = createServer((socket) => {
