@@ -48,6 +48,7 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
   const channel = await openOwnChannel(socket, clock);
   const context = (patience: number, signal?: AbortSignal): CallContext => ({
     whom: 'the node of this server',
+    isOwnNode: true,
     clock,
     patience,
     signal,

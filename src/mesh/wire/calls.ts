@@ -75,7 +75,9 @@ async function* exchange<Q, R>(
       if (status.trailers === undefined) throw thrown;
     }
     const failure =
-      status.trailers === undefined ? broken(context.whom) : failureFromTrailers(status.trailers, context.whom);
+      status.trailers === undefined
+        ? broken(context.whom)
+        : failureFromTrailers(status.trailers, context.whom, context.isOwnNode);
     if (failure !== null) throw failure;
     complete = true;
   } catch (thrown) {

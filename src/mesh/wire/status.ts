@@ -101,8 +101,9 @@ export function trailersOf({ code, message, details }: Status): Record<string, s
 /**
  * How the other side ended a call, as a Failure that names it; null when the call was answered.
  * @param whom the peer, as a person calls it: `FR2 (10.8.0.2:7443)`
+ * @param isOwnNode whether its hints are those of this program; whoever else gives one is named, and may mean another server
  */
-export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string): Failure | null {
+export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string, isOwnNode = false): Failure | null {
   const code = Number(trailers['grpc-status']);
   if (code === statusCode.ok) return null;
   const message = printable(decoded(String(trailers['grpc-message'] ?? '')), 500);
@@ -116,7 +117,7 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string)
   return new Failure(isGone ? 'unreachable' : kind, `${whom}: ${message}`, {
     cause: new StatusError(code, message),
     ...(info === null || isGone ? {} : { retryable: info.facts.get('retryable') === 'true' }),
-    ...(hint === undefined ? {} : { hint: printable(hint, 500) }),
+    ...(hint === undefined ? {} : { hint: `${isOwnNode ? '' : `${whom} says: `}${printable(hint, 500)}` }),
   });
 }
 

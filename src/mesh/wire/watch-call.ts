@@ -5,6 +5,8 @@ import { Failure } from '../terms/failure.js';
 export interface CallContext {
   /** Whom we ask, as a person calls it; every failure of the call names it. */
   readonly whom: string;
+  /** Whether it is the node of this server, whose hints are ours. */
+  readonly isOwnNode?: boolean;
   readonly clock: Clock;
   /** Milliseconds without any progress after which the call is given up. */
   readonly patience: number;

