@@ -2,7 +2,8 @@ import type { ListFilter, ListQuestion } from '../mesh/peers/list-backups.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
 import { chainFindings } from './chain-findings.js';
-import type { Answer, Copy, Examined, Finding, FoundBackup, Survey } from './found.js';
+import { EntryFindings } from './entry-findings.js';
+import type { Answer, Copy, Examined, FoundBackup, Survey } from './found.js';
 import { ManifestGathering, type Told } from './gather-manifests.js';
 import type { Holder } from './holders.js';
 
@@ -43,13 +44,13 @@ export async function askAll(
 /** Merges what the holders answered, and compares the answers. Entries that were not asked for are left out. */
 export function weigh(answers: readonly Answer[], filter: ListFilter): Survey {
   const found = new Map<Examined, FoundBackup & { readonly copies: Copy[] }>();
-  const findings: Finding[] = [];
+  const entries = new EntryFindings();
   for (const answer of answers) {
     if ('failure' in answer) continue;
     const { holder } = answer;
     for (const shown of answer.held) {
       if (typeof shown === 'string') {
-        findings.push({ peer: holder.name, kind: 'forged', message: `${holder.described} shows ${shown}` });
+        entries.addUnreadable(holder, shown);
         continue;
       }
       const { backup, copy } = shown;
@@ -58,28 +59,15 @@ export function weigh(answers: readonly Answer[], filter: ListFilter): Survey {
       found.set(backup, known);
       if (known.copies.at(-1)?.holder === holder) continue;
       known.copies.push(copy);
-      const finding = entryFinding(copy, backup);
-      if (finding !== null) findings.push(finding);
+      entries.add(copy, backup);
     }
   }
   const backups = [...found.values()].sort(newestFirst);
-  return { answers, backups, findings: [...findings, ...chainFindings(answers, backups)] };
+  return { answers, backups, findings: [...entries.findings(), ...chainFindings(answers, backups)] };
 }
 
 function matches({ facts }: Examined, filter: ListFilter): boolean {
   return (filter.owner === '' || facts.owner === filter.owner) && (filter.set === '' || facts.set === filter.set);
-}
-
-/** What a copy of a backup says against its holder. */
-function entryFinding({ holder, doubt }: Copy, { facts, standing }: Examined): Finding | null {
-  if (standing.kind === 'unknown-owner') return null;
-  if (standing.kind === 'forged') {
-    const message = `${holder.described} shows ${facts.name}, which is not to be believed: ${standing.reason}`;
-    return { peer: holder.name, kind: 'forged', message };
-  }
-  if (doubt === null) return null;
-  const message = `${holder.described} does not prove that it holds ${facts.name}: ${doubt}`;
-  return { peer: holder.name, kind: 'forged', message };
 }
 
 function newestFirst(a: FoundBackup, b: FoundBackup): number {

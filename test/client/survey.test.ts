@@ -169,6 +169,31 @@ describe('what is not believed', () => {
     expect(kinds(survey)).toEqual(['FR2 forged']);
   });
 
+  it.each([
+    [
+      'forged',
+      { manifest: undefined, receipt: undefined },
+      /^FR2 .* shows (an entry without a manifest; ){3}and 197 more$/,
+    ],
+    [
+      'unproven',
+      undefined,
+      /^FR2 .* does not prove that it holds (anemone-backup-FR1-\S+ \(it shows no receipt\); ){3}and 197 more$/,
+    ],
+  ])('is told once of a peer that shows it hundreds of times: %s', (_what, entry, message) => {
+    const copies = Array.from({ length: 200 }, (_, index) => {
+      if (entry !== undefined) return entry;
+      const { manifest } = fr2.holding(
+        manifestOf(Buffer.from('x'), owner.signer, { createdAtMs: start + index * 1000 }),
+      );
+      return { manifest, receipt: undefined };
+    });
+    const { findings } = surveyOf([fr2.answer(...copies)], all, owners);
+    expect(findings.filter(({ kind }) => kind === 'forged')).toEqual([
+      { peer: 'FR2', kind: 'forged', message: expect.stringMatching(message) },
+    ]);
+  });
+
   it('is a receipt of another holder: the backup stays verified, the copy is unproven', () => {
     const [backup] = chain(1);
     const survey = surveyOf([fr2.answer(us1.holding(backup as VerifiedManifest))], all, owners);

@@ -95,39 +95,53 @@ function listRows({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing, copie
   }));
 }
 
+/** Backups in the table of owners that are not known here: whoever answers could show any number of them. */
+const mostOfStrangers = 50;
+
+/** What is forged is told as a finding; in the table it could stand on top of everything, with a time to come. */
 function listText(look: Look, { answers, backups }: Survey, now: number): string {
   const headings = ['BACKUP', 'OWNER', 'SIZE', 'AGE', 'HELD BY', 'VERIFIED'];
+  const genuine = backups.filter(isGenuine);
+  const leftOut = new Set(genuine.filter(({ standing }) => standing.kind === 'unknown-owner').slice(mostOfStrangers));
+  const shown = genuine.filter((backup) => !leftOut.has(backup));
   const table = renderTable(
     look,
     headings,
-    backups.map((backup) => backupCells(look, backup, now)),
+    shown.map((backup) => backupCells(look, backup, now)),
   );
+  const more =
+    leftOut.size === 0
+      ? ''
+      : look.warning(
+          `… and ${leftOut.size} more of owners that are not known here; \`anemone-peer list --json\` has all`,
+        );
   const silent = answers.flatMap((answer) => ('failure' in answer ? [look.warning(silence(answer))] : []));
-  const parts = [backups.length === 0 ? 'no backups' : table, silent.join('\n')];
+  const parts = [shown.length === 0 ? 'no backups' : table, more, silent.join('\n')];
   return parts.filter((part) => part !== '').join(look.terminal ? '\n\n' : '\n');
 }
 
-/** A line about a backup: name, owner, size, age, holders, verified or why not. */
-export function backupCells(look: Look, { facts, standing, copies }: FoundBackup, now: number): Cell[] {
+function isGenuine({ standing }: FoundBackup): boolean {
+  return standing.kind !== 'forged';
+}
+
+/** A line about a backup: name, owner, size, age, holders, and whether its owner is known here. One that is has signed it. */
+function backupCells(look: Look, { facts, standing, copies }: FoundBackup, now: number): Cell[] {
   const holders = copies.map(({ holder, doubt }) => (doubt === null ? holder.name : `${holder.name} (unproven)`));
-  const verdict: Record<FoundBackup['standing']['kind'], Cell> = {
-    verified: { text: 'yes', dress: look.good },
-    'unknown-owner': { text: 'unknown owner', dress: look.warning },
-    forged: { text: standing.kind === 'verified' ? '' : `no: ${standing.reason}`, dress: look.bad },
-  };
+  const isVerified = standing.kind === 'verified';
   return [
     facts.name,
     facts.owner,
     formatByteSize(facts.size),
     formatMoment(facts.createdAtMs, now),
     holders.join(', '),
-    verdict[standing.kind],
+    isVerified ? { text: 'yes', dress: look.good } : { text: 'unknown owner', dress: look.warning },
   ];
 }
 
 function summary({ answers, backups }: Survey): string {
   const names = answers.filter((answer) => 'held' in answer).map(({ holder }) => holder.name);
-  return `${backups.length} ${backups.length === 1 ? 'backup' : 'backups'}; asked and answered: ${names.join(', ')}`;
+  const count = backups.filter(isGenuine).length;
+  return `${count} ${count === 1 ? 'backup' : 'backups'}; asked and answered: ${names.join(', ')}`;
 }
 
 function nothing(owner: string, set: string, silent: readonly Answer[]): Failure {

@@ -56,13 +56,17 @@ async function chooseAmong(
   return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
 }
 
+/** Other owners that are named: whoever answers could show any number of them. */
+const mostNamed = 5;
+
 function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
   const others = [...new Set(backups.map(({ facts }) => facts.owner))];
+  const names = [...others.slice(0, mostNamed), ...(others.length > mostNamed ? ['others'] : [])];
   return new Failure('not-found', `nobody who answered has a backup of ${mesh.owner}`, {
     hint:
       others.length === 0
         ? 'Ask other peers, or check that the recovery key is the one of this server.'
-        : `They show backups of ${others.join(', ')}: is one of these names meant?`,
+        : `They show backups of ${names.join(', ')}: is one of these names meant?`,
   });
 }
 

@@ -17,6 +17,7 @@ import {
   makeServerIdentity,
   storeServerIdentity,
 } from '../../../src/mesh/identity/server-identity.js';
+import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
@@ -25,6 +26,7 @@ import { commandLine } from '../../support/command-line.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
+import { factsAbout } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
@@ -179,6 +181,42 @@ describe('list', () => {
       { name: 'US1', ok: false, error: expect.stringContaining('ECONNREFUSED') },
     ]);
     us1 = await startPeerNode({ name: 'US1' });
+  });
+
+  it('stays short when one peer shows thousands that nobody signed, or of owners that nobody knows', async () => {
+    const forger = throwawayServer('FR1');
+    const sign = (owner: string, index: number) => {
+      const { signer } = forger;
+      const createdAtMs = Date.UTC(2026, 11, 1) + index * 1000;
+      return {
+        manifest: signManifest(factsAbout(Buffer.from('x'), signer, { owner, createdAtMs }), signer),
+        receipt: undefined,
+      };
+    };
+    const many = await startHostilePeer('US1', fr1.server, () => ({
+      list: () => [],
+      listPages: () =>
+        ['FR1', 'XX1'].flatMap((owner) =>
+          [0, 1, 2].map((page) => ({ backups: Array.from({ length: 500 }, (_, at) => sign(owner, page * 500 + at)) })),
+        ),
+      fetch: () => [],
+    }));
+    const config = join(folder, 'config/config.yaml');
+    const text = (await readFile(config, 'utf8')).replace(us1.server.identity, many.server.identity);
+    await writeFile(config, text.replace(formatAddress(us1.address), formatAddress(many.peer.address)));
+    const { context, said } = trial();
+    await listMesh(context, undefined, {});
+    await many.stop();
+    const lines = said.stdout.split('\n');
+    expect(lines.filter((line) => line.includes('-FR1-')).map((line) => line.split('\t')[0])).toEqual([
+      second.manifest.facts.name,
+      first.manifest.facts.name,
+    ]);
+    expect(lines.length).toBeLessThan(60);
+    expect(said.stdout).toMatch(/^… and 1450 more of owners that are not known here/m);
+    expect(said.stderr.split('\n').filter((line) => line.startsWith('warning:'))).toEqual([
+      expect.stringMatching(/^warning: US1 .* shows anemone-backup-FR1-.*; and 1497 more, not to be believed$/),
+    ]);
   });
 
   it('ends partly when a peer dies before it has given what only it has shown', async () => {
