@@ -1,5 +1,5 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import { kitSet } from '../../mesh/terms/backup-name.js';
+import { defaultSet, kitSet } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
@@ -70,22 +70,33 @@ function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
   });
 }
 
-/** Shows the backups that can be restored, newest first, and lets a person pick one. */
+/** Shows the backups that can be restored, the usual set first and each newest first, and lets a person pick one. */
 async function askWhich(
   { screen, prompts, clock }: Context,
   backups: readonly FoundBackup[],
 ): Promise<Candidate | null> {
-  const candidates = candidatesOf(backups);
-  if (candidates.length === 0)
-    throw new Failure('untrusted', 'none of the backups that the peers show is to be believed');
+  const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
+  // The first one is what most people take: a dump, which is often made last, brings no server back.
+  const candidates = candidatesOf(backups).sort(
+    (a, b) => Number(setOf(a) !== defaultSet) - Number(setOf(b) !== defaultSet),
+  );
+  const [first] = candidates;
+  if (first === undefined) throw new Failure('untrusted', 'none of the backups that the peers show is to be believed');
+  const { owner } = first.manifest.facts;
+  const hasSets = new Set(candidates.map(setOf)).size > 1;
   const rows = candidates.map(({ manifest: { facts }, copies }, index) => [
     String(index + 1),
     facts.name,
+    ...(hasSets ? [facts.set] : []),
     formatByteSize(facts.size),
     formatMoment(facts.createdAtMs, clock.now()),
     copies.map(({ holder }) => holder.name).join(', '),
   ]);
-  screen.asked(renderTable(makeLook(true, false), ['', 'BACKUP', 'SIZE', 'AGE', 'HELD BY'], rows));
+  const headings = ['', 'BACKUP', ...(hasSets ? ['SET'] : []), 'SIZE', 'AGE', 'HELD BY'];
+  screen.asked(renderTable(makeLook(true, false), headings, rows));
+  if (hasSets && setOf(first) === defaultSet) {
+    screen.asked(`The set \`${defaultSet}\` is the one that makes a machine ${owner}.`);
+  }
   for (;;) {
     const typed = await prompts.text('Number of the backup to restore, or q to leave:', 'Name a backup, or `latest`.');
     if (typed.trim().toLowerCase() === 'q') return null;

@@ -483,6 +483,20 @@ describe('several sets', () => {
     },
   );
 
+  it('are told apart in the list to choose from, where `backup` comes first, as the one that makes this machine the server', async () => {
+    for (const made of [older, newer, await dump()]) await pushTo(fr2, fr1, made);
+    const { context, said } = commandTrial({ cwd: folder, answers: [fr1.recoveryKey, 'q'] });
+    expect(await restore(context, undefined, { server: 'FR1', peer: [pinned(fr2)], takeover: true })).toBe(0);
+    const lines = said.stderr.split('\n').filter((line) => /^\d? +(BACKUP|anemone-)/.test(line));
+    expect(lines).toEqual([
+      expect.stringMatching(/^ +BACKUP +SET /),
+      expect.stringMatching(/^1 +anemone-backup-FR1-20261121-010000\.enc +backup /),
+      expect.stringMatching(/^2 +anemone-backup-FR1-20261120-010000\.enc +backup /),
+      expect.stringMatching(/^3 +anemone-db-FR1-20261121-010100\.enc +db /),
+    ]);
+    expect(said.stderr).toContain('The set `backup` is the one that makes a machine FR1.');
+  });
+
   it('mean the one that was made last where none is called `backup`; that it makes no server ends partly', async () => {
     const tree = await sealTree(fr1, treeOf('set files', fr2, us1), {
       set: 'files',
