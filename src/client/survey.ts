@@ -12,6 +12,16 @@ export function silence({ holder, failure }: Extract<Answer, { readonly failure:
   return `${holder.name} did not answer: ${failure.message.replace(`${holder.described}: `, '')}`;
 }
 
+/** Everyone who was asked, for programs; who did not answer with the reason. */
+export function peersDocument(answers: readonly Answer[]): object[] {
+  return answers.map((answer) => ({
+    name: answer.holder.name,
+    address: answer.holder.place,
+    ok: 'held' in answer,
+    error: 'failure' in answer ? answer.failure.message : null,
+  }));
+}
+
 /**
  * Asks all holders at once, and examines each page of an answer when it comes. One holder that is slow, dead or odd costs
  * its own answer only. For manifests that answers only name, holders are asked again.

@@ -1,12 +1,13 @@
 import type { Context } from '../context.js';
 import type { ReceiptCheck } from '../examine.js';
+import type { Answer } from '../found.js';
 import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { type Candidate, choose } from '../restore/choose.js';
 import { silence } from '../survey.js';
 
 /**
  * The one backup that `show` and `fetch` are about, with the warnings that concern it. `latest` is of this server.
- * @returns whether somebody did not answer, beside the backup
+ * @returns what everyone answered, beside the backup
  * @throws Failure `not-found`, `usage` when several fit, `untrusted` when it is not to be believed
  */
 export async function findOne(
@@ -14,19 +15,16 @@ export async function findOne(
   mesh: Mesh,
   reference: string,
   receipts: ReceiptCheck = 'read',
-): Promise<{ readonly backup: Candidate; readonly silent: boolean }> {
+): Promise<{ readonly backup: Candidate; readonly answers: readonly Answer[] }> {
   const found = await survey(context, mesh, { owner: reference === 'latest' ? mesh.owner : '', set: '' }, receipts);
   const nobody = nobodyAnswered(found);
   if (nobody !== null) throw nobody;
-  let silent = false;
   for (const answer of found.answers) {
-    if ('held' in answer) continue;
-    silent = true;
-    context.screen.warn(silence(answer));
+    if ('failure' in answer) context.screen.warn(silence(answer));
   }
   const backup = choose(found.backups, reference);
   for (const { kind, message } of found.findings) {
     if (kind === 'forged' || kind === 'conflict') context.screen.warn(message);
   }
-  return { backup, silent };
+  return { backup, answers: found.answers };
 }

@@ -12,7 +12,7 @@ import { drillDocument, drillInWords, type LastDrill } from '../render/drill.js'
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { type Cell, renderTable } from '../render/table.js';
-import { silence } from '../survey.js';
+import { peersDocument, silence } from '../survey.js';
 
 export interface ListOptions {
   readonly peer?: string;
@@ -59,12 +59,7 @@ export function listDocument(
   drill?: LastDrill,
 ): object {
   const rows = backups.flatMap((backup) => listRows(mesh, backup));
-  const peers = answers.map((answer) => ({
-    name: answer.holder.name,
-    address: answer.holder.place,
-    ok: 'held' in answer,
-    error: 'failure' in answer ? answer.failure.message : null,
-  }));
+  const peers = peersDocument(answers);
   return { server: mesh.owner, backups: rows, total: rows.length, peers, findings, drill: drillDocument(drill) };
 }
 

@@ -1,27 +1,28 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context, ExitCode } from '../context.js';
-import type { Copy } from '../found.js';
+import type { Answer, Copy } from '../found.js';
 import { openMesh } from '../mesh.js';
 import type { Look } from '../render/look.js';
 import { formatMoment, formatTime } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import type { Candidate } from '../restore/choose.js';
+import { peersDocument } from '../survey.js';
 import { findOne } from './find-one.js';
 
 /** One backup: what its manifest says, who holds it, and the receipts. */
 export async function showBackup(context: Context, reference: string): Promise<ExitCode> {
   const mesh = await openMesh(context);
   try {
-    const { backup, silent } = await findOne(context, mesh, reference, 'prove');
-    context.screen.result(showDocument(backup), (look) => showText(look, backup, context.clock.now()));
-    return silent ? 3 : 0;
+    const { backup, answers } = await findOne(context, mesh, reference, 'prove');
+    context.screen.result(showDocument(backup, answers), (look) => showText(look, backup, context.clock.now()));
+    return answers.some((answer) => 'failure' in answer) ? 3 : 0;
   } finally {
     mesh.close();
   }
 }
 
-function showDocument({ manifest: { facts, digest }, copies }: Candidate): object {
+function showDocument({ manifest: { facts, digest }, copies }: Candidate, answers: readonly Answer[]): object {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   return {
     filename: facts.name,
@@ -43,6 +44,7 @@ function showDocument({ manifest: { facts, digest }, copies }: Candidate): objec
       received_at: receivedAt === null ? null : new Date(receivedAt).toISOString(),
       problem: doubt,
     })),
+    peers: peersDocument(answers),
   };
 }
 
@@ -62,13 +64,14 @@ function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate
     ['previous', previous],
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
-  const about = lines.map(([label, text]) => `${look.dim(label.padEnd(width))}  ${printable(text)}`).join('\n');
+  const begin = (label: string): string => (look.terminal ? `${look.dim(label.padEnd(width))}  ` : `${label}\t`);
+  const about = lines.map(([label, text]) => `${begin(label)}${printable(text)}`).join('\n');
   const holders = renderTable(
     look,
     ['HELD BY', 'ADDRESS', 'RECEIVED'],
     copies.map((copy) => [copy.holder.name, copy.holder.place, receivedText(copy, now)]),
   );
-  return `${about}\n\n${holders}`;
+  return `${about}${look.terminal ? '\n\n' : '\n'}${holders}`;
 }
 
 function receivedText({ receivedAt, doubt }: Copy, now: number): string {

@@ -317,8 +317,32 @@ describe('show', () => {
     await pushTo(fr2, fr1, await sealTree(fr1, [{ name: 'a', body: 'three' }], { ...hostile, format: '\x1b[2J' }));
     const { context, said } = trial();
     await showBackup(context, 'latest');
-    expect(said.stdout).toMatch(/^format +\\x1b\[2J$/m);
+    expect(said.stdout).toMatch(/^format\t\\x1b\[2J$/m);
     expect(said.stdout).not.toContain('\x1b');
+  });
+
+  it('names in the document who did not answer, as list does, for it ends partly then', async () => {
+    await us1.stop();
+    const show = trial({ json: true });
+    const list = trial({ json: true });
+    expect([await showBackup(show.context, 'latest'), await listMesh(list.context, undefined, {})]).toEqual([3, 3]);
+    const [{ peers }, listed] = [show, list].map(({ said }) => JSON.parse(said.stdout));
+    expect(peers).toEqual(listed.peers);
+    expect(peers.map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual([
+      ['FR1', false],
+      ['FR2', true],
+      ['US1', false],
+    ]);
+    us1 = await startPeerNode({ name: 'US1' });
+  });
+
+  it('is plain lines behind a pipe, their cells separated by tabs', async () => {
+    const { context, said } = trial();
+    await showBackup(context, 'latest');
+    expect(said.stdout).toMatch(
+      /^backup\tanemone-backup-FR1-20261121-010000\.enc\n(.+\t.+\n)+FR2\t127\.0\.0\.1\t.*\nUS1\t.*\n$/,
+    );
+    expect(said.stdout).not.toContain('  ');
   });
 
   it('does not find what is not there', async () => {
