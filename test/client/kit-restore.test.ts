@@ -144,6 +144,7 @@ describe('a restore with the kit', () => {
     const kit = await kitOf(before);
     const { code, said } = await machine.restore({ server: undefined, kit, peer: [pinned(us1)] } as never);
     expect(code).toBe(0);
+    expect(said.stderr).not.toContain('did not answer');
     const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
     const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', self.identity);
     expect(head?.facts.sequence).toBe(2);

@@ -130,7 +130,7 @@ function withHint(failure: Failure): Failure {
 
 /**
  * Calls peers as a visitor: they let it list and fetch its own backups, and do not take its node key for a new one. A peer
- * that cannot be reached stays in the mesh as one that does not answer.
+ * that cannot be reached, at any of its addresses, stays in the mesh as one that does not answer.
  */
 export async function openBareMesh(
   context: Context,
@@ -142,8 +142,11 @@ export async function openBareMesh(
   const reached: ReachedPeer[] = [];
   const holders: Holder[] = [];
   const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
+  const answering = new Set<Identity | Failure>(visited.flatMap((peer) => ('failure' in peer ? [] : [peer.identity])));
   for (const peer of visited) {
     if ('failure' in peer) {
+      // One that has moved, and answers at its new address, is not silent.
+      if (answering.has(peer.identity)) continue;
       const name = peer.name ?? formatAddress(peer.address);
       const described = describePeer({ name: peer.name ?? unnamed, address: peer.address });
       holders.push({ ...deadHolder({ name, place: peer.address.host }, peer.failure, keys.identity), described });

@@ -33,11 +33,11 @@ export interface Chosen extends Candidate {
 export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen | null> {
   const { screen } = context;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
+  const nobody = nobodyAnswered(found);
+  if (nobody !== null) throw nobody;
   for (const answer of found.answers) {
     if ('failure' in answer) screen.warn(silence(answer));
   }
-  const nobody = nobodyAnswered(found);
-  if (nobody !== null) throw nobody;
   const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
   for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);

@@ -167,6 +167,15 @@ describe('a bare machine', () => {
     expect(await left()).toEqual([]);
   });
 
+  it('names those who did not answer once where nobody did', async () => {
+    const { context, said } = commandTrial({ cwd: folder, stdin: fr1.recoveryKey });
+    const options = { server: 'FR1', peer: [`127.0.0.1:1#${fr2.server.identity}`], yes: true, keyStdin: true };
+    await expect(restore(context, 'latest', { ...options, takeover: true })).rejects.toMatchObject({
+      message: expect.stringContaining('127.0.0.1:1'),
+    });
+    expect(said.stderr).not.toContain('127.0.0.1:1 did');
+  });
+
   it('has nothing at the peers: not found, and names what they show for a mistyped name', async () => {
     await expect(bare()).rejects.toMatchObject({ kind: 'not-found' });
     await pushTo(fr2, fr1, newer);
