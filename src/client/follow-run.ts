@@ -9,7 +9,7 @@ import { reportDocument, reportText } from './render/report.js';
 /**
  * Shows a run of the own node from its first event to its report, and says how it ended as an exit code: 1 for a report
  * that failed, which then says why itself.
- * @throws Failure `failed` when the node ends the run without a report
+ * @throws Failure `failed` when the node ends the run without a report; `interrupted` by the user, which ends the run
  */
 export async function followRun(
   { screen }: Pick<Context, 'screen'>,
@@ -17,6 +17,7 @@ export async function followRun(
 ): Promise<ExitCode> {
   const progress = screen.progress();
   const sealing = new Map<string, number>();
+  const sealed = new Set<string>();
   let report: RunReport | undefined;
   try {
     for await (const { event } of events) {
@@ -29,10 +30,14 @@ export async function followRun(
       }
       if (event.$case === 'delivery') {
         const { peer, backup, bytes, total } = event.value;
+        sealed.add(backup);
         finishSealing(sealing, progress, backup);
         progress.update(peer, bytes, total);
       }
     }
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    throw failure.kind === 'interrupted' ? ended(sealed, failure) : failure;
   } finally {
     progress.end();
   }
@@ -40,6 +45,17 @@ export async function followRun(
     throw new Failure('failed', 'the node ended the run without a report', { hint: 'Its log says more.' });
   }
   return conclude(screen, report);
+}
+
+/** Whoever hangs up ends the run. What it has sealed stays, and is owed to the peers like that of any other run. */
+function ended(sealed: ReadonlySet<string>, cause: Failure): Failure {
+  const names = sealed.size === 0 ? '' : ` (${[...sealed].join(', ')})`;
+  return new Failure('interrupted', 'the run was interrupted, and the node ends it', {
+    cause,
+    hint:
+      `The node keeps what it had sealed${names}, and delivers that by itself; ` +
+      '`anemone-peer status` tells what is owed.',
+  });
 }
 
 /** A set whose backup is on its way has been sealed. */

@@ -3,6 +3,7 @@ import { followRun } from '../../src/client/follow-run.js';
 import { makeScreen } from '../../src/client/render/screen.js';
 import { Outcome, type RunEvent, type RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
+import { commandTrial } from '../support/command.js';
 import { FakeClock } from '../support/fake-clock.js';
 
 const backup = 'anemone-backup-FR1-20261123-010000.enc';
@@ -71,6 +72,22 @@ describe('a run that is followed', () => {
   it('is a failure when it ends without a report, whatever it said before', async () => {
     await expect(follow([seal, delivery])).rejects.toThrow(Failure);
     await expect(follow([])).rejects.toThrow('without a report');
+  });
+
+  it.each([
+    ['while it seals', [seal], 'had sealed, and'],
+    ['while it delivers', [seal, delivery], `had sealed (${backup}), and`],
+  ])('that is interrupted %s says that it was ended, and what becomes of its backups', async (_, events, kept) => {
+    async function* interrupted() {
+      yield* events;
+      throw new Failure('interrupted', 'the node of this server: interrupted');
+    }
+    const { screen } = commandTrial({ cwd: '/' }).context;
+    await expect(followRun({ screen }, interrupted())).rejects.toMatchObject({
+      kind: 'interrupted',
+      message: 'the run was interrupted, and the node ends it',
+      hint: `The node keeps what it ${kept} delivers that by itself; \`anemone-peer status\` tells what is owed.`,
+    });
   });
 
   it('tells a person when a set is sealed, and in the end a line for each set and peer', async () => {
