@@ -40,7 +40,10 @@ function declareRestore(program: Command, run: Run): void {
     ['anemone-peer restore --drill', 'prove, from time to time, that the peers can bring this server back'],
     ['anemone-peer restore --from old.enc --allow-unauthenticated', "a file from disk: age, or the predecessor's"],
   ])
-    .option('--at <time>', 'the newest backup up to then: 2026-11-01, "2026-11-01 14:30", "3 days ago"')
+    .option(
+      '--at <time>',
+      'the newest backup up to then: "3 days ago", 2026-11-01, "2026-11-01 14:30" (local time), "2026-11-01 13:30 UTC"',
+    )
     .option('--set <set>', 'a backup of this set (default: `backup`, or the one made last where there is none of it)')
     .option('--target <dir>', 'where to restore (default: where the configuration is, or this folder)')
     .option('--dry-run', 'show what would be new and changed; write nothing')
