@@ -52,13 +52,16 @@ export async function runCommandLine(args: readonly string[], outside: Outside):
     await program.parseAsync(args, { from: 'user' });
     return code;
   } catch (thrown) {
-    if (thrown instanceof CommanderError && harmless.includes(thrown.code)) {
-      return thrown.exitCode === 0 ? 0 : exitCodes.usage;
-    }
-    const failure = thrown instanceof CommanderError ? usageFailure(thrown) : Failure.from(thrown);
     const flags = program.opts<CommonFlags>();
     // Wrong usage may be found before `--json` is read.
-    const screen = screenFor(outside, { ...flags, json: flags.json === true || args.includes('--json') });
+    const json = flags.json === true || args.includes('--json');
+    if (thrown instanceof CommanderError && harmless.includes(thrown.code)) {
+      if (thrown.exitCode === 0) return 0;
+      // The help says it to a person.
+      if (!json) return exitCodes.usage;
+    }
+    const failure = thrown instanceof CommanderError ? usageFailure(thrown) : Failure.from(thrown);
+    const screen = screenFor(outside, { ...flags, json });
     screen.failure(failure);
     if (failure.kind === 'failed') screen.detail(traceOf(failure));
     return exitCodes[failure.kind];
@@ -76,8 +79,9 @@ function screenFor(
 /** What the parser throws when it has only shown something: help that was asked for, or help for a missing command. */
 const harmless = ['commander.help', 'commander.helpDisplayed', 'commander.version'];
 
-function usageFailure({ message }: CommanderError): Failure {
-  const [what = '', near] = message.replace(/^error: /, '').split('\n');
+function usageFailure({ code, message }: CommanderError): Failure {
+  const said = harmless.includes(code) ? 'a command is missing' : message;
+  const [what = '', near] = said.replace(/^error: /, '').split('\n');
   const hint = near?.replace(/^\((.*)\)$/, '$1') ?? 'See `anemone-peer --help`.';
   return new Failure('usage', what, { hint });
 }

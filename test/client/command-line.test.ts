@@ -41,6 +41,17 @@ describe('wrong usage', () => {
   });
 });
 
+describe('a command that is missing', () => {
+  it.each([[[]], [['peer']], [['config']]])('after %j is one JSON document too, beside the help', async (args) => {
+    const { code, stdout, stderr } = await run(...args, '--json');
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      error: { kind: 'usage', message: 'a command is missing', hint: 'See `anemone-peer --help`.' },
+    });
+    expect(stderr).toContain('Usage:');
+  });
+});
+
 describe('the configuration file', () => {
   it('that is nowhere to be found is told with every place that was looked at, and exit code 2', async () => {
     const { code, stderr } = await run('identity');
