@@ -37,15 +37,23 @@ async function fill(tar: Pack, all: AsyncIterable<Found>, context: SourceContext
   for await (const found of all) {
     context.signal.throwIfAborted();
     if (tar.destroyed) return;
-    const first = names.get(identityOf(found.stats));
+    const first = found.stats.nlink > 1n ? names.get(generationOf(found.stats)) : undefined;
     if (found.kind !== 'file')
       await addEmpty(tar, found, found.kind === 'folder' ? 'directory' : 'symlink', found.target);
     else if (first !== undefined) await addEmpty(tar, found, 'link', first);
-    else if (!(await addFile(tar, found, context.warn))) continue;
-    else if (found.stats.nlink > 1n) names.set(identityOf(found.stats), found.name);
+    else {
+      const kept = await addFile(tar, found, context.warn);
+      if (kept === null) continue;
+      if (kept.nlink > 1n) names.set(generationOf(kept), found.name);
+    }
     entries += 1;
   }
   if (entries === 0) throw new Failure('failed', 'paths: nothing to back up: nothing was found that can be kept');
+}
+
+/** Tells a file from one that got its inode number after it was deleted. */
+function generationOf(stats: BigIntStats): string {
+  return `${identityOf(stats)}:${stats.birthtimeNs}`;
 }
 
 function addEmpty(tar: Pack, found: Found, type: Header['type'], linkname: string): Promise<void> {
@@ -57,21 +65,21 @@ function addEmpty(tar: Pack, found: Found, type: Header['type'], linkname: strin
   });
 }
 
-/** @returns false when the file could not be opened, and nothing was written */
-async function addFile(tar: Pack, found: Found, warn: (message: string) => void): Promise<boolean> {
+/** @returns what was read, which may have taken the place of what was found; null when nothing was written */
+async function addFile(tar: Pack, found: Found, warn: (message: string) => void): Promise<BigIntStats | null> {
   let file: FileHandle;
   try {
     // O_NONBLOCK: a pipe that took the file's place must not make the open wait.
     file = await open(found.absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     warn(`${quote(found.name)} is left out: ${reason(error)}`);
-    return false;
+    return null;
   }
   try {
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) {
       warn(`${quote(found.name)} is left out: it stopped being a file`);
-      return false;
+      return null;
     }
     const size = Number(before.size);
     const headers = { ...headersOf(before), name: found.name, type: 'file', size } as const;
@@ -80,7 +88,7 @@ async function addFile(tar: Pack, found: Found, warn: (message: string) => void)
     if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
       warn(`${quote(found.name)} changed while it was read${after.size < before.size ? ': it shrank' : ''}`);
     }
-    return true;
+    return before;
   } finally {
     await file.close();
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, readdirSync, readlinkSync } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -8,6 +8,7 @@ import {
   lutimes,
   mkdir,
   mkdtemp,
+  rename,
   rm,
   symlink,
   truncate,
@@ -350,20 +351,84 @@ describe('a tree that changes while it is read', () => {
   });
 });
 
+/** A file as the walk finds it, so that a test can change the tree between that and the opening. */
+async function foundFile(name: string, seen: Partial<BigIntStats> = {}): Promise<Found> {
+  const absolute = join(base, 'config', name);
+  const stats = Object.assign(await lstat(absolute, { bigint: true }), seen);
+  return { absolute, name, kind: 'file', stats, target: '' };
+}
+
+async function archived(found: AsyncIterable<Found>): Promise<{ members: Member[]; warnings: string[] }> {
+  const { context, warnings } = newReading();
+  return { members: await membersOf(gzipSync(await collect(archive(found, context)))), warnings };
+}
+
 describe('a file that becomes a link between being found and being opened', () => {
   it('is not followed, and told', async () => {
     await put('config/a', 'secret');
     await put('config/b', 'b');
     await symlink('a', join(base, 'config/link'));
-    const found = async function* (): AsyncGenerator<Found> {
-      const stats = await lstat(join(base, 'config/b'), { bigint: true });
-      for (const name of ['b', 'link'])
-        yield { absolute: join(base, 'config', name), name, kind: 'file', stats, target: '' };
-    };
-    const { context, warnings } = newReading();
-    const members = await membersOf(gzipSync(await collect(archive(found(), context))));
+    const { members, warnings } = await archived(
+      (async function* () {
+        const b = await foundFile('b');
+        yield b;
+        yield { ...b, absolute: join(base, 'config/link'), name: 'link' };
+      })(),
+    );
     expect(members.map(({ name }) => name)).toEqual(['b']);
     expect(warnings).toEqual([expect.stringMatching(/link.*ELOOP/)]);
+  });
+});
+
+describe('what counts as another name of a file', () => {
+  beforeEach(async () => {
+    await put('config/mail', 'the first mail');
+    await link(join(base, 'config/mail'), join(base, 'config/mail-2'));
+  });
+  const contents = (members: readonly Member[]): string[][] =>
+    members.map(({ name, type, body }) => [name, type, body.toString()]);
+
+  it('is not a new file that got the inode number of a deleted one, whether it has one name or several', async () => {
+    const { members } = await archived(
+      (async function* () {
+        const mail = await foundFile('mail');
+        const reused = { ino: mail.stats.ino, birthtimeNs: mail.stats.birthtimeNs + 1n };
+        yield mail;
+        for (const name of ['mail', 'mail-2']) await rm(join(base, 'config', name));
+        await put('config/new', 'new');
+        yield foundFile('new', reused);
+        await link(join(base, 'config/new'), join(base, 'config/new-2'));
+        yield foundFile('new-2', reused);
+      })(),
+    );
+    expect(contents(members)).toEqual([
+      ['mail', 'file', 'the first mail'],
+      ['new', 'file', 'new'],
+      ['new-2', 'file', 'new'],
+    ]);
+  });
+
+  it('is not one of a file that was replaced between being found and being opened', async () => {
+    const { members } = await archived(
+      (async function* () {
+        const mail = await foundFile('mail');
+        await link(join(base, 'config/mail'), join(base, 'config/mail-3'));
+        await put('config/other', 'another mail');
+        await link(join(base, 'config/other'), join(base, 'config/other-2'));
+        await rename(join(base, 'config/other'), join(base, 'config/mail'));
+        yield mail;
+        yield foundFile('mail-2');
+        yield foundFile('mail-3');
+        yield foundFile('other-2');
+      })(),
+    );
+    expect(contents(members)).toEqual([
+      ['mail', 'file', 'another mail'],
+      ['mail-2', 'file', 'the first mail'],
+      ['mail-3', 'link', ''],
+      ['other-2', 'link', ''],
+    ]);
+    expect(members.map(({ linkname }) => linkname ?? '')).toEqual(['', '', 'mail-2', 'mail']);
   });
 });
 
