@@ -104,6 +104,7 @@ describe('a run that is followed', () => {
             size: 10,
             sequence: 4,
             warnings: ['config/a changed while it was read'],
+            moreWarnings: 4,
             problem: undefined,
           },
         ],
@@ -122,10 +123,11 @@ describe('a run that is followed', () => {
     ]);
     expect(err).toBe(`set backup: sealed 1.00 MiB into ${backup}\n`);
     expect(out.split('\n')).toEqual([
-      `set backup\tpartly\t${backup}, 10 B, 1 warning`,
+      `set backup\tpartly\t${backup}, 10 B, 5 warnings`,
       'FR2\tdone\ttook 1, 10 B sent',
       'US1\tfailed\ttook 0, 2 still owed, US1 (10.8.0.3:7443): no connection',
       'set backup: config/a changed while it was read',
+      'set backup: and 4 more, which the log of the node names',
       'Start its node.',
       'Done in part. It took 1 min 20 s.',
       '',

@@ -38,8 +38,9 @@ export function reportDocument(report: RunReport): Record<string, unknown> {
     trigger: report.trigger,
     started_at: isoTime(report.startedAtMs),
     finished_at: isoTime(report.finishedAtMs),
-    sets: report.sets.map(({ outcome, problem, ...set }) => ({
+    sets: report.sets.map(({ outcome, problem, moreWarnings, ...set }) => ({
       ...set,
+      more_warnings: moreWarnings,
       outcome: outcomeWord(outcome),
       problem: problemDocument(problem),
     })),
@@ -81,7 +82,10 @@ export function reportText(report: RunReport, look: Look): string {
     ...report.peers.map((peer) => [peer.peer, outcomeCell(peer.outcome, look), peerDetail(peer)]),
   ];
   const table = renderTable(look, ['', '', ''], rows).replace(/^\n/, '');
-  const warnings = report.sets.flatMap((set) => set.warnings.map((warning) => `set ${set.set}: ${warning}`));
+  const warnings = report.sets.flatMap(({ set, warnings: first, moreWarnings }) => [
+    ...first.map((warning) => `set ${set}: ${warning}`),
+    ...(moreWarnings === 0 ? [] : [`set ${set}: and ${moreWarnings} more, which the log of the node names`]),
+  ]);
   const problems = [...report.sets, ...report.peers].flatMap(({ problem }) => problem?.hint || []);
   return [
     ...(table === '' ? [] : [table]),
@@ -115,9 +119,9 @@ export function outcomeCell(outcome: Outcome, look: Look): Cell {
   return { text: word, dress };
 }
 
-function setDetail({ problem, backup, size, warnings }: SetReport): string {
+function setDetail({ problem, backup, size, warnings, moreWarnings }: SetReport): string {
   if (problem !== undefined) return problem.message;
-  const count = warnings.length;
+  const count = warnings.length + moreWarnings;
   const left = count === 0 ? '' : `, ${count} ${count === 1 ? 'warning' : 'warnings'}`;
   return `${backup}${size === 0 ? '' : `, ${formatByteSize(size)}`}${left}`;
 }

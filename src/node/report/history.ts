@@ -47,9 +47,9 @@ export function setStatuses(reports: readonly RunReport[], sets: readonly string
     const last = tried.at(-1);
     if (last === undefined) return [];
     const saved = tried.filter(({ part }) => part.outcome !== Outcome.OUTCOME_FAILED);
-    const { problem, warnings } = last.part;
+    const { problem, warnings, moreWarnings } = last.part;
     const times = { triedAtMs: last.startedAt, savedAtMs: saved.at(-1)?.startedAt ?? 0 };
-    return [{ set, ...times, problem, warnings: warnings.length, firstWarning: warnings[0] ?? '' }];
+    return [{ set, ...times, problem, warnings: warnings.length + moreWarnings, firstWarning: warnings[0] ?? '' }];
   });
 }
 

@@ -57,7 +57,8 @@ function opening(outcome: Outcome): string {
 function setClause(set: SetReport): string {
   if (set.problem !== undefined) return `set ${set.set}: ${set.problem.message}`;
   if (set.outcome === Outcome.OUTCOME_UNCHANGED) return `set ${set.set} is unchanged`;
-  const left = set.warnings.length === 0 ? '' : ` with ${counted(set.warnings.length, 'warning')}`;
+  const warnings = set.warnings.length + set.moreWarnings;
+  const left = warnings === 0 ? '' : ` with ${counted(warnings, 'warning')}`;
   return `set ${set.set} is in ${set.backup}${left}`;
 }
 

@@ -12,6 +12,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
+import { setWarnings } from './set-warnings.js';
 
 /** A set, as a run needs it. */
 export interface NightSet {
@@ -84,7 +85,7 @@ export interface SetRequest {
 /** Makes the next backup of a set in the own vault, or finds it unchanged. Never throws: the report tells what went wrong. */
 export async function keepSet(request: SetRequest, parts: SetParts): Promise<SetReport> {
   const { set, signal } = request;
-  const warnings: string[] = [];
+  const warnings = setWarnings(set.name, parts.log);
   const report = {
     set: set.name,
     outcome: Outcome.OUTCOME_FAILED,
@@ -95,12 +96,13 @@ export async function keepSet(request: SetRequest, parts: SetParts): Promise<Set
   };
   try {
     signal.throwIfAborted();
-    const kept = await keep(request, parts, (message) => warnings.push(message));
-    const outcome = warnings.length > 0 ? Outcome.OUTCOME_PARTLY : kept.outcome;
-    return { ...report, ...kept, outcome, warnings };
+    const kept = await keep(request, parts, warnings.warn);
+    const told = warnings.told();
+    const outcome = told.warnings.length > 0 ? Outcome.OUTCOME_PARTLY : kept.outcome;
+    return { ...report, ...kept, outcome, ...told };
   } catch (thrown) {
     const { kind, message, hint = '' } = Failure.from(thrown, `set ${set.name}`);
-    return { ...report, warnings, problem: { kind, message, hint } };
+    return { ...report, ...warnings.told(), problem: { kind, message, hint } };
   }
 }
 

@@ -145,7 +145,6 @@ async function keepSets(
     if (report.problem !== undefined) {
       parts.log.error('set not saved', { set: set.name, kind: report.problem.kind, reason: report.problem.message });
     }
-    for (const warning of report.warnings) parts.log.warn('left out', { set: set.name, reason: warning });
     reports.push(report);
   }
   return reports;

@@ -34,6 +34,7 @@ describe('the history', () => {
           size: 5_000_000_000,
           sequence: 7,
           warnings: ['config/a changed while it was read'],
+          moreWarnings: 3,
           problem: undefined,
         },
       ],
@@ -128,9 +129,10 @@ describe('how a set stands', () => {
   });
 
   it('counts what was left out, and names the first of it', () => {
-    const partly = { ...SetReport.fromJSON({ set: 'backup', warnings: ['a', 'b'] }), outcome: Outcome.OUTCOME_PARTLY };
+    const told = SetReport.fromJSON({ set: 'backup', warnings: ['a', 'b'], moreWarnings: 7 });
+    const partly = { ...told, outcome: Outcome.OUTCOME_PARTLY };
     expect(setStatuses([{ ...report(1), sets: [partly] }], ['backup'])).toMatchObject([
-      { savedAtMs: 1, warnings: 2, firstWarning: 'a' },
+      { savedAtMs: 1, warnings: 9, firstWarning: 'a' },
     ]);
   });
 });

@@ -45,6 +45,8 @@ export class Stage {
   readonly peers: StagePeer[] = [];
   readonly recorded: RunReport[] = [];
   readonly events: RunEvent[] = [];
+  /** Warnings of the log: the event, and its reason. */
+  readonly logged: string[] = [];
   sealing: Sealing = { mode: 'incremental', sealer, sealedFor: 'age1one' };
   /** Instead of the ordinary commit, sweep or record. */
   failCommit = false;
@@ -89,11 +91,12 @@ export class Stage {
   }
 
   #parts(): Parameters<typeof nightlyRun>[0] {
-    const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
+    const warn: Log['warn'] = (event, fields) => void this.logged.push(`${event}: ${fields?.['reason']}`);
+    const log: Log = { debug() {}, info() {}, warn, error() {} };
     const stage = this;
     return {
       clock: this.clock,
-      log: quiet,
+      log,
       owner: parseHostname('FR1'),
       signer: this.#server.signer,
       get fingerprints() {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Outcome, type RunEvent } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
 import type { NightSet } from '../../../src/node/schedule/keep-set.js';
 import { Stage, setOf } from './night-stage.js';
@@ -43,7 +43,16 @@ describe('a night', () => {
       finishedAtMs: Date.parse('2026-11-23T01:00:00.700Z'),
       outcome: done,
       sets: [
-        { set: 'backup', outcome: done, backup: firstName, size: 38, sequence: 1, warnings: [], problem: undefined },
+        {
+          set: 'backup',
+          outcome: done,
+          backup: firstName,
+          size: 38,
+          sequence: 1,
+          warnings: [],
+          moreWarnings: 0,
+          problem: undefined,
+        },
       ],
       peers: [
         { peer: 'FR2', outcome: done, delivered: [firstName], owed: 0, bytes: 0, problem: undefined },
@@ -124,6 +133,23 @@ describe('a night', () => {
     const report = await stage.run([leavingOut]);
     expect(report.outcome).toBe(partly);
     expect(report.sets[0]).toMatchObject({ outcome: partly, warnings: ['config/a is left out'] });
+  });
+
+  it('reports the first hundred warnings of a set and how many more there were, and logs all of them', async () => {
+    const report = await stage.run([
+      {
+        ...config,
+        read(context) {
+          for (let file = 0; file < 50_000; file += 1) context.warn(`"${'deep/'.repeat(100)}${file}" is left out`);
+          return config.read(context);
+        },
+      },
+    ]);
+    expect(report.sets[0]).toMatchObject({ outcome: partly, moreWarnings: 49_900 });
+    expect(report.sets[0]?.warnings).toHaveLength(100);
+    expect(RunReport.encode(report).finish().length).toBeLessThan(65_536);
+    expect(summaryOf(report)).toContain('with 50000 warnings');
+    expect(stage.logged.filter((line) => line.endsWith('is left out'))).toHaveLength(50_000);
   });
 
   it('is partly done when no peer can be reached: the local copy exists', async () => {
