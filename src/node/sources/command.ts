@@ -11,6 +11,8 @@ type End = { readonly code: number | null; readonly signal: NodeJS.Signals | nul
 
 /** How long a command may take to end after SIGTERM, in milliseconds, before it gets SIGKILL. */
 const grace = 5000;
+/** How long standard error is waited for once all else has ended, in milliseconds: what the command started may hold it. */
+const lastWords = 1000;
 /** How much of the end of standard error is kept for the message, in characters and in lines. */
 const keptCharacters = 4096;
 const keptLines = 5;
@@ -28,6 +30,7 @@ async function* run(config: CommandConfig, base: string, context: SourceContext)
   if (context.signal.aborted) throw interrupted(program);
   const child = spawn(program, args, { cwd: base, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const complaint = lastLines(child.stderr);
+  const exited = exitOf(child);
   const ended = endOf(child);
   let stopped: Failure | null = null;
   const terminate = terminator(child, context.clock);
@@ -46,7 +49,11 @@ async function* run(config: CommandConfig, base: string, context: SourceContext)
       empty = false;
       yield chunk;
     }
+    await exited;
+    cancelTimeout();
+    const cancelWait = context.clock.after(lastWords, () => child.stderr.destroy());
     const end = await ended;
+    cancelWait();
     if (stopped !== null) throw stopped;
     judge(program, end, complaint(), empty);
   } catch (error) {
@@ -74,6 +81,14 @@ function judge(program: string, end: End, complaint: string, empty: boolean): vo
   if (empty) throw new Failure('failed', `command ${program}: wrote nothing, although its exit code is 0${said}`);
 }
 
+function exitOf(child: Child): Promise<void> {
+  return new Promise((resolve) => {
+    child.once('error', () => resolve());
+    child.once('exit', () => resolve());
+  });
+}
+
+/** Not before nobody holds its output any more. */
 function endOf(child: Child): Promise<End> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve({ error }));

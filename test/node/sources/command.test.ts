@@ -120,6 +120,35 @@ describe('a command as a source', () => {
     await everyoneGone();
   });
 
+  it.each([
+    [0, 'data'],
+    [4, expect.stringMatching(/exit code 4: connection refused$/)],
+  ])(
+    'that ends with %i is judged by that, also when what it started holds its standard error',
+    async (code, outcome) => {
+      const script = `const stdio = ['ignore', 'ignore', 'inherit'];
+      const child = require('child_process').spawn('sleep', ['600'], { stdio });
+      child.unref();
+      require('fs').writeFileSync('pids', String(child.pid));
+      process.stderr.write('connection refused');
+      process.stdout.write('data');
+      require('fs').writeFileSync('command', String(process.pid));
+      process.exitCode = ${code}`;
+      const { context, clock } = newReading();
+      const reading = collect(node(script, 3600).read(context)).then(String, (failure: Error) => failure.message);
+      let pid = '';
+      while (pid === '') pid = await readFile(join(folder, 'command'), 'utf8').catch(() => setImmediate(''));
+      try {
+        await gone(Number(pid));
+        expect(await clock.runUntil(reading)).toEqual(outcome);
+        expect(clock.pending()).toBe(0);
+      } finally {
+        process.kill(Number(await readFile(join(folder, 'pids'), 'utf8')), 'SIGKILL');
+        await everyoneGone();
+      }
+    },
+  );
+
   it('does not wait for a process that left the group, holds the output open, and outlives the command', async () => {
     const child = JSON.stringify(`${notePid} setInterval(() => {}, 1000); process.stdout.write('x')`);
     const script = `require('child_process')
