@@ -29,9 +29,11 @@ async function* run(config: CommandConfig, base: string, context: SourceContext)
   const [program, ...args] = config.command;
   if (context.signal.aborted) throw interrupted(program);
   const child = spawn(program, args, { cwd: base, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-  const complaint = lastLines(child.stderr);
   const exited = exitOf(child);
   const ended = endOf(child);
+  // Whatever its type says: where no more files can be opened, there are no pipes, and only the error comes.
+  if (child.stdout === undefined) judge(program, await ended, '', true);
+  const complaint = lastLines(child.stderr);
   let stopped: Failure | null = null;
   const terminate = terminator(child, context.clock);
   const stop = (why: Failure): void => {

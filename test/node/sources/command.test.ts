@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { rolldown } from 'rolldown';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
@@ -118,6 +120,25 @@ describe('a command as a source', () => {
     await clock.advance(5000);
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
     await everyoneGone();
+  });
+
+  it('says that it cannot be started where no more files can be opened, and does no harm to the node', async () => {
+    const bundle = await rolldown({ input: join(import.meta.dirname, '../../../src/node/sources/command.ts') });
+    await bundle.write({ file: join(folder, 'command.mjs') });
+    await bundle.close();
+    await writeFile(
+      join(folder, 'crowded.mjs'),
+      `import { openSync } from 'node:fs';
+      import { commandSource } from './command.mjs';
+      const context = { signal: new AbortController().signal, clock: { after: () => () => {} }, warn() {} };
+      const source = commandSource({ kind: 'command', command: ['true'], timeout: 60 }, '/');
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const failure = await source.read(context).next().catch((error) => error);
+      setImmediate(() => process.stdout.write(failure.kind + ': ' + failure.message));`,
+    );
+    const crowded = ['-c', 'ulimit -n 64; exec "$0" crowded.mjs', process.execPath];
+    const said = execFileSync('sh', crowded, { cwd: folder, encoding: 'utf8' });
+    expect(said).toMatch(/^failed: command true: cannot be started: .*EMFILE/);
   });
 
   it.each([
