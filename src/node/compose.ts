@@ -27,6 +27,7 @@ import { openFingerprints } from './schedule/fingerprints.js';
 import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
 import { type NightlyRun, nightlyRun } from './schedule/nightly-run.js';
 import { Scheduler, timetableOf } from './schedule/scheduler.js';
+import { sourceWatch } from './schedule/source-watch.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
@@ -204,6 +205,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     owner: base.config.server.name,
     signer: self.signer,
     fingerprints,
+    readSource: sourceWatch(clock),
     sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
     draft: () => vault.draft(),
     ...chainHeads(vault, self.identity),

@@ -19,6 +19,8 @@ export interface Reading {
   readonly context: SourceContext;
   readonly clock: FakeClock;
   readonly warnings: string[];
+  /** What the source said that it reads next. */
+  readonly touched: string[];
   abort(): void;
 }
 
@@ -26,8 +28,14 @@ export function newReading(): Reading {
   const controller = new AbortController();
   const clock = new FakeClock();
   const warnings: string[] = [];
-  const context = { signal: controller.signal, clock, warn: (message: string) => void warnings.push(message) };
-  return { context, clock, warnings, abort: () => controller.abort() };
+  const touched: string[] = [];
+  const context = {
+    signal: controller.signal,
+    clock,
+    warn: (message: string) => void warnings.push(message),
+    reading: (path: string) => void touched.push(path),
+  };
+  return { context, clock, warnings, touched, abort: () => controller.abort() };
 }
 
 export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {

@@ -13,16 +13,14 @@ import type { Log } from '../../mesh/terms/log.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
 import { setWarnings } from './set-warnings.js';
+import type { ReadSource, SetSource } from './source-watch.js';
 
 /** A set, as a run needs it. */
-export interface NightSet {
-  readonly name: string;
+export interface NightSet extends SetSource {
   /** Whether the source gives ciphertext, which is kept as it is. */
   readonly sealed: boolean;
   /** Whether it is skipped when unchanged, also where the configuration says `always`. */
   readonly incremental?: boolean;
-  /** The source's bytes; complete only when the stream ends without throwing. */
-  read(context: { readonly signal: AbortSignal; readonly clock: Clock; warn(message: string): void }): Bytes;
 }
 
 /** A backup while it is made. `commit` or `discard` ends it; a `discard` after either does nothing. */
@@ -61,6 +59,7 @@ export interface SetParts {
   readonly owner: Hostname;
   readonly signer: Signer;
   readonly fingerprints: Fingerprints;
+  readonly readSource: ReadSource;
   /** As the configuration says now. */
   sealing(): Promise<Sealing>;
   draft(): Promise<Draft>;
@@ -114,7 +113,7 @@ async function keep(request: SetRequest, parts: SetParts, warn: (message: string
   const head = await parts.chainHead(set.name);
   const draft = await parts.draft();
   try {
-    const { format, sha256 } = await fill(draft, request, sealing.sealer, { clock: parts.clock, signal, warn });
+    const { format, sha256 } = await fill(draft, request, sealing.sealer, parts.readSource(set, { signal, warn }));
     const fingerprint = { sha256, sealedFor: sealing.sealedFor };
     const maySkip = (sealing.mode === 'incremental' || set.incremental === true) && !force;
     if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {
@@ -134,22 +133,22 @@ async function keep(request: SetRequest, parts: SetParts, warn: (message: string
 /** Reads the source, seals it and writes it, in one pass. The fingerprint is of what the source gave. */
 async function fill(
   draft: Draft,
-  { set, progress }: SetRequest,
+  { set, signal, progress }: SetRequest,
   sealer: Sealing['sealer'],
-  context: Parameters<NightSet['read']>[0],
+  given: Bytes,
 ): Promise<{ format: string; sha256: string }> {
   const hash = createHash('sha256');
   let count = 0;
   async function* observed(source: Bytes): AsyncGenerator<Uint8Array> {
     for await (const chunk of source) {
-      context.signal.throwIfAborted();
+      signal.throwIfAborted();
       hash.update(chunk);
       count += chunk.length;
       progress(count);
       yield chunk;
     }
   }
-  const source = observed(set.read(context));
+  const source = observed(given);
   const sealed: Sealed = set.sealed
     ? await passThrough(set.name, source)
     : { format: sealer.format, bytes: sealer.seal(source) };

@@ -27,6 +27,7 @@ export function setsOf(config: Config, only: string, signer: Signer): NightSet[]
     ({ name, source, sealed }): NightSet => ({
       name,
       sealed,
+      silence: 'timeout' in source ? source.timeout * 1000 : 0,
       read: (context) => openSource(source, base, never, sealed).read(context),
     }),
   );
@@ -55,7 +56,8 @@ export function setFromFile(name: string, path: string): NightSet {
   return {
     name,
     sealed: true,
-    async *read({ signal }) {
+    async *read({ signal, reading }) {
+      reading(path);
       try {
         yield* createReadStream(path, { highWaterMark: 256 * 1024, signal });
       } catch (thrown) {

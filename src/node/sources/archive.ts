@@ -42,7 +42,7 @@ async function fill(tar: Pack, all: AsyncIterable<Found>, context: SourceContext
       await addEmpty(tar, found, found.kind === 'folder' ? 'directory' : 'symlink', found.target);
     else if (first !== undefined) await addEmpty(tar, found, 'link', first);
     else {
-      const kept = await addFile(tar, found, context.warn);
+      const kept = await addFile(tar, found, context);
       if (kept === null) continue;
       if (kept.nlink > 1n) names.set(generationOf(kept), found.name);
     }
@@ -66,8 +66,10 @@ function addEmpty(tar: Pack, found: Found, type: Header['type'], linkname: strin
 }
 
 /** @returns what was read, which may have taken the place of what was found; null when nothing was written */
-async function addFile(tar: Pack, found: Found, warn: (message: string) => void): Promise<BigIntStats | null> {
+async function addFile(tar: Pack, found: Found, context: SourceContext): Promise<BigIntStats | null> {
+  const { warn } = context;
   let file: FileHandle;
+  context.reading(found.absolute);
   try {
     // O_NONBLOCK: a pipe that took the file's place must not make the open wait.
     file = await open(found.absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -83,7 +85,7 @@ async function addFile(tar: Pack, found: Found, warn: (message: string) => void)
     }
     const size = Number(before.size);
     const headers = { ...headersOf(before), name: found.name, type: 'file', size } as const;
-    await pipeline(contentOf(file, size, found, warn), tar.entry(headers));
+    await pipeline(contentOf(file, size, found, context), tar.entry(headers));
     const after = await file.stat({ bigint: true });
     if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
       warn(`${quote(found.name)} changed while it was read${after.size < before.size ? ': it shrank' : ''}`);
@@ -98,10 +100,11 @@ async function* contentOf(
   file: FileHandle,
   size: number,
   found: Found,
-  warn: (message: string) => void,
+  { warn, reading }: SourceContext,
 ): AsyncGenerator<Uint8Array> {
   let done = 0;
   while (done < size) {
+    reading(found.absolute);
     const chunk = Buffer.allocUnsafe(Math.min(readSize, size - done));
     const read = await file.read(chunk, 0, chunk.length, done).catch((error) => {
       warn(

@@ -20,7 +20,7 @@ export function pathsSource(config: PathsConfig, base: string, never: readonly s
   const excluded = compilePatterns(config.exclude);
   const roots = archiveRoots(config.paths, base);
   return {
-    read: (context) => compress(archive(walk(roots, { excluded, never, warn: context.warn }), context), context),
+    read: (context) => compress(archive(walk(roots, { ...context, excluded, never }), context), context),
   };
 }
 

@@ -22,6 +22,8 @@ export interface WalkRules {
   /** Absolute folders that are never entered. */
   readonly never: readonly string[];
   warn(message: string): void;
+  /** Told of each file and folder before it is looked at. */
+  reading(absolute: string): void;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
 
   async function* below(absolute: string, name: string, root: Root): AsyncGenerator<Found> {
     const label = name === '' ? root.written : name;
+    rules.reading(absolute);
     for (const child of await childrenOf(absolute, label, rules.warn)) {
       const childName = name === '' ? child : `${name}/${child}`;
       collide(childName, root);
@@ -45,6 +48,7 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
   }
 
   async function* visit(absolute: string, name: string, root: Root): AsyncGenerator<Found> {
+    rules.reading(absolute);
     const stats = await examine(absolute, name, rules.warn);
     if (stats === null) return;
     const isFolder = stats.isDirectory();
@@ -59,6 +63,7 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
   }
 
   for (const root of roots) {
+    rules.reading(root.absolute);
     if (!(await exists(root.absolute))) {
       missing.push(root.written);
       continue;

@@ -19,6 +19,7 @@ import type { Log } from '../../../src/mesh/terms/log.js';
 import { openFingerprints } from '../../../src/node/schedule/fingerprints.js';
 import type { ChainHead, Draft, NightSet, Sealing } from '../../../src/node/schedule/keep-set.js';
 import { type NightRequest, nightlyRun } from '../../../src/node/schedule/nightly-run.js';
+import { sourceWatch } from '../../../src/node/schedule/source-watch.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 
@@ -102,6 +103,7 @@ export class Stage {
       get fingerprints() {
         return openFingerprints(join(stage.folder, 'fingerprints'));
       },
+      readSource: sourceWatch(this.clock),
       sealing: async () => this.sealing,
       draft: () => this.#draft(),
       chainHead: async (set) => this.#head(set),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
@@ -306,6 +307,108 @@ describe('an incremental night', () => {
     await rm(join(stage.folder, 'fingerprints'));
     await mkdir(join(stage.folder, 'fingerprints'));
     expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
+  });
+});
+
+describe('a source that hangs', () => {
+  /** Gives some bytes, and waits for a mount that does not answer until a test lets it. */
+  function hangingSet(name: string, more: Partial<NightSet> = {}) {
+    let answer = (): void => {};
+    let begin = (): void => {};
+    const mount = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const started = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    let readings = 0;
+    const set: NightSet = {
+      name,
+      sealed: false,
+      ...more,
+      async *read({ reading }) {
+        readings += 1;
+        yield Buffer.from('half');
+        reading(`/mnt/nas/${name}`);
+        begin();
+        await mount;
+        yield Buffer.from('rest');
+      },
+    };
+    return { set, started, answer, readings: () => readings };
+  }
+
+  it('fails its set after ten minutes, names what it waits for, and the sets after it are saved', async () => {
+    const { set, started, answer } = hangingSet('photos');
+    const run = stage.run([set, config]);
+    await started;
+    await stage.clock.advance(10 * 60_000 - 1);
+    expect(await Promise.race([run, setImmediate('still waiting')])).toBe('still waiting');
+    const report = await stage.clock.runUntil(run);
+    expect(report.sets.map(({ outcome }) => outcome)).toEqual([failed, done]);
+    expect(report.sets[0]?.problem).toEqual({
+      kind: 'timeout',
+      message: 'set photos: waited 10 min for "/mnt/nas/photos"',
+      hint: expect.stringContaining('mount'),
+    });
+    answer();
+  });
+
+  it('may be silent for longer where it has a timeout of its own, or shows that it is alive', async () => {
+    const { set, started, answer } = hangingSet('db', { silence: 3_600_000 });
+    const alive: NightSet = {
+      ...config,
+      async *read(context) {
+        for (let folder = 0; folder < 9; folder += 1) {
+          context.reading(`/srv/${folder}`);
+          await stage.clock.advance(9 * 60_000);
+        }
+        yield* config.read(context);
+      },
+    };
+    const run = stage.run([set, alive]);
+    await started;
+    await stage.clock.advance(3_600_000);
+    answer();
+    expect((await run).sets.map(({ outcome }) => outcome)).toEqual([done, done]);
+  });
+
+  it('does not keep a run from being interrupted', async () => {
+    const { set, started, answer } = hangingSet('photos');
+    const interrupt = new AbortController();
+    const run = stage.run([set], { signal: interrupt.signal });
+    await started;
+    interrupt.abort();
+    await stage.clock.advance(10_000);
+    const report = await run;
+    expect(report.sets[0]?.problem).toMatchObject({ kind: 'interrupted' });
+    expect(await stage.drafts()).toEqual([]);
+    answer();
+  });
+
+  it('is not read again while it still waits, and is when that is over', async () => {
+    const { set, answer, readings } = hangingSet('photos');
+    await stage.clock.runUntil(stage.run([set]));
+    const second = await stage.run([set]);
+    expect(second.sets[0]?.problem).toMatchObject({
+      kind: 'timeout',
+      message: 'set photos: still waits for "/mnt/nas/photos" since an earlier run',
+    });
+    expect(readings()).toBe(1);
+    answer();
+    await stage.clock.advance(0);
+    expect((await stage.run([set])).outcome).toBe(done);
+  });
+
+  it('keeps all other sets from being read where there are two already, so that the node goes on', async () => {
+    const hanging = ['photos', 'mails', 'films'].map((name) => hangingSet(name));
+    const report = await stage.clock.runUntil(stage.run(hanging.map(({ set }) => set)));
+    expect(report.sets.map(({ problem }) => problem?.message)).toEqual([
+      'set photos: waited 10 min for "/mnt/nas/photos"',
+      'set mails: waited 10 min for "/mnt/nas/mails"',
+      expect.stringMatching(/^set films: not read.*set photos for "\/mnt\/nas\/photos", set mails for/),
+    ]);
+    for (const { answer } of hanging) answer();
   });
 });
 

@@ -275,6 +275,14 @@ describe('what paths cannot keep', () => {
     expect(warnings).toEqual([expect.stringContaining('symbolic link')]);
   });
 
+  it('is told before it is read, so that what hangs has a name', async () => {
+    await put('config/a');
+    await symlink('a', join(base, 'config/b'));
+    const { context, touched } = newReading();
+    await collect(source(['config']).read(context));
+    expect([...new Set(touched)]).toEqual(['config', 'config/a', 'config/b'].map((name) => join(base, name)));
+  });
+
   it('an archive without any member is an error', async () => {
     await put('config/a.tmp');
     await expect(read(source(['.'], ['config']))).rejects.toMatchObject({
