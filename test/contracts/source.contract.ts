@@ -19,6 +19,7 @@ export interface Reading {
   readonly context: SourceContext;
   readonly clock: FakeClock;
   readonly warnings: string[];
+  readonly remarks: string[];
   /** What the source said that it reads next. */
   readonly touched: string[];
   abort(): void;
@@ -28,14 +29,16 @@ export function newReading(): Reading {
   const controller = new AbortController();
   const clock = new FakeClock();
   const warnings: string[] = [];
+  const remarks: string[] = [];
   const touched: string[] = [];
   const context = {
     signal: controller.signal,
     clock,
     warn: (message: string) => void warnings.push(message),
+    remark: (message: string) => void remarks.push(message),
     reading: (path: string) => void touched.push(path),
   };
-  return { context, clock, warnings, touched, abort: () => controller.abort() };
+  return { context, clock, warnings, remarks, touched, abort: () => controller.abort() };
 }
 
 export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {

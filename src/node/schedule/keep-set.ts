@@ -12,7 +12,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
-import { setWarnings } from './set-warnings.js';
+import { type SetWarnings, setWarnings } from './set-warnings.js';
 import type { ReadSource, SetSource } from './source-watch.js';
 
 /** A set, as a run needs it. */
@@ -95,7 +95,7 @@ export async function keepSet(request: SetRequest, parts: SetParts): Promise<Set
   };
   try {
     signal.throwIfAborted();
-    const kept = await keep(request, parts, warnings.warn);
+    const kept = await keep(request, parts, warnings);
     const told = warnings.told();
     const outcome = told.warnings.length > 0 ? Outcome.OUTCOME_PARTLY : kept.outcome;
     return { ...report, ...kept, outcome, ...told };
@@ -107,13 +107,14 @@ export async function keepSet(request: SetRequest, parts: SetParts): Promise<Set
 
 type Kept = Pick<SetReport, 'outcome' | 'backup' | 'size' | 'sequence'>;
 
-async function keep(request: SetRequest, parts: SetParts, warn: (message: string) => void): Promise<Kept> {
+async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetWarnings): Promise<Kept> {
   const { set, force, signal } = request;
   const sealing = await parts.sealing();
   const head = await parts.chainHead(set.name);
   const draft = await parts.draft();
   try {
-    const { format, sha256 } = await fill(draft, request, sealing.sealer, parts.readSource(set, { signal, warn }));
+    const given = parts.readSource(set, { signal, warn, remark });
+    const { format, sha256 } = await fill(draft, request, sealing.sealer, given);
     const fingerprint = { sha256, sealedFor: sealing.sealedFor };
     const maySkip = (sealing.mode === 'incremental' || set.incremental === true) && !force;
     if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {

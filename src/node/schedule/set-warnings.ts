@@ -6,9 +6,11 @@ import type { Log } from '../../mesh/terms/log.js';
 const most = 100;
 const longest = 300;
 
-/** What a source warns of while its set is kept: the log names all of it, the report the first of it. */
+/** What a source says while its set is kept: the log names all of it, the report the first of it. */
 export interface SetWarnings {
   warn(message: string): void;
+  /** For the log alone. */
+  remark(message: string): void;
   /** What the report says of it so far. */
   told(): Pick<SetReport, 'warnings' | 'moreWarnings'>;
 }
@@ -22,6 +24,7 @@ export function setWarnings(set: string, log: Log): SetWarnings {
       if (warnings.length < most) warnings.push(printable(message, longest));
       else moreWarnings += 1;
     },
+    remark: (message) => log.warn('source remarked', { set, reason: message }),
     told: () => ({ warnings: [...warnings], moreWarnings }),
   };
 }

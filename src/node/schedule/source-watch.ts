@@ -24,15 +24,17 @@ export interface SetSource extends Source {
 }
 
 /** Reads a source, and lets go of it when it hangs: then throws Failure `timeout`, or `interrupted` when it was to end. */
-export type ReadSource = (source: SetSource, context: Pick<SourceContext, 'signal' | 'warn'>) => Bytes;
+export type ReadSource = (source: SetSource, context: Omit<SourceContext, 'clock' | 'reading'>) => Bytes;
 
 export function sourceWatch(clock: Clock): ReadSource {
   /** By set: what it waits for. */
   const hanging = new Map<string, string>();
-  return async function* read(source, { signal, warn }) {
+  return async function* read(source, context) {
     refuse(source.name, hanging);
-    const reading = new Reading(source, signal, clock);
-    const bytes = source.read({ signal: reading.signal, clock, warn, reading: reading.sign })[Symbol.asyncIterator]();
+    const reading = new Reading(source, context.signal, clock);
+    const bytes = source
+      .read({ ...context, signal: reading.signal, clock, reading: reading.sign })
+      [Symbol.asyncIterator]();
     try {
       for (;;) {
         const next = await reading.step(bytes.next());

@@ -1,7 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { get as getHttp, type IncomingMessage } from 'node:http';
 import { get as getHttps } from 'node:https';
 import type { SourceConfig } from '../../mesh/config/config.js';
+import { readSecretFile } from '../../mesh/config/secrets.js';
 import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -24,7 +24,7 @@ async function* download(config: UrlConfig, sealed: boolean, context: SourceCont
   const url = parseUrl(config.url);
   // Neither a password nor a token of the query belongs into a message.
   const shown = `${url.origin}${url.pathname}`;
-  const authorization = await readCredentials(config.credentialsFile, context.warn);
+  const authorization = await readCredentials(config.credentialsFile, context.remark);
   const connection = new AbortController();
   const signal = AbortSignal.any([context.signal, connection.signal]);
   const patiently = patience(context, config.timeout, () => connection.abort(silence(shown, config.timeout)));
@@ -143,16 +143,9 @@ function parseUrl(text: string): URL {
   return url;
 }
 
-async function readCredentials(file: string | null, warn: (message: string) => void): Promise<string | null> {
+async function readCredentials(file: string | null, remark: (message: string) => void): Promise<string | null> {
   if (file === null) return null;
-  let text: string;
-  try {
-    if (((await stat(file)).mode & 0o007) !== 0)
-      warn(`${file} can be read by every user of this machine: chmod 600 ${file}`);
-    text = (await readFile(file, 'utf8')).trim();
-  } catch (error) {
-    throw new Failure('config', `credentials_file: ${(error as Error).message}`, { cause: error });
-  }
+  const text = (await readSecretFile(file, remark)).trim();
   if (!/^[\x20-\x7e]+$/.test(text)) {
     throw new Failure('config', `credentials_file: ${file} must hold one line, the value of the Authorization header`);
   }

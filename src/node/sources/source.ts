@@ -7,6 +7,8 @@ export interface SourceContext {
   readonly clock: Clock;
   /** Told what is missing or doubtful in the stream, although the stream itself is good. May be called many times. */
   warn(message: string): void;
+  /** Told what a person should see to, although nothing is missing in the stream. */
+  remark(message: string): void;
   /** Told what is read next: a sign of life, and what the source waits for should it hang. */
   reading(path: string): void;
 }

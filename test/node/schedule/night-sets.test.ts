@@ -19,7 +19,7 @@ const names = (only: string) => setsOf(config, only, signer).map(({ name }) => n
 
 async function read(set: NightSet | undefined): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  const context = { signal: new AbortController().signal, clock: systemClock, warn() {}, reading() {} };
+  const context = { signal: new AbortController().signal, clock: systemClock, warn() {}, remark() {}, reading() {} };
   for await (const chunk of set?.read(context) ?? []) chunks.push(chunk);
   return Buffer.concat(chunks);
 }

@@ -153,6 +153,20 @@ describe('a night', () => {
     expect(stage.logged.filter((line) => line.endsWith('is left out'))).toHaveLength(50_000);
   });
 
+  it('is done when a source remarks on what a person should see to, and logs that', async () => {
+    const report = await stage.run([
+      {
+        ...config,
+        read(context) {
+          context.remark('run `chmod 600 token`');
+          return config.read(context);
+        },
+      },
+    ]);
+    expect(report).toMatchObject({ outcome: done, sets: [{ warnings: [] }] });
+    expect(stage.logged).toEqual(['source remarked: run `chmod 600 token`']);
+  });
+
   it('is partly done when no peer can be reached: the local copy exists', async () => {
     for (const peer of stage.peers) peer.away = true;
     const report = await stage.run([config]);

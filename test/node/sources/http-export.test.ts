@@ -209,12 +209,13 @@ describe('the credentials of an HTTP export', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('are warned about when every user can read them', async () => {
+  it('are remarked on when every user can read them, and the export is whole all the same', async () => {
     await writeFile(file, 'Bearer abc\n');
     await chmod(file, 0o644);
-    const { context, warnings } = newReading();
+    const { context, warnings, remarks } = newReading();
     await collect(source('/', true, file).read(context));
-    expect(warnings).toEqual([expect.stringContaining('chmod 600')]);
+    expect(remarks).toEqual([expect.stringContaining('chmod 600')]);
+    expect(warnings).toEqual([]);
   });
 
   it.each([
