@@ -7,6 +7,12 @@ import type { SourceContext } from './source.js';
 import { type Found, identityOf, quote, reason } from './walk.js';
 
 const readSize = 256 * 1024;
+/**
+ * Milliseconds between tries to open a file on which a file server (Samba, NFS) has a lease. The first try has it asked for,
+ * and the system takes it back after 45 s, before the last.
+ */
+const shortestPause = 100;
+const longestPause = shortestPause * 2 ** 8;
 /** The largest user or group that the field of a tar header holds; a larger one goes into a pax record. */
 const largestId = 0o777777;
 /** tar-stream writes times as 32 bits with a sign; what lies outside goes into a pax record. */
@@ -71,9 +77,9 @@ async function addFile(tar: Pack, found: Found, context: SourceContext): Promise
   let file: FileHandle;
   context.reading(found.absolute);
   try {
-    // O_NONBLOCK: a pipe that took the file's place must not make the open wait.
-    file = await open(found.absolute, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = await openFile(found.absolute, context);
   } catch (error) {
+    context.signal.throwIfAborted();
     warn(`${quote(found.name)} is left out: ${reason(error)}`);
     return null;
   }
@@ -93,6 +99,19 @@ async function addFile(tar: Pack, found: Found, context: SourceContext): Promise
     return before;
   } finally {
     await file.close();
+  }
+}
+
+/** @throws the error of the system */
+async function openFile(path: string, { clock, signal }: SourceContext): Promise<FileHandle> {
+  for (let pause = shortestPause; ; pause *= 2) {
+    try {
+      // O_NONBLOCK: a pipe that took the file's place must not make the open wait.
+      return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || pause > longestPause) throw error;
+    }
+    await clock.sleep(pause, signal);
   }
 }
 

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { type BigIntStats, readdirSync, readlinkSync } from 'node:fs';
 import {
   appendFile,
@@ -385,6 +386,42 @@ describe('a file that becomes a link between being found and being opened', () =
     );
     expect(members.map(({ name }) => name)).toEqual(['b']);
     expect(warnings).toEqual([expect.stringMatching(/link.*ELOOP/)]);
+  });
+});
+
+/** Takes a write lease, says so, and dies of the signal by which the system asks for it back. */
+const takeLease = `open(my $file, '+<', $ARGV[0]) or die; fcntl($file, 1024, 1) or die; $| = 1; print 'taken'; sleep`;
+const tryLease = `open(my $file, '+>', undef) or exit 1; fcntl($file, 1024, 1) or exit 1`;
+const hasLeases = spawnSync('perl', ['-e', tryLease]).status === 0;
+
+describe.skipIf(!hasLeases)('a file on which a file server has a lease', () => {
+  it('is kept once the lease is given back', async () => {
+    await put('config/a', 'leased');
+    const server = spawn('perl', ['-e', takeLease, join(base, 'config/a')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(server.stdout, 'data');
+    const { context, clock, warnings } = newReading();
+    const reading = collect(source(['config']).read(context));
+    await Promise.race([once(server, 'exit'), reading]);
+    const members = await membersOf(await clock.runUntil(reading));
+    expect(warnings).toEqual([]);
+    expect(members.at(-1)).toMatchObject({ name: 'config/a', body: Buffer.from('leased') });
+    expect(clock.pending()).toBe(0);
+  });
+
+  it('is left out and told when it is not', async () => {
+    await put('config/a', 'leased');
+    await put('config/b');
+    const script = `$SIG{IO} = 'IGNORE'; ${takeLease} while 1`;
+    const server = spawn('perl', ['-e', script, join(base, 'config/a')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await once(server.stdout, 'data');
+      const { context, clock, warnings } = newReading();
+      const members = await membersOf(await clock.runUntil(collect(source(['config']).read(context))));
+      expect(warnings).toEqual([expect.stringContaining('"config/a" is left out: EAGAIN')]);
+      expect(members.at(-1)?.name).toBe('config/b');
+    } finally {
+      server.kill('SIGKILL');
+    }
   });
 });
 
