@@ -10,6 +10,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { problemOf } from '../report/problem.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
 import { type SetWarnings, setWarnings } from './set-warnings.js';
@@ -81,8 +82,14 @@ export interface SetRequest {
   progress(bytes: number): void;
 }
 
+export interface KeptSet {
+  readonly report: SetReport;
+  /** Whether it failed, and may succeed a little later without anyone changing anything. */
+  readonly mayPass: boolean;
+}
+
 /** Makes the next backup of a set in the own vault, or finds it unchanged. Never throws: the report tells what went wrong. */
-export async function keepSet(request: SetRequest, parts: SetParts): Promise<SetReport> {
+export async function keepSet(request: SetRequest, parts: SetParts): Promise<KeptSet> {
   const { set, signal } = request;
   const warnings = setWarnings(set.name, parts.log);
   const report = {
@@ -98,10 +105,12 @@ export async function keepSet(request: SetRequest, parts: SetParts): Promise<Set
     const kept = await keep(request, parts, warnings);
     const told = warnings.told();
     const outcome = told.warnings.length > 0 ? Outcome.OUTCOME_PARTLY : kept.outcome;
-    return { ...report, ...kept, outcome, ...told };
+    return { report: { ...report, ...kept, outcome, ...told }, mayPass: false };
   } catch (thrown) {
-    const { kind, message, hint = '' } = Failure.from(thrown, `set ${set.name}`);
-    return { ...report, ...warnings.told(), problem: { kind, message, hint } };
+    const failure = Failure.from(thrown, `set ${set.name}`);
+    // A full disk is no emptier for reading everything once more.
+    const mayPass = failure.retryable && failure.kind !== 'no-space';
+    return { report: { ...report, ...warnings.told(), problem: problemOf(failure) }, mayPass };
   }
 }
 

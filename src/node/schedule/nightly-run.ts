@@ -130,24 +130,34 @@ const noPeers: Problem = {
   hint: 'Add a peer with `anemone-peer peer add`.',
 };
 
-/** One set after the other, each with its own fate. */
+/** How long after all sets of a night those are tried once more that failed by what may pass, in milliseconds. */
+const secondTry = 2 * 60_000;
+
+/** One set after the other, each with its own fate. An app that restarts at night does not cost its set the night. */
 async function keepSets(
-  { sets, force }: NightRequest,
+  { trigger, sets, force }: NightRequest,
   parts: NightParts,
   { emit, flush }: Progress,
   signal: AbortSignal,
 ): Promise<SetReport[]> {
-  const reports: SetReport[] = [];
-  for (const set of sets) {
+  const reports = new Map<string, SetReport>();
+  const attempt = async (set: NightSet): Promise<boolean> => {
     const progress = (bytes: number): void => emit({ event: { $case: 'seal', value: { set: set.name, bytes } } });
-    const report = await keepSet({ set, force, signal, progress }, parts);
+    const { report, mayPass } = await keepSet({ set, force, signal, progress }, parts);
     flush();
     if (report.problem !== undefined) {
       parts.log.error('set not saved', { set: set.name, kind: report.problem.kind, reason: report.problem.message });
     }
-    reports.push(report);
+    reports.set(set.name, report);
+    return mayPass;
+  };
+  const again: NightSet[] = [];
+  for (const set of sets) if (await attempt(set)) again.push(set);
+  if (trigger !== 'request' && again.length > 0) {
+    await parts.clock.sleep(secondTry, signal).catch(() => {});
+    if (!signal.aborted) for (const set of again) await attempt(set);
   }
-  return reports;
+  return [...reports.values()];
 }
 
 async function deliver(parts: NightParts, { emit, flush }: Progress, signal: AbortSignal): Promise<PeerReport[]> {

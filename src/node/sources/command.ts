@@ -42,9 +42,10 @@ async function* run(config: CommandConfig, base: string, context: SourceContext)
   };
   const abort = (): void => stop(interrupted(program));
   context.signal.addEventListener('abort', abort, { once: true });
-  const cancelTimeout = context.clock.after(config.timeout * 1000, () =>
-    stop(new Failure('timeout', `command ${program}: still running after ${config.timeout} s, and was stopped`)),
-  );
+  const cancelTimeout = context.clock.after(config.timeout * 1000, () => {
+    const message = `command ${program}: still running after ${config.timeout} s, and was stopped`;
+    stop(new Failure('timeout', message, { retryable: false }));
+  });
   try {
     let empty = true;
     for await (const chunk of child.stdout) {

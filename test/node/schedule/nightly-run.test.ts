@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
 import type { NightSet } from '../../../src/node/schedule/keep-set.js';
 import { Stage, setOf } from './night-stage.js';
@@ -128,6 +129,55 @@ describe('a night', () => {
       hint: '',
     });
     expect(await stage.local()).toEqual([firstName]);
+  });
+
+  describe('when a set fails by what may pass, as an app that restarts', () => {
+    /** A set of an app that comes back after so many tries. */
+    function restarting(tries: number, failure = new Failure('failed', 'app: ECONNREFUSED', { retryable: true })) {
+      let asked = 0;
+      const set = setOf(
+        'app',
+        () => {
+          asked += 1;
+          if (asked <= tries) throw failure;
+        },
+        'export',
+      );
+      return { set, asked: () => asked };
+    }
+
+    it('tries that set once more two minutes after the others', async () => {
+      const app = restarting(1);
+      const report = await stage.clock.runUntil(stage.run([app.set, config]));
+      expect(report.outcome).toBe(done);
+      expect(report.sets.map(({ set }) => set)).toEqual(['app', 'backup']);
+      const [backup, later] = stage.backups.map(({ facts }) => facts);
+      expect([backup?.set, later?.set]).toEqual(['backup', 'app']);
+      expect((later?.createdAtMs ?? 0) - (backup?.createdAtMs ?? 0)).toBeGreaterThanOrEqual(120_000);
+    });
+
+    it('says so when it fails again', async () => {
+      const app = restarting(2);
+      const report = await stage.clock.runUntil(stage.run([config, app.set]));
+      expect(report.sets.map(({ outcome }) => outcome)).toEqual([done, failed]);
+      expect(app.asked()).toBe(2);
+    });
+
+    it('does not when somebody waits for it, or the disk is full, which reading all of it again makes no better', async () => {
+      const [waited, full] = [restarting(1), restarting(1, new Failure('no-space', 'full', { retryable: true }))];
+      expect((await stage.run([waited.set], { trigger: 'request' })).outcome).toBe(failed);
+      expect((await stage.run([full.set])).outcome).toBe(failed);
+    });
+
+    it('does not wait for that once it is interrupted', async () => {
+      const interrupt = new AbortController();
+      const app = restarting(1);
+      const run = stage.run([app.set], { signal: interrupt.signal });
+      while (stage.clock.pending() !== 1 || app.asked() === 0) await setImmediate();
+      interrupt.abort();
+      expect((await run).sets[0]?.problem).toMatchObject({ message: 'app: ECONNREFUSED' });
+      expect(app.asked()).toBe(1);
+    });
   });
 
   it('is partly done when something was left out of a set', async () => {

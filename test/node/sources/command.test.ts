@@ -102,7 +102,11 @@ describe('a command as a source', () => {
     await clock.advance(29_999);
     expect(await Promise.race([end, setImmediate('still running')])).toBe('still running');
     await clock.advance(1);
-    await expect(end).rejects.toMatchObject({ kind: 'timeout', message: expect.stringContaining('30 s') });
+    await expect(end).rejects.toMatchObject({
+      kind: 'timeout',
+      retryable: false,
+      message: expect.stringContaining('30 s'),
+    });
     await everyoneGone();
     expect(clock.pending()).toBe(0);
   });
