@@ -121,7 +121,7 @@ async function recognise(
   if (stats.isFile()) return { ...found, kind: 'file' };
   if (stats.isDirectory()) return { ...found, kind: 'folder' };
   if (!stats.isSymbolicLink()) {
-    warn(`${quote(name)} is left out: it is a ${speciesOf(stats)}`);
+    warn(`${quote(name)} is left out: it is a ${speciesOf(stats)}; where it is not wanted, name it under \`exclude\``);
     return null;
   }
   try {

@@ -252,8 +252,11 @@ describe('what paths cannot keep', () => {
     expect(names).toEqual(['config/', 'config/a']);
     expect(warnings.sort()).toEqual([
       expect.stringMatching(/config\/bad.*not UTF-8/),
-      expect.stringMatching(/config\/pipe.*named pipe/),
-      expect.stringMatching(/config\/socket.*socket/),
+      expect.stringMatching(/config\/pipe.*named pipe.*`exclude`/),
+      expect.stringMatching(/config\/socket.*socket.*`exclude`/),
+    ]);
+    expect((await read(source(['config'], ['pipe', 'socket']))).warnings).toEqual([
+      expect.stringContaining('not UTF-8'),
     ]);
   });
 
