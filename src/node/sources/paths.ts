@@ -2,7 +2,6 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import type { SourceConfig } from '../../mesh/config/config.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { archive } from './archive.js';
@@ -27,7 +26,7 @@ export function pathsSource(config: PathsConfig, base: string, never: readonly s
 const chunkSize = 256 * 1024;
 
 /** gzip without a time in its header. Leaving early also ends what it reads from. */
-async function* compress(tar: Bytes, { signal }: SourceContext): AsyncGenerator<Uint8Array> {
+async function* compress(tar: AsyncGenerator<Uint8Array>, { signal }: SourceContext): AsyncGenerator<Uint8Array> {
   const gzip = createGzip({ chunkSize });
   const flow = pipeline(Readable.from(tar, { objectMode: false }), gzip, { signal });
   // Its error also ends the loop below, which tells it; a rejection that nobody awaits would end the process.
@@ -40,5 +39,7 @@ async function* compress(tar: Bytes, { signal }: SourceContext): AsyncGenerator<
   } finally {
     gzip.destroy();
     await flow.catch(() => {});
+    // What was aborted is over before a step that still hangs on the disk; whoever reads has to learn that it does.
+    await tar.return(undefined);
   }
 }

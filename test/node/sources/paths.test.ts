@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { type BigIntStats, readdirSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -9,6 +9,7 @@ import {
   lutimes,
   mkdir,
   mkdtemp,
+  open,
   rename,
   rm,
   symlink,
@@ -28,6 +29,7 @@ import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
 import type { Found } from '../../../src/node/sources/walk.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { settle } from '../../support/fake-clock.js';
 
 let base: string;
 beforeEach(async () => {
@@ -360,6 +362,37 @@ describe('a tree that changes while it is read', () => {
     expect(members.map(({ body }) => body.toString())).not.toContain('secret');
     expect(members.at(-1)).toMatchObject({ name: 'config/b', type: 'symlink' });
     expect(warnings).toEqual([]);
+  });
+});
+
+describe('a disk that does not answer', () => {
+  /** Keeps all threads busy by which Node works with files, as a mount does whose server is gone. */
+  async function withoutAnswer(work: () => Promise<void>): Promise<void> {
+    const pipe = join(base, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const threads = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+    const opens = Array.from({ length: threads }, () => open(pipe));
+    try {
+      await work();
+    } finally {
+      const writer = openSync(pipe, 'r+');
+      for (const reader of await Promise.all(opens)) await reader.close();
+      closeSync(writer);
+    }
+  }
+
+  it('is not let go of before it answers, also when the signal aborts: who reads it learns that it hangs', async () => {
+    await put('config/a');
+    const { context, abort } = newReading();
+    let end: Promise<unknown> = Promise.resolve();
+    await withoutAnswer(async () => {
+      end = collect(source(['config']).read(context)).catch((error) => error);
+      await settle();
+      abort();
+      await settle();
+      expect(await Promise.race([end, setImmediate('still reading')])).toBe('still reading');
+    });
+    expect(await end).toMatchObject({ kind: 'interrupted' });
   });
 });
 
