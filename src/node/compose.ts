@@ -18,21 +18,22 @@ import { startOutbox } from './outbox/outbox.js';
 import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
-import { lastSuccess, openHistory } from './report/history.js';
+import { openHistory } from './report/history.js';
 import { restartKeys } from './restart-keys.js';
 import { strangeTime } from './retention/strange-time.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
-import { nightSetsOf, sealingOf, setsOf } from './schedule/night-sets.js';
-import { type NightlyRun, nightlyRun } from './schedule/nightly-run.js';
-import { Scheduler, timetableOf } from './schedule/scheduler.js';
+import { sealingOf, setsOf } from './schedule/night-sets.js';
+import { nightlyRun } from './schedule/nightly-run.js';
+import { timetableOf } from './schedule/scheduler.js';
 import { sourceWatch } from './schedule/source-watch.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { claimSocket, serveOwnClient } from './service/own-server.js';
 import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
+import { startScheduler } from './start-scheduler.js';
 import { makeSteward } from './steward.js';
 import { identitiesIn, identityOf, trustedPeers } from './trusted-peers.js';
 import { openVault } from './vault/vault.js';
@@ -76,7 +77,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const listener = await listen({ ...base, address, trusted: identitiesIn(base.config), server, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
-  const scheduler = await makeScheduler(base, history, night, deliveries);
+  const scheduler = await startScheduler({ ...base, config: () => base.config, history, night, ...deliveries });
 
   const reload = async (): Promise<readonly string[]> => {
     const { config: changed, hints } = await loadConfig(base.config.file);
@@ -224,25 +225,5 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       return removed;
     },
     record: (report) => history.append(report),
-  });
-}
-
-/** Starts runs when they are due, from the last one that saved something. */
-async function makeScheduler(
-  base: Base,
-  history: Stores['history'],
-  night: NightlyRun,
-  { outbox }: Deliveries,
-): Promise<Scheduler> {
-  const { config, self, log, clock } = base;
-  const names = config.backup.sets.map(({ name }) => name);
-  return new Scheduler({
-    clock,
-    log,
-    timetable: timetableOf(config),
-    lastSuccess: lastSuccess(await history.reports(), names),
-    run: (trigger, signal) =>
-      night.run({ trigger, sets: nightSetsOf(base.config, self.signer), force: false }, () => {}, signal),
-    hurry: () => outbox.stopWaiting(),
   });
 }

@@ -91,7 +91,10 @@ async function main(): Promise<void> {
   // Before the start: who has been told that the node started may stop it at once.
   const stopped = askedToStop();
   try {
-    const node = await startNode(config, version, log, systemClock);
+    const node = await startNode(config, version, log, systemClock).catch((thrown) => {
+      log.error('node not started', { reason: Failure.from(thrown).message });
+      throw thrown;
+    });
     log.info('node stopping', { signal: await stopped });
     await node.stop();
   } finally {

@@ -7,6 +7,7 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import { diskTroubles } from './disk-trouble.js';
 import type { Outbox } from './outbox/outbox.js';
 import { type History, setStatuses } from './report/history.js';
+import { problemOf } from './report/problem.js';
 import type { NightSet } from './schedule/keep-set.js';
 import { setFromFile } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
@@ -64,7 +65,8 @@ export function makeSteward(parts: StewardParts): Steward {
 async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const { config, vault, outbox, nightlyRun, history, scheduler } = parts;
   const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
-  const reports = await history.reports();
+  const past = await history.reports().catch((thrown) => Failure.from(thrown));
+  const reports = past instanceof Failure ? [] : past;
   const peers = config().peers.filter(({ enabled }) => enabled);
   const proofs = new Map(
     await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
@@ -89,6 +91,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     findings: [...(await diskTroubles(server.data, free, limits.minimumFree)), ...vault.findings()],
     uploadRate: rate,
     uploadUntil: until ?? '',
+    historyProblem: past instanceof Failure ? problemOf(past) : undefined,
     sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };
 }

@@ -148,6 +148,8 @@ describe('a node that cannot listen', { timeout: 60_000 }, () => {
       try {
         await expect(fr1.start()).rejects.toThrow(/ended with 2 instead of serving:.*cannot listen on/s);
         expect(await fr2.holds('FR1')).toEqual([]);
+        const log = await readFile(join(fr1.folder, 'logs/config-backup.log'), 'utf8');
+        expect(log).toMatch(/cannot listen on .*"event":"node not started"/);
       } finally {
         other.close();
         await once(other, 'close');

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
@@ -164,6 +164,31 @@ describe('the night', { timeout: 180_000 }, () => {
           why: expect.stringContaining('It was saved last'),
         }),
       );
+    }));
+
+  it('is made, and what is kept is served, where the history of past runs cannot be read', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const runs = join(fr1.data, '.state/runs.jsonl');
+      await mkdir(runs);
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      await fr1.events.until('past runs not known', ({ reason }) => String(reason).includes(runs));
+      expect((await fr2.peer(['backup'])).code).toBe(0);
+      expect(await fr1.holds('FR2')).toHaveLength(1);
+      expect(reportOf((await fr1.peer(['backup', '--json'])).stdout)).toMatchObject({
+        outcome: 'partly',
+        sets: [{ outcome: 'done' }],
+        peers: [{ outcome: 'done' }],
+        removed: [],
+      });
+
+      const status = await fr1.peer(['status']);
+      expect(status.stdout).toMatch(/^last run\tnot known$/m);
+      expect(status.stdout).toContain(`finding\tthe history of runs, ${runs}, cannot be read: EISDIR`);
+      const { findings } = JSON.parse((await fr1.peer(['doctor', '--json'])).stdout);
+      expect(findings.filter(({ check }: { check: string }) => check === 'runs')).toMatchObject([
+        { severity: 'warning', problem: expect.stringContaining(runs), mend: expect.stringContaining('move it away') },
+      ]);
     }));
 
   it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>

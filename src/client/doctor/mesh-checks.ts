@@ -31,7 +31,11 @@ export const checkNode: Check = ({ node, version, config }) => {
 
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   if ('failure' in node) return [];
-  const { lastRun } = node;
+  const { lastRun, historyProblem } = node;
+  if (historyProblem !== undefined) {
+    const why = 'Nobody knows what past runs did, and the node removes no old backups.';
+    return [warning(historyProblem.message, why, historyProblem.hint)];
+  }
   if (lastRun === undefined) {
     const [problem, why] =
       newest.length > 0

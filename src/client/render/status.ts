@@ -46,7 +46,7 @@ export function statusDocument({ server, self, node, peers, drill, now }: MeshSt
       started_at: isoTime(running?.startedAtMs ?? 0),
       backup_running: running?.running ?? null,
       free: running?.free ?? null,
-      findings: running?.findings ?? [],
+      findings: running === null ? [] : findingsOf(running),
       upload: running === null ? null : { rate: running.uploadRate, until: running.uploadUntil || null },
     },
     peers: peers.map((peer) => peerDocument(peer, self, now)),
@@ -112,8 +112,9 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
   const recovery: Cell[] = ['recovery', provenInWords(drill, now)];
   if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }], recovery];
   const { lastRun } = node;
+  const none = node.historyProblem === undefined ? 'none yet' : 'not known';
   const last =
-    lastRun === undefined ? 'none yet' : `${outcomeWord(lastRun.outcome)}, ${formatMoment(lastRun.finishedAtMs, now)}`;
+    lastRun === undefined ? none : `${outcomeWord(lastRun.outcome)}, ${formatMoment(lastRun.finishedAtMs, now)}`;
   const next =
     node.nextRunAtMs === 0
       ? 'on request only'
@@ -126,8 +127,13 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
     ['last run', node.running ? `one is under way; before it: ${last}` : last],
     ['next run', next],
     recovery,
-    ...node.findings.map((finding): Cell[] => ['finding', finding]),
+    ...findingsOf(node).map((finding): Cell[] => ['finding', finding]),
   ];
+}
+
+/** What a person should look at on this server. */
+function findingsOf({ findings, historyProblem }: GetStatusResponse): string[] {
+  return [...(historyProblem === undefined ? [] : [historyProblem.message]), ...findings];
 }
 
 /** `at most 512 KiB a second until 23:00`; nothing where there never is a limit. */

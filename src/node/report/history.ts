@@ -1,18 +1,24 @@
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
 export interface History {
-  /** Keeps a report durably; the newest 1,000 are kept. */
+  /** Keeps a report durably; the newest 1,000 are kept, fewer where they are long. */
   append(report: RunReport): Promise<void>;
-  /** All that are kept, oldest first. A line that cannot be read, such as one torn by a crash, is passed over. */
+  /**
+   * All that are kept, oldest first. A line that cannot be read, such as one torn by a crash, is passed over.
+   * @throws Failure `failed` when the file cannot be read at all
+   */
   reports(): Promise<RunReport[]>;
   last(): Promise<RunReport | undefined>;
 }
 
 const longest = 1000;
+/** Bytes that are read, from the end: a report names each backup that a night touched, and a large mesh has many. */
+const most = 8 * 2 ** 20;
 
 /** @param file `<data>/.state/runs.jsonl` */
 export function openHistory(file: string): History {
@@ -65,10 +71,21 @@ export function lastSuccess(reports: readonly RunReport[], sets: readonly string
 
 async function readLines(file: string): Promise<string[]> {
   try {
-    return (await readFile(file, 'utf8')).split('\n');
+    const handle = await open(file);
+    try {
+      const start = Math.max(0, (await handle.stat()).size - most);
+      // The line in which it begins is torn, so it is passed over.
+      return (await text(handle.createReadStream({ start, autoClose: false }))).split('\n');
+    } finally {
+      await handle.close();
+    }
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw Failure.from(thrown, 'the history of runs cannot be read');
+    const { message } = Failure.from(thrown);
+    throw new Failure('failed', `the history of runs, ${file}, cannot be read: ${message}`, {
+      cause: thrown,
+      hint: 'Look at the disk. If the file stays unreadable, move it away: the next run begins a new one.',
+    });
   }
 }
 

@@ -43,6 +43,7 @@ const node: GetStatusResponse = {
   uploadRate: 0,
   uploadUntil: '',
   sets: [],
+  historyProblem: undefined,
 };
 
 function peer(

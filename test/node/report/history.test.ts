@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -84,6 +84,27 @@ describe('the history', () => {
     expect(kept).toHaveLength(1000);
     expect(kept[0]?.startedAtMs).toBe(1);
     expect(kept.at(-1)?.startedAtMs).toBe(1000);
+  });
+
+  it('keeps fewer where they are long: what is read at every status has an end', async () => {
+    const file = join(folder, 'runs.jsonl');
+    const long = (startedAtMs: number): RunReport => ({ ...report(startedAtMs), removed: ['x'.repeat(2_500_000)] });
+    const history = openHistory(file);
+    for (let nth = 1; nth <= 5; nth += 1) await history.append(long(nth));
+    expect((await history.reports()).map((each) => each.startedAtMs)).toEqual([3, 4, 5]);
+    expect((await stat(file)).size).toBeLessThan(11_000_000);
+  });
+
+  it('says which file cannot be read, and what to do, and writes nothing over it', async () => {
+    const file = join(folder, 'runs.jsonl');
+    await mkdir(file);
+    const unreadable = {
+      kind: 'failed',
+      message: expect.stringContaining(file),
+      hint: expect.stringContaining('move'),
+    };
+    await expect(openHistory(file).last()).rejects.toMatchObject(unreadable);
+    await expect(openHistory(file).append(report(1))).rejects.toMatchObject(unreadable);
   });
 
   it('takes reports of two writers in turn, and leaves no temporary behind', async () => {

@@ -1,0 +1,41 @@
+import type { Config } from '../mesh/config/config.js';
+import type { ServerIdentity } from '../mesh/identity/server-identity.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Log } from '../mesh/terms/log.js';
+import type { Outbox } from './outbox/outbox.js';
+import { type History, lastSuccess } from './report/history.js';
+import { nightSetsOf } from './schedule/night-sets.js';
+import type { NightlyRun } from './schedule/nightly-run.js';
+import { Scheduler, timetableOf } from './schedule/scheduler.js';
+
+export interface SchedulerParts {
+  /** The configuration of this moment. */
+  config(): Config;
+  readonly self: ServerIdentity;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly history: History;
+  readonly night: NightlyRun;
+  readonly outbox: Outbox;
+}
+
+/** Starts runs when they are due, from the last one that saved something. */
+export async function startScheduler(parts: SchedulerParts): Promise<Scheduler> {
+  const { config, self, clock, log, history, night, outbox } = parts;
+  // What past runs did is not worth keeping the node down for: its peers could neither push nor fetch.
+  const reports = await history.reports().catch((thrown) => {
+    log.warn('past runs not known', { reason: Failure.from(thrown).message });
+    return [];
+  });
+  const names = config().backup.sets.map(({ name }) => name);
+  return new Scheduler({
+    clock,
+    log,
+    timetable: timetableOf(config()),
+    lastSuccess: lastSuccess(reports, names),
+    run: (trigger, signal) =>
+      night.run({ trigger, sets: nightSetsOf(config(), self.signer), force: false }, () => {}, signal),
+    hurry: () => outbox.stopWaiting(),
+  });
+}
