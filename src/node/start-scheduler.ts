@@ -20,7 +20,7 @@ export interface SchedulerParts {
   readonly outbox: Outbox;
 }
 
-/** Starts runs when they are due, from the last one that saved something. */
+/** Starts runs when they are due, from the last one that saved something, or from when the node key was made. */
 export async function startScheduler(parts: SchedulerParts): Promise<Scheduler> {
   const { config, self, clock, log, history, night, outbox } = parts;
   // What past runs did is not worth keeping the node down for: its peers could neither push nor fetch.
@@ -33,7 +33,7 @@ export async function startScheduler(parts: SchedulerParts): Promise<Scheduler> 
     clock,
     log,
     timetable: timetableOf(config()),
-    lastSuccess: lastSuccess(reports, names),
+    lastSuccess: lastSuccess(reports, names, self.certificate.epoch),
     run: (trigger, signal) =>
       night.run({ trigger, sets: nightSetsOf(config(), self.signer), force: false }, () => {}, signal),
     hurry: () => outbox.stopWaiting(),

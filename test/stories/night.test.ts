@@ -70,6 +70,30 @@ describe('the night', { timeout: 180_000 }, () => {
       expect(fr1.events.count('run started')).toBe(0);
     }));
 
+  it.each([
+    ['has a set', (text: string) => text],
+    [
+      'only keeps the backups of others',
+      (text: string) => text.replace(/ {2}sets:\n[\s\S]*?(?=^ {2}encryption:)/m, ''),
+    ],
+  ])('is caught up by a server that is always off at night, from the day after it was set up: it %s', (_what, change) =>
+    withMesh(['FR1'], async (mesh) => {
+      const fr1 = mesh.server('FR1');
+      const clock = new FakeClock(mesh.setUpAt + 3_600_000);
+      await fr1.edit((text) => change(atTwo(text)));
+      await fr1.startInside(clock);
+      await clock.advance(14 * 3_600_000);
+      expect(fr1.events.count('run started')).toBe(0);
+      for (let morning = 0; morning < 2; morning += 1) {
+        await fr1.stop();
+        clock.jump(10 * 3_600_000);
+        await fr1.startInside(clock);
+        await fr1.events.until('run finished', ({ trigger }) => trigger === 'catch-up');
+        clock.jump(14 * 3_600_000);
+      }
+    }),
+  );
+
   it('is not held up by a run that waits for a slow delivery: that run ends, and the delivery goes on', () =>
     withMesh([], async (mesh) => {
       const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];

@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type RunningNode, startNode } from '../../src/node/compose.js';
 import { commandTrial } from './command.js';
 import { type Events, watchEvents } from './events.js';
+import { FakeClock } from './fake-clock.js';
 import { type NodeProcess, startNodeProcess } from './node-process.js';
 import { anemonePeer, type ProgramEnd, type ProgramOptions } from './program.js';
 
@@ -57,6 +58,8 @@ export interface Mesh {
   /** A folder for this test; removed with the mesh. */
   readonly root: string;
   readonly servers: readonly MeshServer[];
+  /** When its servers were set up, milliseconds since 1970: later than the nights that the stories tell of, so that none was missed. */
+  readonly setUpAt: number;
   server(name: string): MeshServer;
   /** Makes a server, introduced to nobody. */
   add(name: string): Promise<MeshServer>;
@@ -73,6 +76,8 @@ export interface Introduction {
   readonly through?: string;
 }
 
+const setUpAt = Date.parse('2028-01-01T08:00:00Z');
+
 /** Makes a mesh in which everyone is everyone's peer. No node runs yet. Backups are made on request only. */
 export async function makeMesh(...names: readonly string[]): Promise<Mesh> {
   const root = await mkdtemp(join(tmpdir(), 'anemone-mesh-'));
@@ -81,6 +86,7 @@ export async function makeMesh(...names: readonly string[]): Promise<Mesh> {
   const mesh: Mesh = {
     root,
     servers,
+    setUpAt,
     server(name) {
       const found = servers.find((server) => server.name === name);
       if (found === undefined) throw new Error(`the mesh has no ${name}`);
@@ -151,7 +157,7 @@ export async function withMesh(names: readonly string[], body: (mesh: Mesh) => P
 async function makeServer(name: string, folder: string): Promise<MeshServer> {
   await mkdir(folder, { recursive: true });
   const address = `127.0.0.1:${await freePort()}`;
-  const trial = commandTrial({ cwd: folder, json: true });
+  const trial = commandTrial({ cwd: folder, json: true, clock: new FakeClock(setUpAt) });
   await initServer(trial.context, { name, listen: address, dir: './config' });
   const made = JSON.parse(trial.said.stdout);
   const config: string = made.config;

@@ -61,12 +61,14 @@ export function setStatuses(reports: readonly RunReport[], sets: readonly string
 
 /**
  * When the last run began after which nothing needs to be caught up: for every set, a run saved it or found it unchanged.
- * Peers do not count, because the outbox goes on by itself. Null when no run tried any of these sets; 0 when one of them
- * was tried and never saved.
+ * Peers do not count, because the outbox goes on by itself. 0 when one of the sets was tried and never saved. A server
+ * without sets only keeps what others bring: any run will do.
+ * @param setUpAt milliseconds since 1970; counts as long as no run tried any of these sets
  */
-export function lastSuccess(reports: readonly RunReport[], sets: readonly string[]): number | null {
+export function lastSuccess(reports: readonly RunReport[], sets: readonly string[], setUpAt: number): number {
+  if (sets.length === 0) return reports.at(-1)?.startedAtMs ?? setUpAt;
   const saved = setStatuses(reports, sets).map(({ savedAtMs }) => savedAtMs);
-  return saved.length === 0 ? null : Math.min(...saved);
+  return saved.length === 0 ? setUpAt : Math.min(...saved);
 }
 
 async function readLines(file: string): Promise<string[]> {

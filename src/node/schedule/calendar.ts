@@ -28,12 +28,11 @@ export function previousRun(pattern: string, timezone: string, until: number): n
 
 /**
  * The newest scheduled moment after `lastSuccess` that has passed without a run. Older ones are not told: one run now makes
- * up for all of them. A server that never ran (null) has missed nothing.
+ * up for all of them.
  * @param lastSuccess when the last run that saved something began
  * @throws Failure `config`
  */
-export function missedRun(pattern: string, timezone: string, lastSuccess: number | null, now: number): number | null {
-  if (lastSuccess === null) return null;
+export function missedRun(pattern: string, timezone: string, lastSuccess: number, now: number): number | null {
   const latest = previousRun(pattern, timezone, now);
   return latest !== null && latest > lastSuccess ? latest : null;
 }

@@ -22,8 +22,8 @@ export interface SchedulerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly timetable: Timetable;
-  /** When the last run that saved something began; null when this server never ran one. A night since then is caught up. */
-  readonly lastSuccess: number | null;
+  /** When the last run that saved something began, or this server was set up. A night since then is caught up. */
+  readonly lastSuccess: number;
   /** One run. A Failure `locked` means that another one is under way: this one is tried again a little later. */
   run(trigger: 'schedule' | 'catch-up', signal: AbortSignal): Promise<unknown>;
   /** Told that a run is due while another one is under way, again and again until that one is over. */
@@ -62,8 +62,8 @@ export class Scheduler {
     this.#hurry = hurry;
     this.#timetable = timetable;
     this.#lastLook = clock.now();
-    this.#settled = Math.min(lastSuccess ?? clock.now(), clock.now());
-    if (timetable.schedule !== null && lastSuccess !== null) {
+    this.#settled = Math.min(lastSuccess, clock.now());
+    if (timetable.schedule !== null) {
       const covered = previousRun(timetable.schedule, timetable.timezone, lastSuccess);
       if (covered !== null) this.#begun.add(covered);
     }

@@ -120,18 +120,23 @@ describe('the last success', () => {
   const failed = Outcome.OUTCOME_FAILED;
 
   it('is the newest run that saved every set', () => {
-    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_PARTLY), report(3, failed)], ['backup'])).toBe(2);
-    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_UNCHANGED)], ['backup'])).toBe(2);
+    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_PARTLY), report(3, failed)], ['backup'], 0)).toBe(2);
+    expect(lastSuccess([report(1), report(2, Outcome.OUTCOME_UNCHANGED)], ['backup'], 0)).toBe(2);
   });
   it('is that of the set that waits longest', () => {
-    expect(lastSuccess([report(1, undefined, 'photos'), report(2), report(3)], ['backup', 'photos'])).toBe(1);
+    expect(lastSuccess([report(1, undefined, 'photos'), report(2), report(3)], ['backup', 'photos'], 0)).toBe(1);
   });
   it('is long ago where a set was tried and never saved', () => {
-    expect(lastSuccess([report(1, failed)], ['backup'])).toBe(0);
+    expect(lastSuccess([report(1, failed)], ['backup'], 1)).toBe(0);
   });
-  it('does not exist before the first run', () => {
-    expect(lastSuccess([], ['backup'])).toBeNull();
-    expect(lastSuccess([report(1, undefined, 'removed')], ['backup'])).toBeNull();
+  it('is when the server was set up, before the first run', () => {
+    expect(lastSuccess([], ['backup'], 7)).toBe(7);
+    expect(lastSuccess([report(9, undefined, 'removed')], ['backup'], 7)).toBe(7);
+    expect(lastSuccess([], [], 7)).toBe(7);
+  });
+  it('is the last run of a server that only keeps the backups of others', () => {
+    const keeping = (startedAtMs: number): RunReport => ({ ...report(startedAtMs), sets: [] });
+    expect(lastSuccess([keeping(8), keeping(9)], [], 7)).toBe(9);
   });
 });
 

@@ -30,7 +30,7 @@ function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess,
     clock,
     log: quiet,
     timetable,
-    lastSuccess: lastSuccess === undefined ? null : Date.parse(lastSuccess),
+    lastSuccess: Date.parse(lastSuccess ?? now),
     run: async (trigger, signal) => {
       runs.push(`${trigger} ${new Date(clock.now()).toISOString()}`);
       await run?.(signal);
@@ -80,7 +80,7 @@ describe('the scheduler', () => {
     await stop();
   });
 
-  it('runs nothing at start when the last night succeeded, or when this server never ran', async () => {
+  it('runs nothing at start when the last night succeeded, or when this server was only just set up', async () => {
     for (const setup of [{ lastSuccess: '2026-11-23T02:00:10Z' }, {}]) {
       const { clock, runs, stop } = start({ now: '2026-11-23T09:00:00Z', ...setup });
       await clock.advance(12 * hour);
