@@ -14,7 +14,7 @@ import { recover } from './audit/recover.js';
 import { type ScrubResult, scrub } from './audit/scrub.js';
 import { openTimes } from './audit/times.js';
 import type { OwnBackup } from './outbox/owed.js';
-import type { Receipts } from './outbox/receipts.js';
+import type { Holder, Receipts } from './outbox/receipts.js';
 import type { Vault } from './vault/vault.js';
 
 export interface AuditingParts {
@@ -25,6 +25,8 @@ export interface AuditingParts {
   readonly vault: Vault;
   readonly receipts: Receipts;
   ownBackups(): Promise<readonly OwnBackup[]>;
+  /** Every peer of the configuration, disabled ones too. */
+  owners(): readonly Holder[];
   /** The connections to the peers of this moment. */
   connections(): readonly Connection[];
   /** Has a peer brought what it is owed again. */

@@ -35,7 +35,7 @@ import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
 import { startScheduler } from './start-scheduler.js';
 import { makeSteward } from './steward.js';
-import { identitiesIn, identityOf, trustedPeers } from './trusted-peers.js';
+import { identitiesIn, identityOf, ownersIn, trustedPeers } from './trusted-peers.js';
 import { openVault } from './vault/vault.js';
 
 export interface RunningNode {
@@ -192,7 +192,9 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
 function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deliveries): Promise<Auditing> {
   const { self, config } = base;
   const kick = (peer: Hostname): void => outbox.kick(peer);
-  return openAuditing({ ...base, ...stores, host: config.server.name, identity: self.identity, connections, kick });
+  const owners = () => ownersIn(base.config);
+  const whose = { host: config.server.name, identity: self.identity };
+  return openAuditing({ ...base, ...stores, ...whose, owners, connections, kick });
 }
 
 /** The story of a night, with the configuration of its moment. */

@@ -139,7 +139,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       expect((await backup(fr1)).problems).toEqual([]);
     }));
 
-  it('and is damaged with a peer when its owner is gone, is healed by another peer that holds it', () =>
+  it('and is damaged with a peer when its owner is gone and disabled, is healed by another peer that holds it', () =>
     withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
       const [fr1, fr2, us1] = [mesh.server('FR1'), mesh.server('FR2'), mesh.server('US1')];
       const clock = new FakeClock('2026-11-23T01:00:00Z');
@@ -148,6 +148,8 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       for (const server of mesh.servers) await server.startInside(clock);
       const name = (await backup(fr1)).sets[0]?.backup ?? '';
       await fr1.stop();
+      await fr2.edit((text) => text.replace('- name: FR1', '- name: FR1\n    enabled: false'));
+      await ask(fr2, (node) => node.reload());
       const path = join(fr2.data, 'FR1', name);
       const whole = await readFile(path);
       await flipBit(path, 2_000_000);

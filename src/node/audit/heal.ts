@@ -4,6 +4,7 @@ import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manif
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
+import type { Holder } from '../outbox/receipts.js';
 import { hasCode, readSmall, realDisk } from '../vault/disk.js';
 import { longestSidecar } from '../vault/held-entry.js';
 import { sidecarOf } from '../vault/layout.js';
@@ -14,6 +15,8 @@ export interface HealParts {
   readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'receive'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whose backups are kept here, also those that are not called any more because they are gone. */
+  owners(): readonly Holder[];
   peers(): readonly AuditedPeer[];
 }
 
@@ -28,7 +31,7 @@ const ownersTurn = 36 * 3_600_000;
  */
 export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {
   const healed: string[] = [];
-  for (const owner of parts.peers()) {
+  for (const owner of parts.owners()) {
     for (const name of parts.vault.damaged(owner.name)) {
       signal.throwIfAborted();
       const manifest = await lostManifest(name, owner, parts);
@@ -41,7 +44,7 @@ export async function heal(parts: HealParts, signal: AbortSignal): Promise<strin
 /** The manifest of a backup that has been in quarantine for long enough; null where it is damaged itself. */
 async function lostManifest(
   name: string,
-  owner: AuditedPeer,
+  owner: Holder,
   { vault: { layout }, clock }: HealParts,
 ): Promise<VerifiedManifest | null> {
   // A person may have removed the folder, to be rid of what was in it.
@@ -66,7 +69,7 @@ async function lostManifest(
 }
 
 async function healOne(
-  owner: AuditedPeer,
+  owner: Holder,
   manifest: VerifiedManifest,
   parts: HealParts,
   signal: AbortSignal,
@@ -88,7 +91,7 @@ async function healOne(
 
 async function takeFrom(
   peer: AuditedPeer,
-  owner: AuditedPeer,
+  owner: Holder,
   manifest: VerifiedManifest,
   { vault }: HealParts,
   signal: AbortSignal,

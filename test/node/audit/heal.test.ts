@@ -56,7 +56,8 @@ const owner = peerThat(null, FR2);
 /** As in a node, the peers are objects made anew for each who asks for them. */
 const healWith = (...peers: AuditedPeer[]) => {
   const anew = (peer: AuditedPeer): AuditedPeer => ({ ...peer, fetch: (...asked) => peer.fetch(...asked) });
-  return heal({ vault, clock: fixture.clock, log: silent, peers: () => [owner, ...peers].map(anew) }, never);
+  const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
+  return heal({ ...parts, peers: () => [owner, ...peers].map(anew) }, never);
 };
 
 describe('a backup that was damaged here', () => {
@@ -71,6 +72,12 @@ describe('a backup that was damaged here', () => {
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
     expect(vault.damaged(FR2)).toEqual([]);
     expect(await healWith(peer)).toEqual([]);
+  });
+
+  it('is taken from another peer also where its owner is disabled, because it burned down', async () => {
+    fixture.clock.jump(2 * day);
+    const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
+    expect(await heal({ ...parts, peers: () => [peerThat(honest)] }, never)).toEqual([name]);
   });
 
   it('is left alone when a person has removed what was put aside', async () => {
@@ -109,7 +116,7 @@ describe('a backup that was damaged here', () => {
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
     const log = recordingLog();
     const peers = () => [owner, peerThat(honest)];
-    expect(await heal({ vault, clock: fixture.clock, log, peers }, never)).toEqual([]);
+    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([]);
     expect(log.events).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
   });
 });
