@@ -29,13 +29,17 @@ export interface AuditingParts {
   owners(): readonly Holder[];
   /** The connections to the peers of this moment. */
   connections(): readonly Connection[];
+  /** Whether nights are scheduled. */
+  nights(): boolean;
   /** Has a peer brought what it is owed again. */
   kick(peer: Hostname): void;
 }
 
 export interface Auditing extends Audit {
-  /** Reads a part of the vault again. @param atNight a night's share; else little, because somebody waits */
+  /** Reads a part of the vault again. @param atNight a night's part; else little, because somebody waits */
   scrub(atNight: boolean, signal: AbortSignal): Promise<ScrubResult>;
+  /** The next run is due: {@link scrub} ends with the backup that it reads. */
+  stopReading(): void;
 }
 
 /** What looks after that which is kept: on peers by proofs, here by reading it again. */
@@ -57,18 +61,23 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
     peers,
     owed: parts.kick,
   });
+  let enough = new AbortController();
   return {
     ...audit,
-    scrub: (atNight, signal) =>
-      scrub(
+    stopReading: () => enough.abort(),
+    scrub(atNight, signal) {
+      enough = new AbortController();
+      return scrub(
         {
           ...parts,
           times: checks,
+          enough: enough.signal,
           heal: (stopping) => heal({ ...parts, peers }, stopping),
           recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
         },
         atNight,
         signal,
-      ),
+      );
+    },
   };
 }

@@ -77,7 +77,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const listener = await listen({ ...base, address, trusted: identitiesIn(base.config), server, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
-  const scheduler = await startScheduler({ ...base, config: () => base.config, history, night, ...deliveries });
+  const scheduler = await startScheduler(base, { ...stores, ...deliveries, night, auditing });
 
   const reload = async (): Promise<readonly string[]> => {
     const { config: changed, hints } = await loadConfig(base.config.file);
@@ -192,9 +192,16 @@ function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
 function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deliveries): Promise<Auditing> {
   const { self, config } = base;
   const kick = (peer: Hostname): void => outbox.kick(peer);
-  const owners = () => ownersIn(base.config);
-  const whose = { host: config.server.name, identity: self.identity };
-  return openAuditing({ ...base, ...stores, ...whose, owners, connections, kick });
+  return openAuditing({
+    ...base,
+    ...stores,
+    host: config.server.name,
+    identity: self.identity,
+    owners: () => ownersIn(base.config),
+    nights: () => base.config.backup.schedule !== null,
+    connections,
+    kick,
+  });
 }
 
 /** The story of a night, with the configuration of its moment. */

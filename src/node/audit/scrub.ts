@@ -17,6 +17,10 @@ export interface ScrubParts {
   recover(name: string, signal: AbortSignal): Promise<boolean>;
   /** Takes again what was damaged of owners that are gone. @returns file names */
   heal(signal: AbortSignal): Promise<readonly string[]>;
+  /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
+  nights(): boolean;
+  /** Aborts when the next run is due: the backup that is being read is the last one then. */
+  readonly enough: AbortSignal;
   /** Bytes a second. */
   readonly rate?: number;
 }
@@ -30,10 +34,12 @@ const defaultRate = 32 * 2 ** 20;
 /** Milliseconds that the reading may be ahead of its rate: a sleep for each piece would cost more than it evens out. */
 const burst = 250;
 const day = 86_400_000;
-/** Everything is read again within this time; a night that was missed is made up for by the next. */
+/** Everything is read again within this time; nights that were missed are made up for by the next ones. */
 const longestUnread = 30 * day;
+/** Parts that one run reads at most to make up for them: after a month off, all at once would take longer than a day. */
+const mostParts = 3;
 /** Nights that one round through the vault is spread over; fewer than the days above, for the nights that are missed. */
-const nights = 25;
+const round = 25;
 /** What was read since is not read again: several runs on a day cost no more than one. */
 const shortestUnread = 20 * 3_600_000;
 /** Bytes that are read in a run that somebody waits for. */
@@ -42,17 +48,18 @@ const whileWaitedFor = 64 * 2 ** 20;
 /**
  * Reads again what is kept, what has waited longest first, and compares it with what its owner signed. The vault puts what
  * is damaged into quarantine; its owner learns of it at its next call, and this server's own backups are fetched back. So
- * are, at night, those of an owner that does not send them again itself.
- * @param atNight a night's share is read; else only as much as somebody waits for gladly
+ * are, at night or where none is scheduled, those of an owner that does not send them again itself.
+ * @param atNight a night's part is read; else only as much as somebody waits for gladly
  */
 export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSignal): Promise<ScrubResult> {
-  const { vault, clock, host, times } = parts;
+  const { vault, clock, host, times, enough } = parts;
   const report: Scrub = { checked: 0, bytes: 0, damaged: [], recovered: [], oldestCheckMs: 0 };
   const problems: Problem[] = [];
   const pace = paced(parts, signal, report);
   try {
     for (const { name } of due(parts, atNight)) {
       signal.throwIfAborted();
+      if (enough.aborted) break;
       const failure = await examine(name, parts, pace);
       if (failure === null) report.checked += 1;
       else if (failure.kind === 'damaged') report.damaged.push(name);
@@ -61,7 +68,7 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
     for (const name of vault.damaged(host)) {
       if (await parts.recover(name, signal)) report.recovered.push(name);
     }
-    if (atNight) report.recovered.push(...(await parts.heal(signal)));
+    if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(signal)));
   } finally {
     await times.save((name) => vault.find(name) !== null);
   }
@@ -91,7 +98,7 @@ async function examine(
 }
 
 /** What is read this time, what has waited longest first. */
-function due({ vault, times, clock }: ScrubParts, atNight: boolean): HeldEntry[] {
+function due({ vault, times, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
   const now = clock.now();
   const waiting = vault
     .list()
@@ -99,12 +106,15 @@ function due({ vault, times, clock }: ScrubParts, atNight: boolean): HeldEntry[]
     .filter(({ since }) => now - since >= shortestUnread)
     .sort((a, b) => a.since - b.since);
   const total = vault.list().reduce((sum, { size }) => sum + size, 0);
-  let left = atNight ? Math.max(whileWaitedFor, total / nights) : whileWaitedFor;
+  const part = Math.max(whileWaitedFor, total / round);
+  const usual = atNight ? part : whileWaitedFor;
+  const most = atNight || !nights() ? mostParts * part : usual;
+  let bytes = 0;
   const chosen: HeldEntry[] = [];
   for (const { entry, since } of waiting) {
     const overdue = now - since >= longestUnread;
-    if (left <= 0 && !overdue) break;
-    left -= entry.size;
+    if (bytes >= (overdue ? most : usual)) break;
+    bytes += entry.size;
     chosen.push(entry);
   }
   return chosen;

@@ -53,6 +53,8 @@ export class Scheduler {
   #settled: number;
   #lastLook: number;
   #current: Promise<void> | null = null;
+  /** The moment that was last told to be due while another run was under way. */
+  #told: number | null = null;
   #cancelTimer = (): void => {};
 
   constructor({ clock, log, run, hurry, timetable, lastSuccess }: SchedulerOptions) {
@@ -101,7 +103,7 @@ export class Scheduler {
     const dueIn = moment === null ? lookEvery : this.#dueAt(moment) - now;
     if (moment !== null && dueIn <= 0) {
       if (this.#current === null) this.#start(moment, -dueIn);
-      else this.#hurry();
+      else this.#hurryFor(moment);
     }
     this.#cancelTimer = this.#clock.after(dueIn > 0 ? Math.min(lookEvery, dueIn) : lookEvery, () => this.#look());
   }
@@ -113,6 +115,14 @@ export class Scheduler {
     });
   }
 
+  #hurryFor(moment: number): void {
+    if (this.#told !== moment) {
+      this.#told = moment;
+      this.#log.warn('run due while another is under way', { due: new Date(moment).toISOString() });
+    }
+    this.#hurry();
+  }
+
   /** Resolves to false when another run was under way: then the moment waits for the next look. */
   async #attempt(moment: number, trigger: 'schedule' | 'catch-up'): Promise<boolean> {
     const before = this.#settled;
@@ -122,13 +132,13 @@ export class Scheduler {
       await this.#run(trigger, this.#stopping.signal);
     } catch (thrown) {
       const failure = Failure.from(thrown, 'the scheduled run');
-      this.#log.warn('scheduled run not done', { kind: failure.kind, reason: failure.message });
       if (failure.kind === 'locked') {
-        this.#hurry();
+        this.#hurryFor(moment);
         this.#begun.delete(moment);
         this.#settled = Math.min(this.#settled, before);
         return false;
       }
+      this.#log.warn('scheduled run not done', { kind: failure.kind, reason: failure.message });
     }
     return true;
   }

@@ -66,6 +66,8 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   },
   recover: async () => false,
   heal: async () => [],
+  nights: () => true,
+  enough: never,
   ...changes,
 });
 
@@ -84,10 +86,38 @@ describe('a scrub', () => {
     expect(new Set(read.slice(0, 60)).size).toBe(60);
   });
 
-  it('makes up for nights that were missed', async () => {
-    const { report } = await scrub(parts(), true, never);
-    expect(report.checked).toBe(60);
-    expect(report.oldestCheckMs).toBe(clock.now());
+  it('makes up for nights that were missed, with three parts a night', async () => {
+    const checked: number[] = [];
+    for (let night = 0; night < 10; night += 1) {
+      checked.push((await scrub(parts(), true, never)).report.checked);
+      clock.jump(day);
+    }
+    // A part is 1/25 of what is held, and ends with the backup in which it is reached.
+    expect(checked).toEqual([8, 8, 8, 8, 8, 8, 8, 4, 3, 3]);
+    expect(new Set(read).size).toBe(60);
+  });
+
+  it('reads little while somebody waits, also where everything has waited for too long', async () => {
+    expect((await scrub(parts(), false, never)).report.checked).toBe(1);
+  });
+
+  it('reads on request what has waited for too long, and heals, where no nights are scheduled', async () => {
+    const unscheduled = parts({ nights: () => false, heal: async () => ['healed'] });
+    const { report } = await scrub(unscheduled, false, never);
+    expect(report).toMatchObject({ checked: 8, recovered: ['healed'] });
+    held = held.map((each) => ({ ...each, receivedAt: clock.now() - 10 * day }));
+    expect((await scrub(unscheduled, false, never)).report.checked).toBe(1);
+  });
+
+  it('ends with the backup that it reads when the next run is due', async () => {
+    const due = new AbortController();
+    const hurried = parts({ enough: due.signal });
+    const examine = async (name: string): Promise<void> => {
+      read.push(name);
+      if (read.length === 3) due.abort();
+    };
+    const { report } = await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, never);
+    expect(report.checked).toBe(3);
   });
 
   it('reads what has waited longest first, and little while somebody waits', async () => {
@@ -97,6 +127,7 @@ describe('a scrub', () => {
   });
 
   it('reads nothing again on the same day, and knows that after a restart', async () => {
+    held = held.map((each) => ({ ...each, size: mib }));
     await scrub(parts(), true, never);
     read = [];
     times = await openTimes(join(folder, 'scrub.json'));
@@ -105,6 +136,7 @@ describe('a scrub', () => {
   });
 
   it('tells of what is damaged, and goes on', async () => {
+    held = held.map((each) => ({ ...each, size: mib }));
     broken.set('b3', new Failure('damaged', 'the bytes of b3 are not those of its manifest any more'));
     broken.set('b4', new Failure('failed', 'too many open files'));
     const { report, problems } = await scrub(parts(), true, never);

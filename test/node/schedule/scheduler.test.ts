@@ -4,6 +4,7 @@ import type { Log } from '../../../src/mesh/terms/log.js';
 import { jitterOf } from '../../../src/node/schedule/calendar.js';
 import { Scheduler, type Timetable } from '../../../src/node/schedule/scheduler.js';
 import { FakeClock, settle } from '../../support/fake-clock.js';
+import { recordingLog } from '../../support/peer-node.js';
 
 const second = 1000;
 const minute = 60 * second;
@@ -20,15 +21,23 @@ interface Setup {
   readonly lastSuccess?: string;
   readonly run?: (signal: AbortSignal) => Promise<unknown>;
   readonly hurry?: () => void;
+  readonly log?: Log;
 }
 
 /** A scheduler whose runs are written down as `<trigger> <time>`. */
-function start({ now = '2026-11-23T01:00:00Z', timetable = nightly, lastSuccess, run, hurry = () => {} }: Setup = {}) {
+function start({
+  now = '2026-11-23T01:00:00Z',
+  timetable = nightly,
+  lastSuccess,
+  run,
+  hurry = () => {},
+  log = quiet,
+}: Setup = {}) {
   const clock = new FakeClock(now);
   const runs: string[] = [];
   const started = new Scheduler({
     clock,
-    log: quiet,
+    log,
     timetable,
     lastSuccess: Date.parse(lastSuccess ?? now),
     run: async (trigger, signal) => {
@@ -201,6 +210,23 @@ describe('the scheduler', () => {
     });
     await clock.advance(2 * hour);
     expect(runs).toEqual(['schedule 2026-11-23T02:00:00.000Z', 'schedule 2026-11-23T02:01:00.000Z']);
+    await stop();
+  });
+
+  const neverEnding = (signal: AbortSignal) =>
+    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  const locked = () => Promise.reject(new Failure('locked', 'another run is under way'));
+
+  it.each([
+    ['of its own', neverEnding, ['2026-11-24T02:00:00.000Z']],
+    ['on request', locked, ['2026-11-23T02:00:00.000Z', '2026-11-24T02:00:00.000Z']],
+  ])('says once of each night that it is due while a run %s is under way', async (_whose, run, nights) => {
+    const log = recordingLog();
+    const { clock, stop } = start({ run, log });
+    await clock.advance(hour + day + 10 * minute);
+    expect(log.events).toEqual(
+      nights.map((due) => ({ level: 'warn', event: 'run due while another is under way', fields: { due } })),
+    );
     await stop();
   });
 
