@@ -166,6 +166,8 @@ describe('doctor', () => {
     const { stdout: text } = await run('doctor');
     expect(text).toContain('no peer is configured');
     expect(text).toContain('-> anemone-peer peer add');
+    expect(text).toMatch(/^runs\tnot checked\t$/m);
+    expect(text).toMatch(/^restores\tadvice\ta recovery was never proven$/m);
   });
 
   it('says so when the kit is not current any more', async () => {
@@ -187,8 +189,13 @@ describe('doctor', () => {
       process.seteuid?.(65_534);
       const { code, stdout } = await run('doctor', '--json').finally(() => process.seteuid?.(0));
       expect(code).toBe(1);
-      const { findings } = JSON.parse(stdout) as { findings: { check: string; problem: string; mend: string }[] };
-      expect(findings.filter(({ check }) => check === 'peers')).toEqual([]);
+      const { checks, findings } = JSON.parse(stdout);
+      for (const check of ['runs', 'peers', 'backups', 'kit', 'restores']) {
+        expect(checks).toContainEqual({ check, ok: null });
+      }
+      expect(findings.map(({ why }: { why: string }) => why)).not.toContainEqual(
+        expect.stringContaining('no night runs'),
+      );
       expect(findings).toContainEqual(
         expect.objectContaining({
           check: 'keys',

@@ -34,21 +34,24 @@ const checks: Readonly<Record<string, Check>> = {
 
 interface Checked {
   readonly name: string;
-  readonly findings: readonly Finding[];
+  /** Null where it could not be checked. */
+  readonly findings: readonly Finding[] | null;
 }
 
 /** Examines this server and its peers. 1 when something is wrong, 3 when something may soon be, 0 when all is well. */
 export async function examine(context: Context): Promise<ExitCode> {
   const results = await checkAll(context);
-  const findings = results.flatMap((result) => result.findings);
+  const findings = results.flatMap((result) => result.findings ?? []);
   const worst = (['error', 'warning'] as const).find((severity) =>
     findings.some((finding) => finding.severity === severity),
   );
   context.screen.result(
     {
       verdict: worst ?? 'well',
-      checks: results.map(({ name, findings: found }) => ({ check: name, ok: found.length === 0 })),
-      findings: results.flatMap(({ name, findings: found }) => found.map((finding) => ({ check: name, ...finding }))),
+      checks: results.map(({ name, findings: found }) => ({ check: name, ok: found && found.length === 0 })),
+      findings: results.flatMap(({ name, findings: found }) =>
+        (found ?? []).map((finding) => ({ check: name, ...finding })),
+      ),
     },
     (look) => textOf(results, look),
   );
@@ -71,13 +74,13 @@ async function checkAll(context: Context): Promise<readonly Checked[]> {
 
 function textOf(results: readonly Checked[], look: Look): string {
   const dress = { error: look.bad, warning: look.warning, advice: look.dim };
-  const rows = results.flatMap(({ name, findings }): Cell[][] =>
-    findings.length === 0
-      ? [[name, { text: 'ok', dress: look.good }, '']]
-      : findings.map(({ severity, problem }) => [name, { text: severity, dress: dress[severity] }, problem]),
-  );
+  const rows = results.flatMap(({ name, findings }): Cell[][] => {
+    if (findings === null) return [[name, { text: 'not checked', dress: look.dim }, '']];
+    if (findings.length === 0) return [[name, { text: 'ok', dress: look.good }, '']];
+    return findings.map(({ severity, problem }) => [name, { text: severity, dress: dress[severity] }, problem]);
+  });
   const details = results
-    .flatMap(({ findings }) => findings)
+    .flatMap(({ findings }) => findings ?? [])
     .map(({ problem, why, mend }) => `${look.bold(printable(problem))}\n  ${why}\n  -> ${printable(mend)}`);
   const table = renderTable(look, ['CHECK', '', ''], rows);
   return [table, ...new Set(details)].join(look.terminal ? '\n\n' : '\n');

@@ -4,6 +4,7 @@ import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import type { Kit } from '../../mesh/kit/kit.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
+import type { LastDrill } from '../render/drill.js';
 import type { Part } from '../restore/parts.js';
 
 /** Everything that the checks look at, gathered once. Times are milliseconds since 1970, sizes bytes. */
@@ -33,6 +34,8 @@ export interface DoctorFacts {
   readonly tcp: TcpFacts | null;
   /** What restores that were not finished have left. */
   readonly parts: readonly Part[];
+  /** The last time that a recovery was proven. */
+  readonly drill: LastDrill;
 }
 
 export interface KeyFacts {

@@ -13,8 +13,8 @@ export interface Finding {
   readonly mend: string;
 }
 
-/** Looks at the facts, and at nothing else. No finding: all is well. */
-export type Check = (facts: DoctorFacts) => readonly Finding[];
+/** Looks at the facts, and at nothing else. No finding: all is well. Null: there was nothing to look at, so nobody knows. */
+export type Check = (facts: DoctorFacts) => readonly Finding[] | null;
 
 export const error = (problem: string, why: string, mend: string): Finding => ({
   severity: 'error',

@@ -17,6 +17,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
+import { lastDrill } from '../drills.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
 import { partsIn } from '../restore/parts.js';
@@ -29,7 +30,7 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts,
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts] = await Promise.all([
+  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts, drill] = await Promise.all([
     programVersion(),
     keyFacts(config, self),
     freeSpace(config.server.data),
@@ -39,6 +40,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     self instanceof Failure ? null : kitFacts(config, self),
     tcpFacts(),
     partsIn(config.base),
+    lastDrill(stateFolder(config)),
   ]);
   const now = context.clock.now();
   const nodeVersion = process.versions.node;
@@ -59,6 +61,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     kit,
     tcp,
     parts,
+    drill,
   };
 }
 

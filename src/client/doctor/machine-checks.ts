@@ -1,6 +1,7 @@
 import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
@@ -35,6 +36,7 @@ const whoeverReads: Readonly<Record<KeyFile['holds'], string>> = {
 
 export const checkClock: Check = ({ peers }) => {
   const off = peers.flatMap(({ name, answer }) => ('node' in answer ? [{ name, ...answer }] : []));
+  if (off.length === 0) return null;
   const far = off.filter(isClockOff);
   const why = 'Backups are named, ordered and expired by these clocks.';
   if (far.length >= 2 && far.length === off.length && sameSide(far.map(({ clockAhead }) => clockAhead))) {
@@ -60,7 +62,7 @@ export function sizeOfNight({ newest }: Pick<DoctorFacts, 'newest'>): number {
 
 export const checkDisk: Check = (facts) => {
   const { free, config } = facts;
-  if (free === null) return [];
+  if (free === null) return null;
   const { minimumFree } = config.limits;
   const night = sizeOfNight(facts);
   const has = `${formatByteSize(free)} are free on the disk of ${config.server.data}`;
@@ -78,14 +80,20 @@ export const checkDisk: Check = (facts) => {
   return [];
 };
 
-export const checkRestores: Check = ({ parts }) =>
-  parts.map(({ path, backup, size }) =>
+export const checkRestores: Check = ({ parts, drill, config }) => {
+  const findings = parts.map(({ path, backup, size }) =>
     advice(
       `a restore of ${formatBackupName(backup)} was not finished: ${formatByteSize(size)} of it are in ${path}`,
       'The next restore of it goes on from there; until then it only takes room.',
       `anemone-peer restore ${formatBackupName(backup)}; or rm ${path}`,
     ),
   );
+  if (drill === undefined && config.backup.sets.length > 0) {
+    const why = 'Whether the recovery key and the backups bring this server back is only known once it was tried.';
+    findings.push(advice('a recovery was never proven', why, 'anemone-peer restore --drill'));
+  }
+  return drill instanceof Failure && findings.length === 0 ? null : findings;
+};
 
 /** The ends of life of Node.js, from the schedule of its releases: https://github.com/nodejs/release */
 const endsOfLife: Readonly<Record<number, number>> = {
@@ -114,7 +122,8 @@ const muchLost = { anywhere: 0.005, far: 0.001 };
 const far = 20;
 
 export const checkTcp: Check = ({ tcp, peers }) => {
-  if (tcp === null || tcp.congestion === 'bbr' || !tcp.hasBbr || tcp.sent < enoughSegments) return [];
+  if (tcp === null) return null;
+  if (tcp.congestion === 'bbr' || !tcp.hasBbr || tcp.sent < enoughSegments) return [];
   const lost = tcp.resent / tcp.sent;
   const isFar = peers.some(({ answer }) => 'node' in answer && 2 * answer.clockDoubt > far);
   if (lost < (isFar ? muchLost.far : muchLost.anywhere)) return [];

@@ -10,6 +10,10 @@ import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
 
 export const checkNode: Check = ({ node, version, config }) => {
+  if ('failure' in node && node.failure.kind === 'forbidden') {
+    const why = 'Only the node knows what it has found, and how its last run went.';
+    return [warning(node.failure.message, why, node.failure.hint ?? 'Run this as the user of the node.')];
+  }
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
     const mend = node.failure.hint ?? `anemone-node --config ${config.file}`;
@@ -30,7 +34,7 @@ export const checkNode: Check = ({ node, version, config }) => {
 };
 
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
-  if ('failure' in node) return [];
+  if ('failure' in node) return null;
   const { lastRun, historyProblem } = node;
   if (historyProblem !== undefined) {
     const why = 'Nobody knows what past runs did, and the node removes no old backups.';
@@ -81,6 +85,7 @@ export const checkPeers: Check = (facts) => {
     const why = 'Backups that are on this server only are lost with it.';
     return [error('no peer is configured and enabled', why, 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY')];
   }
+  if (peers.length === 0) return null;
   const silent = peers.filter(({ answer }) => 'failure' in answer).length;
   return peers.flatMap((peer) => {
     const { answer } = peer;
@@ -149,11 +154,12 @@ function takeBack(name: string, { config }: DoctorFacts): string {
 }
 
 export const checkBackups: Check = ({ newest, peers, listed, config, now }) => {
+  const sets = config.backup.sets.map(({ name }) => name);
+  if (sets.length === 0) return [];
   // A peer that refuses to show its list has said nothing about backups.
   const answered = peers.map(({ name }) => name).filter((name) => listed.includes(name));
-  if (answered.length === 0) return [];
+  if (answered.length === 0) return null;
   const why = 'If this server were lost now, that is how old its files would be.';
-  const sets = config.backup.sets.map(({ name }) => name);
   return sets.flatMap((set) => {
     const found = newest.find((backup) => backup.set === set);
     if (found === undefined) {
@@ -173,7 +179,7 @@ export const checkBackups: Check = ({ newest, peers, listed, config, now }) => {
 };
 
 export const checkKit: Check = ({ kit }) => {
-  if (kit === null) return [];
+  if (kit === null) return null;
   const why = 'On the worst day it tells where the peers are, and how to reach them.';
   const mend = 'anemone-peer kit, and keep copies of it elsewhere';
   const { found, path } = kit;

@@ -70,6 +70,8 @@ const kit: DoctorFacts['kit'] = {
   missing: [],
 };
 
+const spans = { size: 0, unpacked: 0, entries: 0, finding: 0, fetching: 0, opening: 0 };
+
 const well: DoctorFacts = {
   now,
   version: '0.1.0',
@@ -91,6 +93,7 @@ const well: DoctorFacts = {
   kit,
   tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100 },
   parts: [],
+  drill: { at: now - 24 * hour, backup: 'the newest', set: 'backup', ...spans, peers: {} },
 };
 
 const all = {
@@ -112,7 +115,9 @@ it.each(Object.entries(all))('%s finds nothing where all is well', (_name, check
   expect(check(well)).toEqual([]);
 });
 
-type Case = [string, Check, Partial<DoctorFacts>, [severity: string, problem: string, mend: string][]];
+/** Null where the check has to say that it could not look. */
+type Wanted = [severity: string, problem: string, mend: string][] | null;
+type Case = [string, Check, Partial<DoctorFacts>, Wanted];
 const reads: KeyFile = { path: '/data/.state/node.key', mode: 0o640, owner: 998, holds: 'node key' };
 const password: KeyFile = { path: '/etc/anemone/key', mode: 0o640, owner: 0, holds: 'password' };
 const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, files });
@@ -127,6 +132,7 @@ const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
   return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, sets: [...sets, tried] });
 };
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
+const keeper = { ...config, backup: { ...config.backup, sets: [] } };
 const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
 const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
 
@@ -227,7 +233,7 @@ const cases: Case[] = [
     [['warning', '1 d 11 h ago', 'backup']],
   ],
   ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
-  ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, []],
+  ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],
   ['an updated program', checkNode, { node: status({ version: '0.0.9' }) }, [['warning', '0.0.9', 'Restart']]],
   [
     'a stray file',
@@ -241,7 +247,17 @@ const cases: Case[] = [
     { peers: [], config: { ...config, peers: [] } },
     [['error', 'no peer', 'anemone-peer peer add']],
   ],
-  ['nothing about peers that cannot be asked without a key', checkPeers, { peers: [] }, []],
+  ['nothing about peers that cannot be asked without a key', checkPeers, { peers: [] }, null],
+  ['nothing about clocks where no peer answers', checkClock, { peers: [silent('FR2')] }, null],
+  ['nothing about a disk that cannot be asked', checkDisk, { free: null }, null],
+  ['nothing about the links of a system that does not count losses', checkTcp, { tcp: null }, null],
+  ['nothing about a kit that cannot be its own without a key', checkKit, { kit: null }, null],
+  [
+    'a node that this user may not ask, and not that it does not run',
+    checkNode,
+    { node: { failure: new Failure('forbidden', 'this user may not talk to it', { hint: 'Run this as root.' }) } },
+    [['warning', 'this user may not talk to it', 'Run this as root.']],
+  ],
   ['a silent peer', checkPeers, { peers: [silent('FR2'), peer('US1')] }, [['warning', 'FR2 does not', 'VPN']]],
   ['nobody who answers', checkPeers, { peers: [silent('FR2')] }, [['error', 'FR2 does not answer', 'VPN']]],
   [
@@ -297,8 +313,9 @@ const cases: Case[] = [
     [['error', 'no peer holds', 'anemone-peer backup']],
   ],
   ['a peer that lacks it', checkBackups, { newest: heldBy('US1') }, [['warning', 'FR2 does not hold', 'anemone-peer']]],
-  ['nobody who can be asked', checkBackups, { newest: [], listed: [], peers: [silent('FR2')] }, []],
-  ['peers that answer, and refuse to show their lists', checkBackups, { newest: [], listed: [] }, []],
+  ['nobody who can be asked', checkBackups, { newest: [], listed: [], peers: [silent('FR2')] }, null],
+  ['peers that answer, and refuse to show their lists', checkBackups, { listed: ['FR1'] }, null],
+  ['no set', checkBackups, { newest: [], config: keeper }, []],
   ['no kit', checkKit, kitWith({ found: null }), [['warning', 'there is no kit', 'anemone-peer kit']]],
   [
     'a kit that is none',
@@ -351,6 +368,14 @@ const cases: Case[] = [
   ['a lossy link of a kernel without BBR', checkTcp, tcpWith({ hasBbr: false, resent: 1e4 }), []],
   ['a link that was hardly used', checkTcp, tcpWith({ sent: 100, resent: 50 }), []],
   [
+    'a recovery that was never proven',
+    checkRestores,
+    { drill: undefined },
+    [['advice', 'never proven', 'anemone-peer restore --drill']],
+  ],
+  ['no recovery of a server that has nothing to recover', checkRestores, { drill: undefined, config: keeper }, []],
+  ['nothing about recoveries that nobody can tell of', checkRestores, { drill: new Failure('failed', 'EACCES') }, null],
+  [
     'a restore that was not finished',
     checkRestores,
     {
@@ -363,9 +388,10 @@ const cases: Case[] = [
 describe('the doctor finds', () => {
   it.each(cases)('%s', (_what, check, changes, wanted) => {
     const findings = check({ ...well, ...changes });
+    if (wanted === null) return expect(findings).toBeNull();
     expect(findings).toHaveLength(wanted.length);
     for (const [index, [severity, problem, mend]] of wanted.entries()) {
-      const finding = findings[index];
+      const finding = findings?.[index];
       expect(finding?.severity).toBe(severity);
       expect(finding?.problem).toContain(problem);
       expect(finding?.mend).toContain(mend);
@@ -376,7 +402,7 @@ describe('the doctor finds', () => {
 
 it('says of each secret what it is good for', () => {
   const files = (['node key', 'password', 'credentials'] as const).map((holds) => ({ ...reads, holds }));
-  expect(checkKeys({ ...well, keys: keysOf(...files) }).map(({ why }) => why)).toEqual([
+  expect(checkKeys({ ...well, keys: keysOf(...files) })?.map(({ why }) => why)).toEqual([
     expect.stringContaining('be this server'),
     expect.stringContaining('open the backups'),
     expect.stringContaining('what the export sends'),
