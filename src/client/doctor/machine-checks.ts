@@ -61,7 +61,12 @@ export function sizeOfNight({ newest }: Pick<DoctorFacts, 'newest'>): number {
 }
 
 export const checkDisk: Check = (facts) => {
-  const { free, config } = facts;
+  const { free, config, node } = facts;
+  const troubles = 'failure' in node ? [] : node.diskTroubles;
+  if (troubles.length > 0) {
+    const mend = `See \`df -h ${config.server.data}\` and \`dmesg\`; make room there, or mend the disk.`;
+    return troubles.map((trouble) => error(trouble, 'What is refused meanwhile is not kept here.', mend));
+  }
   if (free === null) return null;
   const { minimumFree } = config.limits;
   const night = sizeOfNight(facts);

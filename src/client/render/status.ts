@@ -132,8 +132,8 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
 }
 
 /** What a person should look at on this server. */
-function findingsOf({ findings, historyProblem }: GetStatusResponse): string[] {
-  return [...(historyProblem === undefined ? [] : [historyProblem.message]), ...findings];
+function findingsOf({ diskTroubles, findings, historyProblem }: GetStatusResponse): string[] {
+  return [...diskTroubles, ...(historyProblem === undefined ? [] : [historyProblem.message]), ...findings];
 }
 
 /** `at most 512 KiB a second until 23:00`; nothing where there never is a limit. */

@@ -200,6 +200,18 @@ const cases: Case[] = [
   ['a disk without room for a night', checkDisk, { free: 5e8 }, [['error', 'a night needs', 'Make room']]],
   ['a disk below its floor', checkDisk, { free: 9e8, newest: nightOf(10) }, [['error', 'are free', 'Make room']]],
   ['a disk that is nearly full', checkDisk, { free: 1.5e9 }, [['warning', 'are free', 'Make room']]],
+  [
+    'a disk that the node cannot write to',
+    checkDisk,
+    { node: status({ diskTroubles: ['/data: nothing can be written: the file system is read-only'] }) },
+    [['error', 'read-only', 'dmesg']],
+  ],
+  [
+    'a disk below its floor once, where the node says so too',
+    checkDisk,
+    { free: 9e8, newest: nightOf(10), node: status({ diskTroubles: ['/data: 900 MB are free'] }) },
+    [['error', '/data: 900 MB are free', 'df -h']],
+  ],
   ['a node that does not run', checkNode, { node: noNode }, [['error', 'not running', 'Start it.']]],
   ['a last run that failed', checkRuns, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
   [

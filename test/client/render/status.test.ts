@@ -44,6 +44,7 @@ const node: GetStatusResponse = {
   uploadUntil: '',
   sets: [],
   historyProblem: undefined,
+  diskTroubles: [],
 };
 
 function peer(
@@ -90,6 +91,17 @@ describe('the status', () => {
       'finding\tFR9/notes.txt is not a backup',
       'No peers yet.',
     ]);
+  });
+
+  it('shows what is wrong with the disk before what lies on it', () => {
+    const full = { ...node, diskTroubles: ['/data: nothing can be written'] };
+    expect(text({ node: full }).filter((line) => line.startsWith('finding'))).toEqual([
+      'finding\t/data: nothing can be written',
+      'finding\tFR9/notes.txt is not a backup',
+    ]);
+    expect(statusDocument({ server, self, node: full, peers: [], now })).toMatchObject({
+      server: { findings: ['/data: nothing can be written', 'FR9/notes.txt is not a backup'] },
+    });
   });
 
   it.each([

@@ -117,9 +117,9 @@ export class Victim {
   }
 
   async statusSays(when: string, words: RegExp): Promise<void> {
-    const { findings } = await this.status();
-    const said = findings.some((finding) => words.test(finding));
-    if (!said) this.recorder.problem(`${when}, status does not say so: ${JSON.stringify(findings)}`);
+    const { diskTroubles } = await this.status();
+    const said = diskTroubles.some((trouble) => words.test(trouble));
+    if (!said) this.recorder.problem(`${when}, status does not say so: ${JSON.stringify(diskTroubles)}`);
   }
 
   /** The log tells what was wrong, and is not flooded. @param since its length before */
