@@ -64,7 +64,7 @@ export async function startNode(config: Config, version: string, log: Log, clock
   const deliveries = startDeliveries(base, stores);
   const auditing = await startAuditing(base, stores, deliveries);
   const night = makeNight(base, stores, deliveries, auditing);
-  const { vault, epochs, history } = stores;
+  const { vault, epochs } = stores;
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {
     lastSeen.set(name, clock.now());
@@ -98,10 +98,10 @@ export async function startNode(config: Config, version: string, log: Log, clock
     reload,
     version,
     startedAt,
-    vault,
+    epoch: base.self.certificate.epoch,
+    ...stores,
     outbox,
     nightlyRun: night,
-    history,
     scheduler,
     stopping: stopping.signal,
     lastSeen: (name) => lastSeen.get(name) ?? 0,

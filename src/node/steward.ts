@@ -23,6 +23,8 @@ export interface StewardParts {
   /** Follows the configuration file; returns what takes effect only after a restart. */
   reload(): Promise<readonly string[]>;
   readonly version: string;
+  /** Of its node key. */
+  readonly epoch: number;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   readonly vault: Vault;
@@ -78,6 +80,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     hostname: server.name,
     version: parts.version,
     startedAtMs: parts.startedAt,
+    epochMs: parts.epoch,
     peers: peers.map(({ name, quota }) => {
       const { owed = [], problem, nextTryAtMs = 0 } = deliveries.get(name) ?? {};
       const lastSeenAtMs = parts.lastSeen(name);

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { reportOf, withMesh } from '../support/mesh.js';
@@ -55,5 +55,18 @@ describe('three servers that back up to each other', { timeout: 180_000 }, () =>
       expect(thief.code).toBe(13);
       expect(thief.stderr).toContain('superseded');
       expect(await readFile(join(fr2.data, '.state/epochs.json'), 'utf8')).toContain(fr1.identity);
+
+      await rm(fr1.folder, { recursive: true });
+      await rename(stolen, fr1.folder);
+      await fr1.start();
+      const status = await fr1.peer(['status', '--json']);
+      expect(status.code).toBe(3);
+      expect(JSON.parse(status.stdout).peers).toMatchObject([
+        { name: 'FR2', ok: false, error: expect.stringContaining('superseded') },
+        { name: 'US1', ok: false, error: expect.stringContaining('superseded') },
+      ]);
+      const { checks } = JSON.parse((await fr1.peer(['doctor', '--json'])).stdout);
+      expect(checks).toContainEqual({ check: 'peers', ok: false });
+      expect(checks).toContainEqual({ check: 'backups', ok: null });
     }));
 });

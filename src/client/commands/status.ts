@@ -5,9 +5,16 @@ import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
-import { type MeshStatus, type PeerView, statusDocument, statusHints, statusText } from '../render/status.js';
+import {
+  type MeshStatus,
+  type PeerView,
+  refusalOf,
+  statusDocument,
+  statusHints,
+  statusText,
+} from '../render/status.js';
 
-/** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer; the rest is shown. */
+/** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, or a peer refuses this server. */
 export async function showStatus(context: Context): Promise<ExitCode> {
   const config = await context.loadConfig();
   const [node, answers] = await Promise.all([
@@ -24,8 +31,9 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
   for (const hint of statusHints(peers)) context.screen.note(hint);
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
+  const refused = peers.some((peer) => refusalOf(peer, self) !== null);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
-  return silent || 'failure' in node ? 3 : 0;
+  return silent || refused || 'failure' in node ? 3 : 0;
 }
 
 type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;

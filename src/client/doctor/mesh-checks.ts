@@ -9,7 +9,8 @@ import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
 
-export const checkNode: Check = ({ node, version, config }) => {
+export const checkNode: Check = (facts) => {
+  const { node, version, config } = facts;
   if ('failure' in node && node.failure.kind === 'forbidden') {
     const why = 'Only the node knows what it has found, and how its last run went.';
     return [warning(node.failure.message, why, node.failure.hint ?? 'Run this as the user of the node.')];
@@ -26,12 +27,21 @@ export const checkNode: Check = ({ node, version, config }) => {
       `Look at it in ${config.server.data}.`,
     ),
   );
+  if (hasOldKey(facts)) {
+    const problem = 'the node was started before its key was replaced, as a restore does, and uses the old one';
+    findings.push(error(problem, 'Peers that know the new one refuse what it brings.', 'Restart the node.'));
+  }
   if (node.version !== version) {
     const problem = `the running node is version ${node.version}, and what is installed is ${version}`;
     findings.push(warning(problem, 'An update takes effect when the node is started again.', 'Restart the node.'));
   }
   return findings;
 };
+
+/** Whether the running node has another node key than lies on the disk now. A node of an older version does not say which. */
+function hasOldKey({ node, keys }: DoctorFacts): boolean {
+  return !('failure' in node) && node.epochMs !== 0 && (keys.certificate?.epoch ?? 0) > node.epochMs;
+}
 
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   if ('failure' in node) return null;
@@ -153,27 +163,27 @@ function takeBack(name: string, { config }: DoctorFacts): string {
   return `${command}, with the recovery key; then start the node again.`;
 }
 
-export const checkBackups: Check = ({ newest, peers, listed, config, now }) => {
+export const checkBackups: Check = (facts) => {
+  const { newest, peers, listed, config, now } = facts;
   const sets = config.backup.sets.map(({ name }) => name);
   if (sets.length === 0) return [];
   // A peer that refuses to show its list has said nothing about backups.
   const answered = peers.map(({ name }) => name).filter((name) => listed.includes(name));
   if (answered.length === 0) return null;
+  const mend = hasOldKey(facts) ? 'Restart the node; then: anemone-peer backup' : 'anemone-peer backup';
   const why = 'If this server were lost now, that is how old its files would be.';
   return sets.flatMap((set) => {
     const found = newest.find((backup) => backup.set === set);
     if (found === undefined) {
-      return [
-        error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', 'anemone-peer backup'),
-      ];
+      return [error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', mend)];
     }
     const lacking = answered.filter((name) => !found.holders.includes(name));
     const made = formatMoment(found.createdAt, now);
     if (lacking.length === answered.length) {
-      return [error(`no peer holds ${found.name}, the newest of its set (made ${made})`, why, 'anemone-peer backup')];
+      return [error(`no peer holds ${found.name}, the newest of its set (made ${made})`, why, mend)];
     }
     return lacking.map((name) =>
-      warning(`${name} does not hold ${found.name}, the newest of its set (made ${made})`, why, 'anemone-peer backup'),
+      warning(`${name} does not hold ${found.name}, the newest of its set (made ${made})`, why, mend),
     );
   });
 };

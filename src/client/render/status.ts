@@ -60,12 +60,13 @@ function peerDocument(peer: PeerView, self: ServerIdentity, now: number): unknow
   const { config, answer, status } = peer;
   const timed = answer === undefined || 'failure' in answer ? undefined : answer;
   const node = timed?.node;
+  const refusal = refusalOf(peer, self);
   return {
     name: config.name,
     address: formatAddress(config.address),
     enabled: config.enabled,
-    ok: node !== undefined,
-    error: answer !== undefined && 'failure' in answer ? answer.failure.message : null,
+    ok: node !== undefined && refusal === null,
+    error: answer !== undefined && 'failure' in answer ? answer.failure.message : refusal,
     version: node?.version ?? null,
     clock_offset_ms: timed === undefined ? null : Math.round(timed.clockAhead),
     stored_there: node === undefined ? null : { used: node.used, quota: node.quota, free: node.free },
@@ -83,7 +84,7 @@ export function statusText(status: MeshStatus, look: Look): string {
   const { peers, self, now } = status;
   const rows = peers.map((peer): Cell[] => [
     peer.config.name,
-    stateOf(peer, look),
+    stateOf(peer, self, look),
     peer.status === undefined ? '?' : String(peer.status.owed.length),
     thereOf(peer),
     peer.status === undefined ? '?' : usage(peer.status.used, peer.status.quota),
@@ -143,10 +144,22 @@ function uploadRows({ uploadRate, uploadUntil }: GetStatusResponse): Cell[][] {
   return [['upload', uploadUntil === '' ? rate : `${rate} until ${uploadUntil}`]];
 }
 
-function stateOf({ answer }: PeerView, look: Look): Cell {
+function stateOf(peer: PeerView, self: ServerIdentity, look: Look): Cell {
+  const { answer } = peer;
   if (answer === undefined) return { text: 'disabled', dress: look.dim };
-  return 'failure' in answer ? { text: 'no answer', dress: look.bad } : { text: 'ok', dress: look.good };
+  if ('failure' in answer) return { text: 'no answer', dress: look.bad };
+  return refusalOf(peer, self) === null ? { text: 'ok', dress: look.good } : { text: 'refuses us', dress: look.bad };
 }
+
+/** Why a peer that answers takes no backup from this server; null when nothing is known against it. */
+export function refusalOf({ answer, status }: PeerView, self: ServerIdentity): string | null {
+  if (answer === undefined || 'failure' in answer) return null;
+  if (newerKey(answer.node, self.certificate) === 'proven') return superseded;
+  const problem = status !== undefined && status.owed.length > 0 ? status.problem : undefined;
+  return problem?.kind === 'untrusted' || problem?.kind === 'forbidden' ? problem.message : null;
+}
+
+const superseded = 'knows a newer node key of this server: this one is superseded';
 
 function thereOf({ answer }: PeerView): string {
   return answer === undefined || 'failure' in answer ? '?' : usage(answer.node.used, answer.node.quota);
@@ -164,7 +177,7 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
     const { node, clockAhead } = answer;
     if (node.hostname !== config.name) remarks.push(`calls itself ${node.hostname}`);
     const newer = newerKey(node, self.certificate);
-    if (newer === 'proven') remarks.push('knows a newer node key of this server: this one is superseded');
+    if (newer === 'proven') remarks.push(superseded);
     if (newer === 'claimed') remarks.push('claims to know a newer node key of this server, and does not prove it');
     if (isClockOff(answer)) {
       remarks.push(`its clock is ${formatDuration(Math.abs(clockAhead))} ${clockAhead > 0 ? 'ahead' : 'behind'}`);

@@ -20,7 +20,10 @@ export function declareNightly(program: Command, run: Run): void {
     );
   declare(program, 'status', 'this node, its peers, what is owed to whom, the last run and the next', [
     ['anemone-peer status', 'asks every peer, all at once'],
-    ['anemone-peer status --json --timeout 5', 'for monitoring: exit code 0 only when everything answers'],
+    [
+      'anemone-peer status --json --timeout 5',
+      'for monitoring: exit code 0 only when everyone answers, and no peer refuses this server',
+    ],
   ]).action(() => run(async (context) => (await import('../commands/status.js')).showStatus(context)));
   declare(program, 'doctor', 'what is wrong with this server and its peers, why it matters, and what mends it', [
     ['anemone-peer doctor', 'after `init`, after every change, and now and then'],

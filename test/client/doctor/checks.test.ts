@@ -56,7 +56,13 @@ const silent = (name: string, kind: 'unreachable' | 'untrusted' = 'unreachable')
 const status = (changes: Partial<GetStatusResponse> = {}) => {
   const lastRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 10 * hour });
   const sets = [{ set: 'backup', triedAtMs: now - 10 * hour, savedAtMs: now - 10 * hour }];
-  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, sets, ...changes });
+  return GetStatusResponse.fromPartial({
+    version: '0.1.0',
+    epochMs: self.certificate.epoch,
+    lastRun,
+    sets,
+    ...changes,
+  });
 };
 
 const expected = factsOf(config, self.identity);
@@ -119,6 +125,7 @@ it.each(Object.entries(all))('%s finds nothing where all is well', (_name, check
 type Wanted = [severity: string, problem: string, mend: string][] | null;
 type Case = [string, Check, Partial<DoctorFacts>, Wanted];
 const reads: KeyFile = { path: '/data/.state/node.key', mode: 0o640, owner: 998, holds: 'node key' };
+const restored = { ...well.keys, certificate: newer };
 const password: KeyFile = { path: '/etc/anemone/key', mode: 0o640, owner: 0, holds: 'password' };
 const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, files });
 const nightOf = (size: number) => [{ ...well.newest[0], size }] as DoctorFacts['newest'];
@@ -129,7 +136,7 @@ const problem = { kind: 'failed', message: 'pg_dump ended with 1', hint: 'Start 
 const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
   const { sets } = status();
   const tried = { set: 'database', triedAtMs: now - 10 * hour, savedAtMs: now - 10 * hour, ...changes };
-  return GetStatusResponse.fromPartial({ version: '0.1.0', lastRun, sets: [...sets, tried] });
+  return GetStatusResponse.fromPartial({ ...status({ lastRun }), sets: [...sets, tried] });
 };
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
 const keeper = { ...config, backup: { ...config.backup, sets: [] } };
@@ -246,6 +253,18 @@ const cases: Case[] = [
   ],
   ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
   ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],
+  [
+    'a node that runs with the key from before a restore',
+    checkNode,
+    { keys: restored },
+    [['error', 'the node was started before its key was replaced', 'Restart the node.']],
+  ],
+  [
+    'a backup that no peer holds, because the node runs with the key from before a restore',
+    checkBackups,
+    { keys: restored, newest: heldBy() },
+    [['error', 'no peer holds', 'Restart the node; then: anemone-peer backup']],
+  ],
   ['an updated program', checkNode, { node: status({ version: '0.0.9' }) }, [['warning', '0.0.9', 'Restart']]],
   [
     'a stray file',

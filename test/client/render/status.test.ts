@@ -45,6 +45,7 @@ const node: GetStatusResponse = {
   sets: [],
   historyProblem: undefined,
   diskTroubles: [],
+  epochMs: self.certificate.epoch,
 };
 
 function peer(
@@ -179,9 +180,16 @@ describe('the status', () => {
     const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
     const lying = peer('US1', {}, { newestEpochMs });
     const document = statusDocument({ server, self, node, peers: [odd, lying], now }) as { peers: unknown[] };
+    expect(text({ peers: [odd, lying] }).map((line) => line.split('\t').slice(0, 2))).toEqual(
+      expect.arrayContaining([
+        ['FR2', 'refuses us'],
+        ['US1', 'ok'],
+      ]),
+    );
     expect(document.peers).toMatchObject([
       {
-        ok: true,
+        ok: false,
+        error: 'knows a newer node key of this server: this one is superseded',
         clock_offset_ms: hour,
         remarks: [
           'calls itself FR7',
@@ -189,8 +197,21 @@ describe('the status', () => {
           'its clock is 1 h ahead',
         ],
       },
-      { remarks: ['claims to know a newer node key of this server, and does not prove it'] },
+      { ok: true, remarks: ['claims to know a newer node key of this server, and does not prove it'] },
     ]);
+  });
+
+  it('calls no peer ok that refuses what the own node brings, such as with the key from before a restore', () => {
+    const refusal = { kind: 'untrusted', message: 'this node key of FR1 is superseded', hint: '' };
+    const status = { name: 'FR2', owed: ['a'], used: 0, quota: 0, lastSeenAtMs: 0, nextTryAtMs: 0, provenAtMs: 0 };
+    const refusing = peer('FR2', { status: { ...status, problem: refusal } });
+    const served = peer('US1', { status: { ...status, owed: [], problem: refusal } });
+    const full = peer('DE1', { status: { ...status, problem: { ...refusal, kind: 'no-space' } } });
+    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full], now }) as {
+      peers: unknown[];
+    };
+    expect(peers).toMatchObject([{ ok: false, error: refusal.message }, { ok: true }, { ok: true }]);
+    expect(text({ peers: [refusing] }).at(-1)).toMatch(/^FR2\trefuses us\t1\t/);
   });
 
   it('does not ask a disabled peer, and says so', () => {
