@@ -170,6 +170,21 @@ describe('doctor', () => {
     expect(text).toMatch(/^restores\tadvice\ta recovery was never proven$/m);
   });
 
+  it('names what a restore that was killed has left beside the configuration', async () => {
+    await init();
+    const left = join(cwd, '.anemone-restore-20261123-010000');
+    await mkdir(left);
+    await writeFile(join(cwd, '.anemone-restore-notes'), 'of a person');
+    const { findings } = JSON.parse((await run('doctor', '--json')).stdout);
+    expect(findings.filter(({ mend }: { mend: string }) => mend.includes('rm '))).toEqual([
+      expect.objectContaining({
+        check: 'restores',
+        severity: 'warning',
+        mend: `Unless a restore is under way: rm -r ${left}`,
+      }),
+    ]);
+  });
+
   it('says so when the kit is not current any more', async () => {
     await init();
     const file = join(cwd, 'config/config.yaml');

@@ -34,6 +34,8 @@ export interface DoctorFacts {
   readonly tcp: TcpFacts | null;
   /** What restores that were not finished have left. */
   readonly parts: readonly Part[];
+  /** Folders into which restores unpacked that were cut off, or are under way. */
+  readonly staging: readonly string[];
   /** The last time that a recovery was proven. */
   readonly drill: LastDrill;
 }

@@ -21,6 +21,7 @@ import { lastDrill } from '../drills.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
 import { partsIn } from '../restore/parts.js';
+import { stagingIn } from '../restore/staging.js';
 import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
 
 /**
@@ -30,7 +31,7 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts,
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts, drill] = await Promise.all([
+  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts, staging, drill] = await Promise.all([
     programVersion(),
     keyFacts(config, self),
     freeSpace(config.server.data),
@@ -40,6 +41,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     self instanceof Failure ? null : kitFacts(config, self),
     tcpFacts(),
     partsIn(config.base),
+    stagingIn(config.base).catch(() => []),
     lastDrill(stateFolder(config)),
   ]);
   const now = context.clock.now();
@@ -61,6 +63,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     kit,
     tcp,
     parts,
+    staging,
     drill,
   };
 }

@@ -85,7 +85,7 @@ export const checkDisk: Check = (facts) => {
   return [];
 };
 
-export const checkRestores: Check = ({ parts, drill, config }) => {
+export const checkRestores: Check = ({ parts, staging, drill, config }) => {
   const findings = parts.map(({ path, backup, size }) =>
     advice(
       `a restore of ${formatBackupName(backup)} was not finished: ${formatByteSize(size)} of it are in ${path}`,
@@ -93,6 +93,11 @@ export const checkRestores: Check = ({ parts, drill, config }) => {
       `anemone-peer restore ${formatBackupName(backup)}; or rm ${path}`,
     ),
   );
+  for (const path of staging) {
+    const why = 'They lie there in plain; the next restore removes them.';
+    const mend = `Unless a restore is under way: rm -r ${path}`;
+    findings.push(warning(`a restore that was cut off has left opened files in ${path}`, why, mend));
+  }
   if (drill === undefined && config.backup.sets.length > 0) {
     const why = 'Whether the recovery key and the backups bring this server back is only known once it was tried.';
     findings.push(advice('a recovery was never proven', why, 'anemone-peer restore --drill'));

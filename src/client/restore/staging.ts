@@ -36,17 +36,22 @@ export function previousPath(path: string, stamp: string): string {
   return `${path}.before-${stamp}`;
 }
 
+/** The staging folders in a target, as absolute paths: at most one of them belongs to a restore that is under way. */
+export async function stagingIn(target: string): Promise<readonly string[]> {
+  const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const staging = names.filter((name) => name.startsWith(prefix) && stampPattern.test(name.slice(prefix.length)));
+  return staging.map((name) => join(target, name));
+}
+
 /**
  * Removes what interrupted restores left in the target. Only one restore may run in a target at a time.
  * @returns the absolute paths that were removed
  */
 export async function removeStaleStaging(target: string): Promise<readonly string[]> {
-  const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  const stale = names.filter((name) => name.startsWith(prefix) && stampPattern.test(name.slice(prefix.length)));
-  const paths = stale.map((name) => join(target, name));
+  const paths = await stagingIn(target);
   for (const path of paths) await removeTree(path);
   return paths;
 }

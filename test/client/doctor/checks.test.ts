@@ -99,6 +99,7 @@ const well: DoctorFacts = {
   kit,
   tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100 },
   parts: [],
+  staging: [],
   drill: { at: now - 24 * hour, backup: 'the newest', set: 'backup', ...spans, peers: {} },
 };
 
@@ -406,6 +407,12 @@ const cases: Case[] = [
   ],
   ['no recovery of a server that has nothing to recover', checkRestores, { drill: undefined, config: keeper }, []],
   ['nothing about recoveries that nobody can tell of', checkRestores, { drill: new Failure('failed', 'EACCES') }, null],
+  [
+    'the files of a restore that was killed while it unpacked',
+    checkRestores,
+    { staging: ['/srv/.anemone-restore-20261123-010000'] },
+    [['warning', 'left opened files in /srv/.anemone-restore-', 'rm -r /srv/.anemone-restore-20261123-010000']],
+  ],
   [
     'a restore that was not finished',
     checkRestores,
