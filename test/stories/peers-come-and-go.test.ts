@@ -11,6 +11,9 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
       await Promise.all([fr1.startInside(), fr2.startInside()]);
       expect((await fr1.peer(['backup'])).stdout).toContain('no peer is configured');
+      const { findings } = JSON.parse((await fr1.peer(['doctor', '--json'])).stdout);
+      const lonely = findings.filter(({ problem }: { problem: string }) => problem.includes('no peer is configured'));
+      expect(lonely).toMatchObject([{ check: 'peers' }]);
       const add = (name: string, address: string, identity: string) => [
         ...['peer', 'add', name, '--vpn-ip', address],
         ...['--identity', identity],

@@ -59,7 +59,10 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   }
   const when = formatMoment(lastRun.startedAtMs, now);
   const sets = node.sets.flatMap((set) => standing(set, now));
-  const findings = lastRun.problems.map(({ message, hint }) =>
+  // That there is no peer, the only such problem of a run without one, is said of the peers.
+  const isLonely = !config.peers.some(({ enabled }) => enabled);
+  const problems = lastRun.problems.filter(({ kind }) => !isLonely || kind !== 'config');
+  const findings = problems.map(({ message, hint }) =>
     warning(`in the last run, ${when}: ${message}`, 'It was done in part.', hint || 'anemone-peer backup'),
   );
   if (lastRun.outcome === Outcome.OUTCOME_FAILED && !sets.some(({ severity }) => severity === 'error')) {

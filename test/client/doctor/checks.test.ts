@@ -134,6 +134,7 @@ const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as Doc
 const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
 const doneRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_PARTLY, startedAtMs: now - hour });
 const problem = { kind: 'failed', message: 'pg_dump ended with 1', hint: 'Start PostgreSQL.' };
+const lonely = { kind: 'config', message: 'no peer is configured and enabled', hint: 'Add a peer.' };
 const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
   const { sets } = status();
   const tried = { set: 'database', triedAtMs: now - 10 * hour, savedAtMs: now - 10 * hour, ...changes };
@@ -245,6 +246,18 @@ const cases: Case[] = [
     checkRuns,
     { node: status({ lastRun: { ...doneRun, problems: [{ ...problem, message: 'retention: EIO', hint: '' }] } }) },
     [['warning', 'in the last run, 1 h ago: retention: EIO', 'anemone-peer backup']],
+  ],
+  [
+    'nothing in the last run about peers where none is configured: that is said of the peers',
+    checkRuns,
+    { node: status({ lastRun: { ...doneRun, problems: [lonely] } }), config: { ...config, peers: [] } },
+    [],
+  ],
+  [
+    'that the last run had no peers, where there is one by now',
+    checkRuns,
+    { node: status({ lastRun: { ...doneRun, problems: [lonely] } }) },
+    [['warning', 'no peer is configured', 'Add a peer.']],
   ],
   [
     'two nights without a run',
