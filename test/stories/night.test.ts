@@ -237,6 +237,29 @@ describe('the night', { timeout: 180_000 }, () => {
       expect(await fr2.holds('FR1')).toEqual(made.slice(2));
     }));
 
+  it('removes nothing by a clock that jumped ahead, says why, and removes the night after what no rule keeps', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
+      const clock = new FakeClock('2026-11-23T12:00:00Z');
+      await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
+      const backup = async () => reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      expect(await backup()).toMatchObject({ outcome: 'done' });
+      const first = await fr1.holds('local');
+
+      clock.jump(365 * 86_400_000);
+      expect(await backup()).toMatchObject({
+        outcome: 'partly',
+        removed: [],
+        problems: [{ message: expect.stringContaining('the last run was 365 days ago: no old backups are removed') }],
+      });
+      expect(await fr1.holds('local')).toHaveLength(2);
+
+      clock.jump(86_400_000);
+      expect((await backup()).removed).toEqual(expect.arrayContaining(first));
+      expect(await fr1.holds('local')).toHaveLength(1);
+    }));
+
   it('goes on with the other sets when one fails', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

@@ -15,8 +15,9 @@ const longestStepBack = day;
  */
 export function strangeTime(now: number, lastRun: number | undefined): Failure | null {
   if (lastRun === undefined || (now - lastRun <= longestPause && lastRun - now <= longestStepBack)) return null;
-  const days = Math.round(Math.abs(now - lastRun) / day);
-  const what = now > lastRun ? `the last run was ${days} days ago` : `the last run is ${days} days in the future`;
+  const count = Math.round(Math.abs(now - lastRun) / day);
+  const days = `${count} day${count === 1 ? '' : 's'}`;
+  const what = now > lastRun ? `the last run was ${days} ago` : `the last run is ${days} in the future`;
   return new Failure('failed', `by the clock of this server ${what}: no old backups are removed this time`, {
     hint: 'If the clock is wrong, set it right before the next run. If it is right, nothing is to be done.',
   });
