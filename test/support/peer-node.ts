@@ -107,6 +107,8 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
       for (const connection of connections) connection.close();
       await listener.close(0);
       callLog.close();
+      // It may be writing down what it holds.
+      await vault.close();
       await rm(data, { recursive: true, force: true });
     },
   };
