@@ -133,16 +133,23 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
 /** Certificates that were proven, by the identity that issued them: a server has one for all its backups and calls. */
 const proven = new Map<string, NodeCertificate>();
 const mostProven = 1000;
+/** Bytes. A node certificate has about 400; an identity could issue itself one of any size, again and again. */
+const longestCertificate = 1024;
 
 /**
  * Reads a node certificate and proves that the identity issued it.
  * @throws Failure `untrusted`
  */
 export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
-  const key = `${identity} ${Buffer.from(bytes).toString('base64')}`;
+  if (bytes.length > longestCertificate) {
+    throw new Failure('untrusted', `the certificate has ${bytes.length} bytes: it is not that of a node`);
+  }
+  const key = `${identity} ${createHash('sha256').update(bytes).digest('base64')}`;
   const known = proven.get(key);
   if (known !== undefined) return known;
   const certificate = readNodeCertificate(bytes);
+  // OpenSSL passes over what follows a certificate: one would be endlessly many, each remembered by itself.
+  if (!certificate.der.equals(bytes)) throw new Failure('untrusted', 'the certificate is followed by other bytes');
   if (certificate.identity !== identity) {
     throw new Failure('untrusted', `the certificate was issued by ${certificate.identity}, not by ${identity}`);
   }
