@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
-import { loadConfig } from '../mesh/config/load.js';
 import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
@@ -8,18 +7,16 @@ import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import { formatAddress } from '../mesh/terms/address.js';
 import type { Clock } from '../mesh/terms/clock.js';
-import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Auditing, openAuditing } from './auditing.js';
-import { followFile } from './follow-file.js';
+import { type Configured, followConfig } from './follow-config.js';
 import type { OutboxPeer } from './outbox/lane.js';
 import { startOutbox } from './outbox/outbox.js';
 import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
 import { openHistory } from './report/history.js';
-import { restartKeys } from './restart-keys.js';
 import { strangeTime } from './retention/strange-time.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
@@ -46,16 +43,22 @@ export interface RunningNode {
 /** Milliseconds that calls of peers may still take when the node stops; an upload goes on where it was. */
 const grace = 10_000;
 
-/** What all parts of one node share. The configuration is replaced when its file changes. */
-interface Base {
-  config: Config;
+/** What all parts of one node share. */
+interface Base extends Configured {
   readonly self: ServerIdentity;
-  readonly log: Log;
-  readonly clock: Clock;
 }
 
-/** Wires the concrete parts of a node together; the only file that knows them all. */
-export async function startNode(config: Config, version: string, log: Log, clock: Clock): Promise<RunningNode> {
+/**
+ * Wires the concrete parts of a node together; the only file that knows them all.
+ * @param known the fingerprint of the configuration file from before it was read
+ */
+export async function startNode(
+  config: Config,
+  known: string | null,
+  version: string,
+  log: Log,
+  clock: Clock,
+): Promise<RunningNode> {
   const startedAt = clock.now();
   const { data, name: hostname, listen: address, socket } = config.server;
   const base: Base = { config, self: await loadServerIdentity(join(data, '.state')), log, clock };
@@ -79,23 +82,17 @@ export async function startNode(config: Config, version: string, log: Log, clock
   await deliveries.follow();
   const scheduler = await startScheduler(base, { ...stores, ...deliveries, night, auditing });
 
-  const reload = async (): Promise<readonly string[]> => {
-    const { config: changed, hints } = await loadConfig(base.config.file);
-    for (const hint of hints) log.warn('configuration', { hint });
-    const needsRestart = restartKeys(base.config, changed);
-    base.config = { ...changed, server: base.config.server };
+  const following = followConfig(base, known, async () => {
     listener.trust(identitiesIn(base.config));
     scheduler.follow(timetableOf(base.config));
     await deliveries.follow();
-    log.info('configuration read again', { peers: peers().length, needsRestart: needsRestart.join(', ') });
-    return needsRestart;
-  };
+  });
   const { outbox } = deliveries;
   const stopping = new AbortController();
   const steward = makeSteward({
     config: () => base.config,
     sets: (only) => setsOf(base.config, only, base.self.signer),
-    reload,
+    reload: following.reload,
     version,
     startedAt,
     epoch: base.self.certificate.epoch,
@@ -109,14 +106,11 @@ export async function startNode(config: Config, version: string, log: Log, clock
     upload: deliveries.upload,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, clock, callLog);
-  const stopFollowing = followFile(config.file, clock, async () => {
-    await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
-  });
   log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: peers().length });
 
   return {
     async stop() {
-      stopFollowing();
+      following.stop();
       stopping.abort();
       await scheduler.stop();
       await deliveries.stop();

@@ -8,6 +8,7 @@ import { loadConfig } from '../mesh/config/load.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { systemClock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
+import { fingerprint } from './follow-file.js';
 
 const usage = `anemone-node keeps the backups of its peers, and makes and pushes its own.
 
@@ -54,7 +55,10 @@ async function main(): Promise<void> {
   const flags = readArguments();
   if (flags.help) return void process.stdout.write(usage);
   if (flags.version) return void process.stdout.write(`${version}\n`);
-  const { config, hints } = await loadConfig(findConfig(flags.config, process.env, process.cwd()));
+  const file = findConfig(flags.config, process.env, process.cwd());
+  // Before it is read: a change while the node starts is followed as any other.
+  const known = await fingerprint(file);
+  const { config, hints } = await loadConfig(file);
   if (flags.check) {
     for (const hint of hints) process.stderr.write(`${hint}\n`);
     return void process.stdout.write(`${config.file} is right\n`);
@@ -91,7 +95,7 @@ async function main(): Promise<void> {
   // Before the start: who has been told that the node started may stop it at once.
   const stopped = askedToStop();
   try {
-    const node = await startNode(config, version, log, systemClock).catch((thrown) => {
+    const node = await startNode(config, known, version, log, systemClock).catch((thrown) => {
       log.error('node not started', { reason: Failure.from(thrown).message });
       throw thrown;
     });

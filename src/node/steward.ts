@@ -46,18 +46,22 @@ export interface StewardParts {
 export function makeSteward(parts: StewardParts): Steward {
   const { nightlyRun, stopping } = parts;
   const onRequest = async (
-    sets: readonly NightSet[],
+    sets: () => readonly NightSet[],
     force: boolean,
     emit: (event: RunEvent) => void,
     signal: AbortSignal,
-  ): Promise<void> =>
-    void (await nightlyRun.run({ trigger: 'request', sets, force }, emit, AbortSignal.any([signal, stopping])));
+  ): Promise<void> => {
+    // Whoever changed the file and asks for a backup at once wants what it says now.
+    await parts.reload();
+    const request = { trigger: 'request', sets: sets(), force } as const;
+    await nightlyRun.run(request, emit, AbortSignal.any([signal, stopping]));
+  };
   return {
-    runBackup: ({ set, force }, emit, signal) => onRequest(parts.sets(set), force, emit, signal),
+    runBackup: ({ set, force }, emit, signal) => onRequest(() => parts.sets(set), force, emit, signal),
     pushFile({ path, set }, emit, signal) {
       const name = set === '' ? defaultSet : parseSetName(set);
       if (name === kitSet) throw new Failure('invalid', `the set ${kitSet} is made by the runs themselves`);
-      return onRequest([setFromFile(name, path)], true, emit, signal);
+      return onRequest(() => [setFromFile(name, path)], true, emit, signal);
     },
     status: () => statusOf(parts),
     reload: parts.reload,

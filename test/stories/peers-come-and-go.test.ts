@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { withMesh } from '../support/mesh.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { reportOf, withMesh } from '../support/mesh.js';
 import { openRelay } from '../support/relay.js';
 
 describe('peers that come and go', { timeout: 180_000 }, () => {
@@ -47,6 +48,18 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       } finally {
         await relay.close();
       }
+    }));
+
+  it('get what a changed configuration says when a backup is asked for at once', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      // No time passes for FR1: it never looks at the file by itself.
+      await Promise.all([fr1.startInside(new FakeClock(Date.now())), fr2.startInside()]);
+      await fr1.sets('hosts:\n  paths: [/etc/hostname]');
+      const { code, stdout } = await fr1.peer(['backup', '--json']);
+      expect(code).toBe(0);
+      expect(reportOf(stdout).sets).toMatchObject([{ set: 'hosts', outcome: 'done' }]);
+      expect(await fr2.holds('FR1')).toEqual([expect.stringMatching(/^anemone-hosts-FR1-/)]);
     }));
 
   it('see the backups of another server only where the configuration names them as its reader', () =>

@@ -11,6 +11,7 @@ import { loadConfig } from '../../src/mesh/config/load.js';
 import { type Identity, parseIdentity } from '../../src/mesh/identity/identity.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type RunningNode, startNode } from '../../src/node/compose.js';
+import { fingerprint } from '../../src/node/follow-file.js';
 import { commandTrial } from './command.js';
 import { type Events, watchEvents } from './events.js';
 import { FakeClock } from './fake-clock.js';
@@ -183,7 +184,8 @@ async function makeServer(name: string, folder: string): Promise<MeshServer> {
     async startInside(clock = systemClock) {
       events.clear();
       const counted = countTimers(clock);
-      const node = await startNode((await loadConfig(config)).config, '0.0.0', events, counted);
+      const known = await fingerprint(config);
+      const node = await startNode((await loadConfig(config)).config, known, '0.0.0', events, counted);
       running = insideOf(node, counted, name);
     },
     async stop() {

@@ -1,0 +1,57 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Config } from '../mesh/config/config.js';
+import { loadConfig } from '../mesh/config/load.js';
+import type { Clock } from '../mesh/terms/clock.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Log } from '../mesh/terms/log.js';
+import { followFile } from './follow-file.js';
+import { restartKeys } from './restart-keys.js';
+import { turnsOf } from './vault/turns.js';
+
+/** Whose configuration is replaced when its file changes. */
+export interface Configured {
+  config: Config;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+export interface ConfigFollower {
+  /**
+   * Reads the file now, and resolves when what it says is in force.
+   * @returns what of it takes effect only after a restart
+   * @throws Failure `config` when the file is wrong; what was in force stays
+   */
+  reload(): Promise<readonly string[]>;
+  /** Looks at the file no more. */
+  stop(): void;
+}
+
+/**
+ * Keeps a configuration what its file says.
+ * @param known the fingerprint of the file from before `node.config` was read from it
+ * @param follow tells the parts of the node that the configuration is another one
+ */
+export function followConfig(node: Configured, known: string | null, follow: () => Promise<void>): ConfigFollower {
+  const { log, clock } = node;
+  const { file, server } = node.config;
+  let followed = node.config;
+  const read = async (): Promise<readonly string[]> => {
+    const { config, hints } = await loadConfig(file);
+    const needsRestart = restartKeys(node.config, config);
+    const changed = { ...config, server };
+    if (isDeepStrictEqual(changed, followed)) return needsRestart;
+    for (const hint of hints) log.warn('configuration', { hint });
+    node.config = changed;
+    await follow();
+    followed = changed;
+    log.info('configuration read again', { peers: config.peers.length, needsRestart: needsRestart.join(', ') });
+    return needsRestart;
+  };
+  // One after the other: whoever read the file first must not have the last word.
+  const inTurn = turnsOf(1);
+  const reload = (): Promise<readonly string[]> => inTurn(read);
+  const stop = followFile(file, known, clock, async () => {
+    await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
+  });
+  return { reload, stop };
+}
