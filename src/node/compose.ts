@@ -135,7 +135,7 @@ async function openStores(base: Base) {
     identityOf: (name) => (name === host ? self.identity : identityOf(base.config, name)),
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, self.signer),
     quotaOf: (name) => base.config.peers.find((peer) => peer.name === name)?.quota ?? 0,
-    minimumFree: base.config.limits.minimumFree,
+    minimumFree: () => base.config.limits.minimumFree,
   });
   const { state, runs } = vault.layout;
   return {

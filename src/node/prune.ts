@@ -55,7 +55,7 @@ export async function prune(config: Config, self: Identity, clock: Clock, log: L
       throw new Failure('failed', 'nothing is received while the vault is pruned');
     },
     quotaOf: () => 0,
-    minimumFree: 0,
+    minimumFree: () => 0,
   });
   const { removed, failures } = await sweep({ vault, clock, ...rulesOf(config) });
   if (failures[0] !== undefined) throw failures[0];

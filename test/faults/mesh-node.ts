@@ -59,7 +59,7 @@ export class MeshNode {
       acknowledge: (manifestDigest, receivedAt) =>
         signReceipt({ manifestDigest, receivedAt }, serverOf(this.name).signer),
       quotaOf: () => 0,
-      minimumFree: 0,
+      minimumFree: () => 0,
     });
     this.vault = vault;
     const peers = this.#network.nodes

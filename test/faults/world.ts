@@ -44,7 +44,7 @@ export function vaultOfFR1(data: string, changes: Partial<VaultOptions> = {}): P
     identityOf,
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, serverOf('FR1').signer),
     quotaOf: () => 0,
-    minimumFree: 0,
+    minimumFree: () => 0,
     ...changes,
   });
 }

@@ -32,7 +32,7 @@ const open = () =>
     identityOf: (host) => (host === 'FR1' ? fr1.identity : fr2.identity),
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, fr1.signer),
     quotaOf: () => 0,
-    minimumFree: 0,
+    minimumFree: () => 0,
   });
 
 beforeEach(async () => {

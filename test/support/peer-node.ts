@@ -72,7 +72,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     identityOf: (host) => peers.map(withIdentity).find((peer) => peer.name === host)?.identity ?? null,
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, server.signer),
     quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
-    minimumFree: options.minimumFree ?? 0,
+    minimumFree: () => options.minimumFree ?? 0,
   });
   const callLog = openPatientLog(log, clock);
   const answers = await peerServer({

@@ -31,7 +31,7 @@ export interface VaultOptions {
   /** Bytes that a peer may store here; 0 means no limit. */
   quotaOf(host: Hostname): number;
   /** Bytes of disk that stay free: a peer's backup that would go below is refused. */
-  readonly minimumFree: number;
+  minimumFree(): number;
   /** The file system, for tests that make it fail. */
   readonly disk?: Disk;
 }

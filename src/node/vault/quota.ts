@@ -47,7 +47,7 @@ export interface QuotaOptions {
   /** Bytes that the owner may store; 0 means no limit. */
   quotaOf(owner: Hostname): number;
   /** Bytes of disk that stay free. */
-  readonly minimumFree: number;
+  minimumFree(): number;
 }
 
 interface Promised {
@@ -93,7 +93,7 @@ export function openQuota(options: QuotaOptions): Quota {
 
   function checkDisk(free: number, bytes: number): void {
     const expected = [...promises].reduce((sum, promised) => sum + (isSilent(promised) ? 0 : promised.expected), 0);
-    const missing = bytes + expected + options.minimumFree - free;
+    const missing = bytes + expected + options.minimumFree() - free;
     if (missing <= 0) return;
     throw new Failure('no-space', `the disk has ${formatByteSize(missing)} too little free for this backup`, {
       hint: 'Free some disk on this server; `limits.minimum_free` says how much always stays free.',

@@ -86,7 +86,7 @@ export const senderTasks = {
         throw new Error('this half gives no receipts');
       },
       quotaOf: () => 0,
-      minimumFree: 0,
+      minimumFree: () => 0,
     });
     const connections = config.peers.map((peer) => {
       const identity = parseIdentity(peer.identity);

@@ -62,7 +62,7 @@ export class VaultFixture {
       identityOf,
       acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, servers.FR1.signer),
       quotaOf: () => 0,
-      minimumFree: 0,
+      minimumFree: () => 0,
       ...changes,
     });
   }
