@@ -125,7 +125,7 @@ const backupSchema = section(
     if (open === undefined || format !== 'age' || !Array.isArray(recipients) || recipients.length > 0) return;
     report(
       ['encryption', 'recipients'],
-      `is missing, and the set \`${open[0]}\` would be sealed to nobody. \`anemone-peer identity\` shows this server's: age1…`,
+      `is missing, and the set \`${open[0]}\` would be sealed to nobody. The kit of this server, anemone-kit-….txt, says to whom: \`sealed to age1…\`. Write [age1…]`,
     );
   },
 );
