@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import * as v from 'valibot';
+import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
@@ -8,7 +9,9 @@ import { configFailure, keyText, type Problem } from './problem.js';
 import { resolveConfig } from './resolve.js';
 import { configSchema } from './schema.js';
 import { translateSpellings } from './spellings.js';
-import { nearest } from './values.js';
+import { explain, nearest } from './values.js';
+
+type LineOf = (path: (string | number)[]) => number;
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -38,17 +41,34 @@ export function parseConfig(file: string, text: string): LoadedConfig {
   if (!parsed.success || problems.length > 0) throw configFailure(file, problems);
 
   const config = resolveConfig(file, parsed.output);
-  const socketBytes = Buffer.byteLength(config.server.socket);
-  if (socketBytes > longestSocketPath) {
-    const message = `the path ${config.server.socket} has ${socketBytes} bytes; a socket has ${longestSocketPath} at most. Set server.socket to a shorter one, such as /run/anemone/node.sock`;
-    throw configFailure(file, [{ line: document.lineOf(['server', 'socket']), key: 'server.socket', message }]);
-  }
+  problems.push(...pathProblems(config, document.lineOf));
+  if (problems.length > 0) throw configFailure(file, problems);
   hints.push(...remarks(config, document.lineOf));
   return { config, hints: hints.map(({ line, message }) => `${file}:${line}: ${message}`) };
 }
 
 /** Linux: `sun_path` has 108 bytes with the zero at its end. */
 const longestSocketPath = 107;
+
+/** What is found only when it is known where every path leads. */
+function pathProblems({ server, base, backup }: Config, lineOf: LineOf): Problem[] {
+  const problems: Problem[] = [];
+  const at = (path: string[], message: string): void =>
+    void problems.push({ line: lineOf(path), key: keyText(path), message });
+  const socketBytes = Buffer.byteLength(server.socket);
+  if (socketBytes > longestSocketPath) {
+    const message = `the path ${server.socket} has ${socketBytes} bytes; a socket has ${longestSocketPath} at most. Set server.socket to a shorter one, such as /run/anemone/node.sock`;
+    at(['server', 'socket'], message);
+  }
+  for (const { name, source } of backup.sets) {
+    try {
+      if (source.kind === 'paths') archiveRoots(source.paths, base);
+    } catch (thrown) {
+      at(['backup', 'sets', name, 'paths'], explain(Failure.from(thrown)));
+    }
+  }
+  return problems;
+}
 
 /** The bytes of a regular file; a pipe that nobody writes to is not waited for. */
 export async function readConfigBytes(file: string): Promise<Buffer> {
@@ -81,7 +101,7 @@ const whatIsMissing: Readonly<Record<string, string>> = {
   vpn_ip: "write the peer's address in the VPN, such as 10.8.0.2",
 };
 
-function issueProblem(issue: v.BaseIssue<unknown>, lineOf: (path: (string | number)[]) => number): Problem {
+function issueProblem(issue: v.BaseIssue<unknown>, lineOf: LineOf): Problem {
   const path = (issue.path ?? []).map(({ key }) => key as string | number);
   return { line: lineOf(path), key: keyText(path), message: issueMessage(issue, String(path.at(-1))) };
 }
@@ -93,7 +113,7 @@ function issueMessage(issue: v.BaseIssue<unknown>, key: string): string {
   return issue.message;
 }
 
-function remarks(config: Config, lineOf: (path: (string | number)[]) => number): { line: number; message: string }[] {
+function remarks(config: Config, lineOf: LineOf): { line: number; message: string }[] {
   const found: { line: number; message: string }[] = [];
   if (config.backup.sets.length === 0) {
     const message = 'backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers';

@@ -12,6 +12,7 @@ import {
   identity,
   oneOf,
   path,
+  pattern,
   recipient,
   schedule,
   size,
@@ -56,7 +57,7 @@ const peerSchema = section(
 const setSchema = section(
   {
     paths: v.optional(v.pipe(v.array(path), v.nonEmpty('is an empty list. Name the files and folders to back up'))),
-    exclude: v.nullish(v.array(text('a pattern, such as "*.tmp"'))),
+    exclude: v.nullish(v.array(pattern)),
     url: v.optional(url),
     credentials_file: v.optional(path),
     command: v.optional(

@@ -3,6 +3,7 @@ import { Cron } from 'croner';
 import { distance } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { parseByteSize } from '../terms/byte-size.js';
+import { checkPattern } from '../terms/check-pattern.js';
 import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
 import { parseHostname } from '../terms/hostname.js';
@@ -97,6 +98,13 @@ export const path = value((raw) => {
     throw new Failure('config', `${quote(written)} begins with ~, which only a shell replaces. Write the whole path`);
   }
   if (written.includes('\0')) throw new Failure('config', `${quote(written)} is not a path`);
+  return written;
+});
+
+/** A pattern in the manner of .gitignore; only what it is compiled with knows all of them, and that takes 20 ms to load. */
+export const pattern = value((raw) => {
+  const written = asText(raw, 'a pattern, such as "*.tmp"');
+  checkPattern(written);
   return written;
 });
 

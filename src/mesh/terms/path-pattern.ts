@@ -1,5 +1,5 @@
 import ignore from 'ignore';
-import { Failure } from './failure.js';
+import { checkPattern } from './check-pattern.js';
 
 /** Whether a member of an archive (without leading or trailing slash) is meant, by itself or with a folder above it. */
 export type PathMatcher = (name: string, isFolder: boolean) => boolean;
@@ -10,12 +10,7 @@ export type PathMatcher = (name: string, isFolder: boolean) => boolean;
  * @throws Failure `config` for a pattern with `!`: what a folder takes with it cannot be brought back
  */
 export function compilePatterns(patterns: readonly string[]): PathMatcher {
-  const negative = patterns.find((pattern) => pattern.startsWith('!'));
-  if (negative !== undefined) {
-    throw new Failure('config', `the pattern ${JSON.stringify(negative)} starts with \`!\`, which is not supported`, {
-      hint: 'Name what is meant. For a name that really starts with an exclamation mark, write \\!name.',
-    });
-  }
+  for (const pattern of patterns) checkPattern(pattern);
   const rules = ignore({ ignoreCase: false }).add(patterns.map((pattern) => ({ pattern })));
   return (name, isFolder) => rules.ignores(isFolder ? `${name}/` : name);
 }

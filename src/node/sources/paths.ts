@@ -2,10 +2,10 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import type { SourceConfig } from '../../mesh/config/config.js';
+import { archiveRoots } from '../../mesh/terms/archive-roots.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { archive } from './archive.js';
-import { archiveRoots } from './roots.js';
 import type { Source, SourceContext } from './source.js';
 import { walk } from './walk.js';
 

@@ -2,9 +2,9 @@ import { isUtf8 } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
+import { collisionCheck, isWithin, type Root } from '../../mesh/terms/archive-roots.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { collisionCheck, isWithin, type Root } from './roots.js';
 
 /** One thing found on disk that belongs into the archive. */
 export interface Found {

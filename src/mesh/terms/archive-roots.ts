@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { Failure } from '../../mesh/terms/failure.js';
+import { Failure } from './failure.js';
 
 /** One configured path, and what it is called in the archive. */
 export interface Root {
@@ -59,7 +59,7 @@ export function isWithin(path: string, folder: string): boolean {
 }
 
 function sameName(name: string, first: string, second: string): Failure {
-  return new Failure('config', `paths: ${first} and ${second} would both be ${JSON.stringify(name)} in the archive`, {
+  return new Failure('config', `${first} and ${second} would both be ${JSON.stringify(name)} in the archive`, {
     hint: 'Put one of the two into a set of its own.',
   });
 }
