@@ -45,8 +45,8 @@ export function readDocument(text: string): ConfigDocument {
   const errors = [...document.errors, ...document.warnings];
   const problems = errors.map((error) => syntaxProblem(error, text, lineAt(error.pos[0])));
   if (deep !== undefined) problems.push({ line: deep, key: '', message: 'is nested too deeply for a configuration' });
-  if (problems.length === 0 && text.trim() !== '') problems.push(...badNodes(document, lineAt));
   const readable = deep === undefined && errors.every(({ code }) => code === 'DUPLICATE_KEY');
+  if (readable && text.trim() !== '') problems.push(...badNodes(document, lineAt));
   return {
     document,
     lineAt,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Document, isMap, isScalar, isSeq, parseDocument, stringify, type YAMLSeq } from 'yaml';
+import { type Document, isAlias, isMap, isScalar, isSeq, parseDocument, stringify, type YAMLSeq } from 'yaml';
 import { Failure } from '../terms/failure.js';
 
 /** A peer as the file spells it. */
@@ -7,7 +7,7 @@ export type PeerEntry = Readonly<Record<string, string | number>>;
 
 /** The text with one more peer at the end of `peers`. */
 export function insertPeer(text: string, peer: PeerEntry): string {
-  const changed = parseDocument(text);
+  const changed = documentOf(text);
   const peers = changed.get('peers');
   if (isSeq(peers)) peers.add(changed.createNode(peer));
   else changed.set('peers', changed.createNode([peer]));
@@ -16,9 +16,18 @@ export function insertPeer(text: string, peer: PeerEntry): string {
 
 /** The text without the peer at `index`, and without the comment lines right above it. */
 export function deletePeer(text: string, index: number): string {
-  const changed = parseDocument(text);
+  const changed = documentOf(text);
   changed.deleteIn(['peers', index]);
   return keepLayout(text, changed, spliceOut(text, index));
+}
+
+/** @throws Failure `config` where `peers` only names a list that stands elsewhere, for other lines as well */
+function documentOf(text: string): Document.Parsed {
+  const document = parseDocument(text);
+  if (!isAlias(document.get('peers'))) return document;
+  throw new Failure('config', 'peers is a YAML alias (*name) of a list that stands elsewhere in the file', {
+    hint: 'Edit the file by hand.',
+  });
 }
 
 /**

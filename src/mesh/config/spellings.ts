@@ -1,4 +1,16 @@
-import { type Document, isMap, isPair, isScalar, isSeq, Pair, Scalar, type YAMLMap } from 'yaml';
+import {
+  type Alias,
+  type Document,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  type Node,
+  Pair,
+  Scalar,
+  visit,
+  type YAMLMap,
+} from 'yaml';
 import type { ConfigDocument } from './document.js';
 
 /** Sections of the predecessor's file that say nothing about backups. */
@@ -15,6 +27,7 @@ export function translateSpellings({ document, lineAt }: ConfigDocument): { line
   const hints: { line: number; message: string }[] = [];
   const root = document.contents;
   if (!isMap(root)) return hints;
+  const targets = aliasTargets(document);
   const hint = (pair: Pair, message: string): void => {
     const offset = isScalar(pair.key) ? pair.key.range?.[0] : undefined;
     hints.push({ line: lineAt(offset ?? 0), message });
@@ -34,7 +47,24 @@ export function translateSpellings({ document, lineAt }: ConfigDocument): { line
   for (const peer of isSeq(peers) ? peers.items : []) {
     if (isMap(peer)) translatePeer(peer, quota, hintOnce);
   }
+  writeOutAliases(document, targets);
   return hints.toSorted((a, b) => a.line - b.line);
+}
+
+function aliasTargets(document: Document.Parsed): Map<Alias, Node | undefined> {
+  const targets = new Map<Alias, Node | undefined>();
+  visit(document, { Alias: (_, alias) => void targets.set(alias, alias.resolve(document)) });
+  return targets;
+}
+
+/** What an alias means stays where its anchor went with a section that is ignored, or was moved behind it. */
+function writeOutAliases(document: Document.Parsed, targets: ReadonlyMap<Alias, Node | undefined>): void {
+  visit(document, {
+    Alias(_, alias) {
+      const target = targets.get(alias);
+      return target === alias.resolve(document) ? undefined : target;
+    },
+  });
 }
 
 type Hint = (pair: Pair, message: string) => void;

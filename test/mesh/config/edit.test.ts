@@ -194,6 +194,20 @@ describe('removing a peer', () => {
     expect(read()).toBe(before);
   });
 
+  it.each([
+    ['adding to', () => addPeer(file, us1)],
+    ['removing from', () => removePeer(file, 'FR2')],
+  ])('is refused where the list stands elsewhere in the file, as is %s it', async (_, edit) => {
+    const before = `storage: &mesh\n${fr2}${head}peers: *mesh\n`;
+    writeFileSync(file, before);
+    await expect(edit()).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining('alias'),
+      hint: 'Edit the file by hand.',
+    });
+    expect(read()).toBe(before);
+  });
+
   it('names the nearest peer when there is none of that name', async () => {
     writeFileSync(file, `${head}peers:\n${fr2}`);
     await expect(removePeer(file, 'FR3')).rejects.toMatchObject({ kind: 'not-found', hint: 'Did you mean FR2?' });

@@ -201,6 +201,21 @@ peers:
     );
   });
 
+  it('may hold a value that other lines refer to', () => {
+    const sized = old
+      .replace('  address: 10.8.0.1/24', '  address: &size 20GB\n  also: &owners [&owner US1]')
+      .replace('max_size_per_peer: 50GB', 'max_size_per_peer: *size')
+      .replace('quota: 1GB', 'quota: *size\n    reads: *owners')
+      .replace(`identity: ${identity}`, `identity: ${identity}\n    reads: [*owner]`);
+    const { config } = parseConfig('/c.yaml', sized);
+    expect(config.peers).toMatchObject([
+      { name: 'FR2', quota: 20e9, reads: ['US1'] },
+      { name: 'US1', quota: 20e9, reads: ['US1'] },
+    ]);
+    const twice = `vpn: { config: &q [/etc/a] }\nstorage: { max: &q 20GB }\n${old.replace('quota: 1GB', 'quota: *q')}`;
+    expect(parseConfig('/c.yaml', twice).config.peers[1]?.quota).toBe(20e9);
+  });
+
   it('give way to the new spelling when both are there', () => {
     const { config, hints } = parseConfig('/c.yaml', `server: { name: NEW }\n${old}`);
     expect(config.server.name).toBe('NEW');
