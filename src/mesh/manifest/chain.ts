@@ -10,17 +10,25 @@ import { type VerifiedManifest, verifyManifest } from './manifest.js';
  * The newest manifest of a set that this server made, or that it has seen on its peers when it was restored. A rebuilt vault
  * is empty, and the newest backup in another may be damaged; with this file the sequence goes on where it was, and no peer
  * sees a rollback, or another backup of the same number.
+ * @throws Failure `damaged` when it is not a manifest of this server, `failed` when it cannot be read
  */
 export async function readChainHead(
   stateFolder: string,
   set: string,
   identity: Identity,
 ): Promise<VerifiedManifest | null> {
+  const file = chainFile(stateFolder, set);
+  let bytes: Buffer;
   try {
-    return verifyManifest(SignedManifest.decode(await readFile(chainFile(stateFolder, set))), identity);
+    bytes = await readFile(file);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw Failure.from(thrown, `${file} cannot be read`);
+  }
+  try {
+    return verifyManifest(SignedManifest.decode(bytes), identity);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw new Failure('damaged', `${chainFile(stateFolder, set)} is damaged: ${Failure.from(cause).message}`, {
+    throw new Failure('damaged', `${file} is damaged: ${Failure.from(cause).message}`, {
       cause,
       hint: 'Remove it; the sequence of the set then goes on from the newest backup on this server.',
     });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -111,6 +111,18 @@ describe('the head of the chain', () => {
     await expect(readChainHead(folder, 'backup', identity)).rejects.toMatchObject({
       kind: 'damaged',
       message: expect.stringContaining('chain/backup.manifest'),
+      hint: expect.stringContaining('Remove it'),
+    });
+    await rm(folder, { recursive: true });
+  });
+
+  it('that cannot be read is not called damaged, and nobody is told to remove it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    await mkdir(join(folder, 'chain', 'backup.manifest'), { recursive: true });
+    await expect(readChainHead(folder, 'backup', identity)).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('chain/backup.manifest cannot be read'),
+      hint: undefined,
     });
     await rm(folder, { recursive: true });
   });
