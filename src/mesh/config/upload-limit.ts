@@ -15,6 +15,12 @@ export type UploadLimit = readonly [UploadStep, ...UploadStep[]];
 const howToWrite = 'Write a size for a second, such as 5MB, or times and sizes, such as "08:00 512KiB, 23:00 off".';
 
 /**
+ * Bytes a second. What is sent at once has 64 KiB, the peers get theirs in turn, and each gives an upload up after a minute
+ * without a byte: below this, seven at a time would all get nothing.
+ */
+const leastRate = 8 * 1024;
+
+/**
  * Reads a limit for the whole day (`5MB`, `0`, `off`) or a time table (`08:00 512KiB, 23:00 off`).
  * @throws Failure `config`
  */
@@ -41,14 +47,17 @@ function parseStep(part: string): UploadStep {
 
 function parseRate(text: string): number {
   if (text === 'off') return 0;
+  let rate: number;
   try {
-    return parseByteSize(text);
+    rate = parseByteSize(text);
   } catch (cause) {
     throw new Failure('config', `${JSON.stringify(text.slice(0, 80))} is neither a size nor \`off\``, {
       cause,
       hint: howToWrite,
     });
   }
+  if (rate === 0 || rate >= leastRate) return rate;
+  throw wrong(text, `is ${rate} bytes a second: no peer waits for that. The least is 8KiB`);
 }
 
 function wrong(text: string, why: string): Failure {
