@@ -17,6 +17,7 @@ import {
   schedule,
   size,
   text,
+  timeout,
   timezone,
   uploadLimit,
   url,
@@ -63,7 +64,7 @@ const setSchema = section(
     command: v.optional(
       v.pipe(v.array(text('a word of the command, as text')), v.nonEmpty('is an empty list. Write a program')),
     ),
-    timeout: v.optional(duration),
+    timeout: v.optional(timeout),
     sealed: v.optional(flag, false),
   },
   (set, report) => {

@@ -72,6 +72,12 @@ export const uploadLimit = value((raw) =>
   parseUploadLimit(asTextOrNumber(raw, 'a size, such as 5MB, or a time table')),
 );
 export const duration = value((raw) => parseDuration(asTextOrNumber(raw, 'a duration, such as 5m')));
+/** How long something may take. Elsewhere 0 means no limit; here there must be one, or it would hold up every night. */
+export const timeout = value((raw) => {
+  const seconds = parseDuration(asTextOrNumber(raw, 'a duration, such as 5m'));
+  if (seconds > 0) return seconds;
+  throw new Failure('config', 'is 0, so that it would end before it began', { hint: 'Write a duration, such as 5m.' });
+});
 export const address = value((raw) => parseAddress(asText(raw, 'an address, such as 10.8.0.1:7443')));
 
 export const count = value((raw) => {
