@@ -78,13 +78,20 @@ function spliceOut(text: string, index: number): string | undefined {
   const dash = dashOf(text, peers);
   const to = itemEnd(text, peers.items[index], dash);
   if (dash === undefined || from === undefined || to === undefined) return undefined;
-  let start = lineStart(text, from);
+  const item = lineStart(text, from);
+  let start = item;
   // Comments above the first peer may be about the whole list: they stay.
   for (let above = start; index > 0 && above > 0; ) {
     above = lineStart(text, above - 1);
-    const lead = /^ *(?=#)/.exec(text.slice(above, start))?.[0];
+    const comment = text.slice(above, start);
+    const lead = /^ *(?=#)/.exec(comment)?.[0];
     if (lead === undefined || lead.length > dash) break;
     start = above;
+    if (/^ *#\s*- /.test(comment)) {
+      // Another peer that is commented out, and what follows is about that one.
+      start = item;
+      break;
+    }
   }
   return text.slice(0, start) + text.slice(to);
 }

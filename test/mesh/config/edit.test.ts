@@ -33,6 +33,10 @@ const fr2 = `  # in Lyon
     vpn_ip: 10.8.0.2   # WireGuard
     identity: ${first} # from the paper
 `;
+const fr3Off = `  # in Nice, off for now
+  #- name: FR3
+  #  vpn_ip: 10.8.0.4
+`;
 const tail = `
 limits: {upload: 5MB}      # slow line
 `;
@@ -175,6 +179,12 @@ describe('removing a peer', () => {
       'US1',
       `${head}peers:\n${us1Lines}\n    #reads: []\n\n${fr2}${tail}`,
       `${head}peers:\n\n${fr2}${tail}`,
+    ],
+    [
+      'one below another that is commented out',
+      'US1',
+      `${head}peers:\n${fr2}${fr3Off}${us1Lines}${tail}`,
+      `${head}peers:\n${fr2}${fr3Off}${tail}`,
     ],
     ['the only one', 'US1', `${head}peers:\n${us1Lines}${tail}`, `${head}peers:\n${tail}`],
   ])('takes out %s and no other byte', async (_, name, before, after) => {
