@@ -56,8 +56,8 @@ describe('the tree of commands', () => {
 describe('the environment', () => {
   const flagsOf = (args: readonly string[], env: NodeJS.ProcessEnv) => {
     const { program } = parse(args, env);
-    const backup = program.commands.find((command) => command.name() === 'backup');
-    return backup?.optsWithGlobals();
+    const asked = program.commands.find((command) => command.name() === args.find((word) => /^[a-z]/.test(word)));
+    return asked?.optsWithGlobals();
   };
 
   it('gives a flag its value, and the command line beats it', () => {
@@ -65,6 +65,23 @@ describe('the environment', () => {
     expect(flagsOf(['backup'], env)).toMatchObject({ set: 'db', force: true, timeout: 7 });
     expect(flagsOf(['backup', '--set', 'mail'], env)).toMatchObject({ set: 'mail' });
     expect(flagsOf(['--timeout', '9', 'backup'], env)).toMatchObject({ timeout: 9 });
+  });
+
+  it('is beaten as a whole by a flag that can be given again', () => {
+    const env = { ANEMONE_PEER: '10.8.0.2 10.8.0.3', ANEMONE_INCLUDE: 'a', ANEMONE_EXCLUDE: 'b' };
+    expect(flagsOf(['restore'], env)).toMatchObject({ peer: ['10.8.0.2', '10.8.0.3'], include: ['a'], exclude: ['b'] });
+    const given = ['restore', '--peer', '10.8.0.4', '--peer', '10.8.0.5', '--include', 'c', '--exclude', 'd'];
+    expect(flagsOf(given, env)).toMatchObject({ peer: ['10.8.0.4', '10.8.0.5'], include: ['c'], exclude: ['d'] });
+  });
+
+  it('says nothing with a no to a flag that says no', () => {
+    expect(flagsOf(['init'], { ANEMONE_NO_PAGE: '0' })).not.toHaveProperty('page');
+    expect(flagsOf(['init'], { ANEMONE_NO_PAGE: 'off', ANEMONE_PAGE: 'page.html' })).toMatchObject({
+      page: 'page.html',
+    });
+    expect(flagsOf(['init'], { ANEMONE_NO_PAGE: 'yes' })).toMatchObject({ page: false });
+    expect(flagsOf(['restore'], { ANEMONE_NO_TAKEOVER: '0' })).toMatchObject({ takeover: true });
+    expect(flagsOf(['restore'], { ANEMONE_NO_TAKEOVER: '1' })).toMatchObject({ takeover: false });
   });
 
   it('switches a flag off with 0, false, no or off, and an empty variable is none', () => {
@@ -76,5 +93,6 @@ describe('the environment', () => {
 
   it('that makes no sense is refused, and named', () => {
     expect(() => parse(['backup'], { ANEMONE_TIMEOUT: 'soon' })).toThrow(/ANEMONE_TIMEOUT.*number of seconds/);
+    expect(() => parse(['backup'], { ANEMONE_JSON: 'maybe' })).toThrow(/ANEMONE_JSON is "maybe".*yes or no/);
   });
 });
