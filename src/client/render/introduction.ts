@@ -1,14 +1,11 @@
 import { stringify } from 'yaml';
-import { defaultPort } from '../../mesh/config/address.js';
+import { defaultPort, isEveryAddress } from '../../mesh/config/address.js';
 import type { ServerConfig } from '../../mesh/config/config.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 
-/** Addresses that a server listens on, and that no peer can call. */
-const anywhere = ['0.0.0.0', '::'];
-
 /** The address as people write it: without the port that is the default. */
 function shortAddress({ listen }: Pick<ServerConfig, 'listen'>): string {
-  if (anywhere.includes(listen.host)) return '<its VPN address>';
+  if (isEveryAddress(listen)) return '<its VPN address>';
   return listen.port === defaultPort ? listen.host : formatAddress(listen);
 }
 

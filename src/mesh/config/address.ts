@@ -25,6 +25,11 @@ export function parseAddress(text: string): Address {
   return address;
 }
 
+/** Whether a server that listens there listens on every address of its machine; no peer can call it there. */
+export function isEveryAddress({ host }: Address): boolean {
+  return /^[0:.]+$/.test(host);
+}
+
 function splitAddress(text: string): Address | undefined {
   const [, bracketed, plain, digits] = /^(?:\[([^[\]]*)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const port = digits === undefined ? defaultPort : Number(digits);

@@ -10,7 +10,7 @@ export function parseDuration(text: string | number): number {
   const [, digits, unit = ''] = /^\s*(\d+)\s*([smhd]?)\s*$/.exec(String(text)) ?? [];
   const duration = Number(digits) * (seconds[unit] ?? Number.NaN);
   if (!Number.isSafeInteger(duration)) {
-    throw new Failure('invalid', `${JSON.stringify(text)} is not a duration`, {
+    throw new Failure('invalid', `${typeof text === 'number' ? text : JSON.stringify(text)} is not a duration`, {
       hint: 'A duration is a number of seconds, or a number with s, m, h or d, such as 5m.',
     });
   }

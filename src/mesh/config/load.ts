@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
+import { isEveryAddress } from './address.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
 import { configFailure, keyText, type Problem } from './problem.js';
@@ -119,7 +120,7 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
     const message = 'backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers';
     found.push({ line: lineOf(['backup', 'sets']), message });
   }
-  if (config.server.listen.host === '0.0.0.0') {
+  if (isEveryAddress(config.server.listen)) {
     const message = "server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443";
     found.push({ line: lineOf(['server', 'listen']), message });
   }

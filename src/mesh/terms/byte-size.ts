@@ -22,7 +22,7 @@ export function parseByteSize(text: string | number): number {
   const factor = factors[unit.toUpperCase()];
   const bytes = digits === undefined || factor === undefined ? Number.NaN : Math.round(Number(digits) * factor);
   if (!Number.isSafeInteger(bytes)) {
-    throw new Failure('invalid', `${JSON.stringify(text)} is not a size`, {
+    throw new Failure('invalid', `${typeof text === 'number' ? text : JSON.stringify(text)} is not a size`, {
       hint: 'A size is a number of bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 10GB.',
     });
   }

@@ -142,6 +142,11 @@ peers:
     ]);
   });
 
+  it.each(['0.0.0.0', '"[::]:7444"', '"0:0::0"'])('hints at %s, which is every address of the machine', (listen) => {
+    const { hints } = parseConfig('/c.yaml', `server: { name: FR1, listen: ${listen} }`);
+    expect(hints).toContainEqual(expect.stringContaining('server.listen is every address'));
+  });
+
   it('never shows a secret that was put in the wrong place', () => {
     const key = '7K3Q'.repeat(14).concat('7K');
     for (const wrong of [key, 'AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ']) {
