@@ -18,7 +18,7 @@ export interface AddPeerOptions {
   readonly quota?: string;
 }
 
-/** Adds a peer to the configuration file, and has the running node follow. */
+/** Adds a peer to the configuration file, or changes the one that moved, and has the running node follow. */
 export async function addPeer(context: Context, name: string, options: AddPeerOptions): Promise<ExitCode> {
   const peer = {
     name: asUsage('NAME', () => parseHostname(name)),
@@ -27,12 +27,13 @@ export async function addPeer(context: Context, name: string, options: AddPeerOp
     ...(options.quota === undefined ? {} : { quota: checkedSize(options.quota) }),
   };
   const config = await context.loadConfig();
-  const changed = await addToFile(config.file, peer);
-  return conclude(context, config, {
-    peer: peer.name,
-    changed,
-    text: changed ? `${peer.name} is now in ${config.file}.` : `${peer.name} is in ${config.file} already.`,
-  });
+  const done = await addToFile(config.file, peer);
+  const text = {
+    added: `${peer.name} is now in ${config.file}.`,
+    changed: `${peer.name} is changed in ${config.file}.`,
+    same: `${peer.name} is in ${config.file} already.`,
+  }[done];
+  return conclude(context, config, { peer: peer.name, changed: done !== 'same', text });
 }
 
 /** Removes a peer from the configuration file, and has the running node follow. What is held for it stays. */

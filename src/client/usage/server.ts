@@ -35,7 +35,7 @@ function declarePeer(program: Command, run: Run): void {
   declare(peer, 'add <name>', 'keep backups for a server, and have it keep ours', [
     [
       'anemone-peer peer add FR2 --vpn-ip 10.8.0.2 --identity "…44 characters…" --quota 10GB',
-      '`anemone-peer identity` on FR2 prints this line',
+      '`anemone-peer identity` on FR2 prints this line; once more, when FR2 has moved, it changes the address',
     ],
   ])
     .requiredOption('--vpn-ip <addr[:port]>', 'where it is reached; the port is 7443 unless given')

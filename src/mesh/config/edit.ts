@@ -1,10 +1,11 @@
 import { formatAddress } from '../terms/address.js';
+import { parseByteSize } from '../terms/byte-size.js';
 import { Failure } from '../terms/failure.js';
 import { defaultPort } from './address.js';
 import type { Address, PeerConfig } from './config.js';
 import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';
-import { deletePeer, insertPeer } from './peer-list.js';
+import { changePeer, deletePeer, insertPeer, type PeerEntry } from './peer-list.js';
 import { replaceConfig } from './replace-config.js';
 import { nearest } from './values.js';
 
@@ -17,30 +18,49 @@ export interface NewPeer {
 }
 
 /**
- * Adds a peer to the configuration file; comments and layout stay. The result is checked before it replaces the file.
- * @returns false when exactly this peer is there already, and nothing was changed
- * @throws Failure `config` when the name is taken by a peer that differs, or the result would be wrong
+ * Adds a peer to the configuration file; comments and layout stay. Of one that is there with the same identity, the address
+ * and a quota that is given are changed, and nothing else. The result is checked before it replaces the file.
+ * @returns `same` when exactly this peer is there already, and nothing was changed
+ * @throws Failure `config` when the name is taken by another server, or the result would be wrong
  */
-export async function addPeer(file: string, peer: NewPeer): Promise<boolean> {
+export async function addPeer(file: string, peer: NewPeer): Promise<'added' | 'changed' | 'same'> {
   const { bytes, text, loaded } = await readForEdit(file);
-  const entry = {
-    name: peer.name,
-    vpn_ip: peer.address.port === defaultPort ? peer.address.host : formatAddress(peer.address),
-    identity: peer.identity,
-    ...(peer.quota === undefined ? {} : { quota: peer.quota }),
-  };
-  const present = loaded.config.peers.find(({ name }) => name.toLowerCase() === peer.name.toLowerCase());
-  const changed = present === undefined ? insertPeer(text, entry) : text;
-  if (present !== undefined) {
-    const wanted = parseConfig(file, insertPeer(deletePeer(text, loaded.config.peers.indexOf(present)), entry));
-    if (isSame(present, wanted.config.peers.at(-1), peer)) return false;
-    throw new Failure('config', `${file} has a peer ${present.name} already, and it differs`, {
-      hint: `Compare identity, address, quota and enabled; edit the file, or run \`anemone-peer peer remove ${present.name}\` first.`,
-    });
-  }
+  const { peers } = loaded.config;
+  const present = peers.find(({ name }) => name.toLowerCase() === peer.name.toLowerCase());
+  const fields = present === undefined ? fieldsOf(peer) : changeOf(file, present, peer);
+  if (Object.keys(fields).length === 0) return 'same';
+  const changed = present === undefined ? insertPeer(text, fields) : changePeer(text, peers.indexOf(present), fields);
   parseConfig(file, changed);
   await replaceConfig(file, bytes, changed);
-  return true;
+  return present === undefined ? 'added' : 'changed';
+}
+
+function fieldsOf({ name, address, identity, quota }: NewPeer): PeerEntry {
+  const vpn_ip = address.port === defaultPort ? address.host : formatAddress(address);
+  return { name, vpn_ip, identity, ...(quota === undefined ? {} : { quota }) };
+}
+
+/**
+ * What is another one of a peer that is there.
+ * @throws Failure `config` when it is another server that has the name, or a peer that a person switched off
+ */
+function changeOf(file: string, present: PeerConfig, wanted: NewPeer): PeerEntry {
+  const { name } = present;
+  if (name !== wanted.name || present.identity !== wanted.identity) {
+    throw new Failure('config', `${file} has a peer ${name} already, with another name or identity`, {
+      hint: `Compare them. If it is another server, run \`anemone-peer peer remove ${name}\` first.`,
+    });
+  }
+  if (!present.enabled) {
+    throw new Failure('config', `${file} has a peer ${name} already, and it is not enabled`, {
+      hint: 'Write `enabled: true` into the file.',
+    });
+  }
+  const { vpn_ip, quota } = fieldsOf(wanted);
+  return {
+    ...(formatAddress(present.address) === formatAddress(wanted.address) ? {} : { vpn_ip }),
+    ...(quota === undefined || parseByteSize(quota) === present.quota ? {} : { quota }),
+  };
 }
 
 /**
@@ -66,15 +86,4 @@ async function readForEdit(file: string): Promise<{ bytes: Buffer; text: string;
   const bytes = await readConfigBytes(file);
   const text = decodeConfig(file, bytes);
   return { bytes, text, loaded: parseConfig(file, text) };
-}
-
-function isSame(present: PeerConfig, wanted: PeerConfig | undefined, { quota }: NewPeer): boolean {
-  return (
-    wanted !== undefined &&
-    present.name === wanted.name &&
-    present.enabled &&
-    present.identity === wanted.identity &&
-    formatAddress(present.address) === formatAddress(wanted.address) &&
-    (quota === undefined || present.quota === wanted.quota)
-  );
 }

@@ -14,6 +14,23 @@ export function insertPeer(text: string, peer: PeerEntry): string {
   return keepLayout(text, changed, spliceIn(text, peer));
 }
 
+/**
+ * The text with other values of these keys of the peer at `index`.
+ * @throws Failure `config` where other lines refer to what would change
+ */
+export function changePeer(text: string, index: number, fields: PeerEntry): string {
+  const changed = documentOf(text);
+  const peer = changed.getIn(['peers', index]);
+  if (!isMap(peer) || peer.anchor !== undefined) throw referredTo();
+  for (const [key, value] of Object.entries(fields)) {
+    const node = peer.get(key, true);
+    // One that is changed in place keeps its comment; with an anchor it would change for whoever refers to it.
+    if (isScalar(node) && node.anchor === undefined) node.value = value;
+    else peer.set(key, changed.createNode(value));
+  }
+  return keepLayout(text, changed, spliceFields(text, index, fields));
+}
+
 /** The text without the peer at `index`, and without the comment lines right above it. */
 export function deletePeer(text: string, index: number): string {
   const changed = documentOf(text);
@@ -48,10 +65,14 @@ function peersApart(document: Document.Parsed): unknown {
   try {
     const { peers, ...rest } = document.toJS() as Record<string, unknown>;
     return [peers ?? [], rest];
-  } catch (thrown) {
-    const message = 'this peer holds a YAML anchor (&name) that other lines refer to';
-    throw new Failure('config', message, { cause: thrown, hint: 'Edit the file by hand.' });
+  } catch (cause) {
+    throw referredTo(cause);
   }
+}
+
+function referredTo(cause?: unknown): Failure {
+  const message = 'this peer holds a YAML anchor (&name) that other lines refer to, or is itself an alias (*name)';
+  return new Failure('config', message, { cause, hint: 'Edit the file by hand.' });
 }
 
 function spliceIn(text: string, peer: PeerEntry): string | undefined {
@@ -69,6 +90,29 @@ function spliceIn(text: string, peer: PeerEntry): string | undefined {
   if (from === undefined || to === undefined) return undefined;
   const end = lineEnd(text, to);
   return endLine(text.slice(0, from).replace(/ +$/, '') + text.slice(to, end)) + block(text, peer, 2) + text.slice(end);
+}
+
+function spliceFields(text: string, index: number, fields: PeerEntry): string | undefined {
+  let changed: string | undefined = text;
+  for (const [key, value] of Object.entries(fields)) {
+    const written = stringify(value, { lineWidth: 0 }).trimEnd();
+    changed = changed === undefined ? undefined : spliceField(changed, index, key, written);
+  }
+  return changed;
+}
+
+function spliceField(text: string, index: number, key: string, written: string): string | undefined {
+  const peer = parseDocument(text).getIn(['peers', index]);
+  if (!isMap(peer)) return undefined;
+  const pair = peer.items.find(({ key: name }) => isScalar(name) && name.value === key);
+  const [from, to] = rangeOf(pair?.value) ?? [];
+  if (from !== undefined) return text.slice(0, from) + written + text.slice(to);
+  const [first] = rangeOf(peer.items[0]?.key) ?? [];
+  const [, end] = rangeOf(peer) ?? [];
+  if (pair !== undefined || peer.flow === true || first === undefined || end === undefined) return undefined;
+  const at = lineAfter(text, end);
+  const line = `${' '.repeat(first - lineStart(text, first))}${key}: ${written}${text.includes('\r\n') ? '\r\n' : '\n'}`;
+  return endLine(text.slice(0, at)) + line + text.slice(at);
 }
 
 function spliceOut(text: string, index: number): string | undefined {
@@ -117,13 +161,18 @@ function itemEnd(text: string, item: unknown, dash: number | undefined): number 
   const end = rangeOf(item)?.[1];
   if (end === undefined || dash === undefined) return undefined;
   const deeper = new RegExp(`(?:(?:[ \\t]*\\r?\\n)* {${dash + 1},}#[^\\n]*\\n?)*`, 'y');
-  deeper.lastIndex = text[end - 1] === '\n' ? end : lineEnd(text, end);
+  deeper.lastIndex = lineAfter(text, end);
   deeper.test(text);
   return deeper.lastIndex;
 }
 
 function rangeOf(node: unknown): readonly [number, number, number] | undefined {
   return (isMap(node) || isSeq(node) || isScalar(node) ? node.range : undefined) ?? undefined;
+}
+
+/** Where the line after a value begins that ends at `end`: some values end with their line. */
+function lineAfter(text: string, end: number): number {
+  return text[end - 1] === '\n' ? end : lineEnd(text, end);
 }
 
 function lineStart(text: string, offset: number): number {

@@ -164,11 +164,14 @@ describe('peer', () => {
     expect(JSON.parse((await run('peer', 'list', '--json')).stdout)).toEqual({ peers: [] });
   });
 
-  it('add is done already when the same peer is there, and refused when another one is', async () => {
+  it('add is done already when the same peer is there, changes one that moved, and is refused for another one', async () => {
     await copyServer();
     await add();
     expect(JSON.parse((await add('--json')).stdout)).toMatchObject({ peer: 'FR2', changed: false });
-    const other = await add('--vpn-ip', '10.8.0.3');
+    const moved = await add('--vpn-ip', '10.8.0.3');
+    expect(moved).toMatchObject({ code: 0, stdout: `FR2 is changed in ${join(cwd, 'config/config.yaml')}.\n` });
+    expect((await run('peer', 'list')).stdout).toContain('FR2\t10.8.0.3:7443\t');
+    const other = await add('--identity', Buffer.alloc(32, 8).toString('base64'));
     expect(other.code).toBe(2);
     expect(other.stderr).toContain('FR2');
   });

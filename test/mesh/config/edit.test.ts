@@ -77,7 +77,7 @@ describe('adding a peer', () => {
     ],
   ])('%s changes no other byte of the file', async (_, before, after) => {
     writeFileSync(file, before);
-    expect(await addPeer(file, us1)).toBe(true);
+    expect(await addPeer(file, us1)).toBe('added');
     expect(read()).toBe(after);
   });
 
@@ -112,18 +112,17 @@ describe('adding a peer', () => {
   it('changes nothing when that very peer is there', async () => {
     writeFileSync(file, `${head}peers:\n${fr2}${us1Lines}`);
     const before = statSync(file);
-    expect(await addPeer(file, us1)).toBe(false);
-    expect(await addPeer(file, { name: 'FR2', address: parseAddress('10.8.0.2'), identity: first })).toBe(false);
+    expect(await addPeer(file, us1)).toBe('same');
+    expect(await addPeer(file, { name: 'FR2', address: parseAddress('10.8.0.2'), identity: first })).toBe('same');
     expect(statSync(file).ino).toBe(before.ino);
   });
 
   it.each([
-    ['another identity', { ...us1, identity: Buffer.alloc(32, 7).toString('base64') }],
-    ['another address', { ...us1, address: parseAddress('10.8.0.3') }],
-    ['another quota', { ...us1, quota: '51GB' }],
-    ['another case', { ...us1, name: 'us1' }],
-  ])('refuses a name that is taken by a peer with %s', async (_, peer) => {
-    const before = `${head}peers:\n${us1Lines}`;
+    ['another identity', { ...us1, identity: Buffer.alloc(32, 7).toString('base64') }, ''],
+    ['another case', { ...us1, name: 'us1' }, ''],
+    ['`enabled: false`', us1, '    enabled: false\n'],
+  ])('refuses a name that is taken by a peer with %s', async (_, peer, more) => {
+    const before = `${head}peers:\n${us1Lines}${more}`;
     writeFileSync(file, before);
     await expect(addPeer(file, peer)).rejects.toMatchObject({
       kind: 'config',
@@ -159,6 +158,73 @@ describe('adding a peer', () => {
     expect(statSync(file).mode & 0o777).toBe(0o640);
     expect(read()).toContain('US1');
     expect(readdirSync(folder).sort()).toEqual(['config.yaml', 'link.yaml']);
+  });
+});
+
+describe('adding a peer that is there', () => {
+  const moved = { name: 'FR2', address: parseAddress('[fd00::2]:7444'), identity: first };
+  const withReads = (quota: string): string =>
+    `${fr2}${quota}    reads:   # its cousins\n      - US1\n    # that is all\n${us1Lines}`;
+
+  it.each([
+    [
+      'another address',
+      moved,
+      `${head}peers:\n${withReads('')}${tail}`,
+      `${head}peers:\n${withReads('').replace('10.8.0.2 ', '"[fd00::2]:7444" ')}${tail}`,
+    ],
+    [
+      'a quota that it did not have',
+      { ...moved, address: parseAddress('10.8.0.2'), quota: '5GB' },
+      `${head}peers:\n${withReads('')}${tail}`,
+      `${head}peers:\n${withReads('').replace('      - US1\n', '      - US1\n    quota: 5GB\n')}${tail}`,
+    ],
+    [
+      'both, in a file with the line ends of Windows',
+      { ...moved, quota: '5GB' },
+      `${head}peers:\n${withReads('    quota: 1TB # much\n')}`.replaceAll('\n', '\r\n'),
+      `${head}peers:\n${withReads('    quota: 5GB # much\n').replace('10.8.0.2 ', '"[fd00::2]:7444" ')}`.replaceAll(
+        '\n',
+        '\r\n',
+      ),
+    ],
+    [
+      'a quota, at the end of a file without a newline',
+      { ...moved, address: parseAddress('10.8.0.2'), quota: '5GB' },
+      `${head}peers:\n${fr2.trimEnd()}`,
+      `${head}peers:\n${fr2}    quota: 5GB\n`,
+    ],
+  ])('with %s changes that and no other byte of the file', async (_, peer, before, after) => {
+    writeFileSync(file, before);
+    expect(await addPeer(file, peer)).toBe('changed');
+    expect(read()).toBe(after);
+    expect(await addPeer(file, peer)).toBe('same');
+  });
+
+  it('works in braces', async () => {
+    writeFileSync(
+      file,
+      `{ server: { name: FR1 }, peers: [ { name: FR2, vpn_ip: 10.8.0.2, identity: "${first}" } ] } # end\n`,
+    );
+    expect(await addPeer(file, { ...moved, quota: '5GB' })).toBe('changed');
+    expect((await loadConfig(file)).config.peers).toMatchObject([
+      { name: 'FR2', address: { host: 'fd00::2', port: 7444 }, identity: first, quota: 5e9 },
+    ]);
+    expect(read()).toContain('# end');
+  });
+
+  it.each([
+    ['its quota', `${fr2}    quota: &q 1GB\n${us1Lines.replace('50GB', '*q')}`],
+    ['it', `  - &fr2 { name: FR2, vpn_ip: 10.8.0.2, identity: "${first}" }\n${us1Lines}vpn: { config: [] }\n`],
+  ])('leaves the file alone where other lines may refer to %s', async (what, peers) => {
+    const before =
+      what === 'it' ? `${head}storage:\n${peers}`.replace(us1Lines, `peers: [*fr2]\n`) : `${head}peers:\n${peers}`;
+    writeFileSync(file, before);
+    await expect(addPeer(file, { ...moved, quota: '5GB' })).rejects.toMatchObject({
+      kind: 'config',
+      hint: 'Edit the file by hand.',
+    });
+    expect(read()).toBe(before);
   });
 });
 
