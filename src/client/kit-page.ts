@@ -4,13 +4,19 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { Failure } from '../mesh/terms/failure.js';
 
+export interface WrittenPage {
+  readonly path: string;
+  /** What was made for it: the page, or the folder around it. */
+  readonly made: string;
+  readonly inMemory: boolean;
+}
+
 /**
  * Writes the printable page, which holds the recovery key, for its user only.
  *
  * Unless a path is given it goes where it is gone after a restart and never reaches a disk: the user's own folder in memory,
  * or /dev/shm. The current folder would be wrong: `init` runs beside what is backed up.
  * @param wanted absolute; undefined for the place in memory
- * @returns its path, and whether it lies in memory only
  * @throws Failure `usage` when the path is in a folder that is backed up, or a file is there already
  */
 export async function writePage(
@@ -18,11 +24,11 @@ export async function writePage(
   wanted: string | undefined,
   config: Config,
   env: NodeJS.ProcessEnv,
-): Promise<{ readonly path: string; readonly inMemory: boolean }> {
+): Promise<WrittenPage> {
   if (wanted !== undefined) {
     refuseBackedUp(wanted, config);
     await writeSecret(wanted, html);
-    return { path: wanted, inMemory: false };
+    return { path: wanted, made: wanted, inMemory: false };
   }
   const name = `anemone-kit-${config.server.name}`;
   for (const place of [env['XDG_RUNTIME_DIR'], '/dev/shm', tmpdir()]) {
@@ -31,7 +37,7 @@ export async function writePage(
     if (folder === null) continue;
     const path = join(folder, `${name}.html`);
     await writeSecret(path, html);
-    return { path, inMemory: place !== tmpdir() };
+    return { path, made: folder, inMemory: place !== tmpdir() };
   }
   throw new Failure('failed', 'there is no place for the printable page', { hint: 'Name one with --page FILE.' });
 }

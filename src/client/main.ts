@@ -18,19 +18,20 @@ function interruptSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** When the reader of a pipe has gone, what is left to say is dropped, and the command still does its work. */
+/** When a stream takes nothing any more, what is left to say is dropped, and the command still does its work. */
 function outputTo(stream: NodeJS.WriteStream): Output {
-  let open = true;
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    open = false;
+  let lost: NodeJS.ErrnoException | null = null;
+  stream.on('error', (error) => {
+    lost ??= error;
   });
   return {
     terminal: stream.isTTY === true,
     columns: () => stream.columns || 80,
     write(text) {
-      if (open) stream.write(text);
+      if (lost === null) stream.write(text);
     },
+    // What is written after a failure fails too, and a stream tells that before it tells the failure itself.
+    flushed: () => new Promise((resolve) => stream.write('', (error) => resolve(lost ?? error ?? null))),
   };
 }
 
@@ -41,15 +42,12 @@ function readVersion(): string {
   return version;
 }
 
-/** Waits until what was written has left. A pipe whose reader has gone takes nothing, which is an end too. */
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => stream.write('', () => resolve()));
-}
-
 const signal = interruptSignal();
-const code = await runCommandLine(process.argv.slice(2), {
-  out: outputTo(process.stdout),
-  err: outputTo(process.stderr),
+const out = outputTo(process.stdout);
+const err = outputTo(process.stderr);
+let code = await runCommandLine(process.argv.slice(2), {
+  out,
+  err,
   prompts: makePrompts(process.stdin, process.stderr, signal),
   clock: systemClock,
   env: process.env,
@@ -58,6 +56,11 @@ const code = await runCommandLine(process.argv.slice(2), {
   stdin: process.stdin,
   version: readVersion(),
 });
-await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+const lost = [await out.flushed(), await err.flushed()].find((error) => error !== null && error.code !== 'EPIPE');
+if (lost && (code === 0 || code === 3)) {
+  err.write(`error: not all that this command had to say could be written: ${lost.message}\n`);
+  await err.flushed();
+  code = exitCodes.failed;
+}
 // A connection to a peer that never finished its handshake would keep the process alive.
 process.exit(code);

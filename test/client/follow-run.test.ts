@@ -44,6 +44,7 @@ async function follow(events: readonly RunEvent[], json = false) {
     write: (text: string) => {
       written[name] += text;
     },
+    flushed: async () => null,
   });
   const screen = makeScreen({
     out: output('out'),

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,3 +103,42 @@ describe('a pipe whose reader has gone', () => {
     expect(told).toBe('exit code 0\n');
   });
 });
+
+describe('a disk that is full where the output goes', () => {
+  it('fails a command that could not tell its result, once it has ended', async () => {
+    await run('init', '--no-page', '--name', 'FR1', '--listen', '127.0.0.1');
+    const { code, stderr } = await runInShell('config show >/dev/full');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: not all that this command had to say could be written: ENOSPC: [^\n]*\n$/);
+  });
+});
+
+describe('a recovery key that nobody can see', () => {
+  it.each([
+    ['the disk for it is full', '>/dev/full', 'ENOSPC'],
+    ['its reader has gone', '', 'EPIPE'],
+  ])('is of no server: init makes nothing when %s', async (_why, redirection, reason) => {
+    const { code, stderr } = await runInShell(`init --name FR1 --listen 127.0.0.1 --page page.html ${redirection}`);
+    expect(code).toBe(1);
+    expect(stderr).toContain('error: the recovery key of FR1 could not be shown');
+    expect(stderr).toContain(reason);
+    expect(stderr).not.toContain('    at ');
+    const left = await readdir(cwd, { recursive: true, withFileTypes: true });
+    expect(left.filter((entry) => !entry.isDirectory())).toEqual([]);
+    expect(await run('init', '--no-page', '--name', 'FR1', '--listen', '127.0.0.1')).toMatchObject({ code: 0 });
+  });
+});
+
+/** Runs a command line, behind a pipe whose reader is gone before it begins unless it goes elsewhere. */
+async function runInShell(line: string): Promise<{ code: number; stderr: string }> {
+  const child = spawn('sh', ['-c', `read begin; exec "$0" "$1" ${line}`, process.execPath, clientProgram], { cwd });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  child.stdout.destroy();
+  await once(child.stdout, 'close');
+  child.stdin.end('now\n');
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, stderr };
+}

@@ -16,6 +16,7 @@ export async function commandLine(
     write: (text: string) => {
       said[stream] += text;
     },
+    flushed: async () => null,
   });
   const { signal } = new AbortController();
   const stdin = new PassThrough();

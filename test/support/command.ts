@@ -39,6 +39,7 @@ export function commandTrial(options: CommandOptions): CommandTrial {
     write: (text: string) => {
       said[stream] += text;
     },
+    flushed: async () => null,
   });
   const { json = false, quiet = false, clock = systemClock } = options;
   const screen = makeScreen({

@@ -16,7 +16,7 @@ import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { kitPath, writeKit } from '../kit-file.js';
-import { refuseBackedUp, writePage } from '../kit-page.js';
+import { refuseBackedUp, type WrittenPage, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
 import { vpnAddress } from '../vpn-address.js';
@@ -67,8 +67,31 @@ export async function initServer(context: Context, options: InitOptions): Promis
   const wantsPage = options.page !== false && (pagePath !== undefined || !context.screen.json);
   const written = wantsPage ? await attempt(context, () => writePage(html, pagePath, config, context.env)) : null;
   const made = { config, identity: keys.identity, recipient, recoveryKey: shown, hasKit: kit !== null, page: written };
-  context.screen.result(documentOf(made), (look) => textOf(made, look));
+  await show(context, made);
   return kit === null || (wantsPage && written === null) ? 3 : 0;
+}
+
+/** A server whose recovery key nobody saw could never be brought back, and would be in the way of another one. */
+async function show({ screen }: Context, made: Made): Promise<void> {
+  const { config, hasKit, page } = made;
+  screen.result(documentOf(made), (look) => textOf(made, look));
+  try {
+    await screen.shown();
+  } catch (cause) {
+    const identity = ['node.key', 'node.crt'].map((file) => join(stateFolder(config), file));
+    const files = [
+      config.file,
+      ...identity,
+      ...(hasKit ? [kitPath(config)] : []),
+      ...(page === null ? [] : [page.made]),
+    ];
+    for (const path of files) await rm(path, { force: true, recursive: true });
+    const { message } = cause as Error;
+    throw new Failure('failed', `the recovery key of ${config.server.name} could not be shown: ${message}`, {
+      cause,
+      hint: 'No server was made. Run `anemone-peer init` again, at a terminal, or where its output is kept.',
+    });
+  }
 }
 
 /** The server is made by now, and its recovery key must be shown, whatever else goes wrong. */
@@ -87,7 +110,7 @@ interface Made {
   readonly recipient: string;
   readonly recoveryKey: string;
   readonly hasKit: boolean;
-  readonly page: { readonly path: string; readonly inMemory: boolean } | null;
+  readonly page: WrittenPage | null;
 }
 
 function documentOf({ config, identity, recipient, recoveryKey, hasKit, page }: Made): unknown {
@@ -126,7 +149,7 @@ Next:
 ${introduction(config.server, identity)}`;
 }
 
-function pageText({ path, inMemory }: NonNullable<Made['page']>): string {
+function pageText({ path, inMemory }: WrittenPage): string {
   return `
 To print it, with codes for a telephone, on one sheet: ${path}
 PRINT IT NOW, AND THEN DELETE IT: it holds the recovery key.${inMemory ? ' It is in memory only, and gone after a restart.' : ''}

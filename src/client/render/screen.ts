@@ -1,6 +1,6 @@
 import { printable, printableJson } from '../../mesh/terms/clean-text.js';
 import type { Clock } from '../../mesh/terms/clock.js';
-import type { Failure } from '../../mesh/terms/failure.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import { type Look, makeLook } from './look.js';
 import type { Output } from './output.js';
 import { type Progress, plainProgress, silentProgress, terminalProgress } from './progress.js';
@@ -14,6 +14,11 @@ export interface Screen {
   readonly json: boolean;
   /** The result of the command: one JSON document, indented at a terminal, or the text (without the last line break). */
   result(document: unknown, text: (look: Look) => string): void;
+  /**
+   * Waits until the results have left, for a command that cannot tell them again.
+   * @throws Failure `failed` when they could not, also because nobody reads them
+   */
+  shown(): Promise<void>;
   /** One event of a stream: one JSON object a line; nothing in text, where progress and result say it. */
   event(document: unknown): void;
   /** Something good to know; `-q` hides it. */
@@ -56,6 +61,10 @@ export function makeScreen(options: ScreenOptions): Screen {
       moving.clear();
       const shown = json ? printableJson(document, out.terminal ? 2 : 0) : text(outLook);
       if (shown !== '') out.write(`${shown}\n`);
+    },
+    async shown() {
+      const lost = await out.flushed();
+      if (lost !== null) throw Failure.from(lost);
     },
     event(document) {
       if (json) out.write(`${printableJson(document)}\n`);

@@ -13,6 +13,7 @@ function stage(options: Partial<ScreenOptions> & { readonly terminal?: boolean }
     write: (text: string) => {
       written[name] += text;
     },
+    flushed: async () => null,
   });
   const screen = makeScreen({
     out: output('out'),

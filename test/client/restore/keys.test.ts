@@ -25,7 +25,12 @@ function terminal(typed: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const waiting = [...typed];
   const told: string[] = [];
   const stdin = new PassThrough() as unknown as NodeJS.ReadStream;
-  const nowhere = { terminal: false, columns: () => 80, write: (line: string) => void told.push(line) };
+  const nowhere = {
+    terminal: false,
+    columns: () => 80,
+    write: (line: string) => void told.push(line),
+    flushed: async () => null,
+  };
   const screen = makeScreen({
     out: nowhere,
     err: nowhere,
