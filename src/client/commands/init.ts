@@ -1,4 +1,4 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
@@ -7,18 +7,19 @@ import type { Config } from '../../mesh/config/config.js';
 import { parseConfig } from '../../mesh/config/load.js';
 import { renderStartingConfig } from '../../mesh/config/render.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
-import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { makeServerIdentity } from '../../mesh/identity/server-identity.js';
 import { factsOf } from '../../mesh/kit/kit.js';
 import { renderPage } from '../../mesh/kit/page.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
-import { type Context, type ExitCode, stateFolder } from '../context.js';
+import type { Context, ExitCode } from '../context.js';
 import { kitPath, writeKit } from '../kit-file.js';
 import { refuseBackedUp, type WrittenPage, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
+import { refuseSecondServer, removeServerFiles, writeServerFiles } from '../server-files.js';
 import { vpnAddress } from '../vpn-address.js';
 
 export interface InitOptions {
@@ -31,7 +32,7 @@ export interface InitOptions {
 
 /**
  * Makes a new server: its recovery key, which is shown and kept nowhere, its identity, its node key and its configuration.
- * @throws Failure `config` when there is a server already; nothing is changed then
+ * @throws Failure `config` when there is a server already, or half of one; nothing is changed then
  */
 export async function initServer(context: Context, options: InitOptions): Promise<ExitCode> {
   const name = options.name === undefined ? ownName() : asUsage('--name', () => parseHostname(options.name ?? ''));
@@ -53,13 +54,7 @@ export async function initServer(context: Context, options: InitOptions): Promis
   const pagePath = page === undefined ? undefined : resolve(context.cwd, page);
   if (pagePath !== undefined) refuseBackedUp(pagePath, config);
   await refuseSecondServer(config);
-  await writeNewFile(file, text);
-  try {
-    await storeServerIdentity(makeServerIdentity(keys, name, context.clock.now()), stateFolder(config));
-  } catch (thrown) {
-    await rm(file, { force: true });
-    throw Failure.from(thrown, 'the identity of this server cannot be stored');
-  }
+  await writeServerFiles(config, text, makeServerIdentity(keys, name, context.clock.now()));
 
   const shown = formatRecoveryKey(recoveryKey);
   const kit = await attempt(context, () => writeKit(context, config, kitPath(config)));
@@ -78,14 +73,9 @@ async function show({ screen }: Context, made: Made): Promise<void> {
   try {
     await screen.shown();
   } catch (cause) {
-    const identity = ['node.key', 'node.crt'].map((file) => join(stateFolder(config), file));
-    const files = [
-      config.file,
-      ...identity,
-      ...(hasKit ? [kitPath(config)] : []),
-      ...(page === null ? [] : [page.made]),
-    ];
-    for (const path of files) await rm(path, { force: true, recursive: true });
+    await removeServerFiles(config);
+    if (hasKit) await rm(kitPath(config), { force: true });
+    if (page !== null) await rm(page.made, { force: true, recursive: true });
     const { message } = cause as Error;
     throw new Failure('failed', `the recovery key of ${config.server.name} could not be shown: ${message}`, {
       cause,
@@ -170,30 +160,5 @@ function ownName(): Hostname {
       cause,
       hint: 'Give it a name in the mesh: --name FR1.',
     });
-  }
-}
-
-async function refuseSecondServer(config: Config): Promise<void> {
-  for (const path of [config.file, join(stateFolder(config), 'node.key')]) {
-    if ((await stat(path).catch(() => null)) === null) continue;
-    throw new Failure('config', `there is a server here already: ${path} exists`, {
-      hint: '`anemone-peer identity` shows it. For another server on this machine, give another --dir.',
-    });
-  }
-}
-
-/** Writes a file that must not exist. */
-async function writeNewFile(path: string, text: string): Promise<void> {
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(path, 'wx', 0o644);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } catch (thrown) {
-    throw Failure.from(thrown, 'the configuration cannot be written');
   }
 }

@@ -185,7 +185,7 @@ export function rootProblem(value: unknown): Problem | undefined {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return undefined;
   const message =
     value === null || value === undefined
-      ? 'is empty. Run `anemone-peer init`, or begin with config/minimal.yaml'
+      ? 'is empty. Remove it, and run `anemone-peer init`'
       : `holds ${quote(value)}. A configuration is a mapping that begins with \`server:\``;
   return { line: 1, key: keyText([]), message };
 }

@@ -1,6 +1,6 @@
 import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFolder } from './sync-folder.js';
+import { syncFolder, syncNewFolders } from './sync-folder.js';
 
 /**
  * Writes a small file so that, after a crash at any moment, either the old content or the new is there,
@@ -56,12 +56,4 @@ async function giveToOwner(file: FileHandle, path: string): Promise<void> {
   const { uid, gid } = await lstat(path).catch(() => lstat(dirname(path)));
   // Some file systems know no owners, and some containers no such right.
   await file.chown(uid, gid).catch(() => undefined);
-}
-
-/** A folder that was just made is durable only once the folder above it is. */
-async function syncNewFolders(innermost: string, outermost: string): Promise<void> {
-  for (let folder = innermost; ; folder = dirname(folder)) {
-    await syncFolder(dirname(folder));
-    if (folder === outermost || folder === dirname(folder)) return;
-  }
 }

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { parseConfig } from '../../../src/mesh/config/load.js';
 import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { commandLine } from '../../support/command-line.js';
+import { clientProgram } from '../../support/program.js';
 
 let cwd: string;
 beforeEach(async () => {
@@ -85,8 +86,52 @@ describe('init', () => {
     await rm(join(cwd, 'config'), { recursive: true });
     const again = await init();
     expect(again.code).toBe(2);
-    expect(again.stderr).toContain('node.key');
+    const key = join(cwd, 'config-backups/.state/node.key');
+    expect(again.stderr).toContain(`${key} exists`);
+    expect(again.stderr).toContain(`For a new server, remove ${key}`);
     await expect(stat(join(cwd, 'config/config.yaml'))).rejects.toThrow('ENOENT');
+  });
+
+  it('refuses where only a configuration is, also an empty one, and says how to go on', async () => {
+    await copyServer();
+    await rm(join(cwd, 'config-backups/.state/node.key'));
+    const file = join(cwd, 'config/config.yaml');
+    for (const text of [await readFile(file, 'utf8'), '']) {
+      await writeFile(file, text);
+      const again = await init();
+      expect(again.code).toBe(2);
+      expect(again.stderr).toContain('no identity');
+      expect(again.stderr).toContain(`For a new server, move ${file} away`);
+    }
+    await rm(file);
+    expect((await init()).code).toBe(0);
+  });
+
+  it('takes a server for one whose data are elsewhere', async () => {
+    await copyServer();
+    await rename(join(cwd, 'config-backups'), join(cwd, 'elsewhere'));
+    const file = join(cwd, 'config/config.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('data: ./config-backups', 'data: ./elsewhere'));
+    expect((await init()).stderr).toContain('there is a server here already');
+  });
+
+  it('leaves nothing that is in the way when the configuration cannot be written', async () => {
+    // No file may grow: as on a full disk, it can be made and nothing can be written to it.
+    const limited = ['ulimit -f 0; exec "$@"', 'sh', process.execPath, clientProgram, 'init', '--no-page'];
+    const { status, stderr } = spawnSync('sh', ['-c', ...limited, '--name', 'FR1', '--listen', '10.8.0.1'], { cwd });
+    expect(String(stderr)).toContain('the configuration cannot be written');
+    expect(status).toBe(1);
+    expect((await init()).code).toBe(0);
+  });
+
+  it('leaves nothing that is in the way when only half of the identity can be written', async () => {
+    const inTheWay = join(cwd, 'config-backups/.state/node.crt');
+    await mkdir(inTheWay, { recursive: true });
+    const first = await init();
+    expect(first.code).toBe(1);
+    expect(first.stderr).toContain('the identity of this server cannot be stored');
+    await rmdir(inTheWay);
+    expect((await init()).code).toBe(0);
   });
 
   it('backs up its own configuration only, in a folder that is not called config', async () => {
