@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { identityToRecipient } from 'age-encryption';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
@@ -92,6 +92,43 @@ describe('a restore with the kit', () => {
     const again = await fromKit({ kit, vpnDir: 'vpn', dryRun: true });
     expect(await readFile(path, 'utf8')).toBe('mine');
     expect(again.said.stderr).toContain('is left alone');
+  });
+
+  describe('whose VPN configuration is sealed to another key', () => {
+    let otherKey: string;
+    let kit: string;
+    beforeEach(async () => {
+      const { us1, fr1, newer, folder } = machine;
+      await pushTo(us1, fr1, newer);
+      otherKey = await generateX25519Identity();
+      const config = await configOf(us1);
+      const encryption = { format: 'age', recipients: [await identityToRecipient(otherKey)] } as const;
+      const backup = { ...config.backup, encryption };
+      const { text } = await makeKit({ ...config, backup }, fr1.server.signer, Date.UTC(2026, 10, 24));
+      kit = join(folder, 'kit.txt');
+      await writeFile(kit, text);
+    });
+
+    it.each([
+      ['nobody can be asked for it', { stdin: '' }],
+      ['the person there does not have it', { answers: ['', '', ''] }],
+    ])('goes on without it when %s', async (_why, more) => {
+      const { fr1 } = machine;
+      const call =
+        'answers' in more ? { answers: [fr1.recoveryKey, ...more.answers] } : { stdin: `${fr1.recoveryKey}\n` };
+      const { code, said } = await fromKit({ kit, keyStdin: !('answers' in more), vpnDir: 'vpn' }, call);
+      expect(code).toBe(0);
+      expect(said.stderr).toContain('the VPN configuration of the kit opens with another key than the recovery key');
+      expect(await secretOf()).toBe('secret new');
+      expect(await machine.left()).not.toContain('vpn');
+    });
+
+    it('opens it with that key', async () => {
+      const stdin = `${machine.fr1.recoveryKey}\n${otherKey}\n`;
+      expect((await fromKit({ kit, vpnDir: 'vpn', dryRun: true }, { stdin })).code).toBe(0);
+      const path = join(machine.folder, 'vpn/wg0.conf');
+      expect(await readFile(path, 'utf8')).toBe('[Interface]\nPrivateKey = secret\n');
+    });
   });
 
   it('writes two VPN configurations of one name both, and one that lies in two places once', async () => {

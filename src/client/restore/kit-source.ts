@@ -40,7 +40,30 @@ export async function openKitFile(
     });
   });
   const { kit } = signed;
-  return { kit, derived, vpn: await vpnOf(kit, derived) };
+  return { kit, derived, vpn: await vpnIfItOpens(context, kit, derived, keys) };
+}
+
+/** The recipients of a kit need not be the server's own key, and who is in the VPN already can do without its files. */
+async function vpnIfItOpens(
+  { screen }: Context,
+  kit: Kit,
+  derived: DerivedKeys,
+  keys: Keys,
+): Promise<readonly VpnFile[]> {
+  try {
+    return await vpnOf(kit, derived);
+  } catch (thrown) {
+    if (Failure.from(thrown).kind !== 'wrong-key') throw thrown;
+  }
+  const why = 'the VPN configuration of the kit opens with another key than the recovery key';
+  try {
+    const other = await keys.otherKey(why);
+    if (other !== null) return await vpnOf(kit, other);
+  } catch (thrown) {
+    if (Failure.from(thrown).kind !== 'wrong-key') throw thrown;
+  }
+  screen.warn(`${why}: the restore goes on without it. The kit says how to open it by hand.`);
+  return [];
 }
 
 /** The kit in the text that came from a peer as a backup, which was verified and opened. */
@@ -49,7 +72,7 @@ export async function openKitText(text: Uint8Array, label: string, derived: Deri
   return { kit, vpn: await vpnOf(kit, derived) };
 }
 
-async function vpnOf({ vpn }: Kit, { ageIdentity }: DerivedKeys): Promise<readonly VpnFile[]> {
+async function vpnOf({ vpn }: Kit, { ageIdentity }: Pick<DerivedKeys, 'ageIdentity'>): Promise<readonly VpnFile[]> {
   return vpn.kind === 'open' ? vpn.files : openVpn(vpn.armor, vpn.files, ageIdentity);
 }
 

@@ -21,8 +21,9 @@ export interface KitPeer {
 }
 
 /**
- * The VPN configuration. `sealed`: for a kit that lies about; opens with the recovery key. `open`: for the kit that travels
- * to peers as a backup, which is sealed as a whole, and so stays the same bytes for as long as nothing changes.
+ * The VPN configuration. `sealed`: for a kit that lies about; opens with the recovery key, unless the configuration names
+ * other recipients only. `open`: for the kit that travels to peers as a backup, which is sealed as a whole, and so stays the
+ * same bytes for as long as nothing changes.
  */
 export type KitVpn =
   | { readonly kind: 'sealed'; readonly files: readonly Omit<VpnFile, 'content'>[]; readonly armor: string }

@@ -38,7 +38,7 @@ FOR THE PROGRAM
 \`restore --kit\` reads what follows. ${server} signed it, so that a change is noticed.
 
 ${machineBlock(signed)}
-${signed.kit.vpn.kind === 'sealed' ? `\nThe VPN configuration, sealed: it opens with the recovery key.\n\n${signed.kit.vpn.armor.trim()}\n` : ''}`;
+${signed.kit.vpn.kind === 'sealed' ? `\nThe VPN configuration, sealed: it opens with the recovery key, unless it is sealed to other keys only.\n\n${signed.kit.vpn.armor.trim()}\n` : ''}`;
 }
 
 function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances): string {
@@ -114,6 +114,7 @@ ${indented(cbc1Commands)}`;
   return `${title}
   1. Turn the recovery key into a key for \`age\` (https://age-encryption.org, in every distribution). Save the lines
      below as key.py, and run: python3 key.py > key.txt
+     \`age-keygen -y key.txt\` shows what stands after "sealed to" above. If not, it was sealed to another age key: use that.
 ${vpnStep}
   2. ${copy}
   3. Open it:
