@@ -46,6 +46,9 @@ export interface MissingVpn {
 /** The longest kit that is read, in bytes; one with 50 peers and a VPN has about 40 KB. */
 export const largestKit = 1_048_576;
 
+/** How texts are written down in a kit: line by line, as they are. */
+export const yamlOfKit = { lineWidth: 0, blockQuote: 'literal' } as const;
+
 /** What of a configuration a kit holds, without the VPN. */
 export function factsOf(config: Config, identity: Identity): Omit<Kit, 'vpn'> {
   const { server, peers, backup } = config;

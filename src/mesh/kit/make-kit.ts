@@ -1,9 +1,11 @@
 import type { Config } from '../config/config.js';
 import type { Signer } from '../identity/signer.js';
+import { Failure } from '../terms/failure.js';
 import { factsOf, type Kit, type KitVpn, type MissingVpn } from './kit.js';
+import { parseKit } from './parse-kit.js';
 import { renderKit } from './render-kit.js';
 import { sealVpn } from './seal-vpn.js';
-import { signKit } from './signed-kit.js';
+import { signKit, verifyKit } from './signed-kit.js';
 import { type FoundVpn, findVpn } from './vpn-files.js';
 
 export interface MadeKit {
@@ -38,8 +40,22 @@ export async function makeTravellingKit(config: Config, signer: Signer): Promise
   return rendered(kit, signer, { folder: config.base, missing, writtenAt: null });
 }
 
+/**
+ * Nobody may learn on the worst day that a kit cannot be read: it is read here.
+ * @throws Failure `failed`
+ */
 function rendered(kit: Kit, signer: Signer, circumstances: Parameters<typeof renderKit>[1]): MadeKit {
-  return { kit, text: renderKit(signKit(kit, signer), circumstances), missing: circumstances.missing };
+  const text = renderKit(signKit(kit, signer), circumstances);
+  try {
+    verifyKit(parseKit(Buffer.from(text), 'it'), signer.identity, 'it');
+  } catch (cause) {
+    const { message } = Failure.from(cause);
+    throw new Failure('failed', `the kit of ${kit.server} is not written, because nobody could read it: ${message}`, {
+      cause,
+      hint: 'If its VPN configuration is to blame, name the files that it is to hold with vpn.config.',
+    });
+  }
+  return { kit, text, missing: circumstances.missing };
 }
 
 function nothingSealed({ files, missing }: FoundVpn): FoundVpn {

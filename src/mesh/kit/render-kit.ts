@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { stringify } from 'yaml';
 import { formatAddress } from '../terms/address.js';
 import { ageKeyProgram, cbc1Commands } from './by-hand.js';
-import { kitFileName, type MissingVpn } from './kit.js';
+import { kitFileName, type MissingVpn, yamlOfKit } from './kit.js';
 import { kitBegin, kitEnd, kitVersion } from './markers.js';
 import type { SignedKit } from './signed-kit.js';
 
@@ -141,7 +141,7 @@ function machineBlock({ kit, signature, certificate }: SignedKit): string {
     certificate: columns(certificate),
     signature: columns(signature),
   };
-  return `${kitBegin}\n${stringify(document, { lineWidth: 0, blockQuote: 'literal' })}${kitEnd}`;
+  return `${kitBegin}\n${stringify(document, yamlOfKit)}${kitEnd}`;
 }
 
 /** Base64 in lines that no mail program breaks. */

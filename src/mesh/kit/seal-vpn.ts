@@ -3,7 +3,7 @@ import { parse, stringify } from 'yaml';
 import { ageSealer } from '../envelope/age.js';
 import { openEnvelope } from '../envelope/open.js';
 import { Failure } from '../terms/failure.js';
-import { largestKit, type VpnFile } from './kit.js';
+import { largestKit, type VpnFile, yamlOfKit } from './kit.js';
 
 /**
  * The files as an age file in armor. Opened by hand, it is a text with the path and the content of each.
@@ -12,7 +12,7 @@ import { largestKit, type VpnFile } from './kit.js';
 export async function sealVpn(files: readonly VpnFile[], recipients: readonly string[]): Promise<string> {
   const text = stringify(
     files.map(({ path, content }) => ({ path, content })),
-    { lineWidth: 0, blockQuote: 'literal' },
+    yamlOfKit,
   );
   const sealed = await collect(ageSealer(recipients).seal(one(Buffer.from(text))));
   return armor.encode(sealed);

@@ -1,11 +1,15 @@
 import { open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { stringify } from 'yaml';
 import type { Config } from '../config/config.js';
-import type { MissingVpn, VpnFile } from './kit.js';
+import { readDocument } from '../config/document.js';
+import { type MissingVpn, type VpnFile, yamlOfKit } from './kit.js';
 
 /** A WireGuard configuration has some hundred bytes; one with certificates inside has some thousand. */
 const largestFile = 65_536;
 const mostFiles = 32;
+/** What all of them together may take of a kit, which is a third more when they are sealed, in armor. */
+const mostRoom = 524_288;
 
 export interface FoundVpn {
   readonly files: readonly VpnFile[];
@@ -20,12 +24,22 @@ export async function findVpn({ file, vpn }: Pick<Config, 'file' | 'vpn'>): Prom
   const missing: MissingVpn[] = [];
   const paths = vpn.config ?? (await usualPlaces(dirname(file), missing));
   const files: VpnFile[] = [];
+  let room = mostRoom;
   for (const path of [...new Set(paths)]) {
     const read = files.length < mostFiles ? await readVpnFile(path) : `a kit holds ${mostFiles} files at most`;
     if (typeof read === 'string') missing.push({ path, reason: read });
-    else files.push(read);
+    else if (roomFor(read) > room) missing.push({ path, reason: 'the kit has no room left for it' });
+    else {
+      files.push(read);
+      room -= roomFor(read);
+    }
   }
   return { files, missing };
+}
+
+/** Each line of it is indented in a kit. */
+function roomFor({ size, content }: VpnFile): number {
+  return size + 6 * content.split('\n').length;
 }
 
 async function usualPlaces(besideConfig: string, missing: MissingVpn[]): Promise<string[]> {
@@ -58,6 +72,7 @@ async function readVpnFile(path: string): Promise<VpnFile | string> {
       const bytes = await handle.readFile();
       const content = bytes.toString('utf8');
       if (!Buffer.from(content).equals(bytes) || content.includes('\0')) return 'it is not a text';
+      if (!readsBack(content)) return 'it would not come out of a kit as it is';
       return { path, size: bytes.length, content };
     } finally {
       await handle.close();
@@ -65,6 +80,12 @@ async function readVpnFile(path: string): Promise<VpnFile | string> {
   } catch (thrown) {
     return inWords((thrown as NodeJS.ErrnoException).code);
   }
+}
+
+/** A kit is YAML, whose reader takes no text for what it is not, and no nesting that a configuration does not have. */
+function readsBack(content: string): boolean {
+  const read = readDocument(stringify([{ content }], yamlOfKit));
+  return read.problems.length === 0 && (read.toValue() as { content?: unknown }[])[0]?.content === content;
 }
 
 /** The reason of what another user may be able to read. */

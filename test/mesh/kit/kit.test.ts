@@ -95,6 +95,45 @@ describe('a kit', () => {
     expect(verifyKit(read(text), fr1.keys.identity, 'the kit').vpn.files).toEqual([]);
   });
 
+  it('of many large VPN files holds what fits, names the others, and can be read', async () => {
+    const files = Array.from({ length: 14 }, (_, index) => join(folder, `${index}.conf`));
+    for (const file of files) await writeFile(file, `# ${'x'.repeat(40)}\n`.repeat(1400));
+    const config = await configWith(`vpn: { config: [${files.join(', ')}] }`);
+    for (const made of [
+      await makeKit(config, fr1.server.signer, now),
+      await makeTravellingKit(config, fr1.server.signer),
+    ]) {
+      const { vpn } = verifyKit(read(made.text), fr1.keys.identity, 'the kit');
+      expect(vpn.files.length).toBeGreaterThan(6);
+      const left = files.slice(vpn.files.length).map((path) => ({ path, reason: 'the kit has no room left for it' }));
+      expect(made.missing).toEqual(left);
+      if (vpn.kind === 'sealed')
+        expect(await openVpn(vpn.armor, vpn.files, fr1.keys.ageIdentity)).toHaveLength(vpn.files.length);
+    }
+  });
+
+  it('holds no VPN file that would not come out of it as it is', async () => {
+    // Too deep for the reader of a kit, and nothing but blanks, which are others when they are read again.
+    const texts = { 'deep.conf': '['.repeat(100), 'blank.conf': ' \n \n', 'good.conf': '\r\n#\t[x]  \n\n' };
+    for (const [name, text] of Object.entries(texts)) await writeFile(join(folder, name), text);
+    const config = await configWith(`vpn: { config: [${Object.keys(texts).join(', ')}] }`);
+    const { text, missing } = await makeTravellingKit(config, fr1.server.signer);
+    const reason = 'it would not come out of a kit as it is';
+    expect(missing).toEqual(['deep.conf', 'blank.conf'].map((name) => ({ path: join(folder, name), reason })));
+    const { vpn } = verifyKit(read(text), fr1.keys.identity, 'the kit');
+    expect(vpn.files).toMatchObject([{ content: texts['good.conf'] }]);
+  });
+
+  it('is not made when nobody could read it', async () => {
+    const config = await configWith();
+    const peer = (index: number) => ({ ...config.peers[0], name: `P${index}` }) as (typeof config.peers)[number];
+    const crowd = { ...config, peers: Array.from({ length: 1001 }, (_, index) => peer(index)) };
+    await expect(makeKit(crowd, fr1.server.signer, now)).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('nobody could read it: it cannot be used as a kit: line'),
+    });
+  });
+
   it('of the format anemone-cbc1 leaves the VPN configuration out, and says how to open a backup with OpenSSL', async () => {
     const path = await withWireguard();
     const config = await configWith(`vpn: { config: [${path}] }`, '{ format: anemone-cbc1, password_file: key }');
