@@ -5,6 +5,7 @@ import { identityToRecipient } from 'age-encryption';
 import { parseAddress } from '../../mesh/config/address.js';
 import type { Config } from '../../mesh/config/config.js';
 import { parseConfig } from '../../mesh/config/load.js';
+import { ownTimezone } from '../../mesh/config/own-timezone.js';
 import { renderStartingConfig } from '../../mesh/config/render.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity } from '../../mesh/identity/server-identity.js';
@@ -42,18 +43,22 @@ export async function initServer(context: Context, options: InitOptions): Promis
   const recoveryKey = generateRecoveryKey();
   const keys = deriveKeys(recoveryKey);
   const recipient = await identityToRecipient(keys.ageIdentity);
+  const timezone = ownTimezone();
   const text = renderStartingConfig({
     name,
     listen,
     recipients: [recipient],
     paths: [basename(dirname(file)) === 'config' ? './config' : './config.yaml'],
-    timezone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timezone: timezone ?? 'UTC',
   });
   const { config } = parseConfig(file, text);
   const page = options.page || undefined;
   const pagePath = page === undefined ? undefined : resolve(context.cwd, page);
   if (pagePath !== undefined) refuseBackedUp(pagePath, config);
   await refuseSecondServer(config);
+  if (timezone === null) {
+    context.screen.warn('the time zone of this machine has no name: the nights go by UTC, or by `backup.timezone`');
+  }
   await writeServerFiles(config, text, makeServerIdentity(keys, name, context.clock.now()));
 
   const shown = formatRecoveryKey(recoveryKey);

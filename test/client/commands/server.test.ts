@@ -7,7 +7,7 @@ import { parseConfig } from '../../../src/mesh/config/load.js';
 import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { commandLine } from '../../support/command-line.js';
-import { clientProgram } from '../../support/program.js';
+import { anemonePeer, clientProgram } from '../../support/program.js';
 
 let cwd: string;
 beforeEach(async () => {
@@ -64,6 +64,26 @@ describe('init', () => {
     for (const text of [...later.map((end) => end.stdout + end.stderr), ...files]) {
       for (const secret of secrets) expect(text).not.toContain(secret);
     }
+  });
+
+  // Which of them have no name is for the version of Node.js to say.
+  it.each([':/etc/localtime', '', 'GMT+2'])('makes a right configuration also where TZ is %j', async (TZ) => {
+    const args = ['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
+    const { code, stderr } = await anemonePeer(args, { cwd, env: { TZ } });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringMatching(/^(warning: the time zone .* UTC.*\n)?$/),
+    });
+    expect((await run('config', 'validate')).code).toBe(0);
+    const text = await readFile(join(cwd, 'config/config.yaml'), 'utf8');
+    if (stderr !== '') expect(text).toContain('timezone: UTC\n');
+  });
+
+  it('goes by the time zone of the machine', async () => {
+    const args = ['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
+    const { stderr } = await anemonePeer(args, { cwd, env: { TZ: 'Europe/Paris' } });
+    expect(stderr).toBe('');
+    expect(await readFile(join(cwd, 'config/config.yaml'), 'utf8')).toContain('timezone: Europe/Paris\n');
   });
 
   it('keeps the node key to its user', async () => {
