@@ -1,4 +1,4 @@
-import { mkdtemp, open, stat } from 'node:fs/promises';
+import { mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
@@ -14,8 +14,8 @@ export interface WrittenPage {
 /**
  * Writes the printable page, which holds the recovery key, for its user only.
  *
- * Unless a path is given it goes where it is gone after a restart and never reaches a disk: the user's own folder in memory,
- * or /dev/shm. The current folder would be wrong: `init` runs beside what is backed up.
+ * Unless a path is given it goes where it is gone after a restart and never reaches a disk, if there is such a place: the
+ * user's own folder in memory, or /dev/shm. The current folder would be wrong: `init` runs beside what is backed up.
  * @param wanted absolute; undefined for the place in memory
  * @throws Failure `usage` when the path is in a folder that is backed up, or a file is there already
  */
@@ -32,12 +32,20 @@ export async function writePage(
   }
   const name = `anemone-kit-${config.server.name}`;
   for (const place of [env['XDG_RUNTIME_DIR'], '/dev/shm', tmpdir()]) {
-    if (!place || !(await isFolder(place))) continue;
+    if (!place) continue;
+    const inMemory = await isInMemory(place);
+    // Only where nothing is in memory does it go to a disk, and not to a folder that was to be another.
+    if (!inMemory && place !== tmpdir()) continue;
     const folder = await mkdtemp(join(place, `${name}-`)).catch(() => null);
     if (folder === null) continue;
     const path = join(folder, `${name}.html`);
-    await writeSecret(path, html);
-    return { path, made: folder, inMemory: place !== tmpdir() };
+    try {
+      await writeSecret(path, html);
+    } catch (thrown) {
+      await rmdir(folder);
+      throw thrown;
+    }
+    return { path, made: folder, inMemory };
   }
   throw new Failure('failed', 'there is no place for the printable page', { hint: 'Name one with --page FILE.' });
 }
@@ -58,6 +66,9 @@ async function writeSecret(path: string, text: string): Promise<void> {
     const file = await open(path, 'wx', 0o600);
     try {
       await file.writeFile(text);
+    } catch (thrown) {
+      await rm(path);
+      throw thrown;
     } finally {
       await file.close();
     }
@@ -72,6 +83,8 @@ async function writeSecret(path: string, text: string): Promise<void> {
   }
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isDirectory() === true;
+/** Whether a folder is of a file system that is gone after a restart: tmpfs, or ramfs. */
+async function isInMemory(folder: string): Promise<boolean> {
+  const { type } = await statfs(folder).catch(() => ({ type: null }));
+  return type === 0x01021994 || type === 0x858458f6;
 }

@@ -1,26 +1,33 @@
+import { spawnSync } from 'node:child_process';
+import { statfsSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deriveKeys, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
 import { parseKit } from '../../src/mesh/kit/parse-kit.js';
 import { openVpn } from '../../src/mesh/kit/seal-vpn.js';
 import { commandLine } from '../support/command-line.js';
+import { clientProgram } from '../support/program.js';
 
 let cwd: string;
 /** Where the user's own folder in memory is, as far as `init` can tell. */
 let memory: string;
 beforeEach(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
-  memory = join(cwd, 'memory');
-  await mkdir(memory);
+  memory = await mkdtemp('/dev/shm/anemone-memory-');
 });
-afterEach(() => rm(cwd, { recursive: true }));
+afterEach(async () => {
+  await rm(cwd, { recursive: true });
+  await rm(memory, { recursive: true });
+});
 
 const run = (...args: string[]) => commandLine(args, { cwd, env: { XDG_RUNTIME_DIR: memory } });
 const init = (...args: string[]) => run('init', '--name', 'FR1', '--listen', '10.8.0.1', ...args);
 const kitFile = () => join(cwd, 'config/anemone-kit-FR1.txt');
 const readKit = async (path = kitFile()) => parseKit(await readFile(path), path).kit;
+/** As the kernel numbers it. */
+const isTmpfs = (folder: string) => statfsSync(folder).type === 0x01021994;
 const otherIdentity = Buffer.alloc(32, 7).toString('base64');
 const addPeer = () => run('peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2', '--identity', otherIdentity);
 
@@ -46,10 +53,37 @@ describe('init', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect((await stat(join(memory, folder))).mode & 0o777).toBe(0o700);
     expect(stdout).toContain(path);
-    expect(stdout).toContain('THEN DELETE IT');
+    expect(stdout).toContain('THEN DELETE IT: it holds the recovery key. It is in memory only');
     const html = await readFile(path, 'utf8');
     expect(html).not.toMatch(/https?:\/\/(?!www\.w3\.org)|<script|url\(/);
     expect(await readdir(cwd)).not.toContain('anemone-kit-FR1.html');
+  });
+
+  it.skipIf(isTmpfs(tmpdir()))('does not say of a disk that it is in memory', async () => {
+    const disk = join(cwd, 'disk');
+    await mkdir(disk);
+    const { stdout } = await commandLine(['init', '--name', 'FR1', '--listen', '10.8.0.1'], {
+      cwd,
+      env: { XDG_RUNTIME_DIR: disk },
+    });
+    const path = /\S+\.html/.exec(stdout)?.[0] ?? '';
+    await rm(dirname(path), { recursive: true });
+    expect(await readdir(disk)).toEqual([]);
+    expect(stdout.includes('It is in memory only')).toBe(isTmpfs(join(path, '../..')));
+  });
+
+  it('leaves no part of a page that could not be written in full', async () => {
+    // No file may have more than 8 KiB: a page has.
+    const limited = ['ulimit -f 16; exec "$@"', 'sh', process.execPath, clientProgram, 'init', '--name', 'FR1'];
+    for (const page of [[], ['--page', 'page.html']]) {
+      const env = { ...process.env, XDG_RUNTIME_DIR: memory };
+      const args = ['-c', ...limited, '--listen', '10.8.0.1', '--dir', `server${page.length}/config`, ...page];
+      const { status, stdout, stderr } = spawnSync('sh', args, { cwd, env, encoding: 'utf8' });
+      expect([status, stderr]).toEqual([3, expect.stringContaining('the printable page cannot be written')]);
+      expect(stdout).toContain('This is the recovery key of FR1');
+    }
+    expect(await readdir(memory)).toEqual([]);
+    expect(await readdir(cwd)).toEqual(['server0', 'server2']);
   });
 
   it.each([[['--no-page']], [['--json']]])('writes no page with %j', async (args) => {
@@ -73,7 +107,7 @@ describe('init', () => {
     const { code, stderr, stdout } = await init('--page', page);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('write it elsewhere');
-    expect(await readdir(cwd)).toEqual(['memory']);
+    expect(await readdir(cwd)).toEqual([]);
   });
 });
 
@@ -112,7 +146,8 @@ describe('the kit', () => {
 
     await writeFile(join(cwd, 'letter.txt'), 'mine');
     await symlink('copy.txt', join(cwd, 'link.txt'));
-    for (const path of ['letter.txt', 'link.txt', 'memory']) {
+    await mkdir(join(cwd, 'folder'));
+    for (const path of ['letter.txt', 'link.txt', 'folder']) {
       const { code, stderr } = await run('kit', '-o', path);
       expect([code, stderr]).toEqual([
         2,

@@ -68,7 +68,7 @@ describe('a peer that never answers', () => {
     silent = createServer().listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
-    await run('init', '--name', 'FR1', '--listen', '127.0.0.1');
+    await run('init', '--no-page', '--name', 'FR1', '--listen', '127.0.0.1');
     const identity = Buffer.alloc(32, 7).toString('base64');
     await run('peer', 'add', 'FR2', '--vpn-ip', `127.0.0.1:${port}`, '--identity', identity);
   });
@@ -92,7 +92,7 @@ describe('a peer that never answers', () => {
 
 describe('a pipe whose reader has gone', () => {
   it('changes nothing of how the command ends, and is no error to see', async () => {
-    await run('init', '--name', 'FR1', '--listen', '127.0.0.1');
+    await run('init', '--no-page', '--name', 'FR1', '--listen', '127.0.0.1');
     const command = `"${process.execPath}" "${clientProgram}" config show; echo "exit code $?" >&2`;
     const child = spawn('sh', ['-c', `(${command}) | true`], { cwd });
     let told = '';
