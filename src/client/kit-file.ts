@@ -29,12 +29,17 @@ export async function writeKit(context: Pick<Context, 'clock'>, config: Config, 
 }
 
 /**
- * Whoever names a place for a kit may have mistyped it: only an older kit is replaced there.
- * @throws Failure `usage` when something else is there
+ * Whoever names a place for a kit may have mistyped it: only an older kit is replaced there, and no folder is made, which
+ * would be on this machine's own disk where the one of a stick was meant.
+ * @throws Failure `usage` when something else is there, or the folder is not
  */
 export async function refuseOther(path: string): Promise<void> {
   const stats = await statsIfThere(path);
-  if (stats === null) return;
+  if (stats === null) {
+    const folder = dirname(path);
+    if ((await stat(folder).catch(() => null)) !== null) return;
+    throw new Failure('usage', `there is no folder ${folder}`, { hint: 'Is its disk mounted? Else make the folder.' });
+  }
   const isReadable = stats.isFile() && stats.size <= largestKit;
   if (isReadable && (await readFile(path, 'utf8')).includes(kitBegin)) return;
   throw new Failure('usage', `${path} is there already, and is no kit`, {

@@ -136,6 +136,21 @@ describe('the kit', () => {
     expect(parseKit(Buffer.from(stdout), 'stdout').kit.server).toBe('FR1');
   });
 
+  it('is in the document, where standard output was asked for and is to be JSON', async () => {
+    await init();
+    const { stdout } = await run('kit', '-o', '-', '--json');
+    expect(parseKit(Buffer.from(JSON.parse(stdout).text), 'stdout').kit.server).toBe('FR1');
+    expect(JSON.parse((await run('kit', '--json')).stdout)).not.toHaveProperty('text');
+  });
+
+  it('makes no folder: that of a disk that is not there would be on another one', async () => {
+    await init();
+    const { code, stdout, stderr } = await run('kit', '-o', 'stick/kit.txt');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(`there is no folder ${join(cwd, 'stick')}`);
+    expect(await readdir(cwd)).not.toContain('stick');
+  });
+
   it('takes the place of a kit, and of nothing else', async () => {
     await init();
     await run('kit', '-o', 'copy.txt');

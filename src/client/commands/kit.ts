@@ -16,22 +16,23 @@ export async function showKit(context: Context, { output }: KitOptions): Promise
   const config = await context.loadConfig();
   const { screen, clock, cwd } = context;
   const path = output === undefined ? kitPath(config) : resolve(cwd, output);
-  if (output !== undefined && output !== '-') await refuseOther(path);
-  const made =
-    output === '-'
-      ? await makeKit(config, (await context.self()).signer, clock.now())
-      : await writeKit(context, config, path);
+  const isShown = output === '-';
+  if (output !== undefined && !isShown) await refuseOther(path);
+  const made = isShown
+    ? await makeKit(config, (await context.self()).signer, clock.now())
+    : await writeKit(context, config, path);
   const { kit, missing, text } = made;
   screen.result(
     {
-      file: output === '-' ? null : path,
+      file: isShown ? null : path,
       server: kit.server,
       identity: kit.identity,
       peers: kit.peers.map(({ name }) => name),
       vpn: kit.vpn.files.map((file) => file.path),
       missing,
+      ...(isShown ? { text } : {}),
     },
-    () => (output === '-' ? text.trimEnd() : path),
+    () => (isShown ? text.trimEnd() : path),
   );
   for (const { path: left, reason } of missing) screen.warn(`the kit does not hold ${left}: ${reason}`);
   if (kit.peers.length === 0) screen.note('It names no peers yet; `anemone-peer peer add` refreshes it.');
@@ -40,7 +41,6 @@ export async function showKit(context: Context, { output }: KitOptions): Promise
       'It holds no VPN configuration: name the files with vpn.config, or note elsewhere how to join the VPN.',
     );
   }
-  if (output !== '-')
-    screen.note('Nothing in it can be read that is secret: keep copies of it away from this machine.');
+  if (!isShown) screen.note('Nothing in it can be read that is secret: keep copies of it away from this machine.');
   return 0;
 }
