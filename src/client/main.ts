@@ -6,7 +6,12 @@ import { exitCodes, runCommandLine } from './command-line.js';
 import { makePrompts } from './prompts.js';
 import type { Output } from './render/output.js';
 
-/** Aborts at the first Ctrl-C, so that a command can tidy up; the second one ends the process at once. */
+let hasHungUp = false;
+
+/**
+ * Aborts at the first Ctrl-C, so that a command can tidy up; the second one ends the process at once. A terminal that goes
+ * away may tell so several times, without anybody who wants that.
+ */
 function interruptSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -15,6 +20,18 @@ function interruptSignal(): AbortSignal {
       controller.abort();
     });
   }
+  const hangUp = (): void => {
+    hasHungUp = true;
+    controller.abort();
+  };
+  process.on('SIGHUP', hangUp);
+  const { stdin } = process;
+  stdin.on('end', () => {
+    if (!stdin.isRaw) return;
+    // A question waited, and hears of it first. Its readline wants the old mode back, and dies when there is no terminal.
+    stdin.setRawMode = () => stdin;
+    hangUp();
+  });
   return controller.signal;
 }
 
@@ -62,5 +79,11 @@ if (lost && (code === 0 || code === 3)) {
   await err.flushed();
   code = exitCodes.failed;
 }
-// A connection to a peer that never finished its handshake would keep the process alive.
-process.exit(code);
+if (hasHungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
+  // Node.js breaks down at an exit without its terminal, and may leave a core that holds keys. By the signal it just ends.
+  process.removeAllListeners('SIGHUP');
+  process.kill(process.pid, 'SIGHUP');
+} else {
+  // A connection to a peer that never finished its handshake would keep the process alive.
+  process.exit(code);
+}

@@ -36,6 +36,8 @@ import { identitiesIn, identityOf, ownersIn, trustedPeers } from './trusted-peer
 import { openVault } from './vault/vault.js';
 
 export interface RunningNode {
+  /** Reads the configuration again. @returns the keys that only a restart follows @throws Failure `config` */
+  reload(): Promise<readonly string[]>;
   /** Takes no new call, interrupts its own transfers (what is durable stays), and ends. */
   stop(): Promise<void>;
 }
@@ -87,7 +89,6 @@ export async function startNode(
     scheduler.follow(timetableOf(base.config));
     await deliveries.follow();
   });
-  const { outbox } = deliveries;
   const stopping = new AbortController();
   const steward = makeSteward({
     config: () => base.config,
@@ -97,7 +98,7 @@ export async function startNode(
     startedAt,
     epoch: base.self.certificate.epoch,
     ...stores,
-    outbox,
+    outbox: deliveries.outbox,
     nightlyRun: night,
     scheduler,
     stopping: stopping.signal,
@@ -109,6 +110,7 @@ export async function startNode(
   log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: peers().length });
 
   return {
+    reload: following.reload,
     async stop() {
       following.stop();
       stopping.abort();

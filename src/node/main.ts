@@ -12,7 +12,7 @@ import { fingerprint } from './follow-file.js';
 
 const usage = `anemone-node keeps the backups of its peers, and makes and pushes its own.
 
-Usage: anemone-node [--config FILE]           serve until SIGTERM or SIGINT
+Usage: anemone-node [--config FILE]           serve until SIGTERM or SIGINT; SIGHUP reads the configuration again
        anemone-node --check [--config FILE]   check the configuration and exit
        anemone-node --prune [--config FILE]   remove now what retention does not keep, while no node runs
        anemone-node --prune --dry-run         show what would go, what stays, and why; also while a node runs
@@ -94,12 +94,21 @@ async function main(): Promise<void> {
   }
   // Before the start: who has been told that the node started may stop it at once.
   const stopped = askedToStop();
+  const nothing = async (): Promise<unknown> => undefined;
+  let reload = nothing;
+  // A terminal that goes away sends it too, also to what was started with nohup: Node.js forgets that it was ignored.
+  process.on('SIGHUP', () => {
+    reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
+  });
   try {
     const node = await startNode(config, known, version, log, systemClock).catch((thrown) => {
       log.error('node not started', { reason: Failure.from(thrown).message });
       throw thrown;
     });
-    log.info('node stopping', { signal: await stopped });
+    reload = node.reload;
+    const signal = await stopped;
+    reload = nothing;
+    log.info('node stopping', { signal });
     await node.stop();
   } finally {
     await log.close();

@@ -82,12 +82,15 @@ describe('a peer that never answers', () => {
     expect(JSON.parse(stdout).peers).toMatchObject([{ name: 'FR2', ok: false, error: expect.stringContaining('FR2') }]);
   });
 
-  it('does not hold up an interrupt, which ends with exit code 130', async () => {
-    const child = spawn(process.execPath, [clientProgram, 'status'], { cwd });
-    await once(silent, 'connection');
-    child.kill('SIGINT');
-    expect(await once(child, 'close')).toEqual([130, null]);
-  });
+  it.each([['SIGINT'], ['SIGTERM'], ['SIGHUP'], ['SIGHUP', 'SIGHUP']] as const)(
+    'does not hold up an interrupt, which ends with exit code 130: %j',
+    async (...signals) => {
+      const child = spawn(process.execPath, [clientProgram, 'status'], { cwd });
+      await once(silent, 'connection');
+      for (const signal of signals) child.kill(signal);
+      expect(await once(child, 'close')).toEqual([130, null]);
+    },
+  );
 });
 
 describe('a pipe whose reader has gone', () => {

@@ -107,6 +107,17 @@ describe('a node that is stopped as soon as it has started', { timeout: 60_000 }
     }));
 });
 
+describe('a node whose terminal goes away', { timeout: 60_000 }, () => {
+  it('reads its configuration again, and goes on', () =>
+    withMesh(['FR1'], async (mesh) => {
+      const fr1 = mesh.server('FR1');
+      await fr1.start();
+      process.kill(fr1.pid, 'SIGHUP');
+      await fr1.events.until('configuration read again');
+      await fr1.stop();
+    }));
+});
+
 /** Numbers in [0, 1) that are the same in every run. */
 function seeded(seed: number): () => number {
   let state = seed;

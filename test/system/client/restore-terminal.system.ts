@@ -1,5 +1,6 @@
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { type Mesh, withMesh } from '../../support/mesh.js';
 import { clientProgram } from '../../support/program.js';
@@ -150,6 +151,29 @@ describe('a person at a terminal', () => {
         terminal.press('C-c');
         await terminal.until('exit code 130');
       });
+      expect(await readdir(bare)).toEqual([]);
+    });
+  });
+
+  it('loses the connection at the last question, and nothing of the backup stays behind', async () => {
+    await worstDay(async (mesh, bare) => {
+      const { recoveryKey } = mesh.server('FR1');
+      const { address, identity } = mesh.server('FR2');
+      const ended = join(mesh.root, 'ended');
+      const command = `trap '' HUP; "$0" "$@"; echo $? >'${ended}'`;
+      const restore = ['restore', 'latest', '--server', 'FR1', '--peer', `${address}#${identity}`];
+      const terminal = openTerminal(['sh', '-c', command, process.execPath, clientProgram, ...restore], bare);
+      try {
+        await terminal.until('Recovery key:');
+        terminal.type(recoveryKey);
+        terminal.press('Enter');
+        await terminal.until('let this machine be FR1 from now on');
+      } finally {
+        terminal.close();
+      }
+      const code = () => readFile(ended, 'utf8').catch(() => '');
+      for (let tries = 0; tries < 300 && (await code()) === ''; tries += 1) await setTimeout(100);
+      expect(await code()).toBe('129\n');
       expect(await readdir(bare)).toEqual([]);
     });
   });
