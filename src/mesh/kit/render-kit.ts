@@ -45,7 +45,8 @@ function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances):
   const { vpn, server } = kit;
   const steps = [
     `Take a machine with Linux, and install Node.js (24 is best) and anemone-peer on it. In a checkout that is
-     \`npm install\`, and \`npx\` before the commands below.`,
+     \`npm install\`, and, in its folder, \`npx --no-install\` before the commands below: without that, npx fetches a
+     program of this name from strangers where there is none, and you would give it the recovery key.`,
     `Copy this file to it, into the folder that the server is to live in. It was ${folder} before.`,
     ...(vpn.files.length > 0
       ? [

@@ -74,6 +74,11 @@ describe('a kit', () => {
       expect(text).not.toContain(secret);
   });
 
+  it('lets nobody fetch a program of the same name, which would be given the recovery key', async () => {
+    const { text } = await makeKit(await configWith(), fr1.server.signer, now);
+    expect(text.match(/`npx[^`]*`/g)).toEqual(['`npx --no-install`']);
+  });
+
   it('finds every .conf in wireguard/ beside the configuration by itself', async () => {
     const path = await withWireguard();
     const { kit } = await makeKit(await configWith(), fr1.server.signer, now);
