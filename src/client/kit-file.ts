@@ -10,6 +10,7 @@ import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
 import { kitBegin } from '../mesh/kit/markers.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { type Context, stateFolder } from './context.js';
+import type { Screen } from './render/screen.js';
 
 /** Where the kit of a server is kept: beside its configuration, so that it is backed up with it. */
 export function kitPath({ file, server }: Pick<Config, 'file' | 'server'>): string {
@@ -26,6 +27,16 @@ export async function writeKit(context: Pick<Context, 'clock'>, config: Config, 
     throw Failure.from(thrown, `the kit cannot be written to ${path}`);
   }
   return made;
+}
+
+/** Says what a kit does not hold of the VPN, without which a bare machine reaches no peer. */
+export function tellMissing(screen: Screen, { kit, missing }: MadeKit): void {
+  for (const { path, reason } of missing) screen.warn(`the kit does not hold ${path}: ${reason}`);
+  if (kit.vpn.files.length > 0) return;
+  screen.note(
+    'The kit holds no VPN configuration: put it into wireguard/ beside the configuration, or name it with vpn.config, and ' +
+      'run `anemone-peer kit`. Or note elsewhere how to join the VPN.',
+  );
 }
 
 /**

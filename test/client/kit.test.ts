@@ -45,6 +45,18 @@ describe('init', () => {
     expect(files[0]?.content).toBe('[Interface]\n');
   });
 
+  it('says what the kit does not hold of the VPN', async () => {
+    const file = join(cwd, 'config/wireguard/wg0.conf');
+    await mkdir(join(cwd, 'config/wireguard'), { recursive: true });
+    await writeFile(file, Buffer.from([0xff, 0xfe]));
+    const { code, stderr } = await init();
+    expect(code).toBe(0);
+    expect(stderr).toContain(`the kit does not hold ${file}: it is not a text`);
+    // The machine of the test may have a VPN.
+    const { vpn } = await readKit();
+    expect(stderr.includes('The kit holds no VPN configuration')).toBe(vpn.files.length === 0);
+  });
+
   it('writes the page to print into memory, for its user only, and says to delete it', async () => {
     const { stdout, code } = await init();
     expect(code).toBe(0);

@@ -16,7 +16,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
-import { kitPath, writeKit } from '../kit-file.js';
+import { kitPath, tellMissing, writeKit } from '../kit-file.js';
 import { refuseBackedUp, type WrittenPage, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
@@ -68,6 +68,7 @@ export async function initServer(context: Context, options: InitOptions): Promis
   const written = wantsPage ? await attempt(context, () => writePage(html, pagePath, config, context.env)) : null;
   const made = { config, identity: keys.identity, recipient, recoveryKey: shown, hasKit: kit !== null, page: written };
   await show(context, made);
+  if (kit !== null) tellMissing(context.screen, kit);
   return kit === null || (wantsPage && written === null) ? 3 : 0;
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { makeKit } from '../../mesh/kit/make-kit.js';
 import type { Context, ExitCode } from '../context.js';
-import { kitPath, refuseOther, writeKit } from '../kit-file.js';
+import { kitPath, refuseOther, tellMissing, writeKit } from '../kit-file.js';
 
 export interface KitOptions {
   /** `-` for standard output. */
@@ -34,13 +34,8 @@ export async function showKit(context: Context, { output }: KitOptions): Promise
     },
     () => (isShown ? text.trimEnd() : path),
   );
-  for (const { path: left, reason } of missing) screen.warn(`the kit does not hold ${left}: ${reason}`);
+  tellMissing(screen, made);
   if (kit.peers.length === 0) screen.note('It names no peers yet; `anemone-peer peer add` refreshes it.');
-  if (kit.vpn.files.length === 0) {
-    screen.note(
-      'It holds no VPN configuration: name the files with vpn.config, or note elsewhere how to join the VPN.',
-    );
-  }
   if (!isShown) screen.note('Nothing in it can be read that is secret: keep copies of it away from this machine.');
   return 0;
 }

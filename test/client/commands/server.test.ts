@@ -68,7 +68,7 @@ describe('init', () => {
 
   // Which of them have no name is for the version of Node.js to say.
   it.each([':/etc/localtime', '', 'GMT+2'])('makes a right configuration also where TZ is %j', async (TZ) => {
-    const args = ['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
+    const args = ['init', '--quiet', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
     const { code, stderr } = await anemonePeer(args, { cwd, env: { TZ } });
     expect({ code, stderr }).toEqual({
       code: 0,
@@ -80,7 +80,7 @@ describe('init', () => {
   });
 
   it('goes by the time zone of the machine', async () => {
-    const args = ['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
+    const args = ['init', '--quiet', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
     const { stderr } = await anemonePeer(args, { cwd, env: { TZ: 'Europe/Paris' } });
     expect(stderr).toBe('');
     expect(await readFile(join(cwd, 'config/config.yaml'), 'utf8')).toContain('timezone: Europe/Paris\n');
