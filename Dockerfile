@@ -8,7 +8,8 @@ COPY src src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM docker.io/library/node:24-bookworm-slim
-ENV NODE_ENV=production
+# A page to print, which `init` writes into memory, would be gone with the container: it makes one where --page says only.
+ENV NODE_ENV=production ANEMONE_NO_PAGE=1
 COPY --from=build /app/package.json /app/
 COPY --from=build /app/node_modules /app/node_modules
 COPY --from=build /app/dist /app/dist

@@ -44,6 +44,13 @@ describe.skipIf(typeof found === 'string')('the container image and its demo of 
     expect(stderr).toContain('docker compose run --rm node anemone-peer init');
   });
 
+  it('shows the recovery key on the screen only, not on a page that would be gone with the container', () => {
+    const made = engine('run', '--rm', image, 'anemone-peer', 'init', '--name', 'FR9', '--listen', '10.8.0.9');
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.stdout).toContain('This is the recovery key of FR9');
+    expect(made.stdout).not.toContain('PRINT IT NOW');
+  });
+
   it('passes flags to the node, and runs the client by its name', () => {
     expect(engine('run', '--rm', image, '--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect(engine('run', '--rm', image, 'anemone-peer', '--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
