@@ -112,6 +112,7 @@ describe('a node whose terminal goes away', { timeout: 60_000 }, () => {
     withMesh(['FR1'], async (mesh) => {
       const fr1 = mesh.server('FR1');
       await fr1.start();
+      await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
       process.kill(fr1.pid, 'SIGHUP');
       await fr1.events.until('configuration read again');
       await fr1.stop();
