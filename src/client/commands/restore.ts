@@ -79,7 +79,7 @@ async function restoreFromMesh(
   options: RestoreOptions,
   keys: Keys,
 ): Promise<ExitCode> {
-  const { mesh, derived, base } = await openSource(context, options, keys);
+  const { mesh, derived, base, home } = await openSource(context, options, keys);
   try {
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
     const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
@@ -91,7 +91,8 @@ async function restoreFromMesh(
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { work, close } = await openTarget(target);
     try {
-      return await restoreChosen(context, chosen, { mesh, derived, target, work, ageIdentity, options, keys });
+      const choice = { mesh, derived, home, target, work, ageIdentity, options, keys };
+      return await restoreChosen(context, chosen, choice);
     } finally {
       await close();
     }
@@ -103,6 +104,7 @@ async function restoreFromMesh(
 interface Choice {
   readonly mesh: Mesh | BareMesh;
   readonly derived: DerivedKeys | null;
+  readonly home: string | null;
   readonly target: string;
   /** Where the backup is downloaded to. */
   readonly work: string;
@@ -113,8 +115,7 @@ interface Choice {
 
 async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): Promise<ExitCode> {
   const { mesh, derived, target, options, keys } = choice;
-  const isWhole = options.include === undefined && options.exclude === undefined;
-  const takesOver = derived !== null && options.takeover && options.dryRun !== true && isWhole;
+  const takesOver = derived !== null && mayTakeOver(context, choice);
   const question: BringBackOptions['question'] = (entries) =>
     takesOver && configFor(target, entries) !== undefined
       ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
@@ -151,6 +152,17 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     await (isFinished ? sealed.discard() : sealed.leave());
     if (isFinished) await removeParts(choice.work, chosen.manifest.facts);
   }
+}
+
+/** Whether the whole server comes back, and to its place: what goes beside a configuration that is here is only looked at. */
+function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choice): boolean {
+  const isWhole = options.include === undefined && options.exclude === undefined;
+  if (!options.takeover || options.dryRun === true || !isWhole) return false;
+  if (home === null || home === target) return true;
+  screen.note(
+    `This brings the files only: the configuration of ${mesh.owner} is in ${home}, and the target is another folder.`,
+  );
+  return false;
 }
 
 const plainQuestion = (): string => 'Put it in place?';

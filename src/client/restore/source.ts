@@ -28,6 +28,8 @@ export interface Source {
   readonly derived: DerivedKeys | null;
   /** The folder that a restore goes into unless told otherwise. */
   readonly base: string;
+  /** The folder that the server's own configuration on this machine is for; null where there is none. */
+  readonly home: string | null;
 }
 
 /** The mesh as this machine can reach it: with its own identity where there is one, else as a visitor with the recovery key. */
@@ -41,7 +43,8 @@ export async function openSource(context: Context, options: SourceOptions, keys:
     const peers = await confirmPeers(context, (options.peer ?? []).map(parsePeerAddress), { yes });
     const derived = await keys.recoveryKey();
     const mesh = await openBareMesh(context, server, peers, derived);
-    return { mesh: await learnPeers(context, mesh, peers, derived, options), derived, base: context.cwd };
+    const learned = await learnPeers(context, mesh, peers, derived, options);
+    return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, server) };
   }
   const config = await context.loadConfig().catch((thrown: unknown) => {
     throw isConfigured(context)
@@ -51,15 +54,35 @@ export async function openSource(context: Context, options: SourceOptions, keys:
           hint: 'On a bare machine, give the kit: restore --kit FILE; or name the server and a peer: restore --server FR1 --peer 10.8.0.2',
         });
   });
-  const identified = await context.self().then(
-    () => true,
-    () => false,
-  );
-  if (identified) return { mesh: await openMesh(context), derived: null, base: config.base };
+  const { base } = config;
+  if (await hasNodeKey(context)) return { mesh: await openMesh(context), derived: null, base, home: base };
   context.screen.note('This machine has no node key: its peers are visited with the recovery key.');
   const derived = await keys.recoveryKey();
   const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived);
-  return { mesh, derived, base: config.base };
+  return { mesh, derived, base, home: base };
+}
+
+/**
+ * Whether this machine has its node key. One that cannot be read is no missing one: the node may be running with it, and
+ * would be locked out by a new one.
+ * @throws Failure `config` when that cannot be known
+ */
+async function hasNodeKey(context: Context): Promise<boolean> {
+  try {
+    await context.self();
+    return true;
+  } catch (thrown) {
+    const cause = Failure.from(thrown).cause as NodeJS.ErrnoException | undefined;
+    if (cause?.syscall !== undefined && cause.code !== 'ENOENT') throw thrown;
+    return false;
+  }
+}
+
+async function homeOf(context: Context, server: string): Promise<string | null> {
+  if (!isConfigured(context)) return null;
+  // What is wrong with it does not matter to whoever names server and peers.
+  const config = await context.loadConfig().catch(() => null);
+  return config?.server.name === server ? config.base : null;
 }
 
 /** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
@@ -72,7 +95,8 @@ async function sourceOfKit(context: Context, file: string, options: SourceOption
   }
   const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
   const mesh = await openBareMesh(context, kit.server, peers, derived);
-  return { mesh: await learnPeers(context, mesh, peers, derived, {}), derived, base: context.cwd };
+  const learned = await learnPeers(context, mesh, peers, derived, {});
+  return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, kit.server) };
 }
 
 function isConfigured({ flags, env, cwd }: Context): boolean {

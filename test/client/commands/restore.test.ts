@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
+import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
@@ -212,6 +213,51 @@ describe('a bare machine', () => {
         `(${at(fr2)}): another server answers there (identity ${fr2.server.identity}, expected ${identity})`,
       ),
     });
+  });
+});
+
+describe('a machine that has a configuration, and cannot use its node key', () => {
+  const state = () => join(folder, 'config-backups/.state');
+  const look = (options: Partial<RestoreOptions> = {}) => {
+    const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey });
+    const all = { yes: true, keyStdin: true, takeover: true, ...options };
+    return restore(trial.context, 'latest', all).then((code) => ({ code, said: trial.said }));
+  };
+  const newestEpoch = async () => (await getNode(fr2.callAs(fr1.server))).newestEpochMs;
+  const hasTakenOver = () => existsSync(join(state(), 'node.key'));
+  beforeEach(async () => {
+    await pushTo(fr2, fr1, newer);
+    await mkdir(join(folder, 'config'));
+    const { body = '' } = treeOf('new', fr2, us1).find((member) => member.name === 'config/config.yaml') ?? {};
+    await writeFile(join(folder, 'config/config.yaml'), body);
+  });
+
+  it('because it may not be read, goes no further: the living server keeps its place', async () => {
+    await mkdir(join(state(), 'node.key'), { recursive: true });
+    await expect(look({ target: join(folder, 'look') })).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining(join(state(), 'node.key')),
+    });
+    expect(existsSync(join(folder, 'look'))).toBe(false);
+    expect(await newestEpoch()).toBe(fr1.server.certificate.epoch);
+  });
+
+  it.each([
+    ['named by its configuration', {}],
+    ['named by hand', { server: 'FR1' }],
+  ])('takes no place in the mesh by what it restores elsewhere, %s, and says so', async (_how, named) => {
+    const peers = 'server' in named ? { peer: [pinned(fr2), pinned(us1)] } : {};
+    const { code, said } = await look({ ...named, ...peers, target: join(folder, 'look') });
+    expect(code).toBe(0);
+    expect(existsSync(join(folder, 'look/config/secret.key'))).toBe(true);
+    expect(existsSync(join(folder, 'look/config-backups'))).toBe(false);
+    expect(said.stderr).toContain(`the configuration of FR1 is in ${folder}`);
+    expect(await newestEpoch()).toBe(fr1.server.certificate.epoch);
+  });
+
+  it('because there is none, is the server again when it restores where its configuration is', async () => {
+    expect((await look({ target: `${folder}/` })).code).toBe(0);
+    expect([hasTakenOver(), (await newestEpoch()) > fr1.server.certificate.epoch]).toEqual([true, true]);
   });
 });
 
