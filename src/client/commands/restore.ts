@@ -15,6 +15,7 @@ import { type Keys, keysFrom } from '../restore/keys.js';
 import { checkCall, type RestoreOptions } from '../restore/options.js';
 import { removeParts } from '../restore/parts.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
+import { remainingAfter } from '../restore/remaining.js';
 import { tellRestored } from '../restore/result.js';
 import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
@@ -58,7 +59,13 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
       ...placement(options, keys, target),
       question: plainQuestion,
     });
-    tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: null });
+    const dryRun = options.dryRun ?? false;
+    const remaining = await remainingAfter(context, outcome, {
+      again: { label: sealed.label, config: null, options },
+      isTrial: dryRun,
+      isLook: options.target !== undefined && target !== known?.base,
+    });
+    tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, remaining });
     if (known === null && options.dryRun !== true) {
       const server = sealed.manifest?.facts.owner ?? 'NAME';
       context.screen.note(
@@ -66,7 +73,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
           `recovery key: anemone-peer restore --server ${server} --peer ADDRESS`,
       );
     }
-    return 0;
+    return remaining?.matters === true ? 3 : 0;
   } finally {
     await sealed.file.close();
     await close();
@@ -132,7 +139,14 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
         })
       : null;
     const told = rebuilt instanceof Failure ? null : rebuilt;
-    tellRestored(context, { sealed, target, dryRun: options.dryRun ?? false, outcome, rebuilt: told });
+    const dryRun = options.dryRun ?? false;
+    const remaining = await remainingAfter(context, outcome, {
+      again: { label: sealed.label, config: told?.config ?? (await configNamedBy(context, options)), options },
+      isTrial: dryRun,
+      isLook: !takesOver && options.target !== undefined && target !== choice.home,
+    });
+    tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, remaining });
+    const isDone = remaining?.matters !== true;
     if (rebuilt instanceof Failure) {
       const { message, hint } = rebuilt;
       const why = hint === undefined ? message : `${message}. ${hint}`;
@@ -145,9 +159,9 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       const isNamed = options.set !== undefined;
       if (isNamed) context.screen.note(missing);
       else context.screen.warn(missing);
-      return isNamed ? 0 : 3;
+      return isNamed && isDone ? 0 : 3;
     }
-    return told !== null && told.untold.length + told.refusing.length > 0 ? 3 : 0;
+    return isDone && (told === null || told.untold.length + told.refusing.length === 0) ? 0 : 3;
   } finally {
     await (isFinished ? sealed.discard() : sealed.leave());
     if (isFinished) await removeParts(choice.work, chosen.manifest.facts);
@@ -163,6 +177,11 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
     `This brings the files only: the configuration of ${mesh.owner} is in ${home}, and the target is another folder.`,
   );
   return false;
+}
+
+/** The configuration through which a call reaches the peers that it does not name. */
+async function configNamedBy(context: Context, { kit, server }: RestoreOptions): Promise<string | null> {
+  return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
 }
 
 const plainQuestion = (): string => 'Put it in place?';

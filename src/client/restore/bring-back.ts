@@ -6,6 +6,7 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import { type Comparison, compareTrees } from './compare.js';
+import { type Elsewhere, elsewhereOf } from './elsewhere.js';
 import { intoPlace, type Switched } from './into-place.js';
 import type { Keys } from './keys.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './predecessor-layout.js';
@@ -20,6 +21,8 @@ export interface BringBackOptions {
   readonly keys: Keys;
   /** Absolute; exists. */
   readonly target: string;
+  /** Where it would go, for a trial in a folder of its own; the target unless given. */
+  readonly place?: string;
   readonly dryRun: boolean;
   /** Do not ask. */
   readonly yes: boolean;
@@ -37,6 +40,8 @@ export interface BroughtBack {
   /** Bytes of all files together. */
   readonly bytes: number;
   readonly comparison: Comparison;
+  /** What belongs outside the target; only where the whole backup is brought. */
+  readonly elsewhere: readonly Elsewhere[];
   /** Empty after a dry run. */
   readonly switched: readonly Switched[];
 }
@@ -60,7 +65,10 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const { selection } = options;
     const roots = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
     const comparison = await compareTrees(within(entries, roots), target, roots);
-    const result = { format, entries, bytes, comparison };
+    const place = options.place ?? target;
+    const set = sealed.manifest?.facts.set;
+    const elsewhere = selection === null ? await elsewhereOf(context, { entries, staging, target: place, set }) : [];
+    const result = { format, entries, bytes, comparison, elsewhere };
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);

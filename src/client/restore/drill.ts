@@ -16,6 +16,7 @@ import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
 import { configFor } from './rebuild.js';
+import { remainingAfter } from './remaining.js';
 import { ageIdentityFor } from './source.js';
 import { removeTree, workFolder } from './staging.js';
 import { openTarget } from './target.js';
@@ -58,11 +59,12 @@ export async function runDrill(
     times.push(clock.monotonic());
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;
-    const { drill, makesServer } = await inDrillFolder(config.base, async (folder) => {
+    const { drill, makesServer, elsewhere } = await inDrillFolder(config.base, async (folder) => {
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
-        const { entries, bytes } = await bringBack(context, sealed, { ...everything(keys), target: folder });
+        const call = { ...everything(keys), target: folder, place: config.base };
+        const { entries, bytes, elsewhere } = await bringBack(context, sealed, call);
         times.push(clock.monotonic());
         const [finding = 0, fetching = 0, opening = 0] = times
           .slice(1)
@@ -71,7 +73,7 @@ export async function runDrill(
         const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
         const about = { backup: facts.name, set: facts.set, size: facts.size };
         const drill = { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
-        return { drill, makesServer: configFor(folder, entries) !== undefined };
+        return { drill, makesServer: configFor(folder, entries) !== undefined, elsewhere };
       } finally {
         await sealed.discard();
       }
@@ -82,8 +84,11 @@ export async function runDrill(
       ? `${name} can be brought back.`
       : `${facts.name} can be brought back. It holds no config.yaml, so it alone makes no machine ${name}.`;
     const notTried = otherSets(chosen);
-    const result = { drill, makes_server: makesServer, not_tried: notTried };
+    const result = { drill, makes_server: makesServer, not_tried: notTried, elsewhere };
     screen.result(result, () => drillText(proven, drill, notTried));
+    const again = { label: facts.name, config: config.file, options };
+    const remaining = await remainingAfter(context, { elsewhere }, { again, isTrial: true, isLook: false });
+    if (remaining !== null) screen.note(remaining.words);
     if (unrecorded === undefined) return 0;
     screen.warn(`this is not recorded: ${unrecorded.message}`);
     return 3;

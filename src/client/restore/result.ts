@@ -3,6 +3,7 @@ import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context } from '../context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
 import type { Rebuilt } from './rebuild.js';
+import type { Remaining } from './remaining.js';
 import type { SealedFile } from './sealed-file.js';
 
 /** Everything there is to tell about a restore that worked. */
@@ -13,6 +14,8 @@ export interface Restored {
   readonly outcome: BroughtBack;
   /** Null where this machine did not become the server. */
   readonly rebuilt: Rebuilt | null;
+  /** What is still to do, after which all is where it belongs. */
+  readonly remaining: Remaining | null;
 }
 
 type Telling = Pick<Context, 'screen' | 'env'>;
@@ -21,11 +24,12 @@ type Telling = Pick<Context, 'screen' | 'env'>;
 export function tellRestored(context: Telling, restored: Restored): void {
   const { screen } = context;
   screen.result(restoredDocument(restored), () => (restored.dryRun ? dryRunText(restored) : doneText(restored)));
+  if (restored.remaining !== null) screen[restored.remaining.matters ? 'warn' : 'note'](restored.remaining.words);
   if (restored.rebuilt !== null) tellRebuilt(context, restored.rebuilt, restored.sealed);
 }
 
 function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored): object {
-  const { format, entries, bytes, comparison, switched } = outcome;
+  const { format, entries, bytes, comparison, elsewhere, switched } = outcome;
   return {
     backup: sealed.manifest?.facts.name ?? sealed.label,
     format,
@@ -39,6 +43,7 @@ function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored
     untouched: comparison.same.length,
     dropped: comparison.dropped,
     switched,
+    elsewhere,
     rebuilt,
   };
 }

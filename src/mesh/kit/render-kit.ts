@@ -65,7 +65,8 @@ function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances):
 
      It asks for the recovery key (nothing is shown as you type), shows the backups that the peers hold, and puts the one you choose in place.`,
         ]),
-    'Start the node as the last line of the restore says, and look at `anemone-peer status`.',
+    `Run the second command that the restore shows where files belong outside that folder, such as in /etc. Start the node as
+     its last line says, and look at \`anemone-peer status\`.`,
   ];
   const notes = missing.map(({ path, reason }) => `  Not in this kit: ${path}: ${reason}.`);
   return `WHAT TO DO
