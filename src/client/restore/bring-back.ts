@@ -7,6 +7,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import { type Comparison, compareTrees } from './compare.js';
 import { type Elsewhere, elsewhereOf } from './elsewhere.js';
+import type { Unplaceable } from './exchanges.js';
 import { intoPlace, type Switched } from './into-place.js';
 import type { Keys } from './keys.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './predecessor-layout.js';
@@ -16,6 +17,7 @@ import { type Selection, selectedRoots } from './selection.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './single-file.js';
 import { removeStaleStaging, removeTree, restoreStamp, stagingFolder, workFolder } from './staging.js';
 import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack.js';
+import { unplaceableAt } from './unplaceable.js';
 
 export interface BringBackOptions {
   readonly keys: Keys;
@@ -42,6 +44,8 @@ export interface BroughtBack {
   readonly comparison: Comparison;
   /** What belongs outside the target; only where the whole backup is brought. */
   readonly elsewhere: readonly Elsewhere[];
+  /** What cannot be put into the target, and was left out. */
+  readonly unplaceable: readonly Unplaceable[];
   /** Empty after a dry run. */
   readonly switched: readonly Switched[];
 }
@@ -63,16 +67,21 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   try {
     const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
     const { selection } = options;
-    const roots = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
-    const comparison = await compareTrees(within(entries, roots), target, roots);
     const place = options.place ?? target;
+    const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
+    const unplaceable = await unplaceableAt(place, { entries, roots: whole, stamp });
+    const roots = whole.filter(({ path }) => unplaceable.every((root) => root.path !== path));
+    const brought = within(entries, roots);
+    const comparison = await compareTrees(brought, target, roots);
     const set = sealed.manifest?.facts.set;
-    const elsewhere = selection === null ? await elsewhereOf(context, { entries, staging, target: place, set }) : [];
-    const result = { format, entries, bytes, comparison, elsewhere };
+    const elsewhere =
+      selection === null ? await elsewhereOf(context, { entries: brought, staging, target: place, set }) : [];
+    const result = { format, entries, bytes, comparison, elsewhere, unplaceable };
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
     if (comparison.dropped.length > 0) tell(droppedInWords(comparison));
+    for (const { path, why } of unplaceable) tell(`Left out is ${path}: ${why.message}.`);
     if (
       !options.yes &&
       !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))

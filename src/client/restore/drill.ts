@@ -10,16 +10,24 @@ import { recordDrill } from '../drills.js';
 import type { Drill } from '../render/drill.js';
 import { formatDuration } from '../render/moments.js';
 import { openBareMesh } from './bare.js';
-import { bringBack } from './bring-back.js';
+import { type BroughtBack, bringBack } from './bring-back.js';
 import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
 import { configFor } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
+import { reasonsOf } from './result.js';
 import { ageIdentityFor } from './source.js';
 import { removeTree, workFolder } from './staging.js';
 import { openTarget } from './target.js';
+
+/** What a drill came to. */
+interface Tried {
+  readonly drill: Drill;
+  readonly outcome: BroughtBack;
+  readonly makesServer: boolean;
+}
 
 const prefix = '.anemone-drill-';
 
@@ -59,12 +67,13 @@ export async function runDrill(
     times.push(clock.monotonic());
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;
-    const { drill, makesServer, elsewhere } = await inDrillFolder(config.base, async (folder) => {
+    const tried = await inDrillFolder(config.base, async (folder) => {
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
         const call = { ...everything(keys), target: folder, place: config.base };
-        const { entries, bytes, elsewhere } = await bringBack(context, sealed, call);
+        const outcome = await bringBack(context, sealed, call);
+        const { entries, bytes } = outcome;
         times.push(clock.monotonic());
         const [finding = 0, fetching = 0, opening = 0] = times
           .slice(1)
@@ -73,21 +82,15 @@ export async function runDrill(
         const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
         const about = { backup: facts.name, set: facts.set, size: facts.size };
         const drill = { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
-        return { drill, makesServer: configFor(folder, entries) !== undefined, elsewhere };
+        return { drill, outcome, makesServer: configFor(folder, entries) !== undefined };
       } finally {
         await sealed.discard();
       }
     });
-    const unrecorded = await recordDrill(stateFolder(config), drill).catch((thrown) => Failure.from(thrown));
-    const { name } = config.server;
-    const proven = makesServer
-      ? `${name} can be brought back.`
-      : `${facts.name} can be brought back. It holds no config.yaml, so it alone makes no machine ${name}.`;
-    const notTried = otherSets(chosen);
-    const result = { drill, makes_server: makesServer, not_tried: notTried, elsewhere };
-    screen.result(result, () => drillText(proven, drill, notTried));
+    const unrecorded = await recordDrill(stateFolder(config), tried.drill).catch((thrown) => Failure.from(thrown));
+    tellDrill(context, config.server.name, tried, otherSets(chosen));
     const again = { label: facts.name, config: config.file, options };
-    const remaining = await remainingAfter(context, { elsewhere }, { again, isTrial: true, isLook: false });
+    const remaining = await remainingAfter(context, tried.outcome, { again, isTrial: true, isLook: false });
     if (remaining !== null) screen.note(remaining.words);
     if (unrecorded === undefined) return 0;
     screen.warn(`this is not recorded: ${unrecorded.message}`);
@@ -130,6 +133,21 @@ async function removeStale(work: string): Promise<void> {
 function otherSets({ manifest, proven }: Chosen): string[] {
   const sets = new Set(proven.map(({ facts }) => facts.set));
   return [...sets].filter((set) => set !== manifest.facts.set && set !== kitSet);
+}
+
+function tellDrill({ screen }: Context, server: string, tried: Tried, notTried: readonly string[]): void {
+  const { drill, makesServer, outcome } = tried;
+  const proven = makesServer
+    ? `${server} can be brought back.`
+    : `${drill.backup} can be brought back. It holds no config.yaml, so it alone makes no machine ${server}.`;
+  const result = {
+    drill,
+    makes_server: makesServer,
+    not_tried: notTried,
+    elsewhere: outcome.elsewhere,
+    unplaceable: reasonsOf(outcome.unplaceable),
+  };
+  screen.result(result, () => drillText(proven, drill, notTried));
 }
 
 function drillText(

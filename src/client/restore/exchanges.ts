@@ -1,5 +1,5 @@
-import { readdir, realpath } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { access, constants, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Mounts, readMounts } from './mounts.js';
@@ -8,7 +8,7 @@ import { previousPath } from './staging.js';
 import type { UnpackedEntry } from './unpack.js';
 
 export interface Placement {
-  /** Absolute; made by `unpack`, inside the target. It is gone afterwards, whatever happens. */
+  /** Absolute; made by `unpack`, inside the target. It is gone after the exchange, whatever happens. */
   readonly staging: string;
   /** Absolute; exists. */
   readonly target: string;
@@ -29,54 +29,95 @@ export interface Exchange {
   readonly folders: readonly string[];
 }
 
+/** A root that no restore could put into place as things are. */
+export interface Unplaceable {
+  /** In the archive. */
+  readonly path: string;
+  /** Failure `invalid`: another file system, one that is read-only, a folder of somebody else. */
+  readonly why: Failure;
+}
+
 export interface Plan {
   /** Staged folders that are to be copied into a mount first, because nothing can be renamed into it. */
   readonly copies: readonly { readonly from: string; readonly to: string }[];
   readonly exchanges: readonly Exchange[];
+  readonly unplaceable: readonly Unplaceable[];
 }
 
 /**
- * What has to be renamed, without touching anything. A root that is a mount point (a volume of a container) cannot be
- * renamed itself, so its children are; its own mode and time, and what else is in it, stay.
+ * What has to be renamed, without touching anything; target and staging folder need not be there yet. A root that is a mount
+ * point (a volume of a container) cannot be renamed itself, so its children are; its own mode and time, and what else is in
+ * it, stay.
  * @throws Failure `forbidden` when a folder above a root is a link or no folder, `conflict` when the name for the previous
- *   one is taken, `invalid` when something lies on another file system
+ *   one is taken
  */
-export async function planExchanges(placement: Placement): Promise<Plan> {
-  const target = await realpath(placement.target);
-  const staging = await realpath(placement.staging);
-  const mounts = await readMounts();
+export async function planExchanges(placement: Placement, mounts?: Mounts): Promise<Plan> {
+  const place = {
+    ...placement,
+    target: await realPath(placement.target),
+    staging: await realPath(placement.staging),
+    mounts: mounts ?? (await readMounts()),
+  };
   const made = new Set<string>();
   const copies: { from: string; to: string }[] = [];
   const exchanges: Exchange[] = [];
+  const unplaceable: Unplaceable[] = [];
   for (const root of placement.roots ?? rootsOf(placement.entries)) {
-    const path = join(target, root.path);
-    const staged = join(staging, root.path);
-    const folders = (await missingFolders(target, root.path)).filter((folder) => !made.has(folder));
-    for (const folder of folders) made.add(folder);
-    let pairs = [{ staged, path, folders }];
-    if (mounts.isMountPoint(path)) {
-      const to = join(path, basename(staging));
-      pairs = (await childrenOf(staged, path)).map((name) => ({
-        staged: join(to, name),
-        path: join(path, name),
-        folders,
-      }));
-      copies.push({ from: staged, to });
-    }
-    for (const pair of pairs) {
-      checkMounts(pair.path, dirname(pair.staged), mounts);
-      exchanges.push({ ...pair, previous: await previousOf(pair.path, placement.stamp) });
+    try {
+      const planned = await planRoot(root, place, made);
+      copies.push(...planned.copies);
+      exchanges.push(...planned.exchanges);
+      for (const folder of planned.exchanges.flatMap(({ folders }) => folders)) made.add(folder);
+    } catch (thrown) {
+      const why = Failure.from(thrown);
+      if (why.kind !== 'invalid') throw why;
+      unplaceable.push({ path: root.path, why });
     }
   }
-  return { copies, exchanges };
+  return { copies, exchanges, unplaceable };
 }
 
-function childrenOf(staged: string, path: string): Promise<string[]> {
-  return readdir(staged).catch((error: unknown) => {
-    throw new Failure('invalid', `${path} is a mount point, and the backup has no folder of that name`, {
-      cause: error,
-    });
-  });
+type Place = Placement & { readonly mounts: Mounts };
+
+async function planRoot(
+  root: UnpackedEntry,
+  { target, staging, entries, stamp, mounts }: Place,
+  made: ReadonlySet<string>,
+): Promise<Omit<Plan, 'unplaceable'>> {
+  const path = join(target, root.path);
+  const staged = join(staging, root.path);
+  const folders = (await missingFolders(target, root.path)).filter((folder) => !made.has(folder));
+  const isMountPoint = mounts.isMountPoint(path);
+  const to = join(path, basename(staging));
+  if (isMountPoint && root.kind !== 'folder') {
+    throw new Failure('invalid', `${path} is a mount point, and the backup has no folder of that name`);
+  }
+  const pairs = isMountPoint
+    ? childrenOf(root.path, entries).map((name) => ({ staged: join(to, name), path: join(path, name) }))
+    : [{ staged, path }];
+  await checkWritable(isMountPoint ? path : dirname(path), path);
+  const exchanges: Exchange[] = [];
+  for (const pair of pairs) {
+    checkMounts(pair.path, dirname(pair.staged), root.path, mounts);
+    exchanges.push({ ...pair, folders, previous: await previousOf(pair.path, stamp) });
+  }
+  return { copies: isMountPoint ? [{ from: staged, to }] : [], exchanges };
+}
+
+/** The names in a folder, also of folders that the archive only implies. */
+function childrenOf(folder: string, entries: readonly UnpackedEntry[]): readonly string[] {
+  const inside = entries.filter(({ path }) => path.startsWith(`${folder}/`));
+  return [...new Set(inside.map(({ path }) => path.slice(folder.length + 1).split('/')[0] ?? ''))];
+}
+
+/** The path without links, as far as it exists. */
+async function realPath(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+    return join(await realPath(dirname(path)), basename(path));
+  }
 }
 
 /** The folders above a root that do not exist yet. Those that do must be real ones: a link would lead elsewhere. */
@@ -97,7 +138,25 @@ async function missingFolders(target: string, rootPath: string): Promise<string[
   return missing;
 }
 
-function checkMounts(path: string, stagedIn: string, mounts: Mounts): void {
+/** Whether names can be made and taken away in a folder, or in the one above where it is still to be made. */
+async function checkWritable(folder: string, path: string): Promise<void> {
+  try {
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return checkWritable(dirname(folder), path);
+    const why = reasons[code ?? ''] ?? message;
+    throw new Failure('invalid', `${path} cannot be put into place: ${folder} ${why}`, { cause, hint: elsewhere });
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EROFS: 'is on a read-only file system',
+  EACCES: 'may not be written to by this user',
+};
+const elsewhere = 'Restore into another --target, and copy it from there.';
+
+function checkMounts(path: string, stagedIn: string, name: string, mounts: Mounts): void {
   const below = mounts.below(path) ?? (mounts.isMountPoint(path) ? path : undefined);
   if (below !== undefined) {
     throw new Failure('invalid', `${path} cannot be replaced: the file system mounted at ${below} would go with it`, {
@@ -107,9 +166,8 @@ function checkMounts(path: string, stagedIn: string, mounts: Mounts): void {
   const here = mounts.of(dirname(path));
   const there = mounts.of(stagedIn);
   if (here !== there) {
-    throw new Failure('invalid', `${path} lies on another file system (${here}) than the target (${there})`, {
-      hint: `Restore into another --target, and copy ${relative('/', path)} from there.`,
-    });
+    const message = `${path} lies on another file system (${here}) than the folder where it is prepared (${there})`;
+    throw new Failure('invalid', message, { hint: `Restore into another --target, and copy ${name} from there.` });
   }
 }
 

@@ -26,7 +26,8 @@ export async function intoPlace(placement: Placement): Promise<{ switched: reado
   const leftovers = [placement.staging];
   const undos: Undo[] = [];
   try {
-    const { copies, exchanges } = await planExchanges(placement);
+    const { copies, exchanges, unplaceable } = await planExchanges(placement);
+    for (const { why } of unplaceable) throw why;
     for (const { from, to } of copies) {
       leftovers.push(to);
       await step(dirname(to), undos, async () => {

@@ -17,20 +17,33 @@ export interface Circumstances {
   readonly isLook: boolean;
 }
 
+type Outcome = Pick<BroughtBack, 'elsewhere' | 'unplaceable'>;
+
 /** @returns null where nothing is left to do */
 export async function remainingAfter(
   context: Pick<Context, 'env'>,
-  { elsewhere }: Pick<BroughtBack, 'elsewhere'>,
+  { elsewhere, unplaceable }: Outcome,
   { again, isTrial, isLook }: Circumstances,
 ): Promise<Remaining | null> {
-  if (elsewhere.length === 0) return null;
-  const names = elsewhere.map(({ belongs }) => belongs.slice(1));
-  const lines = elsewhere.map(({ path, belongs }) => `  ${belongs}  ${isTrial ? 'would lie' : 'lies'} in ${path}`);
-  const words = [
-    'The configuration has these outside its folder, and a restore into that does not bring them where they belong:',
-    ...lines,
-    'A second command puts them there:',
-    `  ${await secondCommand(context, again, '/', names)}`,
-  ];
-  return { words: words.join('\n'), matters: !isTrial && !isLook };
+  const words: string[] = [];
+  if (elsewhere.length > 0) {
+    const names = elsewhere.map(({ belongs }) => belongs.slice(1));
+    words.push(
+      'The configuration has these outside its folder, and a restore into that does not bring them where they belong:',
+      ...elsewhere.map(({ path, belongs }) => `  ${belongs}  ${isTrial ? 'would lie' : 'lies'} in ${path}`),
+      'A second command puts them there:',
+      `  ${await secondCommand(context, again, '/', names)}`,
+    );
+  }
+  if (unplaceable.length > 0) {
+    const names = unplaceable.map(({ path }) => path);
+    words.push(
+      isTrial ? 'This could not be restored here:' : 'This was not restored:',
+      ...unplaceable.map(({ path, why }) => `  ${path}: ${why.message}`),
+      'A second command brings it into a folder that you name (DIR):',
+      `  ${await secondCommand(context, again, 'DIR', names)}`,
+    );
+  }
+  if (words.length === 0) return null;
+  return { words: words.join('\n'), matters: !isTrial && (unplaceable.length > 0 || !isLook) };
 }

@@ -29,7 +29,7 @@ export function tellRestored(context: Telling, restored: Restored): void {
 }
 
 function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored): object {
-  const { format, entries, bytes, comparison, elsewhere, switched } = outcome;
+  const { format, entries, bytes, comparison, elsewhere, unplaceable, switched } = outcome;
   return {
     backup: sealed.manifest?.facts.name ?? sealed.label,
     format,
@@ -44,8 +44,14 @@ function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored
     dropped: comparison.dropped,
     switched,
     elsewhere,
+    unplaceable: reasonsOf(unplaceable),
     rebuilt,
   };
+}
+
+/** For documents. */
+export function reasonsOf(unplaceable: BroughtBack['unplaceable']): readonly { path: string; reason: string }[] {
+  return unplaceable.map(({ path, why }) => ({ path, reason: why.message }));
 }
 
 function dryRunText({ sealed, target, outcome: { comparison, format } }: Restored): string {

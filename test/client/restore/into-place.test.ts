@@ -15,7 +15,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { planExchanges } from '../../../src/client/restore/exchanges.js';
 import { intoPlace } from '../../../src/client/restore/into-place.js';
+import { parseMounts } from '../../../src/client/restore/mounts.js';
 import { removeStaleStaging, removeTree, restoreStamp, stagingFolder } from '../../../src/client/restore/staging.js';
 import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack.js';
 import { type RawMember, rawTar } from './raw-tar.js';
@@ -201,6 +203,30 @@ describe('a restore that cannot be put into place', () => {
       message: expect.stringMatching(/EACCES.*everything was put back/),
     });
     expect(await tree()).toEqual(before);
+  });
+});
+
+describe('what cannot be put into place as things are', () => {
+  const mountsAt = (...points: string[]) => parseMounts(points.map((point) => `1 1 0:1 / ${point} rw`).join('\n'));
+
+  it('is named with the reason, and does not keep the others out', async () => {
+    await put('etc/mine', 'mine');
+    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/app.conf', body: 'new' });
+    const mounts = mountsAt('/', join(target, 'etc'));
+    const { exchanges, unplaceable } = await planExchanges({ staging, target, entries, stamp }, mounts);
+    expect(exchanges.map(({ path }) => path)).toEqual([join(target, 'a')]);
+    const message = expect.stringMatching(
+      /etc\/app\.conf lies on another file system \(.*\/etc\) than the folder .*\(\/\)$/,
+    );
+    const why = { kind: 'invalid', message, hint: expect.stringContaining('copy etc/app.conf from there') };
+    expect(unplaceable).toMatchObject([{ path: 'etc/app.conf', why }]);
+  });
+
+  it('is found for a target that is not there yet', async () => {
+    const entries = await prepare({ name: 'etc/app.conf', body: 'new' });
+    const missing = join(target, 'not/there');
+    const there = { staging: stagingFolder(missing, stamp), target: missing, entries, stamp };
+    expect(await planExchanges(there)).toMatchObject({ exchanges: [{ previous: null }], unplaceable: [] });
   });
 });
 

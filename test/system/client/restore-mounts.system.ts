@@ -1,13 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { restore } from '../../../src/client/commands/restore.js';
 import { intoPlace } from '../../../src/client/restore/into-place.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/staging.js';
 import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack.js';
+import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type RawMember, rawTar } from '../../client/restore/raw-tar.js';
 import { stream } from '../../client/restore/restoring.js';
+import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
+import { commandTrial } from '../../support/command.js';
+import { pushTo, sealTree } from '../../support/restorable.js';
 
 const stamp = '20261123-010000';
 let target: string;
@@ -112,5 +117,63 @@ describe('a restore over mounts', () => {
     const entries = await prepare(...members);
     const placing = intoPlace({ staging, target, entries, stamp });
     await expect(placing).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('config/volume') });
+  });
+});
+
+describe('a bare machine with a mount that is read-only', () => {
+  let machine: BareMachine;
+  beforeEach(async () => {
+    machine = await makeBareMachine();
+    const { fr1, fr2, us1 } = machine;
+    const app = [
+      { name: 'etc/app/', type: '5', mode: 0o755 },
+      { name: 'etc/app/app.conf', body: 'app' },
+    ];
+    await pushTo(fr2, fr1, await sealTree(fr1, [...treeOf('new', fr2, us1), ...app]));
+  });
+  afterEach(async () => {
+    for (const path of mounted.splice(0).reverse()) execFileSync('umount', [path]);
+    await machine.close();
+  });
+  const mountReadOnly = async (name: string) => {
+    await mount(join(relative(target, machine.folder), name), '-t', 'tmpfs', '-o', 'ro', 'tmpfs');
+  };
+
+  it.each(['etc/app', 'etc'])('at %s is the server again, in part, and shows how the rest comes back', async (name) => {
+    await mountReadOnly(name);
+    const { code, said } = await machine.restore({});
+    expect(code).toBe(3);
+    expect(await readFile(join(machine.folder, 'config/secret.key'), 'utf8')).toBe('secret new');
+    expect(said.stderr).toContain('Taken by FR2, US1');
+    expect(said.stderr).toMatch(
+      /This was not restored:\n {2}etc\/app: .*etc\/app cannot be put into place: .*read-only/,
+    );
+    expect(said.stderr).toMatch(/ {2}anemone-peer restore anemone-.* --target DIR --include \/etc\/app\n/);
+    const other = await machine.restore({ target: join(target, 'DIR'), include: ['/etc/app'], takeover: false });
+    expect([other.code, await readFile(join(target, 'DIR/etc/app/app.conf'), 'utf8')]).toEqual([0, 'app']);
+  });
+
+  it('is told so by the drill, which goes by the folder of a real restore', async () => {
+    await machine.restore({ takeover: false });
+    await mountReadOnly('etc/app');
+    await storeServerIdentity(machine.fr1.server, join(machine.folder, 'config-backups/.state'));
+    const trial = commandTrial({ cwd: machine.folder, stdin: machine.fr1.recoveryKey, json: true });
+    expect(await restore(trial.context, undefined, { drill: true, keyStdin: true, takeover: true })).toBe(0);
+    expect(JSON.parse(trial.said.stdout).unplaceable).toEqual([
+      { path: 'etc/app', reason: expect.stringContaining('read-only') },
+    ]);
+    expect(trial.said.stderr).toContain('This could not be restored here:');
+  });
+
+  it('fails, and changes nothing, where the configuration or all that was asked for cannot be put into place', async () => {
+    await mountReadOnly('config');
+    await mountReadOnly('etc/app');
+    for (const options of [{}, { include: ['/etc/app'] }]) {
+      await expect(machine.restore(options)).rejects.toMatchObject({
+        kind: 'invalid',
+        message: expect.stringContaining('read-only'),
+      });
+    }
+    expect(await machine.left()).toEqual(['config', 'etc']);
   });
 });
