@@ -19,7 +19,7 @@ import { remainingAfter } from '../restore/remaining.js';
 import { tellRestored } from '../restore/result.js';
 import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
-import { openTarget } from '../restore/target.js';
+import { openTarget, openTrial, type Target } from '../restore/target.js';
 
 /** Brings a server back: from the mesh, or from a file. */
 export async function restore(
@@ -53,10 +53,10 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     keys,
   });
   const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
-  const { close } = await openTarget(target);
+  const { work, close } = await open(target, options);
   try {
     const outcome = await bringBack(context, sealed, {
-      ...placement(options, keys, target),
+      ...placement(options, keys, target, work),
       question: plainQuestion,
     });
     const dryRun = options.dryRun ?? false;
@@ -96,7 +96,7 @@ async function restoreFromMesh(
     }
     const target = resolve(context.cwd, options.target ?? base);
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
-    const { work, close } = await openTarget(target);
+    const { work, close } = await open(target, options);
     try {
       const choice = { mesh, derived, home, target, work, ageIdentity, options, keys };
       return await restoreChosen(context, chosen, choice);
@@ -127,11 +127,12 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     takesOver && configFor(target, entries) !== undefined
       ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
       : plainQuestion();
-  const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity);
+  const dryRun = options.dryRun ?? false;
+  const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity, { resumable: !dryRun });
   let isFinished = false;
   try {
-    const outcome = await bringBack(context, sealed, { ...placement(options, keys, target), question });
-    isFinished = options.dryRun !== true;
+    const outcome = await bringBack(context, sealed, { ...placement(options, keys, target, choice.work), question });
+    isFinished = !dryRun;
     const rebuilt = takesOver
       ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, {
           reached: 'reached' in mesh ? mesh.reached : [],
@@ -139,7 +140,6 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
         })
       : null;
     const told = rebuilt instanceof Failure ? null : rebuilt;
-    const dryRun = options.dryRun ?? false;
     const remaining = await remainingAfter(context, outcome, {
       again: { label: sealed.label, config: told?.config ?? (await configNamedBy(context, options)), options },
       isTrial: dryRun,
@@ -184,6 +184,10 @@ async function configNamedBy(context: Context, { kit, server }: RestoreOptions):
   return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
 }
 
+function open(target: string, { dryRun }: RestoreOptions): Promise<Target> {
+  return dryRun === true ? openTrial() : openTarget(target);
+}
+
 const plainQuestion = (): string => 'Put it in place?';
 
 /** A failure here takes nothing back: the files are in place. */
@@ -201,6 +205,7 @@ function placement(
   { dryRun, yes, ownership, maxSize, maxFiles, include, exclude }: RestoreOptions,
   keys: Keys,
   target: string,
+  work: string,
 ): Omit<BringBackOptions, 'question'> {
   const limits = {
     ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
@@ -209,6 +214,7 @@ function placement(
   return {
     keys,
     target,
+    work,
     dryRun: dryRun ?? false,
     yes: yes ?? false,
     selection: selectionOf(include ?? [], exclude ?? []),

@@ -15,14 +15,16 @@ import { rootsOf } from './roots.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
 import { type Selection, selectedRoots } from './selection.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './single-file.js';
-import { removeStaleStaging, removeTree, restoreStamp, stagingFolder, workFolder } from './staging.js';
+import { removeStaleStaging, removeTree, restoreStamp, stagingFolder } from './staging.js';
 import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack.js';
 import { unplaceableAt } from './unplaceable.js';
 
 export interface BringBackOptions {
   readonly keys: Keys;
-  /** Absolute; exists. */
+  /** Absolute; exists, unless this is a dry run. */
   readonly target: string;
+  /** Where it is prepared. */
+  readonly work: string;
   /** Where it would go, for a trial in a folder of its own; the target unless given. */
   readonly place?: string;
   readonly dryRun: boolean;
@@ -57,9 +59,8 @@ export interface BroughtBack {
  */
 export async function bringBack(context: Context, sealed: SealedFile, options: BringBackOptions): Promise<BroughtBack> {
   const { screen, prompts, clock, signal } = context;
-  const { target } = options;
+  const { target, work } = options;
   const stamp = restoreStamp(clock.now());
-  const work = await workFolder(target);
   const staging = stagingFolder(work, stamp);
   const format = await formatOf(sealed);
   const opened = await openSealed(sealed, format, options.keys);

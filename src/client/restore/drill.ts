@@ -71,7 +71,7 @@ export async function runDrill(
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
-        const call = { ...everything(keys), target: folder, place: config.base };
+        const call = { ...everything(keys), target: folder, work: folder, place: config.base };
         const outcome = await bringBack(context, sealed, call);
         const { entries, bytes } = outcome;
         times.push(clock.monotonic());
@@ -100,7 +100,7 @@ export async function runDrill(
   }
 }
 
-function everything(keys: Keys): Omit<Parameters<typeof bringBack>[2], 'target'> {
+function everything(keys: Keys): Omit<Parameters<typeof bringBack>[2], 'target' | 'work'> {
   return { keys, dryRun: true, yes: true, selection: null, question: () => '', ownership: false, limits: {} };
 }
 

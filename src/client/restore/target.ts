@@ -1,10 +1,11 @@
-import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rmdir, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { Failure } from '../../mesh/terms/failure.js';
-import { workFolder } from './staging.js';
+import { removeTree, workFolder } from './staging.js';
 
-/** A folder that one restore has for itself. */
+/** What one restore has for itself. */
 export interface Target {
   /** Where the restore is downloaded and prepared. */
   readonly work: string;
@@ -32,6 +33,12 @@ export async function openTarget(target: string): Promise<Target> {
     await close();
     throw thrown;
   }
+}
+
+/** A folder outside of any target, for a restore that is only looked at. It is removed with all that is in it. */
+export async function openTrial(): Promise<Target> {
+  const work = await mkdtemp(join(tmpdir(), 'anemone-dry-run-'));
+  return { work, close: () => removeTree(work) };
 }
 
 async function makeFolder(target: string): Promise<() => Promise<void>> {

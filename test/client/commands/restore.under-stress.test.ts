@@ -1,6 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
@@ -71,17 +74,19 @@ describe('a large backup that was fetched and not put in place', () => {
     const body = garbage(17 * 2 ** 20);
     const large = await sealTree(fr1, [{ name: 'large', body }], { set: 'media' });
     const asked: number[] = [];
+    const seen = new Set<string>();
     const peer = await machine.addLiar((server) => ({
       list: () => [entryOf(large, server)],
       fetch: (_name, offset, length) => {
         asked.push(offset);
+        for (const name of readdirSync(machine.folder)) seen.add(name);
         return chunksOf(large.bytes.subarray(offset, length === 0 ? undefined : offset + length));
       },
       leaves: () => [hashesOf(large.bytes)],
     }));
-    const restore = (answer: boolean) =>
-      machine.restore({ peer: [peer], set: 'media', yes: false, takeover: false }, { answers: [answer] });
-    return { body, asked, restore };
+    const restore = (answer: boolean, options: Partial<RestoreOptions> = {}) =>
+      machine.restore({ peer: [peer], set: 'media', yes: false, takeover: false, ...options }, { answers: [answer] });
+    return { body, asked, seen, restore };
   }
 
   it('stays, by its path, and the next restore fetches nothing again', async () => {
@@ -93,6 +98,20 @@ describe('a large backup that was fetched and not put in place', () => {
     expect((await restore(true)).code).toBe(0);
     expect([asked, await machine.left()]).toEqual([[], ['large']]);
     expect((await readFile(join(machine.folder, 'large'))).equals(body)).toBe(true);
+  });
+
+  it('by a dry run is gone afterwards, and never was in the target, which need not be there', async () => {
+    const { seen, restore } = await largeSet();
+    const temporary = await mkdtemp(join(tmpdir(), 'anemone-temporary-'));
+    vi.stubEnv('TMPDIR', temporary);
+    try {
+      const { code, said } = await restore(true, { dryRun: true, target: join(machine.folder, 'not/there') });
+      expect([code, said.stdout, said.stderr]).toEqual([0, expect.stringContaining('nothing was written'), '']);
+      expect([[...seen], await machine.left(), await readdir(temporary)]).toEqual([[], [], []]);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(temporary, { recursive: true });
+    }
   });
 
   it('is removed by a finished restore of the same set, whichever backup that brought; others stay', async () => {
