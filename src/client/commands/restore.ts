@@ -13,10 +13,11 @@ import { sealedFromFile } from '../restore/from-file.js';
 import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
 import { checkCall, type RestoreOptions } from '../restore/options.js';
-import { removeParts } from '../restore/parts.js';
+import { partPath, removeParts } from '../restore/parts.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { tellRestored } from '../restore/result.js';
+import { withRoom } from '../restore/room.js';
 import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
 import { openTarget, openTrial, type Target } from '../restore/target.js';
@@ -55,10 +56,10 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
   const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
   const { work, close } = await open(target, options);
   try {
-    const outcome = await bringBack(context, sealed, {
-      ...placement(options, keys, target, work),
-      question: plainQuestion,
-    });
+    const { size } = await sealed.file.stat();
+    const need = { label: sealed.label, size, part: null, work, target, isWhole: isWhole(options) };
+    const call = { ...placement(options, keys, target, work), question: plainQuestion };
+    const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
     const remaining = await remainingAfter(context, outcome, {
       again: { label: sealed.label, config: null, options },
@@ -99,7 +100,9 @@ async function restoreFromMesh(
     const { work, close } = await open(target, options);
     try {
       const choice = { mesh, derived, home, target, work, ageIdentity, options, keys };
-      return await restoreChosen(context, chosen, choice);
+      const { name: label, size } = chosen.manifest.facts;
+      const need = { label, size, part: partPath(work, chosen.manifest), work, target, isWhole: isWhole(options) };
+      return await withRoom(context, need, () => restoreChosen(context, chosen, choice));
     } finally {
       await close();
     }
@@ -170,8 +173,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
 
 /** Whether the whole server comes back, and to its place: what goes beside a configuration that is here is only looked at. */
 function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choice): boolean {
-  const isWhole = options.include === undefined && options.exclude === undefined;
-  if (!options.takeover || options.dryRun === true || !isWhole) return false;
+  if (!options.takeover || options.dryRun === true || !isWhole(options)) return false;
   if (home === null || home === target) return true;
   screen.note(
     `This brings the files only: the configuration of ${mesh.owner} is in ${home}, and the target is another folder.`,
@@ -182,6 +184,10 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
 /** The configuration through which a call reaches the peers that it does not name. */
 async function configNamedBy(context: Context, { kit, server }: RestoreOptions): Promise<string | null> {
   return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
+}
+
+function isWhole({ include, exclude }: RestoreOptions): boolean {
+  return include === undefined && exclude === undefined;
 }
 
 function open(target: string, { dryRun }: RestoreOptions): Promise<Target> {

@@ -8,6 +8,7 @@ import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
 import { garbage } from '../../support/hostile-peer.js';
+import { manifestOf } from '../../support/manifests.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
 let machine: BareMachine;
@@ -65,6 +66,30 @@ describe('a person under stress', () => {
       message: 'nothing was restored',
     });
   });
+});
+
+it('is told before anything is fetched that a disk has not the room for it, and what to do', async () => {
+  const { fr1, newer } = machine;
+  const asked: string[] = [];
+  const manifest = manifestOf(newer.bytes, fr1.server.signer, { size: 2 ** 50 });
+  const peer = await machine.addLiar((server) => ({
+    list: () => [entryOf({ ...newer, manifest }, server)],
+    fetch(name) {
+      asked.push(name);
+      return [];
+    },
+  }));
+  await expect(machine.restore({ peer: [peer] })).rejects.toMatchObject({
+    kind: 'failed',
+    message: expect.stringMatching(
+      /^there is not enough room: anemone-backup-.*\.enc needs about .* in \/.* were free$/,
+    ),
+    hint: expect.stringMatching(/--target.*--include/),
+  });
+  await expect(machine.restore({ peer: [peer], dryRun: true })).rejects.toMatchObject({
+    hint: expect.stringContaining('TMPDIR'),
+  });
+  expect([asked, await machine.left()]).toEqual([[], []]);
 });
 
 describe('a large backup that was fetched and not put in place', () => {

@@ -12,6 +12,7 @@ import { type RawMember, rawTar } from '../../client/restore/raw-tar.js';
 import { stream } from '../../client/restore/restoring.js';
 import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
+import { garbage } from '../../support/hostile-peer.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
 const stamp = '20261123-010000';
@@ -175,5 +176,26 @@ describe('a bare machine with a mount that is read-only', () => {
       });
     }
     expect(await machine.left()).toEqual(['config', 'etc']);
+  });
+});
+
+describe('a disk that is full before a restore ends', () => {
+  it('is told with what was needed, what was there, and what to do; what was there before stays', async () => {
+    const machine = await makeBareMachine();
+    try {
+      const body = garbage(8 * 2 ** 20);
+      await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, [{ name: 'large', body }], { set: 'media' }));
+      await mount('small', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs');
+      const small = join(target, 'small');
+      const call = { target: small, set: 'media', takeover: false };
+      await expect(machine.restore(call)).rejects.toMatchObject({
+        kind: 'failed',
+        message: expect.stringMatching(/ENOSPC.*media.* needs about 16\.0 MiB in .*small, where 12\.0 MiB were free$/),
+        hint: expect.stringContaining('--target'),
+      });
+      expect(await readdir(small)).toEqual([]);
+    } finally {
+      await machine.close();
+    }
   });
 });

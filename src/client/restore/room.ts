@@ -1,0 +1,47 @@
+import { statfs } from 'node:fs/promises';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Context } from '../context.js';
+
+/** What takes room on the disk while a restore is at work. */
+export interface Need {
+  /** As messages call the backup. */
+  readonly label: string;
+  /** Bytes of the backup. */
+  readonly size: number;
+  /** Where it is fetched to, and some of it may be already; null for a file that is here. */
+  readonly part: string | null;
+  /** The folder in which it is fetched and unpacked, and the one into which it is restored. */
+  readonly work: string;
+  readonly target: string;
+  readonly isWhole: boolean;
+}
+
+/**
+ * Does what needs room for a backup: its bytes, and about as many again for what is unpacked from them. Where that is not
+ * there, says how much it is.
+ * @throws Failure `failed` before the action, where not even the download has room; what the action throws
+ */
+export async function withRoom<T>({ screen }: Context, need: Need, action: () => Promise<T>): Promise<T> {
+  const { label, size, part, work, target, isWhole } = need;
+  const here = part === null ? size : ((await statsIfThere(part))?.blocks ?? 0) * 512;
+  const toFetch = Math.max(0, size - here);
+  const needed = toFetch + (isWhole ? size : 0);
+  const { bavail, bsize } = await statfs(work);
+  const free = bavail * bsize;
+  const wanted = `${label} needs about ${formatByteSize(needed)} in ${work}, where ${formatByteSize(free)} were free`;
+  const hint =
+    work === target
+      ? 'Restore into a --target on a disk with more room, or only a part, with --include.'
+      : 'Name a folder with more room in the environment, as TMPDIR.';
+  if (toFetch > free) throw new Failure('failed', `there is not enough room: ${wanted}`, { hint });
+  if (needed > free) screen.warn(`There may not be enough room: ${wanted}. ${hint}`);
+  try {
+    return await action();
+  } catch (thrown) {
+    const failure = Failure.from(thrown);
+    if (failure.kind !== 'no-space') throw failure;
+    throw new Failure('failed', `${failure.message}: ${wanted}`, { cause: failure, hint });
+  }
+}
