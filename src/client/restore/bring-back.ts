@@ -41,7 +41,7 @@ export interface BringBackOptions {
 export interface BroughtBack {
   readonly format: string;
   readonly entries: readonly UnpackedEntry[];
-  /** Bytes of all files together. */
+  /** Bytes of the files that were selected. */
   readonly bytes: number;
   readonly comparison: Comparison;
   /** What belongs outside the target; only where the whole backup is brought. */

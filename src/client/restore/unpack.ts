@@ -53,7 +53,7 @@ export interface UnpackSummary {
   readonly entries: readonly UnpackedEntry[];
   /** The files that were not selected. */
   readonly leftOut: readonly Pick<UnpackedEntry, 'path' | 'kind'>[];
-  /** Bytes of all files together. */
+  /** Bytes of the files that were selected. */
   readonly bytes: number;
 }
 
@@ -101,14 +101,15 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
   const leftOut: Pick<Member, 'path' | 'kind'>[] = [];
   /** Folders that were not selected; what lies in them may be. */
   const passed: Member[] = [];
-  let bytes = 0;
+  /** Bytes of the whole archive, whatever is selected: a trap is measured by them. */
+  let all = 0;
   for await (const { header, body } of readArchive(archive, limits.ratio, options.signal)) {
     options.signal?.throwIfAborted();
     const parsed = parseMember(header, rules);
     if (parsed === null) continue;
     const member = ownership ? parsed : { ...parsed, mode: parsed.mode & 0o777 };
-    bytes += member.size;
-    if (bytes > limits.bytes) throw tooMuch(member, `the archive holds more than ${limits.bytes} bytes`, '--max-size');
+    all += member.size;
+    if (all > limits.bytes) throw tooMuch(member, `the archive holds more than ${limits.bytes} bytes`, '--max-size');
     if (members.length >= limits.entries)
       throw tooMuch(member, `there are more than ${limits.entries} members`, '--max-files');
     register.add(member);
@@ -126,6 +127,7 @@ async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOpt
   const around = passed.filter(({ path }) => above.has(path));
   const implied = register.implied().filter((path) => above.has(path));
   await finishFolders(chain, [...members, ...around], implied, ownership);
+  const bytes = members.reduce((sum, { size }) => sum + size, 0);
   return { entries: [...around.map((member) => entryOf(member, null)), ...entries], leftOut, bytes };
 }
 

@@ -53,7 +53,7 @@ describe('a restore of parts', () => {
       'id of the backup',
       'mine',
     ]);
-    expect(said.stderr).toContain('0 new, 1 changed, 0 untouched');
+    expect(said.stderr).toMatch(/, 16 B, into .*: 0 new, 1 changed, 0 untouched/);
     expect(await files()).toEqual([
       'config/config.yaml',
       'config/ssh/id',
