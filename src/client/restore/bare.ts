@@ -193,7 +193,7 @@ async function refusedBy({ clock }: Context, peer: Peer, visitor: ServerIdentity
   if (shown === null) return cause;
   if (shown !== peer.identity) return wrongIdentity(peer, shown, cause);
   const where = formatAddress(peer.address);
-  return new Failure('untrusted', `the peer at ${where} does not know the server of this recovery key`, {
+  return new Failure('wrong-key', `the peer at ${where} does not know the server of this recovery key`, {
     cause,
     hint: `The key has the identity ${visitor.identity}. Is it the key of another server, or was this one removed from the peers?`,
   });

@@ -62,12 +62,25 @@ const mostNamed = 5;
 function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
   const others = [...new Set(backups.map(({ facts }) => facts.owner))];
   const names = [...others.slice(0, mostNamed), ...(others.length > mostNamed ? ['others'] : [])];
+  const keyOf = 'reached' in mesh ? ownerOfKey(mesh, backups) : undefined;
+  // A name in other letters is a slip of its own.
+  if (keyOf !== undefined && keyOf.toLowerCase() !== mesh.owner.toLowerCase()) {
+    return new Failure('wrong-key', `this is the recovery key of ${keyOf}, and ${mesh.owner} is to be restored`, {
+      hint: `Give the key of ${mesh.owner}, or --server ${keyOf}.`,
+    });
+  }
   return new Failure('not-found', `nobody who answered has a backup of ${mesh.owner}`, {
     hint:
       others.length === 0
         ? 'Ask other peers, or check that the recovery key is the one of this server.'
         : `They show backups of ${names.join(', ')}: is one of these names meant?`,
   });
+}
+
+/** The server that the key of a bare machine belongs to, by what the backups say of themselves. */
+function ownerOfKey(mesh: Mesh, backups: readonly FoundBackup[]): string | undefined {
+  const identity = mesh.owners.get(mesh.owner);
+  return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === identity)?.facts.owner;
 }
 
 /** Shows the backups that can be restored, the usual set first and each newest first, and lets a person pick one. */

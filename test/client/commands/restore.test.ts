@@ -17,7 +17,7 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
-import type { PeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
@@ -200,8 +200,24 @@ describe('a bare machine', () => {
     await pushTo(fr2, fr1, newer);
     const other = recoverableServer('FR1');
     await expect(bare({}, { stdin: other.recoveryKey })).rejects.toMatchObject({
-      kind: 'untrusted',
+      kind: 'wrong-key',
       message: expect.stringContaining('does not know the server of this recovery key'),
+    });
+  });
+
+  it('refuses the recovery key of another server that the peers know, and names that', async () => {
+    const us2 = recoverableServer('US2');
+    fr2.follow([peerConfig('FR1', fr1.server), peerConfig('US2', us2.server)]);
+    await pushTo(fr2, fr1, newer);
+    await pushTo(fr2, us2, await sealTree(us2, treeOf('of US2')));
+    const failure = await bare({ peer: [pinned(fr2)] }, { stdin: us2.recoveryKey }).catch((thrown) => thrown);
+    expect(failure).toMatchObject({
+      kind: 'wrong-key',
+      message: 'this is the recovery key of US2, and FR1 is to be restored',
+      hint: 'Give the key of FR1, or --server US2.',
+    });
+    await expect(bare({ peer: [pinned(fr2)], server: 'us2' }, { stdin: us2.recoveryKey })).rejects.toMatchObject({
+      kind: 'not-found',
     });
   });
 
