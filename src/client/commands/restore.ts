@@ -91,10 +91,6 @@ async function restoreFromMesh(
   try {
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
     const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
-    if (chosen === null) {
-      context.screen.note('Nothing was restored.');
-      return 0;
-    }
     const target = resolve(context.cwd, options.target ?? base);
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { work, close } = await open(target, options);

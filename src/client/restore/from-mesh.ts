@@ -27,10 +27,10 @@ export interface Chosen extends Candidate {
 
 /**
  * Asks the mesh and finds the backup that is meant. Where no set is named, `latest` and a point in time are of the usual one.
- * @returns null when the person at the terminal leaves with `q`
- * @throws Failure `not-found`, `unreachable`, `untrusted`, `usage`
+ * @throws Failure `not-found`, `unreachable`, `untrusted`, `wrong-key`, `usage`; `interrupted` when the person at the
+ *   terminal leaves with `q`
  */
-export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen | null> {
+export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen> {
   const { screen } = context;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
   const nobody = nobodyAnswered(found);
@@ -43,14 +43,14 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);
   if (own.length === 0) throw nothingOf(mesh, found.backups);
   const chosen = await chooseAmong(context, own, wanted);
-  return chosen && { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
+  return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
 }
 
 async function chooseAmong(
   context: Context,
   backups: readonly FoundBackup[],
   { at, reference }: Wanted,
-): Promise<Candidate | null> {
+): Promise<Candidate> {
   if (at !== undefined) return chooseAt(ofUsualSet(backups), parseMoment(at, context.clock.now()));
   if (reference === 'latest') return choose(ofUsualSet(backups), reference);
   return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
@@ -84,10 +84,7 @@ function ownerOfKey(mesh: Mesh, backups: readonly FoundBackup[]): string | undef
 }
 
 /** Shows the backups that can be restored, the usual set first and each newest first, and lets a person pick one. */
-async function askWhich(
-  { screen, prompts, clock }: Context,
-  backups: readonly FoundBackup[],
-): Promise<Candidate | null> {
+async function askWhich({ screen, prompts, clock }: Context, backups: readonly FoundBackup[]): Promise<Candidate> {
   const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
   // The first one is what most people take: a dump, which is often made last, brings no server back.
   const candidates = candidatesOf(backups).sort(
@@ -112,7 +109,7 @@ async function askWhich(
   }
   for (;;) {
     const typed = await prompts.text('Number of the backup to restore, or q to leave:', 'Name a backup, or `latest`.');
-    if (typed.trim().toLowerCase() === 'q') return null;
+    if (typed.trim().toLowerCase() === 'q') throw new Failure('interrupted', 'nothing was restored');
     const candidate = /^\d+$/.test(typed.trim()) ? candidates[Number(typed) - 1] : undefined;
     if (candidate !== undefined) return candidate;
     screen.warn(`Give a number from 1 to ${candidates.length}, or q.`);

@@ -309,15 +309,18 @@ describe('choosing in a terminal', () => {
     expect((await bare({ peer: [at(fr2)], target: join(folder, 'again') }, { quiet: true })).said.stderr).toBe('');
   });
 
-  it('leaves with q, with exit code 0 and nothing written', async () => {
+  it('leaves with q as with no: nothing was restored, which no script takes for success', async () => {
     await pushTo(fr2, fr1, newer);
-    expect(await choosing([fr1.recoveryKey, 'q']).end).toBe(0);
+    for (const answers of [['q'], ['1', false]]) {
+      const end = choosing([fr1.recoveryKey, ...answers]).end;
+      await expect(end).rejects.toMatchObject({ kind: 'interrupted', message: 'nothing was restored' });
+    }
     expect(await left()).toEqual([]);
   });
 
   it('lets a person mistype the key twice', async () => {
     await pushTo(fr2, fr1, newer);
-    expect(await choosing(['oops', `${fr1.recoveryKey}0`, fr1.recoveryKey, 'q']).end).toBe(0);
+    expect(await choosing(['oops', `${fr1.recoveryKey}0`, fr1.recoveryKey, '1', true]).end).toBe(0);
     await expect(choosing(['oops', 'oops', 'oops']).end).rejects.toMatchObject({ kind: 'wrong-key' });
   });
 

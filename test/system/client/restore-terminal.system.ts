@@ -91,8 +91,8 @@ describe('a person at a terminal', () => {
       await inTerminal(restore, bare, async (terminal) => {
         await answer(terminal, 'Recovery key:', fr1.recoveryKey);
         await answer(terminal, 'or q to leave', 'q');
-        await terminal.until('Nothing was restored.');
-        await terminal.until('exit code 0');
+        await terminal.until('nothing was restored');
+        await terminal.until('exit code 130');
       });
       expect(await readdir(bare)).toEqual(['anemone-kit-FR1.txt']);
       await inTerminal(restore, bare, async (terminal) => {
@@ -141,7 +141,7 @@ describe('a person at a terminal', () => {
         await begin(terminal);
         terminal.type('q');
         terminal.press('Enter');
-        await terminal.until('exit code 0');
+        await terminal.until('exit code 130');
       });
       await inTerminal(command, bare, async (terminal) => {
         await begin(terminal);
