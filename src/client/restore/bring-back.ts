@@ -67,13 +67,19 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   await removeStaleStaging(work);
   try {
     const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
-    const { selection } = options;
+    const { selection, ownership } = options;
     const place = options.place ?? target;
     const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
-    const unplaceable = await unplaceableAt(place, { entries, roots: whole, stamp });
-    const roots = whole.filter(({ path }) => unplaceable.every((root) => root.path !== path));
-    const brought = within(entries, roots);
-    const comparison = await compareTrees(brought, target, roots);
+    const isWanted = isIn(whole);
+    const wanted = entries.filter(({ path }) => isWanted(path));
+    const all = await compareTrees(wanted, target, whole);
+    // Owners are not compared: where they are restored, all is exchanged.
+    const exchanged = ownership ? whole : differing(whole, all);
+    const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp });
+    const roots = exchanged.filter((root) => !unplaceable.some(({ path }) => path === root.path));
+    const isLeftOut = isIn(unplaceable);
+    const comparison = without(all, isLeftOut);
+    const brought = wanted.filter(({ path }) => !isLeftOut(path));
     const set = sealed.manifest?.facts.set;
     const elsewhere =
       selection === null ? await elsewhereOf(context, { entries: brought, staging, target: place, set }) : [];
@@ -161,15 +167,34 @@ function nothingSelected(label: string): Failure {
   });
 }
 
-/** The entries that are exchanged: the roots, and what lies in them. */
-function within(entries: readonly UnpackedEntry[], roots: readonly UnpackedEntry[]): readonly UnpackedEntry[] {
+/** Whether a path is one of some roots, or lies in one. */
+function isIn(roots: readonly { readonly path: string }[]): (path: string) => boolean {
   const paths = new Set(roots.map(({ path }) => path));
-  return entries.filter(({ path }) => {
+  return (path) => {
     for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) {
       if (paths.has(path.slice(0, at))) return true;
     }
     return false;
-  });
+  };
+}
+
+function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path: string) => boolean): Comparison {
+  const stays = (path: string): boolean => !isLeftOut(path);
+  return {
+    added: added.filter(stays),
+    changed: changed.filter(stays),
+    same: same.filter(stays),
+    dropped: dropped.filter(stays),
+  };
+}
+
+/** The roots that are, or have in them, anything but what is there already. */
+function differing(roots: readonly UnpackedEntry[], { added, changed, dropped }: Comparison): readonly UnpackedEntry[] {
+  const around = new Set<string>();
+  for (const path of [...added, ...changed, ...dropped]) {
+    for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) around.add(path.slice(0, at));
+  }
+  return roots.filter(({ path }) => around.has(path));
 }
 
 /** How many names a person is shown before a question. */

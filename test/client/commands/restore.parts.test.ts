@@ -61,6 +61,19 @@ describe('a restore of parts', () => {
     ]);
   });
 
+  it('touches nothing that is the same already, unless owners are restored too', async () => {
+    await put('config/ssh/id', 'id of the backup');
+    await put('config/config.yaml', 'mine');
+    await chmod(join(folder, 'config/ssh/id'), 0o644);
+    const include = ['config/ssh/id', 'config/config.yaml'];
+    const { said } = await parts({ include });
+    expect(said.stderr).toContain('0 new, 1 changed, 1 untouched');
+    const before = expect.stringMatching(/^config\/config\.yaml\.before-/);
+    expect(await files()).toEqual(['config/config.yaml', before, 'config/ssh/id']);
+    await parts({ include: ['config/ssh/id'], ownership: true });
+    expect(await files()).toContainEqual(expect.stringMatching(/^config\/ssh\/id\.before-/));
+  });
+
   it('exchanges a folder that was included as a whole, and tells first what is put aside with it', async () => {
     await put('config/ssh/id', 'mine');
     await put('config/ssh/extra', 'mine');

@@ -166,6 +166,15 @@ describe('a bare machine with a mount that is read-only', () => {
     expect(trial.said.stderr).toContain('This could not be restored here:');
   });
 
+  it('lacks nothing where the same is there already', async () => {
+    await mount(join(relative(target, machine.folder), 'etc/app'), '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs');
+    await writeFile(join(machine.folder, 'etc/app/app.conf'), 'app');
+    await chmod(join(machine.folder, 'etc/app/app.conf'), 0o644);
+    execFileSync('mount', ['-o', 'remount,ro', join(machine.folder, 'etc/app')]);
+    const { code, said } = await machine.restore({});
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining('4 new, 0 changed, 2 untouched')]);
+  });
+
   it('fails, and changes nothing, where the configuration or all that was asked for cannot be put into place', async () => {
     await mountReadOnly('config');
     await mountReadOnly('etc/app');
