@@ -77,6 +77,10 @@ export function parseMember(header: Header, rules: MemberRules): Member | null {
 const noSuchMember =
   'Nothing was written. An archive made by this program has no such member: find out where this one comes from.';
 
+const unproven =
+  'Nothing was written. Put the manifest beside the file, as FILE.manifest. If it is lost, and you know where the file comes ' +
+  'from, `age -d` and `tar` unpack it.';
+
 /** A refusal that names the member, with what could write on a terminal made visible. */
 export function refused(name: string, why: string, hint = noSuchMember): Failure {
   return new Failure('invalid', `the archive is refused because of its member "${printable(name, 300)}": ${why}`, {
@@ -111,7 +115,12 @@ function parseTarget(name: string, kind: MemberKind, target: string, rules: Memb
 
 function checkCharacters(text: string, name: string, rules: MemberRules): void {
   if (text.includes('\0')) throw refused(name, 'there is a NUL in a name');
-  if (!rules.controlCharacters && /\p{Cc}/u.test(text)) throw refused(name, 'there is a control character in a name');
+  if (rules.controlCharacters || !/\p{Cc}/u.test(text)) return;
+  throw refused(
+    name,
+    'there is a control character in a name, and no manifest proves that its owner has such names',
+    unproven,
+  );
 }
 
 function number(name: string, what: string, value: number, largest: number): number {

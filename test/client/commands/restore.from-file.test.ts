@@ -73,6 +73,18 @@ describe('a file from disk', () => {
     expect(await restored()).toBe('secret new');
   });
 
+  it('with a line break in a name needs its manifest, and says so', async () => {
+    const odd = await sealTree(fr1, [{ name: 'two\nlines', body: 'x' }]);
+    const path = await put(odd.bytes);
+    await expect(from(path, { allowUnauthenticated: true })).rejects.toMatchObject({
+      kind: 'invalid',
+      message: expect.stringContaining('"two\\x0alines": there is a control character in a name, and no manifest'),
+      hint: expect.stringMatching(/FILE\.manifest.*`age -d` and `tar`/),
+    });
+    await from(await put(odd.bytes, odd.manifest));
+    expect(await readdir(join(folder, 'target'))).toEqual(['two\nlines']);
+  });
+
   it('that was made with `age -p -a` is opened with its passphrase', async () => {
     const encrypter = new Encrypter();
     encrypter.setPassphrase('the phrase');
