@@ -52,6 +52,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     allowUnauthenticated: options.allowUnauthenticated ?? false,
     owners: known?.owners ?? null,
     keys,
+    signal: context.signal,
   });
   const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
   const { work, close } = await open(target, options);

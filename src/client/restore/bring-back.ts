@@ -72,7 +72,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
     const isWanted = isIn(whole);
     const wanted = entries.filter(({ path }) => isWanted(path));
-    const all = await compareTrees(wanted, target, whole);
+    const all = await compareTrees(wanted, target, whole, { signal });
     // Owners are not compared: where they are restored, all is exchanged.
     const exchanged = ownership ? whole : differing(whole, all);
     const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp });

@@ -17,6 +17,13 @@ export interface Comparison {
   readonly dropped: readonly string[];
 }
 
+export interface CompareOptions {
+  /** Of this process unless given. */
+  readonly mounts?: Mounts;
+  /** Ends it anywhere: a file may be large. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
  * @param target absolute
@@ -26,17 +33,18 @@ export async function compareTrees(
   entries: readonly UnpackedEntry[],
   target: string,
   roots: readonly UnpackedEntry[] = rootsOf(entries),
-  mounts?: Mounts,
+  { mounts, signal }: CompareOptions = {},
 ): Promise<Comparison> {
   const added: string[] = [];
   const changed: string[] = [];
   const same: string[] = [];
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   for (const entry of entries) {
+    signal?.throwIfAborted();
     const path = join(target, entry.path);
     const stats = await examine(path);
     if (stats === null) added.push(entry.path);
-    else if (await isSame(entry, path, stats, byPath)) same.push(entry.path);
+    else if (await isSame(entry, path, stats, byPath, signal)) same.push(entry.path);
     else changed.push(entry.path);
   }
   const dropped: string[] = [];
@@ -65,12 +73,13 @@ async function isSame(
   path: string,
   stats: Stats,
   byPath: ReadonlyMap<string, UnpackedEntry>,
+  signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
   if ((stats.mode & 0o7777) !== entry.mode) return false;
   if (entry.kind === 'folder') return stats.isDirectory();
   const content = entry.kind === 'hard-link' ? contentOf(entry, byPath) : entry;
-  return stats.isFile() && stats.size === content?.size && (await digestOf(path)) === content.sha256;
+  return stats.isFile() && stats.size === content?.size && (await digestOf(path, signal)) === content.sha256;
 }
 
 /** The file that a chain of hard links leads to; the archive was refused if it did not lead to one. */
@@ -93,13 +102,14 @@ async function collectOthers(
   }
 }
 
-async function digestOf(path: string): Promise<string> {
+async function digestOf(path: string, signal: AbortSignal | undefined): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk);
   return hash.digest('hex');
 }
 
-function examine(path: string): Promise<Stats | null> {
+/** What is at a path, also where something that is no folder lies above; a link is not followed. */
+export function examine(path: string): Promise<Stats | null> {
   return lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
     throw error;

@@ -6,6 +6,7 @@ import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Keys } from './keys.js';
+import { readAll } from './positional.js';
 import { openForRestore, type SealedFile } from './sealed-file.js';
 
 export interface FromFileOptions {
@@ -15,6 +16,7 @@ export interface FromFileOptions {
   /** The identities that the configuration knows, by hostname; null on a bare machine. */
   readonly owners: ReadonlyMap<string, Identity> | null;
   readonly keys: Keys;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -28,6 +30,7 @@ export async function sealedFromFile({
   allowUnauthenticated,
   owners,
   keys,
+  signal,
 }: FromFileOptions): Promise<SealedFile> {
   const file = await openForRestore(path);
   try {
@@ -43,7 +46,7 @@ export async function sealedFromFile({
     const { derived, ageIdentity } =
       known === undefined ? await recoveryKeyOf(keys, identity, path) : { derived: known, ageIdentity: null };
     const manifest = verifyManifest(signed, derived);
-    await compareBytes(file, manifest, path);
+    await compareBytes(file, manifest, path, signal);
     return { label: path, file, manifest, ageIdentity };
   } catch (thrown) {
     await file.close();
@@ -86,9 +89,14 @@ function claimOf({ manifest }: { readonly manifest: Uint8Array }, path: string):
   }
 }
 
-async function compareBytes(file: FileHandle, { facts }: VerifiedManifest, path: string): Promise<void> {
+async function compareBytes(
+  file: FileHandle,
+  { facts }: VerifiedManifest,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
   const digest = new FileDigest();
-  for await (const chunk of file.createReadStream({ start: 0, autoClose: false })) digest.update(chunk);
+  for await (const chunk of readAll(file, { signal })) digest.update(chunk);
   const { size, sha256, treeRoot } = digest.finish();
   if (size === facts.size && sha256.equals(facts.sha256) && treeRoot.equals(facts.treeRoot)) return;
   throw new Failure('damaged', `${path} is damaged: its bytes are not those of its manifest (${facts.name})`, {

@@ -1,8 +1,8 @@
-import type { Stats } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compilePatterns, type PathMatcher } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../as-usage.js';
+import { examine } from './compare.js';
 import { rootsOf } from './roots.js';
 import type { UnpackedEntry } from './unpack.js';
 
@@ -50,11 +50,4 @@ async function isForTaking(target: string, path: string, selects: PathMatcher): 
     if (!(await isForTaking(target, `${path}/${name}`, selects))) return false;
   }
   return true;
-}
-
-function examine(path: string): Promise<Stats | null> {
-  return lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
-    throw error;
-  });
 }

@@ -132,6 +132,13 @@ describe('a file from disk', () => {
     expect(await left()).toEqual(['fr1.enc']);
   });
 
+  it('is read no further when the user interrupts', async () => {
+    const path = await put(newer.bytes.subarray(1), newer.manifest);
+    const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey, signal: AbortSignal.abort() });
+    const end = restore(trial.context, undefined, { from: path, yes: true, keyStdin: true, takeover: true });
+    await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
+  });
+
   it('with the recovery key of another server is a wrong key, and not damaged', async () => {
     const path = await put(newer.bytes, newer.manifest);
     const other = recoverableServer('DE1');

@@ -80,7 +80,13 @@ describe('comparing a restore with what is there', () => {
     await put('config/sub/mine', 'x');
     const entries = await unpacked({ name: 'config/sub/', type: '5', mode: 0o755 }, { name: 'config/sub/file' });
     const mounts = parseMounts(`1 2 0:1 / ${join(target, 'config')} rw`);
-    expect((await compareTrees(entries, target, undefined, mounts)).dropped).toEqual(['config/sub/mine']);
+    expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub/mine']);
+  });
+
+  it('ends when the user interrupts', async () => {
+    const entries = await unpacked({ name: 'config/a' });
+    const signal = AbortSignal.abort();
+    await expect(compareTrees(entries, target, undefined, { signal })).rejects.toThrow('aborted');
   });
 
   it('finds everything added where the target does not exist', async () => {
