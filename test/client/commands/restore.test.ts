@@ -560,7 +560,8 @@ describe('several sets', () => {
   it('are told apart in the list to choose from, where `backup` comes first, as the one that makes this machine the server', async () => {
     for (const made of [older, newer, await dump()]) await pushTo(fr2, fr1, made);
     const { context, said } = commandTrial({ cwd: folder, answers: [fr1.recoveryKey, 'q'] });
-    expect(await restore(context, undefined, { server: 'FR1', peer: [pinned(fr2)], takeover: true })).toBe(0);
+    const call = restore(context, undefined, { server: 'FR1', peer: [pinned(fr2)], takeover: true });
+    await expect(call).rejects.toMatchObject({ kind: 'interrupted' });
     const lines = said.stderr.split('\n').filter((line) => /^\d? +(BACKUP|anemone-)/.test(line));
     expect(lines).toEqual([
       expect.stringMatching(/^ +BACKUP +SET /),
