@@ -1,5 +1,5 @@
 import { withMesh } from '../support/mesh.js';
-import { manyOffers, manyStreams, slowPeer } from './bad-day/bad-peers.js';
+import { manyOffers, manyStreams, slowPeer, tinyFrames } from './bad-day/bad-peers.js';
 import { jumpingClock } from './bad-day/clock.js';
 import { fullDisk, minimumFree, noDisk, noOwnDisk, ownDisk, readOnlyDisk } from './bad-day/disks.js';
 import { noHandles } from './bad-day/handles.js';
@@ -15,6 +15,7 @@ const troubles: readonly Trouble[] = [
   noHandles,
   strangers,
   slowStrangers,
+  tinyFrames,
   slowPeer,
   manyOffers,
   manyStreams,

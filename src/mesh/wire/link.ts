@@ -1,5 +1,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Clock } from '../terms/clock.js';
+import { flowControlWindow } from './http2-settings.js';
+import { boundWaiting } from './waiting.js';
 
 /** Milliseconds after which a connection that does not answer a ping is given up. Much may be on its way before the ping. */
 const pingPatience = 60_000;
@@ -59,6 +61,7 @@ export function openLink(session: ClientHttp2Session, clock: Clock): Link {
     open(path) {
       const head = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers' };
       const stream = session.request(head);
+      boundWaiting(stream, flowControlWindow);
       calls += 1;
       return stream.once('close', () => {
         calls -= 1;

@@ -7,7 +7,8 @@ const mostWaiting = 64;
  * What a stream brings, in the very buffers in which it came, all that are there at a time. Iterating over a Readable would put
  * them together first, which copies every byte of whoever is a little slower than the network.
  *
- * Leaving early leaves the stream open: there may be something to be said over it yet.
+ * Leaving early leaves the stream open: there may be something to be said over it yet. What still comes is thrown away, since a
+ * stream that is only paused takes it in.
  * @throws what broke the stream; an Error also when it was closed before its end
  */
 export async function* piecesOf(stream: Readable): AsyncGenerator<readonly Buffer[]> {
@@ -49,6 +50,6 @@ export async function* piecesOf(stream: Readable): AsyncGenerator<readonly Buffe
     }
   } finally {
     stream.off('data', take).off('end', end).off('error', finish).off('close', close);
-    stream.pause();
+    stream.resume();
   }
 }

@@ -3,6 +3,9 @@ import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { Failure } from '../../mesh/terms/failure.js';
 import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings.js';
+import { longestMessage } from '../../mesh/wire/limits.js';
+import { peerService } from '../../mesh/wire/methods.js';
+import { boundWaiting } from '../../mesh/wire/waiting.js';
 
 /** Answers what comes over the connections that it is given. */
 export type CallServer = ReturnType<Server['createConnectionInjector']>;
@@ -54,6 +57,9 @@ function stepInFront(server: http2.Http2Server, take: TakeStream): void {
     throw new Failure('failed', 'grpc-js does not listen for streams as expected');
   server.removeAllListeners('stream');
   server.on('stream', (stream, headers, ...rest) => {
+    // Only a push has more to send than one message and its prefix.
+    const isPush = headers[':path'] === peerService.pushBackup.path;
+    boundWaiting(stream, isPush ? flowControlWindow : longestMessage + 2 ** 10);
     if (!take(stream, headers)) answer(stream, headers, ...rest);
   });
 }

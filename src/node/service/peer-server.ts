@@ -5,7 +5,6 @@ import { HealthDefinition } from '../../mesh/generated/grpc/health/v1/health.js'
 import { ServerReflectionDefinition } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { longestMessage } from '../../mesh/wire/limits.js';
 import { methodsOf, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
@@ -36,6 +35,8 @@ export interface PeerServerOptions {
 }
 
 const { serverReflectionInfo } = methodsOf(ServerReflectionDefinition);
+/** Bytes of a message that grpc-js is left to read, the name of a service. It keeps the parts of one as they come, however tiny. */
+const longestHealthMessage = 4096;
 /** What reflection names. */
 const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefinition].map(({ fullName }) => fullName);
 
@@ -47,7 +48,7 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
     'grpc.max_concurrent_streams': 64,
-    'grpc.max_receive_message_length': longestMessage,
+    'grpc.max_receive_message_length': longestHealthMessage,
     interceptors: [crowdControl(crowd)],
   });
   const who = (demands?: Demands) => admission(peers, epochs, seen, demands);

@@ -1,4 +1,4 @@
-import { setMaxListeners } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
@@ -7,6 +7,7 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { callUnary } from '../../../src/mesh/wire/calls.js';
 import { peerService } from '../../../src/mesh/wire/methods.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
+import { frameTypes, rawHttp2 } from '../../support/raw-http2.js';
 import { bytesOf } from '../random.js';
 import { serverOf } from '../world.js';
 import { minimumFree } from './disks.js';
@@ -108,6 +109,42 @@ export const slowPeer: Trouble = {
     await uploads;
     for (const socket of sockets) socket.destroy();
     connection.close();
+    await victim.recovers(this.name);
+  },
+};
+
+/** A peer that takes nothing of an answer, and sends more than a million frames of one byte after its request. */
+export const tinyFrames: Trouble = {
+  name: 'a peer that sends tiny frames',
+  async run(victim) {
+    const bad = serverOf('BAD');
+    const connection = victim.callAs(bad);
+    const content = bytesOf('tiny frames', 1_000_000);
+    const manifest = manifestOf(content, bad.signer, { owner: 'BAD', createdAtMs: 3e12 });
+    await pushBackup(connection, manifest, {
+      async *read(offset, length) {
+        yield content.subarray(offset, offset + length);
+      },
+    });
+    connection.close();
+    const before = victim.memory().now;
+    const socket = openTls(victim, bad);
+    await once(socket, 'secureConnect');
+    const peer = rawHttp2(socket, 0);
+    const { path, requests } = peerService.fetchBackup;
+    const whole = { name: manifest.facts.name, offset: 0, length: 0, manifestDigest: Buffer.alloc(0) };
+    peer.call(1, path);
+    peer.data(1, Buffer.concat(requests.toWire(whole)));
+    await peer.until(frameTypes.headers, 1);
+    const frames = Array.from({ length: 10_000 }, () => Buffer.of(0));
+    for (let nth = 0; nth < 120; nth += 1) {
+      peer.data(1, ...frames);
+      if (nth % 20 === 0) await victim.serves('among tiny frames');
+    }
+    while (socket.writableLength > 0 && !socket.destroyed) await systemClock.sleep(50);
+    await victim.serves('among tiny frames');
+    notGrown(victim, before, 'among tiny frames');
+    socket.destroy();
     await victim.recovers(this.name);
   },
 };

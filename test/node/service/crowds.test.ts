@@ -1,12 +1,20 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
 import { anchorPem, certificatePem } from '../../../src/mesh/identity/node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { framed } from '../../../src/mesh/wire/frames.js';
+import { methodsOf, peerService } from '../../../src/mesh/wire/methods.js';
 import { throwawayServer } from '../../support/identities.js';
+import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { frameTypes, type RawHttp2, rawHttp2 } from '../../support/raw-http2.js';
 
 const fr1 = throwawayServer('FR1');
 const bad = throwawayServer('BAD');
@@ -109,5 +117,73 @@ describe('one peer', () => {
     await ended;
     await expect(getNode(node.callAs(bad))).resolves.toMatchObject({ hostname: 'FR2' });
     for (const session of sessions) session.destroy();
+  });
+});
+
+describe('a peer that takes no answer, and sends on', () => {
+  async function takesNothing(): Promise<RawHttp2> {
+    const socket = openTls(bad);
+    await once(socket, 'secureConnect');
+    return rawHttp2(socket, 0);
+  }
+  const tiny = Array.from({ length: 5_000 }, () => Buffer.of(0));
+
+  it('after the one request of a call, has it thrown away', async () => {
+    const content = randomBytes(1_000_000);
+    const manifest = manifestOf(content, bad.signer, { owner: 'BAD' });
+    await pushBackup(node.callAs(bad), manifest, {
+      async *read(offset, length) {
+        yield content.subarray(offset, offset + length);
+      },
+    });
+    const { path, requests } = peerService.fetchBackup;
+    const peer = await takesNothing();
+    peer.call(1, path);
+    const whole = { name: manifest.facts.name, offset: 0, length: 0, manifestDigest: Buffer.alloc(0) };
+    peer.data(1, Buffer.concat(requests.toWire(whole)));
+    await peer.until(frameTypes.headers, 1);
+    // What is only kept leaves the window as it is; it is made larger again when half of it was used.
+    for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
+    await peer.until(frameTypes.windowUpdate, 1);
+    await answers();
+  });
+
+  it('in tiny frames, has its call broken off before very many of them wait', async () => {
+    const { path, requests } = methodsOf(ServerReflectionDefinition).serverReflectionInfo;
+    const question = { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } as const;
+    const peer = await takesNothing();
+    peer.call(1, path);
+    peer.data(
+      1,
+      ...Array.from({ length: 10 }, () => Buffer.concat(requests.toWire({ host: '', messageRequest: question }))),
+    );
+    await peer.until(frameTypes.headers, 1);
+    peer.data(1, ...framed(Buffer.alloc(5)), ...tiny);
+    await peer.until(frameTypes.rstStream, 1);
+    await answers();
+  });
+
+  it('more than it may while nobody reads it, has its call broken off', async () => {
+    const { path, requests } = methodsOf(ServerReflectionDefinition).serverReflectionInfo;
+    const question = { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } as const;
+    const peer = await takesNothing();
+    peer.call(1, path);
+    peer.data(
+      1,
+      ...Array.from({ length: 10 }, () => Buffer.concat(requests.toWire({ host: '', messageRequest: question }))),
+    );
+    await peer.until(frameTypes.headers, 1);
+    for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
+    await peer.until(frameTypes.rstStream, 1);
+    await answers();
+  });
+
+  it('to a call that is answered by others, has a long message refused before it comes', async () => {
+    const peer = await takesNothing();
+    peer.call(1, '/grpc.health.v1.Health/Check');
+    const [prefix = Buffer.alloc(0)] = framed(Buffer.alloc(100_000));
+    peer.data(1, prefix, ...tiny);
+    await peer.until(frameTypes.headers, 1);
+    await answers();
   });
 });
