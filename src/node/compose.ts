@@ -79,7 +79,7 @@ export async function startNode(
   const self = { hostname, version, now: () => clock.now() };
   const callLog = openPatientLog(log, clock);
   const server = await peerServer({ self, vault, peers, epochs, seen, clock, log: callLog });
-  const listener = await listen({ ...base, address, trusted: identitiesIn(base.config), server, log: callLog });
+  const listener = await listen({ ...base, address, epochs, trusted: identitiesIn(base.config), server, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
   const scheduler = await startScheduler(base, { ...stores, ...deliveries, night, auditing });

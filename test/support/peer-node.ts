@@ -10,10 +10,9 @@ import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log, LogFields } from '../../src/mesh/terms/log.js';
-import type { CallServer } from '../../src/node/service/call-server.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
-import { type Listener, listen } from '../../src/node/service/listener.js';
-import { openPatientLog, type PatientLog } from '../../src/node/service/patient-log.js';
+import { type Listener, type ListenerOptions, listen } from '../../src/node/service/listener.js';
+import { openPatientLog } from '../../src/node/service/patient-log.js';
 import { peerServer } from '../../src/node/service/peer-server.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { throwawayServer } from './identities.js';
@@ -75,16 +74,24 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     minimumFree: () => options.minimumFree ?? 0,
   });
   const callLog = openPatientLog(log, clock);
+  const epochs = await openEpochs(join(data, '.state', 'epochs.json'), log);
   const answers = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
     peers: () => peers,
-    epochs: await openEpochs(join(data, '.state', 'epochs.json'), log),
+    epochs,
     seen: () => {},
     clock,
     log: callLog,
   });
-  const listener = await listenSomewhere(server, peers, answers, callLog);
+  const listener = await listenSomewhere({
+    self: server,
+    trusted: identitiesOf(peers),
+    server: answers,
+    epochs,
+    clock: systemClock,
+    log: callLog,
+  });
   const connections: Connection[] = [];
   return {
     server,
@@ -136,16 +143,11 @@ function withIdentity(peer: PeerConfig) {
 }
 
 /** A free port is only known to be free by listening on it, so another one is tried when it is not. */
-async function listenSomewhere(
-  self: ServerIdentity,
-  peers: readonly PeerConfig[],
-  server: CallServer,
-  log: PatientLog,
-): Promise<Listener> {
+async function listenSomewhere(options: Omit<ListenerOptions, 'address'>): Promise<Listener> {
   for (let attempts = 20; ; attempts -= 1) {
     const address = { host: '127.0.0.1', port: 20_000 + (randomBytes(2).readUInt16BE() % 12_000) };
     try {
-      return await listen({ self, address, trusted: identitiesOf(peers), server, clock: systemClock, log });
+      return await listen({ ...options, address });
     } catch (error) {
       if (attempts === 0) throw error;
     }

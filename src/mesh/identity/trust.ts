@@ -5,7 +5,13 @@ import { printable } from '../terms/clean-text.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
 import { type Identity, parseIdentity } from './identity.js';
-import { anchorPem, certificatePem, readNodeCertificate, verifyNodeCertificate } from './node-certificate.js';
+import {
+  anchorPem,
+  certificatePem,
+  type NodeCertificate,
+  readNodeCertificate,
+  verifyNodeCertificate,
+} from './node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from './server-identity.js';
 
 /** What a node shows and whom it lets in; given again to `setSecureContext` when its peers change. */
@@ -39,10 +45,10 @@ export function listenerOptions(self: ServerIdentity, trusted: readonly Identity
 }
 
 /**
- * The proven identity of whoever connected to the listener.
+ * The proven certificate of whoever connected to the listener.
  * @throws Failure `untrusted` for a stranger; its message is for our own log
  */
-export function callerOf(socket: TLSSocket): Identity {
+export function callerOf(socket: TLSSocket): NodeCertificate {
   const { raw, issuer } = socket.getPeerCertificate();
   const claimed = issuer?.CN;
   if (!socket.authorized || claimed === undefined) {
@@ -51,7 +57,7 @@ export function callerOf(socket: TLSSocket): Identity {
   }
   // OpenSSL is content with the anchor of any peer at the end of a chain, and that peer can call an issuer in between what it
   // likes.
-  return verifyNodeCertificate(raw, parseIdentity(String(claimed))).identity;
+  return verifyNodeCertificate(raw, parseIdentity(String(claimed)));
 }
 
 /** What calling one peer needs: our certificate, and nobody but that peer on the other side. */

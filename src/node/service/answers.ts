@@ -1,10 +1,11 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
-import type { Method } from '../../mesh/wire/methods.js';
+import type { Carriage, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
 import { type Admission, type Call, callerKey, type Incoming, statusTeller } from './call.js';
 import type { TakeStream } from './call-server.js';
@@ -22,8 +23,11 @@ const hungUp = new DOMException('the call is over', 'AbortError');
 
 const head = { ':status': 200, 'content-type': 'application/grpc' };
 
+/** Milliseconds that a caller may take for the request of a call that has one; it waits no longer for the answer. */
+const requestPatience = 10_000;
+
 /** Turns plain async functions into answers to the callers that are let in. */
-export function answersTo<C>(admit: Admission<C>) {
+export function answersTo<C>(admit: Admission<C>, clock: Clock) {
   /** The requests that came at a time are given together. */
   function bidiStream<Q, R>(
     { path, requests, responses }: Method<Q, R>,
@@ -39,18 +43,26 @@ export function answersTo<C>(admit: Admission<C>) {
     };
   }
 
+  function serverStream<Q, R>(
+    { path, requests, responses }: Method<Q, R>,
+    handle: (request: Q, incoming: Incoming<C>) => AsyncIterable<R>,
+  ): Answer {
+    return {
+      path,
+      async *messages(stream, call, signal) {
+        const caller = await admit(call);
+        const request = await only(stream, requests, clock);
+        for await (const message of handle(request, { caller, signal })) yield responses.toWire(message);
+      },
+    };
+  }
+
   return {
     bidiStream,
+    serverStream,
     unary: <Q, R>(method: Method<Q, R>, handle: (request: Q, incoming: Incoming<C>) => R | Promise<R>): Answer =>
-      bidiStream(method, async function* (requests, incoming) {
-        yield await handle(await only(requests), incoming);
-      }),
-    serverStream: <Q, R>(
-      method: Method<Q, R>,
-      handle: (request: Q, incoming: Incoming<C>) => AsyncIterable<R>,
-    ): Answer =>
-      bidiStream(method, async function* (requests, incoming) {
-        yield* handle(await only(requests), incoming);
+      serverStream(method, async function* (request, incoming) {
+        yield await handle(request, incoming);
       }),
     /** The requests are given as for {@link bidiStream}. */
     clientStream: <Q, R>(
@@ -63,8 +75,16 @@ export function answersTo<C>(admit: Admission<C>) {
   };
 }
 
-async function only<Q>(requests: AsyncIterable<readonly Q[]>): Promise<Q> {
-  for await (const [request] of requests) if (request !== undefined) return request;
+async function only<Q>(stream: ServerHttp2Stream, requests: Carriage<Q>, clock: Clock): Promise<Q> {
+  const disarm = clock.after(requestPatience, () =>
+    stream.destroy(new Failure('timeout', 'the request of the call took too long to come')),
+  );
+  try {
+    for await (const [request] of asLongAsItLasts(messagesOf(stream, requests)))
+      if (request !== undefined) return request;
+  } finally {
+    disarm();
+  }
   throw new Failure('invalid', 'the call has no request');
 }
 

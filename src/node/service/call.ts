@@ -19,9 +19,9 @@ export interface Call {
   readonly certificate: PeerCertificate | undefined;
 }
 
-/** The proven identity of a caller, as a key; the own client has none. */
+/** What the calls of a caller are counted by: its certificate, so that a stolen one is not its server's; the own client has none. */
 export function callerKey({ certificate }: Pick<Call, 'certificate'>): string {
-  return String(certificate?.issuer?.CN);
+  return String(certificate?.fingerprint256);
 }
 
 /** Finds out who is calling; throws a Failure for a caller that may not. */

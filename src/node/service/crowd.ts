@@ -3,7 +3,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { statusFromFailure } from '../../mesh/wire/status.js';
 import { callerKey } from './call.js';
 
-/** Calls of one caller that may be under way at a time, over all of its connections. */
+/** Calls of one node key that may be under way at a time, over all of its connections. */
 const mostCalls = 64;
 
 /** Counts the calls of each caller: each call may hold a message of a mebibyte that is never finished. */

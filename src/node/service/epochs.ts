@@ -11,6 +11,8 @@ export interface Epochs {
   newest(identity: Identity): NewestKey;
   /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
+  /** Calls back with each newer key of an identity that is admitted: whoever has an older one is locked out from then on. */
+  whenNewer(follow: (newest: NodeCertificate) => void): void;
 }
 
 /** The newest node key seen of an identity. */
@@ -32,6 +34,7 @@ interface Seen {
 /** @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again */
 export async function openEpochs(file: string, log: Log): Promise<Epochs> {
   const seen = await readEpochs(file);
+  const followers: ((newest: NodeCertificate) => void)[] = [];
   let last: Promise<unknown> = Promise.resolve();
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch, fingerprint: key, der } = certificate;
@@ -46,6 +49,7 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
     seen.set(identity, newest);
     if (known !== undefined && !isKnown) {
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
+      for (const follow of followers) follow(certificate);
     }
     return true;
   };
@@ -63,6 +67,7 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
       last = decision.catch(() => {});
       return decision;
     },
+    whenNewer: (follow) => void followers.push(follow),
   };
 }
 

@@ -8,8 +8,10 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
+import { isSuperseded, mostOfOneKey, openConnections } from './connections.js';
 import { closeDoor, openDoor } from './door.js';
 import { openDoorway } from './doorway.js';
+import type { Epochs } from './epochs.js';
 import type { PatientLog } from './patient-log.js';
 
 /** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
@@ -26,16 +28,16 @@ export interface ListenerOptions {
   readonly address: Address;
   readonly trusted: readonly Identity[];
   readonly server: CallServer;
+  /** Connections with a key that is superseded while they are open are closed. */
+  readonly epochs: Epochs;
   readonly clock: Clock;
   readonly log: PatientLog;
 }
 
-/** Connections that one peer may have open: its node has up to nine, and each command that a person runs there has two. */
-const mostOfOnePeer = 64;
-
 /** @throws Failure `config` when the address cannot be listened on */
-export async function listen({ self, address, trusted, server, clock, log }: ListenerOptions): Promise<Listener> {
-  const sockets = new Map<TLSSocket, Identity>();
+export async function listen(options: ListenerOptions): Promise<Listener> {
+  const { self, address, trusted, server, epochs, clock, log } = options;
+  const connections = openConnections();
   const doorway = openDoorway();
   let allowed = new Set<string>(trusted);
 
@@ -47,22 +49,17 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
   const refuseOneMore = (socket: Socket, identity: Identity): void => {
     const from = socket.remoteAddress;
     socket.destroy();
-    const reason = `the peer ${identity} has ${mostOfOnePeer} connections already`;
+    const reason = `the peer ${identity} has ${mostOfOneKey} connections already`;
     log.again(`crowd ${identity}`, 'warn', 'connection refused', { from, reason });
   };
 
   const admit = (socket: TLSSocket): void => {
-    const identity = callerOf(socket);
+    const certificate = callerOf(socket);
+    const { identity } = certificate;
     if (!allowed.has(identity)) throw new Failure('untrusted', `is ${identity}, which is no peer of this server`);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
-    const others = [...sockets.values()].filter((other) => other === identity).length;
-    if (others >= mostOfOnePeer) {
-      refuseOneMore(socket, identity);
-      return;
-    }
-    sockets.set(socket, identity);
-    socket.once('close', () => sockets.delete(socket));
-    server.injectConnection(socket);
+    if (connections.add(socket, certificate)) server.injectConnection(socket);
+    else refuseOneMore(socket, identity);
   };
   const listener = createServer(listenerOptions(self, trusted), (socket) => {
     const from = socket.remoteAddress;
@@ -85,6 +82,7 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
     if (slowest !== undefined) refuse(slowest, 'was slow to prove who it is, and many of its address are waiting');
     listener.emit('connection', socket);
   });
+  epochs.whenNewer((newest) => connections.closeIf((certificate) => isSuperseded(certificate, newest)));
   const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
   await openDoor(door, address, formatAddress(address), hint);
 
@@ -93,11 +91,11 @@ export async function listen({ self, address, trusted, server, clock, log }: Lis
     trust(identities) {
       allowed = new Set(identities);
       listener.setSecureContext(secureContext(self, identities));
-      for (const [socket, identity] of sockets) if (!allowed.has(identity)) socket.destroy();
+      connections.closeIf(({ identity }) => !allowed.has(identity));
     },
     async close(graceMs) {
       doorway.clear();
-      await closeDoor(door, server, sockets.keys(), graceMs, clock);
+      await closeDoor(door, server, connections.all(), graceMs, clock);
     },
   };
 }

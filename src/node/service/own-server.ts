@@ -50,7 +50,7 @@ export async function serveOwnClient(
   log: PatientLog,
 ): Promise<OwnServer> {
   const everything = (): boolean => true;
-  const own = answersTo(() => null);
+  const own = answersTo(() => null, clock);
   const take = takeCalls(
     [
       own.serverStream(nodeService.runBackup, (request, { signal }) =>

@@ -52,9 +52,9 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
     interceptors: [crowdControl(crowd)],
   });
   const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
-  const anyone = answersTo(who({ supersededToo: true }));
-  const reader = answersTo(who());
-  const writer = answersTo(who({ writes: true }));
+  const anyone = answersTo(who({ supersededToo: true }), clock);
+  const reader = answersTo(who(), clock);
+  const writer = answersTo(who({ writes: true }), clock);
   const descriptors = await readDescriptors();
   const take = takeCalls(
     [

@@ -73,18 +73,19 @@ export const memoryTasks = {
         proven: async () => {},
       };
       const callLog = openPatientLog(silent, systemClock);
+      const epochs = await openEpochs(join(wanted.folder, `epochs-${index}.json`), silent);
       const grpc = await peerServer({
         self: { hostname: name, version: '0.0.0', now: () => systemClock.now() },
         vault: vault as Vault,
         peers: () => [caller],
-        epochs: await openEpochs(join(wanted.folder, `epochs-${index}.json`), silent),
+        epochs,
         seen: () => {},
         clock: systemClock,
         log: callLog,
       });
       const address = { host: '127.0.0.1', port: wanted.firstPort + index };
       const trusted = [parseIdentity(owner.identity)];
-      await listen({ self, address, trusted, server: grpc, clock: systemClock, log: callLog });
+      await listen({ self, address, trusted, server: grpc, epochs, clock: systemClock, log: callLog });
       made.push({ name, port: address.port, identity: self.identity });
     }
     return made;

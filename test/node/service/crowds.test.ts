@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
-import { anchorPem, certificatePem } from '../../../src/mesh/identity/node-certificate.js';
-import { nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { anchorPem, certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { listBackups } from '../../../src/mesh/peers/list-backups.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { framed } from '../../../src/mesh/wire/frames.js';
 import { methodsOf, peerService } from '../../../src/mesh/wire/methods.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -34,18 +38,31 @@ function kept<T extends Socket>(socket: T): T {
   return socket;
 }
 
-function openTls(caller: ServerIdentity): TLSSocket {
+function openTls(caller: ServerIdentity, { address, server } = node): TLSSocket {
   return kept(
     connectTls({
-      ...node.address,
+      ...address,
       key: nodeKeyPem(caller),
       cert: certificatePem(caller.certificate.der),
-      ca: anchorPem(node.server.identity),
+      ca: anchorPem(server.identity),
       ALPNProtocols: ['h2'],
       checkServerIdentity: () => undefined,
       servername: 'anemone-peer',
     }),
   );
+}
+
+const openHttp2 = (caller: ServerIdentity, called = node): ClientHttp2Session =>
+  connectHttp2('https://anemone-peer', { createConnection: () => openTls(caller, called) }).on('error', () => {});
+
+function openCall(session: ClientHttp2Session, method: string): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': `/anemone.peer.v1.PeerService/${method}`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  return stream.on('error', () => {});
 }
 
 const closing = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -89,20 +106,10 @@ describe('one peer', () => {
   });
 
   it('has no more than 64 calls under way, over all of its connections, and is told to wait', async () => {
-    const sessions: ClientHttp2Session[] = Array.from({ length: 2 }, () =>
-      connectHttp2('https://anemone-peer', { createConnection: () => openTls(bad) }).on('error', () => {}),
+    const sessions = Array.from({ length: 2 }, () => openHttp2(bad));
+    const streams = Array.from({ length: 65 }, (_, nth) =>
+      openCall(sessions[nth % 2] as ClientHttp2Session, 'PushBackup'),
     );
-    const open = (session: ClientHttp2Session) => {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': '/anemone.peer.v1.PeerService/PushBackup',
-        'content-type': 'application/grpc',
-        te: 'trailers',
-      });
-      stream.on('error', () => {});
-      return stream;
-    };
-    const streams = Array.from({ length: 65 }, (_, nth) => open(sessions[nth % 2] as ClientHttp2Session));
     const refused = await Promise.race(
       streams.map(
         (stream) =>
@@ -118,6 +125,57 @@ describe('one peer', () => {
     await expect(getNode(node.callAs(bad))).resolves.toMatchObject({ hostname: 'FR2' });
     for (const session of sessions) session.destroy();
   });
+});
+
+describe('a server that was rebuilt', () => {
+  const keys = deriveKeys(generateRecoveryKey());
+  const [stolen, rebuilt, visitor] = [1000, 2000, visitorEpoch].map((epoch) =>
+    makeServerIdentity(keys, 'FR1', epoch),
+  ) as [ServerIdentity, ServerIdentity, ServerIdentity];
+  const everything = { owner: '', set: '' };
+  beforeEach(async () => {
+    node.follow([peerConfig('FR1', stolen), peerConfig('BAD', bad)]);
+    await listBackups(node.callAs(stolen), everything);
+  });
+
+  async function bothAreServed(): Promise<void> {
+    expect(await listBackups(node.callAs(visitor), everything)).toEqual([]);
+    expect(await listBackups(node.callAs(rebuilt), everything)).toEqual([]);
+  }
+
+  it('is not kept out by the connections of whoever stole its predecessor, and has them closed', async () => {
+    const opened = Array.from({ length: 63 }, () => openTls(stolen));
+    // A node greets over HTTP/2 whoever it has let in.
+    await Promise.all(opened.map((socket) => once(socket, 'data')));
+    const gone = Promise.all(opened.map(closing));
+    const guest = openTls(visitor).resume();
+    await bothAreServed();
+    await gone;
+    expect(guest.closed).toBe(false);
+  });
+
+  it('is not kept out by calls of whoever stole its predecessor', async () => {
+    const sessions = Array.from({ length: 2 }, () => openHttp2(stolen));
+    const calls = Array.from({ length: 65 }, (_, nth) => openCall(sessions[nth % 2] as ClientHttp2Session, 'GetNode'));
+    await Promise.race(calls.map((call) => once(call, 'response')));
+    await bothAreServed();
+  });
+});
+
+it('a call whose request does not come is given up after 10 s', async () => {
+  const clock = new FakeClock();
+  const patient = await startPeerNode({ peers: [peerConfig('BAD', bad)], clock });
+  const others = clock.pending();
+  const session = openHttp2(bad, patient);
+  const call = openCall(session, 'GetNode');
+  const gone = new Promise((resolve) => call.once('close', resolve));
+  while (clock.pending() === others) await setImmediate();
+  await clock.advance(9_999);
+  expect(call.closed).toBe(false);
+  await clock.advance(1);
+  await gone;
+  session.destroy();
+  await patient.stop();
 });
 
 describe('a peer that takes no answer, and sends on', () => {
