@@ -1,6 +1,7 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
@@ -25,6 +26,9 @@ const head = { ':status': 200, 'content-type': 'application/grpc' };
 
 /** Milliseconds that a caller may take for the request of a call that has one; it waits no longer for the answer. */
 const requestPatience = 10_000;
+
+/** Milliseconds in which a caller has to take a leaf of an answer; else its place, and the file that is read, are others'. */
+const leafPatience = 60_000;
 
 /** Turns plain async functions into answers to the callers that are let in. */
 export function answersTo<C>(admit: Admission<C>, clock: Clock) {
@@ -101,7 +105,7 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
  * Answers calls without grpc-js between them and the socket. What goes wrong is logged, and told the caller as a status; what
  * is not a Failure is our bug, and stays here.
  */
-export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: PatientLog): TakeStream {
+export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock, log: PatientLog): TakeStream {
   const statusOf = statusTeller(log);
   const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
@@ -114,7 +118,7 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: Patient
       leave = crowd.enter(callerKey(call));
       for await (const message of answer.messages(stream, call, gone.signal)) {
         if (!stream.headersSent) stream.respond(head, { waitForTrailers: true });
-        await writeFramed(stream, message, gone.signal);
+        await send(stream, message, gone.signal, clock);
       }
       finish(stream, okStatus);
     } catch (thrown) {
@@ -135,6 +139,21 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, log: Patient
     });
     return true;
   };
+}
+
+/** The patience is in proportion to the message: that a part of one was taken is not told. */
+async function send(stream: ServerHttp2Stream, message: Framed, signal: AbortSignal, clock: Clock): Promise<void> {
+  const bytes = message.reduce((sum, { length }) => sum + length, 0);
+  const disarm = clock.after(leafPatience * Math.max(1, bytes / leafSize), () =>
+    stream.destroy(
+      new Failure('timeout', 'the caller is too slow: it took less than 64 KiB of the answer in a minute'),
+    ),
+  );
+  try {
+    await writeFramed(stream, message, signal);
+  } finally {
+    disarm();
+  }
 }
 
 function finish(stream: ServerHttp2Stream, told: Status): void {

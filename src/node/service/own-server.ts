@@ -65,6 +65,7 @@ export async function serveOwnClient(
       own.unary(nodeService.reload, async () => ({ needsRestart: [...(await steward.reload())] })),
     ],
     openCrowd(),
+    clock,
     log,
   );
   const server = callServer(new Server(), take, ['']);

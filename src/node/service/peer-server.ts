@@ -20,6 +20,7 @@ import { offerBackup } from './offer-backup.js';
 import type { PatientLog } from './patient-log.js';
 import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
+import { openReaders } from './readers.js';
 import { readDescriptors, reflect } from './reflection.js';
 
 export interface PeerServerOptions {
@@ -44,6 +45,7 @@ const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefin
 export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
   const { self, vault, peers, epochs, seen, clock, log } = options;
   const crowd = openCrowd();
+  const inTurn = openReaders();
   const grpc = new Server({
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
@@ -64,18 +66,19 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
       reader.serverStream(peerService.listBackups, (filter, { caller }) =>
         listBackups(vault, filter, readableBy(caller)),
       ),
-      reader.serverStream(peerService.fetchBackup, (request, { caller }) =>
-        fetchBackup(vault, request, readableBy(caller)),
+      reader.serverStream(peerService.fetchBackup, (request, incoming) =>
+        inTurn(incoming, () => fetchBackup(vault, request, readableBy(incoming.caller))),
       ),
-      reader.serverStream(peerService.fetchLeaves, (request, { caller }) =>
-        fetchLeaves(vault, request, readableBy(caller)),
+      reader.serverStream(peerService.fetchLeaves, (request, incoming) =>
+        inTurn(incoming, () => fetchLeaves(vault, request, readableBy(incoming.caller))),
       ),
-      reader.serverStream(peerService.proveBackup, (request, { caller }) =>
-        proveBackup(vault, request, readableBy(caller)),
+      reader.serverStream(peerService.proveBackup, (request, incoming) =>
+        inTurn(incoming, () => proveBackup(vault, request, readableBy(incoming.caller))),
       ),
       reader.bidiStream(serverReflectionInfo, (questions) => reflect(questions, descriptors, services)),
     ],
     crowd,
+    clock,
     log,
   );
   return callServer(grpc, take, ['', PeerServiceDefinition.fullName]);

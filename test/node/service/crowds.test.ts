@@ -9,6 +9,8 @@ import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/ref
 import { anchorPem, certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import type { Connection } from '../../../src/mesh/peers/connection.js';
+import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
@@ -179,26 +181,83 @@ it('a call whose request does not come is given up after 10 s', async () => {
 });
 
 describe('a peer that takes no answer, and sends on', () => {
-  async function takesNothing(): Promise<RawHttp2> {
-    const socket = openTls(bad);
+  async function takesNothing(caller = bad, called = node): Promise<RawHttp2> {
+    const socket = openTls(caller, called);
     await once(socket, 'secureConnect');
     return rawHttp2(socket, 0);
   }
   const tiny = Array.from({ length: 5_000 }, () => Buffer.of(0));
 
-  it('after the one request of a call, has it thrown away', async () => {
-    const content = randomBytes(1_000_000);
-    const manifest = manifestOf(content, bad.signer, { owner: 'BAD' });
-    await pushBackup(node.callAs(bad), manifest, {
+  const large = randomBytes(1_000_000);
+  async function pushLarge(connection: Connection, owner: ServerIdentity, hostname: string): Promise<string> {
+    const manifest = manifestOf(large, owner.signer, { owner: hostname });
+    await pushBackup(connection, manifest, {
       async *read(offset, length) {
-        yield content.subarray(offset, offset + length);
+        yield large.subarray(offset, offset + length);
       },
     });
+    return manifest.facts.name;
+  }
+
+  /** Has a peer push a backup and ask for it so often that it could be all that are read at a time. */
+  async function stall(called: PeerNode, owner: string, caller: ServerIdentity, calls: number): Promise<RawHttp2> {
     const { path, requests } = peerService.fetchBackup;
-    const peer = await takesNothing();
-    peer.call(1, path);
-    const whole = { name: manifest.facts.name, offset: 0, length: 0, manifestDigest: Buffer.alloc(0) };
-    peer.data(1, Buffer.concat(requests.toWire(whole)));
+    const name = await pushLarge(called.callAs(caller), caller, owner);
+    const whole = { name, offset: 0, length: 0, manifestDigest: Buffer.alloc(0) };
+    const peer = await takesNothing(caller, called);
+    for (let nth = 0; nth < calls; nth += 1) {
+      peer.call(2 * nth + 1, path);
+      peer.data(2 * nth + 1, Buffer.concat(requests.toWire(whole)));
+    }
+    return peer;
+  }
+
+  it('leaves others enough of what may be read at a time', async () => {
+    const us1 = throwawayServer('US1');
+    node.follow([peerConfig('FR1', fr1), peerConfig('BAD', bad), peerConfig('US1', us1)]);
+    for (const [name, caller] of [
+      ['FR1', fr1],
+      ['BAD', bad],
+    ] as const) {
+      const peer = await stall(node, name, caller, 64);
+      for (let nth = 0; nth < 16; nth += 1) await peer.until(frameTypes.headers, 2 * nth + 1);
+    }
+    const manifest = manifestOf(large, us1.signer, { owner: 'US1' });
+    const connection = node.callAs(us1);
+    await pushBackup(connection, manifest, {
+      async *read(offset, length) {
+        yield large.subarray(offset, offset + length);
+      },
+    });
+    const chunks = [];
+    for await (const chunk of fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 }))
+      chunks.push(chunk);
+    expect(Buffer.concat(chunks).equals(large)).toBe(true);
+  });
+
+  it('is given up when it takes less than a leaf a minute, and so are those of its calls that waited', async () => {
+    const clock = new FakeClock();
+    const patient = await startPeerNode({ peers: [peerConfig('BAD', bad)], clock });
+    const peer = await stall(patient, 'BAD', bad, 17);
+    for (let nth = 0; nth < 16; nth += 1) await peer.until(frameTypes.headers, 2 * nth + 1);
+    let over = false;
+    const last = peer.until(frameTypes.headers, 33).then(() => {
+      over = true;
+    });
+    await getNode(patient.callAs(bad));
+    expect(over).toBe(false);
+    await clock.advance(3 * 60_000);
+    expect(peer.came.has(`${frameTypes.rstStream}:1`)).toBe(false);
+    await clock.advance(2 * 60_000);
+    for (let nth = 0; nth < 16; nth += 1) await peer.until(frameTypes.rstStream, 2 * nth + 1);
+    await last;
+    await clock.advance(5 * 60_000);
+    await peer.until(frameTypes.rstStream, 33);
+    await patient.stop();
+  });
+
+  it('after the one request of a call, has it thrown away', async () => {
+    const peer = await stall(node, 'BAD', bad, 1);
     await peer.until(frameTypes.headers, 1);
     // What is only kept leaves the window as it is; it is made larger again when half of it was used.
     for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
