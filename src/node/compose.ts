@@ -11,6 +11,7 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Auditing, openAuditing } from './auditing.js';
 import { type Configured, followConfig } from './follow-config.js';
+import { holdData } from './hold-data.js';
 import type { OutboxPeer } from './outbox/lane.js';
 import { startOutbox } from './outbox/outbox.js';
 import { peerRecipient } from './outbox/peer-recipient.js';
@@ -27,7 +28,7 @@ import { timetableOf } from './schedule/scheduler.js';
 import { sourceWatch } from './schedule/source-watch.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
-import { claimSocket, serveOwnClient } from './service/own-server.js';
+import { serveOwnClient } from './service/own-server.js';
 import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
 import { startScheduler } from './start-scheduler.js';
@@ -64,7 +65,7 @@ export async function startNode(
   const startedAt = clock.now();
   const { data, name: hostname, listen: address, socket } = config.server;
   const base: Base = { config, self: await loadServerIdentity(join(data, '.state')), log, clock };
-  await claimSocket(socket);
+  const letOthersIn = await holdData(config.server);
   const stores = await openStores(base);
   const deliveries = startDeliveries(base, stores);
   const auditing = await startAuditing(base, stores, deliveries);
@@ -116,7 +117,8 @@ export async function startNode(
       stopping.abort();
       await scheduler.stop();
       await deliveries.stop();
-      await Promise.all([listener.close(grace), ownServer.close(grace)]).then(() => vault.close());
+      await Promise.all([listener.close(grace), ownServer.close(grace)]);
+      await vault.close().then(letOthersIn);
       callLog.close();
       log.info('node stopped');
     },

@@ -89,8 +89,11 @@ async function main(): Promise<void> {
   if (flags.prune) {
     const { prune } = await import('./prune.js');
     const { identity } = await loadServerIdentity(join(config.server.data, '.state'));
-    const removed = await prune(config, identity, systemClock, log).finally(() => log.close());
-    return void process.stdout.write(removed.map((name) => `removed ${name}\n`).join('') || 'nothing to remove\n');
+    const { removed, failures } = await prune(config, identity, systemClock, log).finally(() => log.close());
+    process.stdout.write(removed.map((name) => `removed ${name}\n`).join(''));
+    if (failures[0] !== undefined) throw failures[0];
+    if (removed.length === 0) process.stdout.write('nothing to remove\n');
+    return;
   }
   // Before the start: who has been told that the node started may stop it at once.
   const stopped = askedToStop();

@@ -5,8 +5,10 @@ import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
-import { type Judgement, judge, sweep } from './retention/sweep.js';
-import { claimSocket } from './service/own-server.js';
+import { holdData } from './hold-data.js';
+import { openHistory } from './report/history.js';
+import { strangeTime } from './retention/strange-time.js';
+import { type Judgement, judge, type SweepResult, sweep } from './retention/sweep.js';
 import { identityOf } from './trusted-peers.js';
 import { hasCode, realDisk } from './vault/disk.js';
 import type { HeldEntry } from './vault/held-entry.js';
@@ -34,17 +36,25 @@ export async function previewPrune(config: Config, self: Identity, clock: Clock)
 
 /**
  * Removes now what retention does not keep, as every night does.
- * @returns the file names that were removed
- * @throws Failure `locked` while a node runs: two programs must not change one vault
+ * @throws Failure `locked` while a node runs: two programs must not change one vault; `failed` when the clock is in doubt
  */
-export async function prune(config: Config, self: Identity, clock: Clock, log: Log): Promise<readonly string[]> {
-  const { data, name: host, socket } = config.server;
-  await claimSocket(socket).catch((cause) => {
+export async function prune(config: Config, self: Identity, clock: Clock, log: Log): Promise<SweepResult> {
+  const { data } = config.server;
+  const letOthersIn = await holdData(config.server).catch((cause) => {
     throw new Failure('locked', `a node is running on ${data}: it prunes by itself, every night`, {
       cause,
       hint: 'See what it will remove with `anemone-node --prune --dry-run`.',
     });
   });
+  try {
+    return await sweepNow(config, self, clock, log);
+  } finally {
+    await letOthersIn();
+  }
+}
+
+async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log): Promise<SweepResult> {
+  const { data, name: host } = config.server;
   const vault = await openVault({
     data,
     host,
@@ -57,9 +67,13 @@ export async function prune(config: Config, self: Identity, clock: Clock, log: L
     quotaOf: () => 0,
     minimumFree: () => 0,
   });
-  const { removed, failures } = await sweep({ vault, clock, ...rulesOf(config) });
-  if (failures[0] !== undefined) throw failures[0];
-  return removed;
+  try {
+    const strange = strangeTime(clock.now(), (await openHistory(vault.layout.runs).last())?.finishedAtMs);
+    if (strange !== null) throw strange;
+    return await sweep({ vault, clock, ...rulesOf(config) });
+  } finally {
+    await vault.close();
+  }
 }
 
 function rulesOf({ retention, peers, backup }: Config) {

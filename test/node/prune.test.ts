@@ -1,13 +1,18 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Config } from '../../src/mesh/config/config.js';
+import { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { holdData } from '../../src/node/hold-data.js';
 import { previewPrune, prune } from '../../src/node/prune.js';
-import { claimSocket, serveOwnClient } from '../../src/node/service/own-server.js';
+import { openHistory } from '../../src/node/report/history.js';
+import { serveOwnClient } from '../../src/node/service/own-server.js';
 import { openPatientLog } from '../../src/node/service/patient-log.js';
+import { layoutOf } from '../../src/node/vault/layout.js';
 import { openVault } from '../../src/node/vault/vault.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
@@ -86,7 +91,7 @@ describe('a pruning', () => {
   });
 
   it('removes exactly what the trial showed', async () => {
-    const removed = await prune(config, fr1.identity, clock, recordingLog());
+    const { removed } = await prune(config, fr1.identity, clock, recordingLog());
     expect([...removed].sort()).toEqual([
       'anemone-backup-FR2-20261101-010000.enc',
       'anemone-backup-FR2-20261103-010000.enc',
@@ -94,8 +99,38 @@ describe('a pruning', () => {
     expect(await held()).toHaveLength(2);
   });
 
+  it('tells what it removed also when something failed after it', async () => {
+    const { leaves } = layoutOf(data, parseHostname('FR1'));
+    const log = recordingLog();
+    const breakDisk = (event: string): void => {
+      if (event !== 'backup removed') return;
+      rmSync(leaves, { recursive: true, force: true });
+      writeFileSync(leaves, '');
+    };
+    const { removed, failures } = await prune(config, fr1.identity, clock, { ...log, info: breakDisk });
+    expect(removed).toHaveLength(1);
+    expect(failures).not.toEqual([]);
+  });
+
+  it('is refused when the clock has jumped since the last run, as in a night', async () => {
+    const { runs } = layoutOf(data, parseHostname('FR1'));
+    await openHistory(runs).append(RunReport.create({ finishedAtMs: clock.now() }));
+    clock.jump(400 * day);
+    const refused = prune(config, fr1.identity, clock, recordingLog());
+    await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('the last run was 400 days ago') });
+    expect(await held()).toHaveLength(4);
+  });
+
+  it('is refused while another program has the data folder, and a node while it is pruned', async () => {
+    const letOthersIn = await holdData(config.server);
+    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });
+    await expect(holdData(config.server)).rejects.toMatchObject({ kind: 'locked' });
+    await letOthersIn();
+    expect((await prune(config, fr1.identity, clock, recordingLog())).removed).toHaveLength(2);
+    await (await holdData(config.server))();
+  });
+
   it('is refused while a node runs, which does it itself', async () => {
-    await claimSocket(config.server.socket);
     const server = await serveOwnClient(
       config.server.socket,
       {} as never,

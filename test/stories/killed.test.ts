@@ -2,15 +2,17 @@ import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
+import { watchEvents } from '../support/events.js';
 import { type MeshServer, withMesh } from '../support/mesh.js';
-import { nodeProgram } from '../support/node-process.js';
+import { nodeProgram, startNodeProcess } from '../support/node-process.js';
+import { frameTypes, rawHttp2 } from '../support/raw-http2.js';
 import { openRelay, type Relay } from '../support/relay.js';
 
 const size = 8_000_000;
@@ -166,6 +168,27 @@ describe('a node that cannot listen', { timeout: 60_000 }, () => {
         other.close();
         await once(other, 'close');
       }
+    }));
+});
+
+describe('a node that is started while another one still ends on its data folder', { timeout: 60_000 }, () => {
+  it('says so and ends, so that systemd starts it again, and the one after it is found by its client', () =>
+    withMesh(['FR2'], async (mesh) => {
+      const fr2 = mesh.server('FR2');
+      const old = await startNodeProcess(fr2.config, watchEvents());
+      const socket = createConnection(join(fr2.data, '.state/node.sock'));
+      const client = rawHttp2(socket, 0);
+      client.call(1, '/anemone.node.v1.NodeService/RunBackup');
+      client.ping();
+      await client.until(frameTypes.ping, 0);
+      const ended = old.end('SIGTERM');
+      // It takes no more calls, and waits for this one.
+      await client.until(frameTypes.goaway, 0);
+      await expect(fr2.start()).rejects.toThrow(/ended with 1 instead of serving:.*still ending/s);
+      socket.destroy();
+      expect(await ended).toBe(0);
+      await fr2.start();
+      expect((await fr2.peer(['status'])).stderr).not.toContain('not running');
     }));
 });
 

@@ -8,11 +8,21 @@ export interface RawHttp2 {
   call(stream: number, path: string): void;
   /** One DATA frame for each piece. */
   data(stream: number, ...pieces: readonly Uint8Array[]): void;
+  /** Asks for an answer, which comes after all that was sent before has been read. */
+  ping(): void;
   /** Resolves once a frame of this type has come for this stream. */
   until(type: number, stream: number): Promise<void>;
 }
 
-export const frameTypes = { data: 0, headers: 1, settings: 4, rstStream: 3, windowUpdate: 8 } as const;
+export const frameTypes = {
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  windowUpdate: 8,
+} as const;
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const initialWindowSize = 4;
@@ -44,6 +54,7 @@ export function rawHttp2(socket: Duplex, window: number): RawHttp2 {
     call: (stream, path) => void socket.write(frame(frameTypes.headers, endHeaders, stream, headOf(path))),
     data: (stream, ...pieces) =>
       void socket.write(Buffer.concat(pieces.map((piece) => frame(frameTypes.data, 0, stream, piece)))),
+    ping: () => void socket.write(frame(frameTypes.ping, 0, 0, Buffer.alloc(8))),
     until: (type, stream) =>
       new Promise((resolve) => {
         waiting.set(`${type}:${stream}`, resolve);

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rmdir, stat } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdir, mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { holdFolder } from '../../mesh/files/hold-folder.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { removeTree, workFolder } from './staging.js';
 
@@ -61,25 +61,11 @@ async function makeFolder(target: string): Promise<() => Promise<void>> {
   };
 }
 
-/**
- * Takes a name in Linux's abstract socket namespace (unix(7)) that stands for the folder, by whatever path it is reached.
- * The kernel gives such a name to one process, and frees it when that process ends, however it ends: no lock is ever stale.
- */
-async function lock(folder: string): Promise<() => Promise<void>> {
-  const { dev, ino } = await stat(folder);
-  const server = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'EADDRINUSE') reject(Failure.from(cause, `${folder} cannot be locked`));
-      reject(
-        new Failure('locked', `another restore into ${folder} is under way`, {
-          cause,
-          hint: 'Wait for its end, or restore into another --target.',
-        }),
-      );
+function lock(folder: string): Promise<() => Promise<void>> {
+  return holdFolder(folder, 'anemone-peer restore', (cause) => {
+    return new Failure('locked', `another restore into ${folder} is under way`, {
+      cause,
+      hint: 'Wait for its end, or restore into another --target.',
     });
-    server.listen({ path: `\0anemone-peer restore ${dev}:${ino}` }, resolve);
   });
-  server.unref();
-  return () => new Promise((resolve) => server.close(() => resolve()));
 }

@@ -80,10 +80,8 @@ export async function serveOwnClient(
   await openDoor(door, { path: socket }, socket);
   await chmod(socket, 0o600);
   return {
-    async close(graceMs) {
-      await closeDoor(door, server, connections, graceMs, clock);
-      await rm(socket, { force: true });
-    },
+    // Closing the door removes its socket at once.
+    close: (graceMs) => closeDoor(door, server, connections, graceMs, clock),
   };
 }
 
@@ -97,12 +95,8 @@ async function* events(run: (emit: Emit) => Promise<void>): AsyncGenerator<{ eve
   yield* queue;
 }
 
-/**
- * Removes the socket that a killed node left behind, and refuses to take the one of a living node.
- * @throws Failure `config`
- */
-export async function claimSocket(socket: string): Promise<void> {
-  await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+/** @throws Failure `config` when a node serves the socket */
+export async function checkNobodyServes(socket: string): Promise<void> {
   const alive = await new Promise<boolean>((resolve) => {
     const probe = connect(socket, () => {
       probe.destroy();
@@ -110,10 +104,15 @@ export async function claimSocket(socket: string): Promise<void> {
     });
     probe.once('error', () => resolve(false));
   });
-  if (alive) {
-    throw new Failure('config', `another node is running: it serves ${socket}`, {
-      hint: 'Stop it first; two nodes must not share a data folder.',
-    });
-  }
+  if (!alive) return;
+  throw new Failure('config', `another node is running: it serves ${socket}`, {
+    hint: 'Stop it first; two nodes must not share a data folder.',
+  });
+}
+
+/** Removes the socket that a killed node left behind, and refuses to take the one of a living node. */
+async function claimSocket(socket: string): Promise<void> {
+  await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+  await checkNobodyServes(socket);
   await rm(socket, { force: true });
 }
