@@ -345,7 +345,6 @@ describe('a push', () => {
     ['of a range beyond the file', (digest: Buffer) => [header(digest, 65_536, 1000), end], 'invalid'],
     ['of a range that starts inside a leaf', (digest: Buffer) => [header(digest, 5, 10), end], 'invalid'],
     ['with more bytes than its range', (digest: Buffer) => [header(digest), chunk(1001), end], 'invalid'],
-    ['with a chunk over 1 MiB', (digest: Buffer) => [header(digest), chunk(1_100_000), end], 'invalid'],
     ['that ends without its end', (digest: Buffer) => [header(digest), chunk(1000)], 'unreachable'],
   ])('%s is refused with a reason, and disturbs nobody', async (_what, parts, kind) => {
     const peer = throwawayServer();
@@ -363,6 +362,31 @@ describe('a push', () => {
     await pushBackup(connection, manifest, reading(honest));
     expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(honest);
   });
+});
+
+it('a push with a chunk over 1 MiB is refused, also where its range has room for it', async () => {
+  const peer = throwawayServer();
+  const node = await start({ peers: [peerConfig('FR1', peer)] });
+  const connection = node.callAs(peer);
+  const content = randomBytes(1_100_000);
+  const manifest = manifestOf(content, peer.signer);
+  const requests = [
+    {
+      part: {
+        $case: 'header',
+        value: { manifestDigest: manifest.digest, range: { offset: 0, length: content.length } },
+      },
+    },
+    { part: { $case: 'chunk', value: content } },
+    { part: { $case: 'end', value: {} } },
+  ] as const;
+  await offerBackup(connection, manifest);
+  const push = callClientStream(connection.bulk, peerService.pushBackup, requests, connection.context(10_000));
+  await expect(push).rejects.toMatchObject({
+    kind: 'invalid',
+    message: expect.stringMatching(/a message has 1100\d{3} bytes; 1048592 are allowed/),
+  });
+  expect(await readdir(node.data)).not.toContain('FR1');
 });
 
 describe('an upload that stalls', () => {
