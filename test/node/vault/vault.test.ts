@@ -474,6 +474,18 @@ describe('space', () => {
     expect(reopened.used(FR2)).toBe(fits * 16_384);
   });
 
+  it('is not all that is counted: of one owner without a quota, 100 backups may be unfinished', async () => {
+    const tiny = (nth: number) => vault.offer(FR2, backupOfFR2(Buffer.of(nth), nth));
+    for (let nth = 0; nth < 100; nth += 1) await tiny(nth);
+    await expect(tiny(100)).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('FR2 has 100 unfinished backups'),
+      retryable: true,
+    });
+    await push(vault, backupOfFR2(Buffer.of(0), 0), Buffer.of(0));
+    await expect(tiny(100)).resolves.toHaveProperty('missing');
+  });
+
   it('counts once for a backup that has just come in, also while its leaf hashes are being kept', async () => {
     const other = randomBytes(100_000);
     const faulty = faultyDisk();
