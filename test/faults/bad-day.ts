@@ -37,7 +37,7 @@ export const badDay: Kind = {
     withMesh(['FR2'], async (mesh) => {
       const server = mesh.server('FR2');
       await server.addPeer('FR1', '127.0.0.1:1', serverOf('FR1').identity);
-      await server.addPeer('BAD', '127.0.0.1:2', serverOf('BAD').identity, { quota: '20MB' });
+      await server.addPeer('BAD', '127.0.0.1:2', serverOf('BAD').identity, { quota: '0' });
       await server.edit((text) => `${text}\nlimits:\n  minimum_free: ${minimumFree}\n`);
       const takeDiskAway = await ownDisk(server);
       try {
