@@ -83,6 +83,8 @@ async function only<Q>(stream: ServerHttp2Stream, requests: Carriage<Q>, clock: 
   const disarm = clock.after(requestPatience, () =>
     stream.destroy(new Failure('timeout', 'the request of the call took too long to come')),
   );
+  // At once, not when the reading below has noticed it: a node that has stopped leaves no timer.
+  stream.once('close', disarm);
   try {
     for await (const [request] of asLongAsItLasts(messagesOf(stream, requests)))
       if (request !== undefined) return request;
