@@ -1,3 +1,4 @@
+import { identityToRecipient } from 'age-encryption';
 import { describe, expect, it } from 'vitest';
 import {
   deriveKeys,
@@ -14,10 +15,18 @@ describe('a recovery key', () => {
     expect(parseRecoveryKey(text)).toEqual(key);
   });
 
-  it('stays the same text for the same secret, for ever', () => {
-    // Worked out by hand, outside this program.
+  it('is the same text, identity and age identity for the same secret, for ever', async () => {
+    // Worked out outside this program, after docs/formats.md: HKDF with `openssl kdf`, the public keys with `openssl pkey`,
+    // base32 and bech32 in Python. A program that gives others cannot open what earlier versions sealed.
+    const key = { secret: Buffer.from(Array.from({ length: 32 }, (_, index) => index)) };
     const text = '040020-G30G2G-C1R814-50P30D-1R7H04-8J2CA1-A5GQ30-CHM6RW-3MF1ZP-791G';
-    expect(formatRecoveryKey({ secret: Buffer.from(Array.from({ length: 32 }, (_, index) => index)) })).toBe(text);
+    expect(formatRecoveryKey(key)).toBe(text);
+    expect(parseRecoveryKey(text)).toEqual(key);
+    const { identity, ageIdentity } = deriveKeys(key);
+    expect(identity).toBe('MwHYY8Zy/iX1/1cXl/3TAQlvacv9G/jW00etxCubowA=');
+    expect(ageIdentity).toBe('AGE-SECRET-KEY-1303S08SKK6V26GP6MNSAW9XRR4Q48H48VY8PM42HLCQCYWZ4R32QL5VWH2');
+    const recipient = 'age16kyh0mpja38d7w56a4zz00ufsvafev782nyfar3dj0978w8qly0q04x046';
+    expect(await identityToRecipient(ageIdentity)).toBe(recipient);
   });
 
   it('is read as a person types it: lower case, spaces for hyphens, O for 0, I and L for 1', () => {
