@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
 import { type Mesh, type MeshServer, makeMesh } from '../support/mesh.js';
-import { anemonePeer, clientProgram } from '../support/program.js';
+import { anemoneNode, anemonePeer, clientProgram } from '../support/program.js';
 
 let mesh: Mesh;
 let fr1: MeshServer;
@@ -59,7 +59,11 @@ describe('the exit code', { timeout: 180_000 }, () => {
     const wrong = join(mesh.root, 'wrong.yaml');
     await writeFile(wrong, (await readFile(fr1.config, 'utf8')).replace('schedule:', 'scedule:'));
     const asked = await fr1.peer(['list', '--config', wrong]);
-    expect(asked).toMatchObject({ code: 2, stderr: expect.stringMatching(/wrong\.yaml:\d+/) });
+    expect(asked).toMatchObject({ code: 2, stderr: expect.stringMatching(/wrong\.yaml:\d+.*scedule/) });
+    for (const args of [[], ['--check']]) {
+      const served = await anemoneNode([...args, '--config', wrong], { cwd: fr1.folder });
+      expect(served).toMatchObject({ code: 2, stderr: expect.stringMatching(/wrong\.yaml:\d+.*scedule/) });
+    }
   });
 
   it('is 3 when a peer did not answer, or did not get its backup, and the peer is named', async () => {
@@ -105,7 +109,14 @@ describe('the exit code', { timeout: 180_000 }, () => {
     await expect(readdir(join(mesh.root, 'out'))).rejects.toThrow('ENOENT');
   });
 
-  it('is 13 for a stranger, for a file that nobody signed, and for bytes that were changed', async () => {
+  it('is 13 when another server answers in the place of a peer', async () => {
+    const us1 = await mesh.add('US1');
+    await us1.addPeer('FR2', fr1.address, fr2.identity);
+    const fetched = await us1.peer(['fetch', 'latest', '--peer', 'FR2']);
+    expect(fetched).toMatchObject({ code: 13, stderr: expect.stringContaining(fr1.identity) });
+  });
+
+  it('is 13 for a file that nobody signed, and for bytes that were changed', async () => {
     const file = join(mesh.root, 'fetched.enc');
     expect((await fr1.peer(['fetch', 'latest', '-o', file])).code).toBe(0);
     const restore = ['restore', '--from', file, '--target', join(mesh.root, 'out'), '--yes', '--key-stdin'];

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { nodeProgram } from './node-process.js';
 
 /** The built client. */
 export const clientProgram = join(import.meta.dirname, '../../dist/client/main.js');
@@ -18,13 +19,19 @@ export interface ProgramOptions {
 }
 
 /** Runs `anemone-peer` as a process of its own, with pipes for its standard streams. */
-export function anemonePeer(
-  args: readonly string[],
-  { cwd, env = {}, input = '' }: ProgramOptions,
-): Promise<ProgramEnd> {
+export function anemonePeer(args: readonly string[], options: ProgramOptions): Promise<ProgramEnd> {
+  return run([clientProgram, ...args], options);
+}
+
+/** Runs `anemone-node` in the same way, with arguments that let it end by itself. */
+export function anemoneNode(args: readonly string[], options: ProgramOptions): Promise<ProgramEnd> {
+  return run([nodeProgram, ...args], options);
+}
+
+function run(args: readonly string[], { cwd, env = {}, input = '' }: ProgramOptions): Promise<ProgramEnd> {
   return new Promise((resolve, reject) => {
     const { PATH, HOME } = process.env;
-    const child = spawn(process.execPath, [clientProgram, ...args], { cwd, env: { PATH, HOME, ...env } });
+    const child = spawn(process.execPath, args, { cwd, env: { PATH, HOME, ...env } });
     const output = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output.stdout += text;
