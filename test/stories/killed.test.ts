@@ -81,6 +81,7 @@ describe('a node that is stopped in the middle of a push', { timeout: 180_000 },
       await fr2.start();
       expect((await fr1.peer(['backup'])).code).toBe(0);
       await isWhole(fr1, fr2);
+      expect(relay.sent()).toBeLessThan(size * 1.3);
     }));
 });
 
