@@ -12,7 +12,15 @@ export default defineConfig({
           hookTimeout: 30_000,
         },
       },
-      { test: { name: 'system', include: ['test/system/**/*.system.ts'], testTimeout: 300_000, hookTimeout: 300_000 } },
+      {
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.system.ts'],
+          globalSetup: ['test/support/build.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
     ],
   },
 });

@@ -4,15 +4,19 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 const program = join(root, 'dist/client/main.js');
+/** What the programs are made of. A folder is newer than the build when a file of it has come or gone. */
+const sources = ['src', 'package.json', 'rolldown.config.ts'];
 
 /** Before all tests: builds the programs that some of them run as processes, when a source is newer than the build. */
 export function setup(): void {
   const built = existsSync(program) ? statSync(program).mtimeMs : 0;
-  const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
-  const newest = Math.max(
-    ...sources.filter((entry) => entry.isFile()).map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs),
-  );
-  if (built <= newest) bundle();
+  if (sources.some((source) => newest(join(root, source)) >= built)) bundle();
+}
+
+function newest(path: string): number {
+  const stats = statSync(path);
+  const inside = stats.isDirectory() ? readdirSync(path).map((name) => newest(join(path, name))) : [];
+  return Math.max(stats.mtimeMs, ...inside);
 }
 
 /** In place: programs of the last build may run. Wrong types are for `npm run types` to tell. */
