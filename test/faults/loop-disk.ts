@@ -21,10 +21,11 @@ const megabyte = 2 ** 20;
 /** mkfs.xfs makes nothing smaller than 300 MB; the file has holes. */
 const sizes = { ext4: 192 * megabyte, xfs: 400 * megabyte };
 
-/** Why no image can be mounted here: by this user, or in this container. */
+/** Why no image can be mounted here: by this user, or in this container. A tool that can be installed is no such reason. */
 export function noLoopDisks(): string | null {
   if (process.getuid?.() !== 0) return 'only root may mount a file system';
-  return spawnSync('losetup', ['--find']).status === 0 ? null : 'there is no loop device here';
+  const { status, error } = spawnSync('losetup', ['--find']);
+  return status === 0 || error !== undefined ? null : 'there is no loop device here';
 }
 
 export async function loopDisk(kind: 'ext4' | 'xfs', folder: string): Promise<LoopDisk> {

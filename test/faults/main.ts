@@ -66,18 +66,19 @@ async function main(): Promise<void> {
     return;
   }
   const tallies: Tally[] = [];
+  const skipped: string[] = [];
   for (const kind of kinds) {
     if (values.only !== undefined && !values.only.includes(kind.name)) continue;
     const missing = kind.missing?.() ?? null;
     if (missing !== null) {
-      process.stderr.write(`${kind.title}: SKIPPED, ${missing}\n`);
+      skipped.push(`skipped: ${kind.title}: ${missing}\n`);
       continue;
     }
     process.stderr.write(`${kind.title}, seed ${values.seed}\n`);
     tallies.push(await measure(kind, values.short ? 'short' : 'long', Number(values.seed)));
   }
   const good = tallies.filter(passed).length;
-  process.stdout.write(`\n${table(tallies)}\n${good} passed, ${tallies.length - good} failed\n`);
+  process.stdout.write(`\n${table(tallies)}\n${skipped.join('')}${good} passed, ${tallies.length - good} failed\n`);
   process.exitCode = good === tallies.length && good > 0 ? 0 : 1;
 }
 

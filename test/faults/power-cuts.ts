@@ -37,7 +37,8 @@ export const withoutFolderSync: Kind = {
 };
 
 async function cuts(recorder: Recorder, count: number, mode: 'durable' | 'careless'): Promise<void> {
-  const lacking = ['xfs_io', 'mkfs.xfs', 'mkfs.ext4'].filter((name) => spawnSync(name, ['-V']).error !== undefined);
+  const tools = ['xfs_io', 'mkfs.xfs', 'mkfs.ext4', 'losetup'];
+  const lacking = tools.filter((name) => spawnSync(name, ['-V']).error !== undefined);
   if (lacking.length > 0) throw new Error(`there is no ${lacking.join(', ')}: apt install xfsprogs e2fsprogs mount`);
   const random = seeded(recorder.seed);
   const folder = await mkdtemp(join(tmpdir(), 'anemone-faults-'));
