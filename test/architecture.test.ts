@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import { parseSync, Visitor } from 'rolldown/utils';
 import { describe, expect, it } from 'vitest';
 
 /** Which rooms a room may import beside itself; `docs/design.md` shows the same table. Arrows point down only. */
@@ -68,17 +69,16 @@ function isAllowed(from: string, to: string): boolean {
   return from === to || (arrows[from] ?? []).some((room) => to === room || to.startsWith(`${room}/`));
 }
 
-/** Functions with their length in lines, by the braces of code that the formatter has laid out. */
-function longFunctions(path: string): string[] {
-  const lines = textOf(path).split('\n');
+/** Functions and methods that are too long; the line of the closing brace is not counted. */
+function longFunctions(path: string, text = textOf(path)): string[] {
+  const lineOf = (position: number): number => text.slice(0, position).split('\n').length;
   const long: string[] = [];
-  lines.forEach((line, start) => {
-    const [, indent = ''] =
-      /^(\s*)(?:export )?(?:async )?(?:function\*? \w+|(?:const|get) \w+.*=> \{$)/.exec(line) ?? [];
-    if (!/^\s*(?:export )?(?:async )?(?:function\*? \w+|const \w+.*=> \{$)/.test(line)) return;
-    const end = lines.findIndex((other, index) => index > start && other.startsWith(`${indent}}`));
-    if (end - start > longestFunction) long.push(`${path}:${start + 1} has ${end - start} lines`);
-  });
+  const measure = ({ start, end }: { readonly start: number; readonly end: number }): void => {
+    const lines = lineOf(end) - lineOf(start);
+    if (lines > longestFunction) long.push(`${path}:${lineOf(start)} has ${lines} lines`);
+  };
+  const visitor = { FunctionDeclaration: measure, FunctionExpression: measure, ArrowFunctionExpression: measure };
+  new Visitor(visitor).visit(parseSync(path, text).program);
   return long;
 }
 
@@ -126,6 +126,17 @@ describe('the architecture', () => {
   it('has no file or function that a reader cannot hold', () => {
     const long = files.map((path) => [path, textOf(path).split('\n').length - 1] as const);
     expect(long.filter(([, lines]) => lines > longestFile)).toEqual([]);
-    expect(files.flatMap(longFunctions)).toEqual([]);
+    expect(files.flatMap((path) => longFunctions(path))).toEqual([]);
+  });
+
+  it.each([
+    'function f({\n  a,\n}: {\n  a: number;\n}): void {BODY}',
+    'const f = async (): Promise<void> => {BODY};',
+    'class C {\n  m(): void {BODY}\n}',
+    'const o = {\n  m() {BODY},\n};',
+  ])('sees how long %j is', (code) => {
+    const file = (lines: number) => code.replace('BODY', '\n'.repeat(lines));
+    expect(longFunctions('f.ts', file(longestFunction + 1))).toHaveLength(1);
+    expect(longFunctions('f.ts', file(longestFunction - 10))).toEqual([]);
   });
 });
