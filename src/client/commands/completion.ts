@@ -33,8 +33,11 @@ function placesOf(
     ...inherited,
   ];
   const children = command.commands.map((child) => ({ word: child.name(), meaning: child.description() }));
+  // Of what commands take, only this is known beforehand.
+  const shells = path.at(-1) === 'completion' ? Object.keys(writers) : [];
+  const choices = [...children, ...shells.map((word) => ({ word, meaning: `for ${word}` }))];
   return [
-    { path: path.join(' '), words: [...children, ...flags, { word: '--help', meaning: 'show the help' }] },
+    { path: path.join(' '), words: [...choices, ...flags, { word: '--help', meaning: 'show the help' }] },
     ...command.commands.flatMap((child) => placesOf(child, [...path, child.name()], flags)),
   ];
 }

@@ -38,6 +38,13 @@ describe('the completion for bash', () => {
     expect(offered(script, ['anemone-peer', '--json', 'backup', '--fo'])).toEqual(['--force']);
   });
 
+  it('offers the shells that there is a completion for', async () => {
+    const script = await completionFor('bash');
+    const words = offered(script, ['anemone-peer', 'completion', '']);
+    expect(words.slice(0, 3)).toEqual(['bash', 'zsh', 'fish']);
+    expect(offered(script, ['anemone-peer', 'completion', 'f'])).toEqual(['fish']);
+  });
+
   it('tells `list` from `peer list`', async () => {
     const script = await completionFor('bash');
     expect(offered(script, ['anemone-peer', 'peer', 'list', '--quo'])).toEqual(['']);
