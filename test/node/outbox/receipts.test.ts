@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SignedReceipt } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
@@ -97,6 +98,16 @@ describe('the receipts', () => {
     expect(warnings).toEqual([`receipt not believed ${backup.name}`]);
     await reader.keep(peer, backup, receiptFor(backup));
     expect(await reader.held(peer, [backup])).toEqual(new Set([backup.name]));
+  });
+
+  it('whose signature is not of the peer count as none, whoever wrote them to this disk', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    const { receipt, certificate } = receiptFor(backup);
+    const signature = throwawayServer('FR2').signer.sign('receipt', receipt);
+    await writeFile(file(), SignedReceipt.encode({ receipt, signature, certificate }).finish());
+    expect(await open().held(peer, [backup])).toEqual(new Set());
+    expect(warnings).toEqual([`receipt not believed ${backup.name}`]);
   });
 
   it('of backups that no longer exist are pruned, and nothing else', async () => {

@@ -1,7 +1,20 @@
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import {
+  chown,
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { replaceFile } from '../../../src/mesh/files/replace-file.js';
 
 let folder: string;
@@ -19,6 +32,30 @@ describe('a file of the state', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect((await stat(join(folder, 'a'))).mode & 0o777).toBe(0o700);
     expect(await readdir(join(folder, 'a', 'b'))).toEqual(['file']);
+  });
+
+  it('is synced before it takes the place of the old one, and every folder that got a new name after that', async () => {
+    const path = join(folder, 'a', 'file');
+    const probe = await open(folder);
+    const sync = vi.spyOn(Object.getPrototypeOf(probe) as FileHandle, 'sync').mockImplementation(async function (
+      this: FileHandle,
+    ) {
+      const { ino } = await this.stat();
+      steps.push([ino, existsSync(path)]);
+    });
+    const steps: [inode: number, isInPlace: boolean][] = [];
+    try {
+      await replaceFile(path, 'one');
+    } finally {
+      sync.mockRestore();
+      await probe.close();
+    }
+    const [file, inner, outer] = await Promise.all([path, join(folder, 'a'), folder].map((each) => stat(each)));
+    expect(steps).toEqual([
+      [file?.ino, false],
+      [inner?.ino, true],
+      [outer?.ino, true],
+    ]);
   });
 
   it('leaves the old content and no temporary when it cannot be written', async () => {
