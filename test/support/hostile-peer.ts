@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
-import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { HeldBackup, SignedReceipt } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
   type ListBackupsRequest,
   type ListBackupsResponse,
@@ -35,6 +35,8 @@ export interface Lies {
    * does not know this call.
    */
   leaves?(name: string): Iterable<Uint8Array> | null;
+  /** The receipt that it gives to whoever offers it a backup, as if it held that already. */
+  receipt?(): SignedReceipt;
 }
 
 export interface HostilePeer {
@@ -51,7 +53,7 @@ export async function startHostilePeer(
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
   const told = lies(server);
-  const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves } = told;
+  const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
   const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
   const node = { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) };
@@ -83,6 +85,11 @@ export async function startHostilePeer(
         call.emit('error', { code: status.UNAVAILABLE, details: 'gone' });
       }
     },
+    ...(receipt !== undefined && {
+      offerBackup: (_call: unknown, answer: (error: null, message: object) => void) => {
+        answer(null, { answer: { $case: 'held', value: receipt() } });
+      },
+    }),
     ...(leaves !== undefined && {
       fetchLeaves: (call: { request: { name: string }; write(message: object): void; end(): void }) => {
         const answer = leaves(call.request.name);
