@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/mesh/terms/clock.js';
 import { type Mesh, type MeshServer, makeMesh } from '../support/mesh.js';
 import { anemoneNode } from '../support/program.js';
 
@@ -48,18 +49,20 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     expect(gone).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('gone.yaml') });
   });
 
-  it('with --health tells whether the node of this server serves', async () => {
+  it('with --health tells whether the node of this server serves, on a socket for its user only', async () => {
     expect(await run('--health')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('node') });
     await fr1.startInside();
     try {
       expect(await run('--health')).toEqual({ code: 0, stdout: 'the node serves\n', stderr: '' });
+      expect((await stat(join(fr1.data, '.state/node.sock'))).mode & 0o777).toBe(0o600);
     } finally {
       await fr1.stop();
     }
   });
 
   it('with --prune --dry-run shows what would go, while a node runs too; --prune waits for its end, and removes it', async () => {
-    await fr1.startInside();
+    // Two backups of one second would give the later one a name, and a time, that is yet to come.
+    await fr1.startInside({ ...systemClock, now: () => systemClock.now() - 3_600_000 });
     await fr1.peer(['backup', '--force']);
     await fr1.edit((text) => text.replace('keep_last: 1', 'keep_last: 7'));
     await fr1.stop();
