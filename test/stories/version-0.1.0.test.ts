@@ -44,7 +44,7 @@ beforeAll(async () => {
   await cp(vectors, folder, { recursive: true });
   const file = join(folder, 'config/config.yaml');
   await writeFile(file, (await readFile(file, 'utf8')).replace(':17443', `:${await freePort()}`));
-  node = await startNode((await loadConfig(file)).config, '0.0.0', events, systemClock);
+  node = await startNode((await loadConfig(file)).config, null, '0.0.0', events, systemClock);
 });
 afterAll(async () => {
   await node.stop();

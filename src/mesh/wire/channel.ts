@@ -62,8 +62,11 @@ export function openChannel(reach: () => Socket | TLSSocket, clock: Clock): Chan
 function dial(reach: () => Socket | TLSSocket, clock: Clock, over: AbortSignal): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
     const socket = reach();
-    const giveUp = (): void => void socket.destroy(over.reason);
     const stopTimer = clock.after(connectPatience, () => socket.destroy(new Error('nobody answers')));
+    const giveUp = (): void => {
+      stopTimer();
+      socket.destroy(over.reason);
+    };
     const end = (): void => {
       stopTimer();
       over.removeEventListener('abort', giveUp);

@@ -80,18 +80,25 @@ export function answersTo<C>(admit: Admission<C>, clock: Clock) {
 }
 
 async function only<Q>(stream: ServerHttp2Stream, requests: Carriage<Q>, clock: Clock): Promise<Q> {
-  const disarm = clock.after(requestPatience, () =>
-    stream.destroy(new Failure('timeout', 'the request of the call took too long to come')),
-  );
-  // At once, not when the reading below has noticed it: a node that has stopped leaves no timer.
-  stream.once('close', disarm);
+  const arrived = breakOffAfter(requestPatience, stream, clock, 'the request of the call took too long to come');
   try {
     for await (const [request] of asLongAsItLasts(messagesOf(stream, requests)))
       if (request !== undefined) return request;
   } finally {
-    disarm();
+    arrived();
   }
   throw new Failure('invalid', 'the call has no request');
+}
+
+/** @returns what is to be called in time */
+function breakOffAfter(ms: number, stream: ServerHttp2Stream, clock: Clock, why: string): () => void {
+  const disarm = clock.after(ms, () => stream.destroy(new Failure('timeout', why)));
+  // At once, not when whoever waits has noticed it: a node that has stopped leaves no timer.
+  stream.once('close', disarm);
+  return () => {
+    stream.off('close', disarm);
+    disarm();
+  };
 }
 
 /** A stream that was cut throws errors of HTTP/2, which are no fault of ours. */
@@ -146,15 +153,12 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock
 /** The patience is in proportion to the message: that a part of one was taken is not told. */
 async function send(stream: ServerHttp2Stream, message: Framed, signal: AbortSignal, clock: Clock): Promise<void> {
   const bytes = message.reduce((sum, { length }) => sum + length, 0);
-  const disarm = clock.after(leafPatience * Math.max(1, bytes / leafSize), () =>
-    stream.destroy(
-      new Failure('timeout', 'the caller is too slow: it took less than 64 KiB of the answer in a minute'),
-    ),
-  );
+  const why = 'the caller is too slow: it took less than 64 KiB of the answer in a minute';
+  const taken = breakOffAfter(leafPatience * Math.max(1, bytes / leafSize), stream, clock, why);
   try {
     await writeFramed(stream, message, signal);
   } finally {
-    disarm();
+    taken();
   }
 }
 
