@@ -8,7 +8,7 @@ import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Carriage, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
-import { type Admission, type Call, callerKey, type Incoming, statusTeller } from './call.js';
+import { type Admission, type Call, type Incoming, statusTeller } from './call.js';
 import type { TakeStream } from './call-server.js';
 import type { Crowd } from './crowd.js';
 import type { PatientLog } from './patient-log.js';
@@ -124,7 +124,7 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock
     stream.on('error', () => {});
     let leave = (): void => {};
     try {
-      leave = crowd.enter(callerKey(call));
+      leave = crowd.enter(call);
       for await (const message of answer.messages(stream, call, gone.signal)) {
         if (!stream.headersSent) stream.respond(head, { waitForTrailers: true });
         await send(stream, message, gone.signal, clock);

@@ -19,9 +19,9 @@ export interface Call {
   readonly certificate: PeerCertificate | undefined;
 }
 
-/** What the calls of a caller are counted by: its certificate, so that a stolen one is not its server's; the own client has none. */
-export function callerKey({ certificate }: Pick<Call, 'certificate'>): string {
-  return String(certificate?.fingerprint256);
+/** The proven identity of a caller; the own client has none. */
+export function identityOf({ certificate }: Pick<Call, 'certificate'>): string {
+  return String(certificate?.issuer?.CN);
 }
 
 /** Finds out who is calling; throws a Failure for a caller that may not. */
@@ -38,7 +38,7 @@ export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => 
       const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
       const { kind, message: reason } = thrown;
       const level = ours.includes(kind) ? 'warn' : 'info';
-      log.again(`${callerKey(call)} ${method} ${kind} ${code}`, level, 'call refused', {
+      log.again(`${identityOf(call)} ${method} ${kind} ${code}`, level, 'call refused', {
         method,
         from,
         kind,

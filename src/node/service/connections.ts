@@ -5,12 +5,14 @@ import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-cer
  * Connections that one node key may have open: a node has up to nine, and each command that a person runs there has two. A
  * stolen key takes none from the one that its server was rebuilt with.
  */
-export const mostOfOneKey = 64;
+const mostOfOneKey = 64;
+/** For all node keys of an identity together: it may issue itself any number of them. */
+const mostOfOneIdentity = 2 * mostOfOneKey;
 
 /** The connections of callers that were let in. */
 export interface Connections {
-  /** @returns false when the node key has as many as it may */
-  add(socket: TLSSocket, certificate: NodeCertificate): boolean;
+  /** @returns null; or how many its caller has already, where that is as many as it may, and this one is not added */
+  add(socket: TLSSocket, certificate: NodeCertificate): number | null;
   closeIf(isOver: (certificate: NodeCertificate) => boolean): void;
   all(): Iterable<TLSSocket>;
 }
@@ -19,11 +21,13 @@ export function openConnections(): Connections {
   const open = new Map<TLSSocket, NodeCertificate>();
   return {
     add(socket, certificate) {
-      const others = [...open.values()].filter(({ fingerprint }) => fingerprint === certificate.fingerprint);
-      if (others.length >= mostOfOneKey) return false;
+      const ofIdentity = [...open.values()].filter(({ identity }) => identity === certificate.identity);
+      const ofKey = ofIdentity.filter(({ fingerprint }) => fingerprint === certificate.fingerprint);
+      if (ofKey.length >= mostOfOneKey) return ofKey.length;
+      if (ofIdentity.length >= mostOfOneIdentity) return ofIdentity.length;
       open.set(socket, certificate);
       socket.once('close', () => open.delete(socket));
-      return true;
+      return null;
     },
     closeIf(isOver) {
       for (const [socket, certificate] of open) if (isOver(certificate)) socket.destroy();

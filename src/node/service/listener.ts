@@ -8,7 +8,7 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
-import { isSuperseded, mostOfOneKey, openConnections } from './connections.js';
+import { isSuperseded, openConnections } from './connections.js';
 import { closeDoor, openDoor } from './door.js';
 import { openDoorway } from './doorway.js';
 import type { Epochs } from './epochs.js';
@@ -46,10 +46,10 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     socket.destroy();
     log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
   };
-  const refuseOneMore = (socket: Socket, identity: Identity): void => {
+  const refuseOneMore = (socket: Socket, identity: Identity, others: number): void => {
     const from = socket.remoteAddress;
     socket.destroy();
-    const reason = `the peer ${identity} has ${mostOfOneKey} connections already`;
+    const reason = `the peer ${identity} has ${others} connections already`;
     log.again(`crowd ${identity}`, 'warn', 'connection refused', { from, reason });
   };
 
@@ -58,8 +58,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     const { identity } = certificate;
     if (!allowed.has(identity)) throw new Failure('untrusted', `is ${identity}, which is no peer of this server`);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
-    if (connections.add(socket, certificate)) server.injectConnection(socket);
-    else refuseOneMore(socket, identity);
+    const others = connections.add(socket, certificate);
+    if (others === null) server.injectConnection(socket);
+    else refuseOneMore(socket, identity, others);
   };
   const listener = createServer(listenerOptions(self, trusted), (socket) => {
     const from = socket.remoteAddress;

@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -125,6 +130,29 @@ describe('one peer', () => {
     for (const stream of streams) stream.close(8);
     await ended;
     await expect(getNode(node.callAs(bad))).resolves.toMatchObject({ hostname: 'FR2' });
+    for (const session of sessions) session.destroy();
+  });
+});
+
+describe('one peer that issues itself one node key after the other', () => {
+  const keys = deriveKeys(generateRecoveryKey());
+  const selves = Array.from({ length: 3 }, () => makeServerIdentity(keys, 'BAD', visitorEpoch));
+  beforeEach(() => node.follow([peerConfig('FR1', fr1), peerConfig('BAD', selves[0] as ServerIdentity)]));
+
+  it('has no more than 128 connections', async () => {
+    const opened = selves.flatMap((self) => Array.from({ length: 60 }, () => openTls(self).resume()));
+    await Promise.race(opened.map(closing));
+    await answers();
+    const [line] = refusals('connection refused');
+    expect(line?.fields).toMatchObject({ reason: expect.stringContaining('128 connections') });
+  });
+
+  it('has no more than 128 calls under way', async () => {
+    const sessions = selves.map((self) => openHttp2(self));
+    const calls = sessions.flatMap((session) => Array.from({ length: 60 }, () => openCall(session, 'GetNode')));
+    const [head] = (await Promise.race(calls.map((call) => once(call, 'response')))) as [IncomingHttpHeaders];
+    expect(decodeURIComponent(String(head['grpc-message']))).toContain('128 calls under way');
+    await answers();
     for (const session of sessions) session.destroy();
   });
 });
