@@ -15,6 +15,7 @@ import { backUp, check, settled, type Told } from './two-nodes.js';
 const errors: Readonly<Record<string, readonly string[]>> = {
   openat: ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE'],
   pwrite64: ['EIO', 'ENOSPC', 'EDQUOT'],
+  pwritev: ['EIO', 'ENOSPC', 'EDQUOT'],
   fsync: ['EIO', 'ENOSPC', 'EDQUOT'],
   fdatasync: ['EIO', 'ENOSPC', 'EDQUOT'],
   link: ['EIO', 'ENOSPC', 'EDQUOT'],

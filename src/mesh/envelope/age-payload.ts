@@ -9,27 +9,25 @@ export const payloadNonceSize = 16;
 const algorithm = 'chacha20-poly1305';
 const tagSize = 16;
 const chunkSize = 64 * 1024;
-/** Chunks that are handed on together when sealing: what is done for each of them adds up. */
-const chunksAtOnce = 8;
 const sealedChunkSize = chunkSize + tagSize;
 
 export function payloadKey(fileKey: Uint8Array, payloadNonce: Uint8Array): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', fileKey, payloadNonce, 'payload', 32));
 }
 
-/** The payload of an age file (STREAM: 64 KiB chunks, each with its own tag, the last one marked as the last). */
+/**
+ * The payload of an age file (STREAM: 64 KiB chunks, each with its own tag, the last one marked as the last). A tag comes
+ * by itself: to put it behind its chunk would copy every byte.
+ */
 export async function* sealPayload(plaintext: Bytes, key: Uint8Array): AsyncGenerator<Uint8Array, void> {
   let index = 0;
-  let sealed: Uint8Array[] = [];
   for await (const { bytes, last } of blocks(plaintext, chunkSize)) {
     const cipher = createCipheriv(algorithm, key, chunkNonce(index, last), { authTagLength: tagSize });
-    sealed.push(cipher.update(bytes));
+    const sealed = cipher.update(bytes);
     cipher.final();
-    sealed.push(cipher.getAuthTag());
+    if (sealed.length > 0) yield sealed;
+    yield cipher.getAuthTag();
     index += 1;
-    if (!last && index % chunksAtOnce > 0) continue;
-    yield Buffer.concat(sealed);
-    sealed = [];
   }
 }
 

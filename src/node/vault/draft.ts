@@ -4,18 +4,20 @@ import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { create, type Disk, diskFailure, removeLeftovers, writeAll } from './disk.js';
+import { create, type Disk, diskFailure, removeLeftovers } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Keeping } from './keeping.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
 import type { Turn } from './turns.js';
+import { WriteBehind } from './write-behind.js';
 
 type Digest = ReturnType<FileDigest['finish']>;
 
 /** An own backup while it is made. One call at a time; `commit` or `discard` ends it. */
 export interface Draft {
+  /** Takes bytes over; what the disk says of them may be told by a later call. */
   write(chunk: Uint8Array): Promise<void>;
   /** Ends the writing, and says what the manifest has to say of the bytes. */
   digest(): Digest;
@@ -48,7 +50,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
   });
   const hashes = leaves.record();
   const running = new FileDigest(hashes.add);
-  let position = 0;
+  const behind = new WriteBehind(handle);
   let digest: Digest | null = null;
   let over = false;
 
@@ -58,6 +60,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
 
   async function end(): Promise<void> {
     over = true;
+    await behind.settled();
     // After a commit it is closed already; else the file is thrown away, whatever the disk says of it.
     await handle.close().catch(() => undefined);
     await removeLeftovers(disk, [path]);
@@ -74,12 +77,9 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
     async write(chunk) {
       checkOpen();
       if (digest !== null) throw new Failure('failed', 'this draft has its digest already');
-      try {
-        await writeAll(handle, chunk, position);
-      } catch (thrown) {
+      await behind.add(chunk).catch((thrown) => {
         throw diskFailure(thrown, 'a new backup');
-      }
-      position += chunk.length;
+      });
       running.update(chunk);
       await hashes.flush();
     },
@@ -93,6 +93,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
       try {
         const manifest = believe(signed, finish(), options);
         const { name } = manifest.facts;
+        await behind.finish();
         return await options.turnOf(name)(async () => {
           if (inventory.find(name) !== null) throw new Failure('conflict', `${name} is held already`);
           const entry = await keeping.keep(manifest, null, { path, handle });

@@ -77,18 +77,6 @@ describe('an age envelope', () => {
     }
   });
 
-  it('gives and takes large pieces', async () => {
-    const plaintext = noise(3 * 2 ** 20);
-    const sizes: number[] = [];
-    const file: Uint8Array[] = [];
-    for await (const piece of sealerFor({ format: 'age', recipients: [recipient] }).seal(whole(plaintext))) {
-      sizes.push(piece.length);
-      file.push(piece);
-    }
-    expect(Math.min(...sizes.slice(1, -1))).toBeGreaterThanOrEqual(65536);
-    expect((await collect((await open(whole(Buffer.concat(file)))).plaintext)).equals(plaintext)).toBe(true);
-  });
-
   it('opens in ASCII armor, however it is cut', async () => {
     const plaintext = noise(200_000);
     const armored = Buffer.from(` \n\n${armor.encode(await seal(whole(plaintext)))}\n\n`);

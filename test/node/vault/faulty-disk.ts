@@ -82,6 +82,7 @@ export function faultyDisk(): FaultyDisk {
           const short = strike(`handle.${String(key)}`, path);
           await wait(`handle.${String(key)}`, path);
           if (short && key === 'write') args[2] = Math.max(1, Math.floor(Number(args[2]) / 2));
+          if (short && key === 'writev') args[0] = startOf(args[0] as readonly Uint8Array[]);
           return value.apply(target, args);
         };
       },
@@ -120,6 +121,11 @@ export function faultyDisk(): FaultyDisk {
       isBad = bad;
     },
   };
+}
+
+/** What a disk may take of several pieces: half of the first one. */
+function startOf([first]: readonly Uint8Array[]): readonly Uint8Array[] {
+  return first === undefined ? [] : [first.subarray(0, Math.max(1, Math.floor(first.length / 2)))];
 }
 
 function madeToFail(fault: Fault, name: string): Error {
