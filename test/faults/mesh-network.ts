@@ -83,7 +83,7 @@ export function recipientOf(from: MeshNode, to: MeshNode, network: Network): Rec
       const { manifest: signed } = await vault.held(backup.name);
       if (signed === undefined) throw new Failure('damaged', 'no manifest');
       const manifest = verifyManifest(signed, identityOf(from.name));
-      const caller = { name: from.name, identity: identityOf(from.name), quota: 0, reads: [] };
+      const caller = { name: from.name, identity: identityOf(from.name), key: from.name, quota: 0, reads: [] };
       const answer = await call(() => offerTo(to, manifest, caller), signal);
       let missing: readonly Range[] = answer.answer?.$case === 'missing' ? answer.answer.value.ranges : [];
       if (answer.answer?.$case === 'held') return believed(answer.answer.value, to, manifest);

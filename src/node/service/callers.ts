@@ -10,6 +10,8 @@ import type { Epochs } from './epochs.js';
 export interface Caller {
   readonly name: Hostname;
   readonly identity: Identity;
+  /** Fingerprint of its node key, of which an identity may have several. */
+  readonly key: string;
   /** Bytes it may store here; 0 means no limit. */
   readonly quota: number;
   /** Owners, beside itself, whose backups it may list and fetch. */
@@ -41,7 +43,7 @@ export function admission(
     await admitEpoch(certificate, peer.name, epochs, demands);
     seen(peer.name);
     const { name, quota, reads } = peer;
-    return { name, identity: certificate.identity, quota, reads };
+    return { name, identity: certificate.identity, key: certificate.fingerprint, quota, reads };
   };
 }
 

@@ -1,33 +1,36 @@
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
-import { type Turn, turnsOf } from '../vault/turns.js';
+import { turnsOfEach } from '../vault/turns.js';
 import type { Incoming } from './call.js';
 import type { Caller } from './callers.js';
 
-/** Backups that are read for one peer at a time. */
-const mostOfOnePeer = 16;
+/** Backups that are read for one node key at a time: a stolen one keeps nobody from being brought back. */
+const mostOfOneKey = 16;
+/** For all node keys of an identity together: it may issue itself any number of them. */
+const mostOfOneIdentity = 2 * mostOfOneKey;
 /** For all peers together: of those that a vault lets be read at a time, some are left for what this node delivers itself. */
 const mostOfAll = 96;
 
-/** Reads for a peer once fewer of its calls are at it than may be: each has a file open for as long as the peer takes. */
+/** Reads for a caller once fewer of its calls are at it than may be: each has a file open for as long as the caller takes. */
 export type Readers = <T>(incoming: Incoming<Caller>, read: () => AsyncIterable<T>) => AsyncGenerator<T>;
 
 /** @returns what throws a Failure `failed` when very many peers read */
 export function openReaders(): Readers {
-  const turns = new Map<Hostname, Turn>();
+  const turnOfKey = turnsOfEach(mostOfOneKey);
+  const turnOfIdentity = turnsOfEach(mostOfOneIdentity);
   let reading = 0;
   return async function* inTurn({ caller, signal }, read) {
-    const turn = turns.get(caller.name) ?? turnsOf(mostOfOnePeer);
-    turns.set(caller.name, turn);
     let finish = (): void => {};
     const over = new Promise<void>((resolve) => {
       finish = resolve;
     });
     await new Promise<void>((begin) => {
-      void turn(() => {
-        begin();
-        return over;
-      });
+      // What waits for its key takes no place of its identity yet.
+      void turnOfKey(caller.key, () =>
+        turnOfIdentity(caller.identity, () => {
+          begin();
+          return over;
+        }),
+      );
     });
     try {
       signal.throwIfAborted();

@@ -263,6 +263,18 @@ describe('a peer that takes no answer, and sends on', () => {
     expect(Buffer.concat(chunks).equals(large)).toBe(true);
   });
 
+  it('with a key that was stolen keeps the server from nothing that it has here', async () => {
+    const keys = deriveKeys(generateRecoveryKey());
+    const [stolen, visitor] = [makeServerIdentity(keys, 'FR1', 1000), makeServerIdentity(keys, 'FR1', visitorEpoch)];
+    node.follow([peerConfig('FR1', stolen), peerConfig('BAD', bad)]);
+    const peer = await stall(node, 'FR1', stolen, 64);
+    for (let nth = 0; nth < 16; nth += 1) await peer.until(frameTypes.headers, 2 * nth + 1);
+    const { name } = manifestOf(large, stolen.signer, { owner: 'FR1' }).facts;
+    const chunks = [];
+    for await (const chunk of fetchBackup(node.callAs(visitor), name, { offset: 0, length: 0 })) chunks.push(chunk);
+    expect(Buffer.concat(chunks).equals(large)).toBe(true);
+  });
+
   it('is given up when it takes less than a leaf a minute, and so are those of its calls that waited', async () => {
     const clock = new FakeClock();
     const patient = await startPeerNode({ peers: [peerConfig('BAD', bad)], clock });

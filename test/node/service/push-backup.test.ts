@@ -41,7 +41,7 @@ describe('the patience with an upload', () => {
   async function push(requests: AsyncIterable<readonly PushBackupRequest[]>): Promise<PushBackupResponse> {
     const vault = await fixture.open({ disk: faulty.disk });
     await vault.offer(FR2, manifest);
-    const caller = { name: FR2, identity: servers.FR2.identity, quota: 0, reads: [], newestEpoch: 1 };
+    const caller = { name: FR2, identity: servers.FR2.identity, key: 'FR2', quota: 0, reads: [] };
     const answer = pushBackup(vault, requests, { caller, signal: gone.signal }, fixture.clock);
     return answer.finally(() => vault.close());
   }
