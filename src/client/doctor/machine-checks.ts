@@ -3,6 +3,7 @@ import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { formatDuration } from '../render/moments.js';
+import { shellWord } from '../render/shell-word.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
 
@@ -23,7 +24,13 @@ export const checkKeys: Check = ({ keys }) => {
     if ((mode & (isOwn ? 0o077 : 0o037)) === 0) return [];
     const problem = `${path} can be used by others than the node's user (mode ${mode.toString(8).padStart(4, '0')})`;
     if (holds === 'state') return [warning(problem, whoeverReads[holds], `chmod 700 ${path}`)];
-    return [error(problem, whoeverReads[holds], `${isOwn ? '' : `chown ${keys.user} ${path}; `}chmod 600 ${path}`)];
+    return [
+      error(
+        problem,
+        whoeverReads[holds],
+        `${isOwn ? '' : `chown ${keys.user} ${shellWord(path)}; `}chmod 600 ${shellWord(path)}`,
+      ),
+    ];
   });
 };
 
@@ -90,12 +97,12 @@ export const checkRestores: Check = ({ parts, staging, drill, config }) => {
     advice(
       `a restore of ${formatBackupName(backup)} was not finished: ${formatByteSize(size)} of it are in ${path}`,
       'The next restore of it goes on from there; until then it only takes room.',
-      `anemone-peer restore ${formatBackupName(backup)}; or rm ${path}`,
+      `anemone-peer restore ${formatBackupName(backup)}; or rm ${shellWord(path)}`,
     ),
   );
   for (const path of staging) {
     const why = 'They lie there in plain; the next restore removes them.';
-    const mend = `Unless a restore is under way: rm -r ${path}`;
+    const mend = `Unless a restore is under way: rm -r ${shellWord(path)}`;
     findings.push(warning(`a restore that was cut off has left opened files in ${path}`, why, mend));
   }
   if (drill === undefined && config.backup.sets.length > 0) {

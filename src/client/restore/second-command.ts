@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import type { Context } from '../context.js';
+import { shellWord } from '../render/shell-word.js';
 import type { RestoreOptions } from './options.js';
 
 /** A backup as another call of `restore` finds it. */
@@ -37,7 +38,7 @@ export async function secondCommand(
     target,
     ...names.flatMap((name) => ['--include', patternOf(name)]),
   ];
-  return words.map(quoted).join(' ');
+  return words.map(shellWord).join(' ');
 }
 
 function wordsOf({ label, config, options }: Again): readonly string[] {
@@ -51,9 +52,4 @@ function wordsOf({ label, config, options }: Again): readonly string[] {
 /** The pattern that fits this path alone. */
 function patternOf(name: string): string {
   return `/${name.replace(/[\\*?[\]]/g, '\\$&').replace(/ $/, '\\ ')}`;
-}
-
-/** A word as a shell takes it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -423,8 +423,8 @@ const cases: Case[] = [
   [
     'the files of a restore that was killed while it unpacked',
     checkRestores,
-    { staging: ['/srv/.anemone-restore-20261123-010000'] },
-    [['warning', 'left opened files in /srv/.anemone-restore-', 'rm -r /srv/.anemone-restore-20261123-010000']],
+    { staging: ['/srv/my files/.anemone-restore-20261123-010000'] },
+    [['warning', 'left opened files in /srv/my files/', "rm -r '/srv/my files/.anemone-restore-20261123-010000'"]],
   ],
   [
     'a restore that was not finished',
