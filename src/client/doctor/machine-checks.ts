@@ -71,14 +71,14 @@ export const checkDisk: Check = (facts) => {
   const { free, config, node } = facts;
   const troubles = 'failure' in node ? [] : node.diskTroubles;
   if (troubles.length > 0) {
-    const mend = `See \`df -h ${config.server.data}\` and \`dmesg\`; make room there, or mend the disk.`;
+    const mend = `See \`df -h ${shellWord(config.server.data)}\` and \`dmesg\`; make room there, or mend the disk.`;
     return troubles.map((trouble) => error(trouble, 'What is refused meanwhile is not kept here.', mend));
   }
   if (free === null) return null;
   const { minimumFree } = config.limits;
   const night = sizeOfNight(facts);
   const has = `${formatByteSize(free)} are free on the disk of ${config.server.data}`;
-  const mend = `Make room there (df -h ${config.server.data}), or lower retention in ${config.file}.`;
+  const mend = `Make room there (df -h ${shellWord(config.server.data)}), or lower retention in ${config.file}.`;
   if (free < night) {
     return [error(`${has}, and a night needs ${formatByteSize(night)}`, 'The next backup cannot be made.', mend)];
   }

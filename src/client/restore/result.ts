@@ -1,6 +1,7 @@
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context } from '../context.js';
+import { shellWord } from '../render/shell-word.js';
 import { type BroughtBack, inWords } from './bring-back.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';
@@ -108,5 +109,5 @@ function tellRebuilt(
   }
   // From a checkout the programs are started with npx only.
   const npx = env['npm_command'] === 'exec' ? 'npx ' : '';
-  screen.note(`Start the node now: ${npx}anemone-node --config ${config}`);
+  screen.note(`Start the node now: ${npx}anemone-node --config ${shellWord(config)}`);
 }
