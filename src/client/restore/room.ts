@@ -28,15 +28,15 @@ export async function withRoom<T>({ screen }: Context, need: Need, action: () =>
   const here = part === null ? size : ((await statsIfThere(part))?.blocks ?? 0) * 512;
   const toFetch = Math.max(0, size - here);
   const needed = toFetch + (isWhole ? size : 0);
-  const { bavail, bsize } = await statfs(work);
-  const free = bavail * bsize;
-  const wanted = `${label} needs about ${formatByteSize(needed)} in ${work}, where ${formatByteSize(free)} were free`;
+  const free = await freeIn(work);
+  const there = free === null ? '' : `, where ${formatByteSize(free)} were free`;
+  const wanted = `${label} needs about ${formatByteSize(needed)} in ${work}${there}`;
   const hint =
     work === target
       ? 'Restore into a --target on a disk with more room, or only a part, with --include.'
       : 'Name a folder with more room in the environment, as TMPDIR.';
-  if (toFetch > free) throw new Failure('failed', `there is not enough room: ${wanted}`, { hint });
-  if (needed > free) screen.warn(`There may not be enough room: ${wanted}. ${hint}`);
+  if (free !== null && toFetch > free) throw new Failure('failed', `there is not enough room: ${wanted}`, { hint });
+  if (free !== null && needed > free) screen.warn(`There may not be enough room: ${wanted}. ${hint}`);
   try {
     return await action();
   } catch (thrown) {
@@ -44,4 +44,10 @@ export async function withRoom<T>({ screen }: Context, need: Need, action: () =>
     if (failure.kind !== 'no-space') throw failure;
     throw new Failure('failed', `${failure.message}: ${wanted}`, { cause: failure, hint });
   }
+}
+
+/** Bytes that are free; null where nobody tells, as some file systems do that reach over a network: that stops no restore. */
+async function freeIn(folder: string): Promise<number | null> {
+  const { blocks, bavail, bsize } = await statfs(folder).catch(() => ({ blocks: 0, bavail: 0, bsize: 0 }));
+  return blocks === 0 ? null : bavail * bsize;
 }
