@@ -305,7 +305,8 @@ describe('a peer that takes no answer, and sends on', () => {
     await answers();
   });
 
-  it('in tiny frames, has its call broken off before very many of them wait', async () => {
+  /** In a call with more than one request, whose answers stand still, so that what it sends next is not read. */
+  async function asksOnAndOn(): Promise<RawHttp2> {
     const { path, requests } = methodsOf(ServerReflectionDefinition).serverReflectionInfo;
     const question = { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } as const;
     const peer = await takesNothing();
@@ -315,21 +316,18 @@ describe('a peer that takes no answer, and sends on', () => {
       ...Array.from({ length: 10 }, () => Buffer.concat(requests.toWire({ host: '', messageRequest: question }))),
     );
     await peer.until(frameTypes.headers, 1);
+    return peer;
+  }
+
+  it('in tiny frames, has its call broken off before very many of them wait', async () => {
+    const peer = await asksOnAndOn();
     peer.data(1, ...framed(Buffer.alloc(5)), ...tiny);
     await peer.until(frameTypes.rstStream, 1);
     await answers();
   });
 
   it('more than it may while nobody reads it, has its call broken off', async () => {
-    const { path, requests } = methodsOf(ServerReflectionDefinition).serverReflectionInfo;
-    const question = { $case: 'fileContainingSymbol', value: 'anemone.peer.v1.PeerService' } as const;
-    const peer = await takesNothing();
-    peer.call(1, path);
-    peer.data(
-      1,
-      ...Array.from({ length: 10 }, () => Buffer.concat(requests.toWire({ host: '', messageRequest: question }))),
-    );
-    await peer.until(frameTypes.headers, 1);
+    const peer = await asksOnAndOn();
     for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
     await peer.until(frameTypes.rstStream, 1);
     await answers();
