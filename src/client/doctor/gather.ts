@@ -1,4 +1,4 @@
-import { readFile, stat, statfs } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { Cron } from 'croner';
@@ -18,6 +18,7 @@ import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
+import { freeSpace } from '../free-space.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
 import { partsIn } from '../restore/parts.js';
@@ -102,15 +103,6 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
   const failure = self instanceof Failure ? self : null;
   return { failure, certificate: self instanceof Failure ? null : self.certificate, user, files };
-}
-
-async function freeSpace(folder: string): Promise<number | null> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return null;
-  }
 }
 
 async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {

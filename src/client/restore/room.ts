@@ -1,8 +1,8 @@
-import { statfs } from 'node:fs/promises';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
+import { freeSpace } from '../free-space.js';
 
 /** What takes room on the disk while a restore is at work. */
 export interface Need {
@@ -28,7 +28,8 @@ export async function withRoom<T>({ screen }: Context, need: Need, action: () =>
   const here = part === null ? size : ((await statsIfThere(part))?.blocks ?? 0) * 512;
   const toFetch = Math.max(0, size - here);
   const needed = toFetch + (isWhole ? size : 0);
-  const free = await freeIn(work);
+  const free = await freeSpace(work);
+  // Where nobody tells, nothing is known against the restore.
   const there = free === null ? '' : `, where ${formatByteSize(free)} were free`;
   const wanted = `${label} needs about ${formatByteSize(needed)} in ${work}${there}`;
   const hint =
@@ -44,10 +45,4 @@ export async function withRoom<T>({ screen }: Context, need: Need, action: () =>
     if (failure.kind !== 'no-space') throw failure;
     throw new Failure('failed', `${failure.message}: ${wanted}`, { cause: failure, hint });
   }
-}
-
-/** Bytes that are free; null where nobody tells, as some file systems do that reach over a network: that stops no restore. */
-async function freeIn(folder: string): Promise<number | null> {
-  const { blocks, bavail, bsize } = await statfs(folder).catch(() => ({ blocks: 0, bavail: 0, bsize: 0 }));
-  return blocks === 0 ? null : bavail * bsize;
 }
