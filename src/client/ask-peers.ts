@@ -53,16 +53,17 @@ async function askPeer<T>(
   const patience = patienceOf(flags);
   const deadline = new AbortController();
   const stopTimer = clock.after(patience, () => deadline.abort());
+  const stop = AbortSignal.any([signal, deadline.signal]);
   let connection: Connection | undefined;
   try {
     const { context, ...channels } = connectTo(peer, self, clock);
-    connection = { ...channels, context: (_, stop) => context(patience, stop) };
-    return { peer, value: await ask(connection, AbortSignal.any([signal, deadline.signal])) };
+    connection = { ...channels, context: (_, abort) => context(patience, abort) };
+    return { peer, value: await ask(connection, stop) };
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;
     const why = `${describePeer(peer)} did not answer within ${Math.round(patience / 1000)} s`;
     if (late) return { peer, failure: new Failure('timeout', why, { cause: thrown }) };
-    return { peer, failure: await whoAnswers(peer, self, clock, Failure.from(thrown)) };
+    return { peer, failure: await whoAnswers(peer, { self, clock, signal: stop }, Failure.from(thrown)) };
   } finally {
     stopTimer();
     connection?.close();

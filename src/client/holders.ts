@@ -45,7 +45,7 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Hold
       try {
         yield* listPages(patient, question, signal);
       } catch (thrown) {
-        throw await whoAnswers(peer, self, clock, Failure.from(thrown));
+        throw await whoAnswers(peer, { self, clock, signal }, Failure.from(thrown));
       }
     },
     fetch: (name, range, signal) => fetchBackup(connection, name, range, signal),

@@ -9,13 +9,20 @@ import { Failure } from '../mesh/terms/failure.js';
 import { anotherServer, isAnotherServer } from '../mesh/wire/another-server.js';
 import { hadConnection } from '../mesh/wire/calls.js';
 
+export interface Asking {
+  readonly self: ServerIdentity;
+  readonly clock: Clock;
+  /** Aborts when nobody waits for better words any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Why a peer could not be called, in better words where there are any: that another server answers there is known from the
  * handshake, and which one is worth one more question. So is whether a peer hangs up on us again.
  * @param failure what the call ended with
  */
-export async function whoAnswers(peer: Peer, self: ServerIdentity, clock: Clock, failure: Failure): Promise<Failure> {
-  if (hadConnection(failure) && (await hangsUp(peer, self, clock))) return unknownThere(peer, failure);
+export async function whoAnswers(peer: Peer, { self, clock, signal }: Asking, failure: Failure): Promise<Failure> {
+  if (hadConnection(failure) && (await hangsUp(peer, { self, clock, signal }))) return unknownThere(peer, failure);
   if (!isAnotherServer(failure.cause)) return failure;
   const shown = await askIdentity(peer.address, self, clock).catch(() => null);
   return shown === null || shown === peer.identity ? failure : wrongIdentity(peer, shown, failure);
@@ -25,10 +32,10 @@ export async function whoAnswers(peer: Peer, self: ServerIdentity, clock: Clock,
  * Whether a peer takes our call, shows who it is, and ends the connection when it has seen who we are: that is how a server is
  * refused that is no peer. One that was only started again lets us in now, or is not there.
  */
-async function hangsUp(peer: Peer, self: ServerIdentity, clock: Clock): Promise<boolean> {
+async function hangsUp(peer: Peer, { self, clock, signal }: Asking): Promise<boolean> {
   const connection = connectTo(peer, self, clock);
   try {
-    await getNode(connection);
+    await getNode(connection, signal);
     return false;
   } catch (thrown) {
     return hadConnection(Failure.from(thrown));

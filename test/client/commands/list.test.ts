@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -121,6 +121,36 @@ describe('list', () => {
     expect(await listMesh(context, undefined, {})).toBe(3);
     expect(said.stdout).toMatch(/^US1 did not answer: the connection broke/m);
     await relay.close();
+  });
+
+  it.each([
+    ['list', listMesh],
+    ['status', (context: Parameters<typeof showStatus>[0]) => showStatus(context)],
+  ] as const)('%s waits no longer than it may for why a link broke', async (_command, run) => {
+    const breaking = await openRelay(formatAddress(us1.address));
+    breaking.endAfter(1400);
+    let askAgain = (): void => {};
+    const askedAgain = new Promise<void>((resolve) => {
+      askAgain = resolve;
+    });
+    let calls = 0;
+    const link = createServer((socket) => {
+      calls += 1;
+      socket.on('error', () => {});
+      if (calls > 1) return askAgain();
+      const [, port] = breaking.address.split(':');
+      socket.pipe(connect(Number(port), '127.0.0.1')).pipe(socket);
+    });
+    await once(link.listen(0, '127.0.0.1'), 'listening');
+    const file = join(folder, 'config/config.yaml');
+    const { port } = link.address() as AddressInfo;
+    await writeFile(file, (await readFile(file, 'utf8')).replace(`${us1.address.port}`, `${port}`));
+    const clock = new FakeClock();
+    const answered = run(trial({ clock, timeout: 5 }).context, undefined, {});
+    await askedAgain;
+    await clock.advance(5_000);
+    expect(await answered).toBe(3);
+    await Promise.all([breaking.close(), link.close()]);
   });
 
   it('calls a peer once whose link breaks, as status does', async () => {
