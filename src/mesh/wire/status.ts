@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http2';
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { ErrorInfo } from '../generated/google/rpc/error_details.js';
+import { Status as RichStatus } from '../generated/google/rpc/status.js';
 import { printable } from '../terms/clean-text.js';
 import { Failure, type FailureKind } from '../terms/failure.js';
 
@@ -80,15 +81,13 @@ const errorInfoType = 'type.googleapis.com/google.rpc.ErrorInfo';
 export function statusFromFailure(thrown: unknown): Status {
   if (!(thrown instanceof Failure)) return { ...okStatus, code: statusCode.internal, message: 'internal error' };
   const code = codes[thrown.kind];
-  const facts: [string, string][] = [['retryable', String(thrown.retryable)]];
-  if (thrown.hint !== undefined) facts.push(['hint', thrown.hint]);
-  const info = new BinaryWriter();
-  info.uint32(10).string(thrown.kind.toUpperCase().replaceAll('-', '_'));
-  info.uint32(18).string(domain);
-  for (const [key, value] of facts) info.uint32(26).fork().uint32(10).string(key).uint32(18).string(value).join();
-  const rich = new BinaryWriter();
-  rich.uint32(8).int32(code).uint32(18).string(thrown.message);
-  rich.uint32(26).fork().uint32(10).string(errorInfoType).uint32(18).bytes(info.finish()).join();
+  const info: ErrorInfo = {
+    reason: thrown.kind.toUpperCase().replaceAll('-', '_'),
+    domain,
+    metadata: { retryable: String(thrown.retryable), ...(thrown.hint === undefined ? {} : { hint: thrown.hint }) },
+  };
+  const details = [{ typeUrl: errorInfoType, value: ErrorInfo.encode(info).finish() }];
+  const rich = RichStatus.encode({ code, message: thrown.message, details });
   return { code, message: thrown.message, details: rich.finish() };
 }
 
@@ -113,10 +112,10 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string,
   const kind = kindOf(info?.reason) ?? kinds[code] ?? 'failed';
   // Only our own signal interrupts us: a peer that was interrupted went away, and may be back.
   const isGone = kind === 'interrupted';
-  const hint = info?.facts.get('hint');
+  const hint = info?.metadata['hint'];
   return new Failure(isGone ? 'unreachable' : kind, `${whom}: ${message}`, {
     cause: new StatusError(code, message),
-    ...(info === null || isGone ? {} : { retryable: info.facts.get('retryable') === 'true' }),
+    ...(info === null || isGone ? {} : { retryable: info.metadata['retryable'] === 'true' }),
     ...(hint === undefined ? {} : { hint: `${isOwnNode ? '' : `${whom} says: `}${printable(hint, 500)}` }),
   });
 }
@@ -151,48 +150,12 @@ function kindOf(reason: string | undefined): FailureKind | undefined {
   return kind !== undefined && Object.hasOwn(codes, kind) ? (kind as FailureKind) : undefined;
 }
 
-interface ErrorInfo {
-  reason: string;
-  readonly facts: Map<string, string>;
-}
-
-/** The first google.rpc.ErrorInfo of ours in the details, or null; a malformed one is as good as none. */
+/** The google.rpc.ErrorInfo in the details, or null; a malformed one is as good as none. */
 function readErrorInfo(details: Uint8Array): ErrorInfo | null {
   try {
-    let found: ErrorInfo | null = null;
-    eachField(details, (field, any) => {
-      if (field !== 3) return;
-      eachField(any, (inner, value) => {
-        if (inner === 2) found ??= decodeErrorInfo(value);
-      });
-    });
-    return found;
+    const info = RichStatus.decode(details).details.find(({ typeUrl }) => typeUrl === errorInfoType);
+    return info === undefined ? null : ErrorInfo.decode(info.value);
   } catch {
     return null;
-  }
-}
-
-function decodeErrorInfo(bytes: Uint8Array): ErrorInfo {
-  const text = (value: Uint8Array): string => Buffer.from(value).toString();
-  const info: ErrorInfo = { reason: '', facts: new Map() };
-  eachField(bytes, (field, value) => {
-    if (field === 1) info.reason = text(value);
-    if (field !== 3) return;
-    const entry = ['', ''];
-    eachField(value, (part, content) => {
-      entry[part - 1] = text(content);
-    });
-    info.facts.set(entry[0] ?? '', entry[1] ?? '');
-  });
-  return info;
-}
-
-/** Walks the length-delimited fields of a protobuf message and skips all others. */
-function eachField(bytes: Uint8Array, visit: (field: number, value: Uint8Array) => void): void {
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag();
-    if (type === 2) visit(field, reader.bytes());
-    else reader.skip(type, field);
   }
 }
