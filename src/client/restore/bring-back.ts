@@ -64,7 +64,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const staging = stagingFolder(work, stamp);
   const format = await formatOf(sealed);
   const opened = await openSealed(sealed, format, options.keys);
-  await removeStaleStaging(work);
+  for (const warning of await removeStaleStaging(work)) screen.warn(warning);
   try {
     const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
     const { selection, ownership } = options;
@@ -96,7 +96,8 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
       throw new Failure('interrupted', 'nothing was restored');
     }
     signal.throwIfAborted();
-    const { switched } = await intoPlace({ staging, target, entries, roots, stamp });
+    const { switched, warnings } = await intoPlace({ staging, target, entries, roots, stamp });
+    for (const warning of warnings) screen.warn(warning);
     return { ...result, switched };
   } finally {
     await removeTree(staging);

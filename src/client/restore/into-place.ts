@@ -22,22 +22,25 @@ type Undo = () => Promise<void>;
  * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
  *   everything was put back, or saying what could not be
  */
-export async function intoPlace(placement: Placement): Promise<{ switched: readonly Switched[] }> {
+export async function intoPlace(
+  placement: Placement,
+): Promise<{ readonly switched: readonly Switched[]; readonly warnings: readonly string[] }> {
   const leftovers = [placement.staging];
   const undos: Undo[] = [];
+  const warnings: string[] = [];
   try {
     const { copies, exchanges, unplaceable } = await planExchanges(placement);
     for (const { why } of unplaceable) throw why;
     for (const { from, to } of copies) {
       leftovers.push(to);
       await step(dirname(to), undos, async () => {
-        await removeStaleStaging(dirname(to));
+        warnings.push(...(await removeStaleStaging(dirname(to))));
         await copyTree(from, to);
       });
     }
     for (const exchange of exchanges) await step(exchange.path, undos, () => put(exchange, undos));
     await step(placement.target, undos, () => syncFolders(exchanges));
-    return { switched: exchanges.map(({ path, previous }) => ({ path, previous })) };
+    return { switched: exchanges.map(({ path, previous }) => ({ path, previous })), warnings };
   } catch (error) {
     throw Failure.from(error, `cannot restore into ${placement.target}`);
   } finally {

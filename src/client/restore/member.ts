@@ -24,13 +24,15 @@ export interface Member {
 export interface MemberRules {
   /** Components that a path may have. */
   readonly depth: number;
+  /** Absolute: where members are unpacked. A path has to leave room for it in what Linux takes for one name. */
+  readonly staging: string;
   /** Whether names may hold control characters; NUL never. */
   readonly controlCharacters: boolean;
 }
 
-/** Limits of Linux, in bytes: of one component, and of what a symlink says (PATH_MAX without the NUL). */
+/** Limits of Linux, in bytes: of one component, and of a path or what a symlink says (PATH_MAX without the NUL). */
 const longestComponent = 255;
-const longestTarget = 4095;
+const longestPath = 4095;
 /** Seconds on either side of 1970 that a Date can say. */
 const furthestTime = 8.64e12;
 
@@ -77,6 +79,8 @@ export function parseMember(header: Header, rules: MemberRules): Member | null {
 const noSuchMember =
   'Nothing was written. An archive made by this program has no such member: find out where this one comes from.';
 
+const shorter = 'Nothing was written. A --target whose own path is shorter leaves more room.';
+
 const unproven =
   'Nothing was written. Put the manifest beside the file, as FILE.manifest. If it is lost, and you know where the file comes ' +
   'from, `age -d` and `tar` unpack it.';
@@ -97,6 +101,15 @@ function parsePath(path: string, name: string, rules: MemberRules): string[] {
   if (parts.some((part) => Buffer.byteLength(part) > longestComponent)) {
     throw refused(name, `its name is longer than ${longestComponent} bytes`);
   }
+  const longest = longestPath - Buffer.byteLength(`${rules.staging}/`);
+  // It could be made all the same, in an open folder, but neither be compared nor removed by name.
+  if (Buffer.byteLength(parts.join('/')) > longest) {
+    throw refused(
+      name,
+      `its path is longer than ${longest} bytes, so it would be out of reach in ${rules.staging}`,
+      shorter,
+    );
+  }
   return parts;
 }
 
@@ -109,7 +122,7 @@ function parseTarget(name: string, kind: MemberKind, target: string, rules: Memb
   if (kind !== 'symlink') return '';
   checkCharacters(target, name, rules);
   if (target === '') throw refused(name, 'it is a symlink to nothing');
-  if (Buffer.byteLength(target) > longestTarget) throw refused(name, `it points to more than ${longestTarget} bytes`);
+  if (Buffer.byteLength(target) > longestPath) throw refused(name, `it points to more than ${longestPath} bytes`);
   return target;
 }
 

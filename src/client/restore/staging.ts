@@ -2,6 +2,7 @@ import { access, chmod, constants, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
+import { printable } from '../../mesh/terms/clean-text.js';
 import { readMounts } from './mounts.js';
 
 const prefix = '.anemone-restore-';
@@ -48,12 +49,25 @@ export async function stagingIn(target: string): Promise<readonly string[]> {
 
 /**
  * Removes what interrupted restores left in the target. Only one restore may run in a target at a time.
- * @returns the absolute paths that were removed
+ * @returns as {@link removeStaging}
  */
 export async function removeStaleStaging(target: string): Promise<readonly string[]> {
-  const paths = await stagingIn(target);
-  for (const path of paths) await removeTree(path);
-  return paths;
+  return removeStaging(await stagingIn(target));
+}
+
+/**
+ * Removes staging folders. One that stays keeps no restore out, and fails none: the next one finds it by its name.
+ * @returns a warning for each that cannot be removed
+ */
+export async function removeStaging(paths: readonly string[]): Promise<readonly string[]> {
+  const warnings: string[] = [];
+  for (const path of paths) {
+    await removeTree(path).catch(({ message }: Error) => {
+      const why = `${path} cannot be removed (${printable(message, 300)})`;
+      warnings.push(`${why}: it holds files of a backup, unsealed. Remove it yourself.`);
+    });
+  }
+  return warnings;
 }
 
 /** Removes a tree, also one whose folders forbid it; nothing when there is none. Links are removed, never followed. */

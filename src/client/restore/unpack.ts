@@ -74,7 +74,7 @@ export async function unpack(archive: Bytes, staging: string, options: UnpackOpt
   let chain: FolderChain | null = null;
   try {
     chain = await openChain(staging);
-    return await unpackInto(chain, archive, options);
+    return await unpackInto(chain, archive, staging, options);
   } catch (error) {
     await chain?.close();
     chain = null;
@@ -85,9 +85,14 @@ export async function unpack(archive: Bytes, staging: string, options: UnpackOpt
   }
 }
 
-async function unpackInto(chain: FolderChain, archive: Bytes, options: UnpackOptions): Promise<UnpackSummary> {
+async function unpackInto(
+  chain: FolderChain,
+  archive: Bytes,
+  staging: string,
+  options: UnpackOptions,
+): Promise<UnpackSummary> {
   const limits = { ...defaults, ...options.limits };
-  const rules = { depth: limits.depth, controlCharacters: options.controlCharacters ?? false };
+  const rules = { depth: limits.depth, staging, controlCharacters: options.controlCharacters ?? false };
   const ownership = options.ownership ?? false;
   const register = openRegister();
   const members: Member[] = [];

@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openChain } from '../../../src/client/restore/folder-chain.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
@@ -90,6 +92,43 @@ it('is told before anything is fetched that a disk has not the room for it, and 
     hint: expect.stringContaining('TMPDIR'),
   });
   expect([asked, await machine.left()]).toEqual([[], []]);
+});
+
+describe('what an earlier restore has left unpacked', () => {
+  it('and cannot be removed is named, and keeps no other one out', async () => {
+    const { fr2, fr1, newer, folder } = machine;
+    await pushTo(fr2, fr1, newer);
+    const stale = join(folder, '.anemone-restore-20200101-000000');
+    await mkdir(stale);
+    // Folders in folders, so deep that no path leads there any more.
+    const chain = await openChain(stale);
+    await chain.enter(Array.from({ length: 20 }, () => 'd'.repeat(250)));
+    await chain.close();
+    try {
+      const { code, said } = await machine.restore({ takeover: false });
+      expect([code, said.stderr]).toEqual([0, expect.stringContaining(`warning: ${stale} cannot be removed`)]);
+      expect(await machine.left()).toEqual([basename(stale), 'config']);
+    } finally {
+      execFileSync('rm', ['-rf', stale]);
+    }
+  });
+});
+
+it('is told that a backup has a longer path than the target has room for, and what does: nothing stays there', async () => {
+  const { fr2, fr1, newer } = machine;
+  const path = 'd'.repeat(250).concat('/').repeat(16).concat('file');
+  await pushTo(fr2, fr1, await sealTree(fr1, [{ pax: { path } }], { set: 'deep' }));
+  await pushTo(fr2, fr1, newer);
+  const target = join(machine.folder, 'target'.repeat(30));
+  await expect(machine.restore({ set: 'deep', target, takeover: false })).rejects.toMatchObject({
+    kind: 'invalid',
+    message: expect.stringMatching(
+      /member "ddd.*": its path is longer than \d+ bytes, so it would be out of reach in .*target\/\.anemone-restore-/,
+    ),
+    hint: expect.stringMatching(/--target whose own path is shorter/),
+  });
+  expect(await machine.left()).toEqual([]);
+  expect((await machine.restore({ set: 'backup', target, takeover: false })).code).toBe(0);
 });
 
 describe('a large backup that was fetched and not put in place', () => {

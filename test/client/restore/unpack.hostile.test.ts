@@ -28,6 +28,9 @@ const outside = '../victim/file';
 
 type Case = readonly [title: string, kind: 'invalid' | 'damaged', message: RegExp, archive: () => Buffer];
 
+/** A path of so many bytes, in components that are short enough. */
+const pathOf = (bytes: number): string => 'd'.repeat(250).concat('/').repeat(17).slice(0, bytes);
+
 const names: readonly Case[] = [
   ['an absolute name', 'invalid', /"\/tmp\/anemone-x".*absolute/, () => rawTar({ name: '/tmp/anemone-x' })],
   ['an absolute name with two slashes', 'invalid', /absolute/, () => rawTar({ name: '//tmp/x' })],
@@ -73,6 +76,12 @@ const names: readonly Case[] = [
   ['a file in the place of the folder itself', 'invalid', /empty/, () => rawTar({ name: './.' })],
   ['a component of 300 bytes', 'invalid', /longer than 255/, () => rawTar({ pax: { path: 'x'.repeat(300) } })],
   ['a path of 257 components', 'invalid', /folders deep/, () => rawTar({ pax: { path: `${'d/'.repeat(256)}x` } })],
+  [
+    'a path that nothing could open below the target',
+    'invalid',
+    /path is longer than 40\d\d bytes/,
+    () => rawTar(folder, { pax: { path: pathOf(4090) } }),
+  ],
 ];
 
 const collisions: readonly Case[] = [
@@ -320,6 +329,12 @@ describe('the limits of an archive', () => {
   it('leave room for a path of 256 components', async () => {
     const { entries } = await unpack(stream(rawTar({ pax: { path: `${'d/'.repeat(255)}x` } })), staging);
     expect(entries).toHaveLength(1);
+  });
+
+  it('leave room for the longest path that can be opened where it is unpacked', async () => {
+    const path = pathOf(4095 - Buffer.byteLength(`${staging}/`));
+    await unpack(stream(rawTar({ pax: { path }, body: 'x' })), staging);
+    expect(await readFile(join(staging, path), 'utf8')).toBe('x');
   });
 
   const limited: readonly [string, object, Buffer, RegExp, hint?: RegExp][] = [
