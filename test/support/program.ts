@@ -16,6 +16,8 @@ export interface ProgramOptions {
   /** Beside PATH and HOME nothing else is set. */
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string;
+  /** Number of the user who runs it, and of their group; whoever runs the test unless given. */
+  readonly user?: number;
 }
 
 /** Runs `anemone-peer` as a process of its own, with pipes for its standard streams. */
@@ -28,10 +30,11 @@ export function anemoneNode(args: readonly string[], options: ProgramOptions): P
   return run([nodeProgram, ...args], options);
 }
 
-function run(args: readonly string[], { cwd, env = {}, input = '' }: ProgramOptions): Promise<ProgramEnd> {
+function run(args: readonly string[], { cwd, env = {}, input = '', user }: ProgramOptions): Promise<ProgramEnd> {
   return new Promise((resolve, reject) => {
     const { PATH, HOME } = process.env;
-    const child = spawn(process.execPath, args, { cwd, env: { PATH, HOME, ...env } });
+    const identity = user === undefined ? {} : { uid: user, gid: user };
+    const child = spawn(process.execPath, args, { cwd, env: { PATH, HOME, ...env }, ...identity });
     const output = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output.stdout += text;

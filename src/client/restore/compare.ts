@@ -10,10 +10,10 @@ import type { UnpackedEntry } from './unpack.js';
 export interface Comparison {
   /** Not in the target. */
   readonly added: readonly string[];
-  /** There, but with another kind, content or mode. */
+  /** There, but with another kind, content or mode, or where this user may not look. */
   readonly changed: readonly string[];
   readonly same: readonly string[];
-  /** Inside a folder that is replaced as a whole, and not in the backup: kept beside it only. */
+  /** Inside a folder that is replaced as a whole, and not in the backup: kept beside it only. As far as this user may look. */
   readonly dropped: readonly string[];
 }
 
@@ -35,23 +35,29 @@ export async function compareTrees(
   roots: readonly UnpackedEntry[] = rootsOf(entries),
   { mounts, signal }: CompareOptions = {},
 ): Promise<Comparison> {
-  const added: string[] = [];
-  const changed: string[] = [];
-  const same: string[] = [];
+  const found = { added: [] as string[], changed: [] as string[], same: [] as string[] };
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   for (const entry of entries) {
     signal?.throwIfAborted();
-    const path = join(target, entry.path);
-    const stats = await examine(path);
-    if (stats === null) added.push(entry.path);
-    else if (await isSame(entry, path, stats, byPath, signal)) same.push(entry.path);
-    else changed.push(entry.path);
+    found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
   }
   const dropped: string[] = [];
   for (const { path } of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
-    if ((await examine(join(target, path)))?.isDirectory()) await collectOthers(target, path, byPath, dropped);
+    const stats = await unlessBarred(examine(join(target, path)), null);
+    if (stats?.isDirectory()) await collectOthers(target, path, byPath, dropped);
   }
-  return { added, changed, same, dropped };
+  return { ...found, dropped };
+}
+
+async function standing(
+  entry: UnpackedEntry,
+  path: string,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+  signal: AbortSignal | undefined,
+): Promise<'added' | 'changed' | 'same'> {
+  const stats = await examine(path);
+  if (stats === null) return 'added';
+  return (await isSame(entry, path, stats, byPath, signal)) ? 'same' : 'changed';
 }
 
 /** Nothing can be renamed onto a mount point: what lies there, and is not in the backup, stays. */
@@ -95,7 +101,7 @@ async function collectOthers(
   byPath: ReadonlyMap<string, UnpackedEntry>,
   dropped: string[],
 ): Promise<void> {
-  for (const item of await readdir(join(target, folder), { withFileTypes: true })) {
+  for (const item of await unlessBarred(readdir(join(target, folder), { withFileTypes: true }), [])) {
     const path = `${folder}/${item.name}`;
     if (!byPath.has(path)) dropped.push(path);
     else if (item.isDirectory()) await collectOthers(target, path, byPath, dropped);
@@ -112,6 +118,14 @@ async function digestOf(path: string, signal: AbortSignal | undefined): Promise<
 export function examine(path: string): Promise<Stats | null> {
   return lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+    throw error;
+  });
+}
+
+/** What was found, or what counts where this user may not look: whether it can be replaced is for the planning to say. */
+export function unlessBarred<T>(looking: Promise<T>, otherwise: T): Promise<T> {
+  return looking.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EACCES') return otherwise;
     throw error;
   });
 }

@@ -126,7 +126,9 @@ async function missingFolders(target: string, rootPath: string): Promise<string[
   let folder = target;
   for (const name of rootPath.split('/').slice(0, -1)) {
     folder = join(folder, name);
-    const stats = await statsIfThere(folder);
+    const stats = await statsIfThere(folder).catch((cause) => {
+      throw unusable(dirname(folder), join(target, rootPath), cause);
+    });
     if (stats === null) missing.push(folder);
     else if (!stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'a symbolic link' : 'no folder';
@@ -141,13 +143,17 @@ async function missingFolders(target: string, rootPath: string): Promise<string[
 /** Whether names can be made and taken away in a folder, or in the one above where it is still to be made. */
 async function checkWritable(folder: string, path: string): Promise<void> {
   try {
-    await access(folder, constants.W_OK);
+    await access(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return checkWritable(dirname(folder), path);
-    const why = reasons[code ?? ''] ?? message;
-    throw new Failure('invalid', `${path} cannot be put into place: ${folder} ${why}`, { cause, hint: elsewhere });
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return checkWritable(dirname(folder), path);
+    throw unusable(folder, path, cause);
   }
+}
+
+function unusable(folder: string, path: string, cause: unknown): Failure {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const why = reasons[code ?? ''] ?? message;
+  return new Failure('invalid', `${path} cannot be put into place: ${folder} ${why}`, { cause, hint: elsewhere });
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compilePatterns, type PathMatcher } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../as-usage.js';
-import { examine } from './compare.js';
+import { examine, unlessBarred } from './compare.js';
 import { rootsOf } from './roots.js';
 import type { UnpackedEntry } from './unpack.js';
 
@@ -29,7 +29,8 @@ export async function selectedRoots(
 ): Promise<readonly UnpackedEntry[]> {
   const roots: UnpackedEntry[] = [];
   const descend = async (entry: UnpackedEntry): Promise<void> => {
-    if (entry.kind !== 'folder' || (await isForTaking(target, entry.path, selects))) {
+    // Where this user may not look, there may be something that was not selected.
+    if (entry.kind !== 'folder' || (await unlessBarred(isForTaking(target, entry.path, selects), false))) {
       roots.push(entry);
       return;
     }
