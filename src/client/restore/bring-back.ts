@@ -1,5 +1,5 @@
-import { lstat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, realpath } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import type { OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
@@ -87,7 +87,9 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
-    if (comparison.dropped.length > 0) tell(droppedInWords(comparison));
+    if (comparison.dropped.length > 0) {
+      tell(inLines('Not in the backup, and put aside with the folder that they are in:', comparison.dropped));
+    }
     for (const { path, why } of unplaceable) tell(`Left out is ${path}: ${why.message}.`);
     if (
       !options.yes &&
@@ -98,7 +100,9 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     signal.throwIfAborted();
     const { switched, warnings } = await intoPlace({ staging, target, entries, roots, stamp });
     for (const warning of warnings) screen.warn(warning);
-    return { ...result, switched };
+    const { aside, staying } = await asideOf(comparison.dropped, target, switched);
+    if (staying.length > 0) screen.warn(inLines('not put aside, since the folder cannot be renamed here:', staying));
+    return { ...result, comparison: { ...comparison, dropped: aside }, switched };
   } finally {
     await removeTree(staging);
   }
@@ -198,17 +202,24 @@ function differing(roots: readonly UnpackedEntry[], { added, changed, dropped }:
   return roots.filter(({ path }) => around.has(path));
 }
 
+/** Which of the things that are not in the backup were put aside: all that lie in what was exchanged. */
+async function asideOf(
+  dropped: readonly string[],
+  target: string,
+  switched: readonly Switched[],
+): Promise<{ readonly aside: readonly string[]; readonly staying: readonly string[] }> {
+  const real = await realpath(target);
+  const isAside = isIn(switched.map(({ path }) => ({ path: relative(real, path) })));
+  return { aside: dropped.filter(isAside), staying: dropped.filter((path) => !isAside(path)) };
+}
+
 /** How many names a person is shown before a question. */
 const mostNamed = 10;
 
-function droppedInWords({ dropped }: Comparison): string {
-  const lines = dropped.slice(0, mostNamed).map((path) => `  ${path}`);
-  const more = dropped.length - lines.length;
-  return [
-    'Not in the backup, and put aside with the folder that they are in:',
-    ...lines,
-    ...(more > 0 ? [`  and ${more} more`] : []),
-  ].join('\n');
+function inLines(heading: string, paths: readonly string[]): string {
+  const lines = paths.slice(0, mostNamed).map((path) => `  ${path}`);
+  const more = paths.length - lines.length;
+  return [heading, ...lines, ...(more > 0 ? [`  and ${more} more`] : [])].join('\n');
 }
 
 export function inWords({ added, changed, same, dropped }: Comparison): string {

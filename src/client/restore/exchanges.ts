@@ -177,7 +177,11 @@ function checkMounts(path: string, stagedIn: string, name: string, mounts: Mount
   }
 }
 
-async function previousOf(path: string, stamp: string): Promise<string | null> {
+/**
+ * Where what is at a path will go; null when nothing is there.
+ * @throws Failure `conflict` when that name is taken
+ */
+export async function previousOf(path: string, stamp: string): Promise<string | null> {
   if ((await statsIfThere(path)) === null) return null;
   const previous = previousPath(path, stamp);
   if ((await statsIfThere(previous)) === null) return previous;

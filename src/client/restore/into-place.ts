@@ -1,9 +1,9 @@
-import { chmod, lstat, mkdir, rename, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, lstat, mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { syncFolder } from '../../mesh/files/sync-folder.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { copyTree } from './copy-tree.js';
-import { type Exchange, type Placement, planExchanges } from './exchanges.js';
+import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
 import { removeStaleStaging, removeTree } from './staging.js';
 
 export interface Switched {
@@ -19,6 +19,7 @@ type Undo = () => Promise<void>;
 /**
  * Exchanges what was unpacked for what is there, one rename a root, and keeps what was there beside it. Everything that
  * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
+ * A folder that cannot be renamed itself stays, with its mode and time, and what is in it is exchanged one by one.
  * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
  *   everything was put back, or saying what could not be
  */
@@ -38,9 +39,12 @@ export async function intoPlace(
         await copyTree(from, to);
       });
     }
-    for (const exchange of exchanges) await step(exchange.path, undos, () => put(exchange, undos));
-    await step(placement.target, undos, () => syncFolders(exchanges));
-    return { switched: exchanges.map(({ path, previous }) => ({ path, previous })), warnings };
+    const switched: Switched[] = [];
+    for (const exchange of exchanges) {
+      switched.push(...(await step(exchange.path, undos, () => put(exchange, placement.stamp, undos))));
+    }
+    await step(placement.target, undos, () => syncFolders(switched, exchanges));
+    return { switched, warnings };
   } catch (error) {
     throw Failure.from(error, `cannot restore into ${placement.target}`);
   } finally {
@@ -49,18 +53,42 @@ export async function intoPlace(
   }
 }
 
-async function put({ staged, path, previous, folders }: Exchange, undos: Undo[]): Promise<void> {
+async function put(
+  { staged, path, previous, folders }: Exchange,
+  stamp: string,
+  undos: Undo[],
+): Promise<readonly Switched[]> {
   for (const folder of folders) {
     await mkdir(folder, { mode: 0o755 });
     undos.push(() => rmdir(folder));
   }
-  if (previous !== null) await move(path, previous, undos);
+  try {
+    if (previous !== null) await move(path, previous, undos);
+  } catch (error) {
+    // So an overlay refuses to rename a folder of its lower layers, such as those of a container's image.
+    const isFixed = (error as NodeJS.ErrnoException).code === 'EXDEV' && (await lstat(staged)).isDirectory();
+    if (!isFixed) throw error;
+    return putChildren(staged, path, stamp, undos);
+  }
   await move(staged, path, undos);
+  return [{ path, previous }];
 }
 
-async function step(path: string, undos: Undo[], action: () => Promise<void>): Promise<void> {
+async function putChildren(staged: string, folder: string, stamp: string, undos: Undo[]): Promise<readonly Switched[]> {
+  // It is only taken apart, and may forbid that.
+  await chmod(staged, 0o700);
+  const switched: Switched[] = [];
+  for (const name of await readdir(staged)) {
+    const path = join(folder, name);
+    const exchange = { staged: join(staged, name), path, previous: await previousOf(path, stamp), folders: [] };
+    switched.push(...(await put(exchange, stamp, undos)));
+  }
+  return switched;
+}
+
+async function step<T>(path: string, undos: Undo[], action: () => Promise<T>): Promise<T> {
   try {
-    await action();
+    return await action();
   } catch (error) {
     throw await takeBack(path, error, undos);
   }
@@ -98,7 +126,7 @@ async function renameAny(from: string, to: string): Promise<void> {
   await chmod(to, stats.mode);
 }
 
-async function syncFolders(exchanges: readonly Exchange[]): Promise<void> {
-  const folders = exchanges.flatMap(({ path, folders }) => [path, ...folders].map((made) => dirname(made)));
-  for (const folder of new Set(folders)) await syncFolder(folder);
+async function syncFolders(switched: readonly Switched[], exchanges: readonly Exchange[]): Promise<void> {
+  const made = [...switched.map(({ path }) => path), ...exchanges.flatMap(({ folders }) => folders)];
+  for (const folder of new Set(made.map((path) => dirname(path)))) await syncFolder(folder);
 }

@@ -121,6 +121,64 @@ describe('a restore over mounts', () => {
   });
 });
 
+describe('a restore over a folder of an image, which lies below an overlay', () => {
+  const there = { 'config/app': 'old', 'config/mine': 'mine', 'config/sub/file': 'old', 'config/sub/mine': 'mine' };
+  /** A target whose `config/` is in the lower layer. Nothing of that can be renamed but files. */
+  async function overlay(skip: (why: string) => never): Promise<string> {
+    await mount('disk', '-t', 'tmpfs', 'tmpfs');
+    const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(target, 'disk', name));
+    await mkdir(join(target, 'disk/lower/config/sub'), { recursive: true });
+    for (const name of ['upper', 'work']) await mkdir(join(target, 'disk', name));
+    for (const [name, content] of Object.entries(there)) await writeFile(join(target, 'disk/lower', name), content);
+    const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work},redirect_dir=off`;
+    await mount('image', '-t', 'overlay', '-o', layers, 'overlay').catch(() => skip('no overlay can be mounted here'));
+    return join(target, 'image');
+  }
+  async function filesIn(folder: string): Promise<Record<string, string>> {
+    const items = await readdir(folder, { recursive: true, withFileTypes: true });
+    const paths = items.filter((item) => item.isFile()).map((item) => join(item.parentPath, item.name));
+    const contents = await Promise.all(paths.map((path) => readFile(path, 'utf8')));
+    return Object.fromEntries(paths.map((path, index) => [relative(folder, path), contents[index] ?? '']));
+  }
+
+  it('exchanges what is in it, one by one, and says what else stays', async ({ skip }) => {
+    const image = await overlay(skip);
+    const machine = await makeBareMachine();
+    try {
+      await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, members));
+      const { code, said } = await machine.restore({ target: image, takeover: false }, { json: true });
+      expect([code, said.stderr]).toEqual([
+        0,
+        expect.stringMatching(/warning: not put aside, .*:\n {2}config\/mine\n {2}config\/sub\/mine\n/),
+      ]);
+      const { switched, dropped } = JSON.parse(said.stdout);
+      const app = switched.find(({ path }: { path: string }) => path === join(image, 'config/app')).previous;
+      const file = app.replace('/app.', '/sub/file.');
+      expect(await filesIn(image)).toEqual({
+        ...there,
+        'config/app': 'new',
+        'config/joined': 'new',
+        'config/sub/file': 'deep',
+        [relative(image, app)]: 'old',
+        [relative(image, file)]: 'old',
+      });
+      expect([switched.length, dropped]).toEqual([4, []]);
+    } finally {
+      await machine.close();
+    }
+  });
+
+  it('puts it back when a later step fails', async ({ skip }) => {
+    const image = await overlay(skip);
+    const staging = stagingFolder(image, stamp);
+    const { entries } = await unpack(stream(rawTar(...members, { name: 'z', body: 'new' })), staging);
+    execFileSync('rm', [join(staging, 'z')]);
+    const placing = intoPlace({ staging, target: image, entries, stamp });
+    await expect(placing).rejects.toThrow('everything was put back');
+    expect(await filesIn(image)).toEqual(there);
+  });
+});
+
 describe('a bare machine with a mount that is read-only', () => {
   let machine: BareMachine;
   beforeEach(async () => {
