@@ -24,17 +24,19 @@ export function nodeSigner(certificate: NodeCertificate, nodeKey: KeyObject): Si
 
 /**
  * Proves that a server with this identity signed the bytes.
+ * @returns the certificate of the node key that did
  * @throws Failure `untrusted`
  */
 export function verifySignature(
   context: SigningContext,
   signed: { readonly bytes: Uint8Array; readonly signature: Uint8Array; readonly certificate: Uint8Array },
   identity: Identity,
-): void {
-  const { publicKey } = verifyNodeCertificate(signed.certificate, identity);
-  if (!verify(null, signedBytes(context, signed.bytes), publicKey, signed.signature)) {
+): NodeCertificate {
+  const certificate = verifyNodeCertificate(signed.certificate, identity);
+  if (!verify(null, signedBytes(context, signed.bytes), certificate.publicKey, signed.signature)) {
     throw new Failure('untrusted', `the signature of the ${context} does not match`);
   }
+  return certificate;
 }
 
 function signedBytes(context: SigningContext, bytes: Uint8Array): Buffer {

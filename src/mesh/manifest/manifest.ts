@@ -17,6 +17,12 @@ export interface VerifiedManifest {
 /** Longest manifest that is read, in bytes; one that this program writes has about 350. */
 const longestManifest = 4096;
 
+/**
+ * A node key gives no number above this many for each millisecond of its epoch. So a stolen one cannot use up the numbers of
+ * a set: the key of the rebuilt server is newer, and has higher ones.
+ */
+const numbersPerMillisecond = 1024;
+
 export function signManifest(facts: Manifest, signer: Signer): SignedManifest {
   const manifest = Buffer.from(Manifest.encode(facts).finish());
   return { manifest, signature: signer.sign('manifest', manifest), certificate: signer.certificate };
@@ -29,8 +35,13 @@ export function signManifest(facts: Manifest, signer: Signer): SignedManifest {
  */
 export function verifyManifest(signed: SignedManifest, identity: Identity): VerifiedManifest {
   if (signed.manifest.length > longestManifest) throw contradiction('it is too long');
-  verifySignature('manifest', { ...signed, bytes: signed.manifest }, identity);
-  return { signed, ...readManifest(signed, identity) };
+  const { epoch } = verifySignature('manifest', { ...signed, bytes: signed.manifest }, identity);
+  const manifest = readManifest(signed, identity);
+  const highest = epoch * numbersPerMillisecond;
+  if (manifest.facts.sequence > highest) {
+    throw contradiction(`it is number ${manifest.facts.sequence}, and its node key gives no number above ${highest}`);
+  }
+  return { signed, ...manifest };
 }
 
 /**

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead, writeChainHead } from '../../../src/mesh/manifest/chain.js';
 import { signManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
@@ -67,6 +69,23 @@ describe('a manifest', () => {
   ])('that its owner signed is refused with %s', (_what, changes) => {
     const signed = signManifest(factsAbout(content, signer, changes), signer);
     expect(() => verifyManifest(signed, identity)).toThrow(expect.objectContaining({ name: 'Failure' }));
+  });
+
+  it('has a number up to what the age of its node key allows, so that a stolen key uses up no number of the next one', () => {
+    const keys = deriveKeys(generateRecoveryKey());
+    const [stolen, rebuilt] = [1_700_000_000_000, 1_700_000_000_001].map((epoch) =>
+      makeServerIdentity(keys, 'FR1', epoch),
+    );
+    const highest = 1024 * 1_700_000_000_000;
+    const numbered = (sequence: number, server = stolen) =>
+      manifestOf(content, server?.signer ?? signer, { sequence, previous: randomBytes(32) }).facts.sequence;
+    expect(numbered(highest)).toBe(highest);
+    expect(numbered(highest + 1, rebuilt)).toBe(highest + 1);
+    for (const sequence of [highest + 1, Number.MAX_SAFE_INTEGER]) {
+      expect(() => numbered(sequence)).toThrow(
+        expect.objectContaining({ kind: 'damaged', message: expect.stringContaining(`no number above ${highest}`) }),
+      );
+    }
   });
 
   it('keeps fields that this version does not know, because the bytes are what is signed', () => {
