@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
-import { writeChainHead } from '../../mesh/manifest/chain.js';
+import { readChainHead, writeChainHead } from '../../mesh/manifest/chain.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
@@ -72,8 +73,8 @@ export async function rebuild(
   const peers = peersOf(config, learned.reached);
   // A peer that is lost by now has said its part before.
   const visited = await visitAll(context, config, keys, peers);
-  const heads = headsOf([...learned.manifests, ...visited.manifests]);
-  for (const head of heads) await writeChainHead(state, head.facts.set, head.signed);
+  const seen = headsOf([...learned.manifests, ...visited.manifests]);
+  const heads = await Promise.all(seen.map((head) => keepChainHead(state, head, keys.identity)));
   const now = context.clock.now();
   const reached = [...learned.reached, ...visited.reached];
   const claims = reached.map(({ newest }) => newest);
@@ -159,7 +160,19 @@ async function visitAll(context: Context, config: Config, keys: DerivedKeys, pee
   }
 }
 
-/** The end of each set's chain. */
+/**
+ * Writes down the end of a chain, unless a later one lies there from before: fewer peers may have been reached this time.
+ * @returns the one that lies there then
+ */
+async function keepChainHead(state: string, head: VerifiedManifest, identity: Identity): Promise<VerifiedManifest> {
+  const { set, sequence } = head.facts;
+  const before = await readChainHead(state, set, identity).catch(() => null);
+  if (before !== null && before.facts.sequence >= sequence) return before;
+  await writeChainHead(state, set, head.signed);
+  return head;
+}
+
+/** The end of each set's chain, as far as it was seen. */
 function headsOf(manifests: readonly VerifiedManifest[]): readonly VerifiedManifest[] {
   const heads = new Map<string, VerifiedManifest>();
   for (const manifest of manifests) {

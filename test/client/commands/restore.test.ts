@@ -100,6 +100,28 @@ describe('a bare machine', () => {
     expect(head?.facts.sequence).toBe(2);
   });
 
+  it('that is restored again goes on from the newest backup it knows of, though the peer that holds it is lost', async () => {
+    await pushTo(fr2, fr1, older);
+    await pushTo(us1, fr1, newer);
+    await bare();
+    await machine.stop(us1);
+    const { said } = await bare({ peer: [pinned(fr2)] });
+    expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret old');
+    const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', fr1.server.identity);
+    expect(head?.facts.sequence).toBe(2);
+    expect(said.stderr).toContain('backup after number 2');
+  });
+
+  it('that is restored again writes the newest backup of its peers down where its own record is damaged', async () => {
+    const record = join(folder, 'config-backups/.state/chain/backup.manifest');
+    await pushTo(fr2, fr1, newer);
+    await bare();
+    await writeFile(record, 'garbage');
+    expect((await bare()).code).toBe(0);
+    const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', fr1.server.identity);
+    expect(head?.facts.sequence).toBe(2);
+  });
+
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
     await pushTo(fr2, fr1, newer);
     expect((await bare({ takeover: false })).code).toBe(0);
