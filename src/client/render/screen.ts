@@ -94,10 +94,13 @@ export function makeScreen(options: ScreenOptions): Screen {
   };
 }
 
-/** Text that may hold words of a peer or a file: lines stay, whatever else moves the cursor does not. */
+/**
+ * Text that may hold words of a peer or a file: lines stay, whatever else moves the cursor does not. Nothing is cut, for a
+ * line may be a command to paste; how long such words may be, whoever takes them from a peer or a file decides.
+ */
 function safe(text: string): string {
   return text
     .split('\n')
-    .map((line) => printable(line))
+    .map((line) => printable(line, Number.POSITIVE_INFINITY))
     .join('\n');
 }

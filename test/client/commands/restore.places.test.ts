@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -5,10 +6,12 @@ import { identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type BareMachine, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
+import type { RawMember } from '../restore/raw-tar.js';
 
 const name = 'anemone-backup-FR1-20261123-010000.enc';
 let machine: BareMachine;
@@ -16,21 +19,25 @@ let folder: string;
 beforeEach(async () => {
   machine = await makeBareMachine();
   folder = machine.folder;
-  const { fr1, fr2, us1 } = machine;
-  const recipient = await identityToRecipient(fr1.keys.ageIdentity);
-  const sets = `backup: { sets: { backup: { paths: [./config, "/etc/my app", /etc/gone, /srv] } }, encryption: { recipients: [${recipient}] } }\n`;
-  const tree = await sealTree(fr1, [
-    ...treeOf('new', fr2, us1).map((member) =>
-      member.name === 'config/config.yaml' ? { ...member, body: `${member.body}${sets}` } : member,
-    ),
+  await hold('./config, "/etc/my app", /etc/gone, /srv', [
     { name: 'etc/my app/', type: '5', mode: 0o755 },
     { name: 'etc/my app/app.conf', body: 'app' },
     { name: 'srv/', type: '5', mode: 0o755 },
     { name: 'srv/page', body: 'page' },
   ]);
-  await pushTo(fr2, fr1, tree);
 });
 afterEach(() => machine.close());
+
+/** Makes FR2 hold a backup of FR1 with these members, and a configuration that has these paths. */
+async function hold(paths: string, members: readonly RawMember[], facts: Partial<Manifest> = {}): Promise<void> {
+  const { fr1, fr2, us1 } = machine;
+  const recipient = await identityToRecipient(fr1.keys.ageIdentity);
+  const sets = `backup: { sets: { backup: { paths: [${paths}] } }, encryption: { recipients: [${recipient}] } }\n`;
+  const tree = treeOf('new', fr2, us1).map((member) =>
+    member.name === 'config/config.yaml' ? { ...member, body: `${member.body}${sets}` } : member,
+  );
+  await pushTo(fr2, fr1, await sealTree(fr1, [...tree, ...members], facts));
+}
 
 /** Runs a command that a restore has shown, into another target than that which it names. */
 async function run(command: string, target: string): Promise<void> {
@@ -58,6 +65,18 @@ describe('what the configuration has outside its folder', () => {
     expect(await readFile(join(folder, 'its place/etc/my app/app.conf'), 'utf8')).toBe('app');
     expect(existsSync(join(folder, 'its place/srv/page'))).toBe(true);
     expect(existsSync(join(folder, 'its place/config'))).toBe(false);
+  });
+
+  it('is named in that command as a whole, however much it is', async () => {
+    const volumes = Array.from({ length: 40 }, (_, nth) => `/var/lib/docker/volumes/${'v'.repeat(64)}${nth}/_data`);
+    await hold(
+      `./config, ${volumes.join(', ')}`,
+      volumes.map((path) => ({ name: `${path.slice(1)}/`, type: '5' })),
+      { sequence: 2, previous: randomBytes(32), createdAtMs: Date.UTC(2026, 10, 24, 1) },
+    );
+    const { said } = await machine.restore();
+    const [command = ''] = /^ *(sudo )?anemone-peer restore .*$/m.exec(said.stderr) ?? [];
+    expect(command.split(' --include ').slice(1)).toEqual(volumes);
   });
 
   it('is told by a dry run, which ends as one, and is in the document', async () => {
