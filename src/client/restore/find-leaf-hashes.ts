@@ -8,11 +8,14 @@ import { type Pace, watchRate } from './watch-rate.js';
 
 /** A holder that sends not one byte of hashes in this time is not waited for alone: the next one is asked as well. */
 const prompt: Pace = { window: 3_000, least: 1 };
+/** Milliseconds. Nor is one whose hashes are not complete by then: it may trickle them for hours. */
+const patience = 10_000;
 
 /**
- * Asks the holders for the hashes of a backup's leaves, one after the other: the next one when one has none, lies, or is
- * silent. The first that are proven are taken, and nobody else goes on then. A holder that lied, or was silent while
- * another one answered, is named; the silent one may still be asked for bytes, where nobody waits for it either.
+ * Asks the holders for the hashes of a backup's leaves, one after the other: the next one when one has none, lies, is
+ * silent, or takes long. The first that are proven are taken, and nobody else goes on then. A holder that lied, or was
+ * silent while another one answered, is named; the silent one may still be asked for bytes, where nobody waits for it
+ * either.
  * @param failures why holders were given up; those found here are added
  * @returns null when nobody has them
  * @throws Failure `interrupted`
@@ -70,16 +73,17 @@ interface Search {
   found: LeafHashes | null;
 }
 
-/** @param fallSilent told when it is time to ask the next one @returns why the holder lies, if it does */
-async function ask(search: Search, holder: Giver, fallSilent: () => void): Promise<Failure | null> {
+/** @param askNext told when it is time to ask the next one @returns why the holder lies, if it does */
+async function ask(search: Search, holder: Giver, askNext: () => void): Promise<Failure | null> {
   const { manifest, options, silent, over } = search;
   const stop = new AbortController();
   const abort = (): void => stop.abort();
   over.signal.addEventListener('abort', abort, { once: true });
   const waitNoLonger = (): void => {
     silent.add(holder);
-    fallSilent();
+    askNext();
   };
+  const cancel = options.clock.after(patience, askNext);
   try {
     const sent = holder.leaves(manifest.facts.name, stop.signal);
     const heard = watchRate(sent, options.clock, waitNoLonger, prompt);
@@ -96,6 +100,7 @@ async function ask(search: Search, holder: Giver, fallSilent: () => void): Promi
     // A holder that has no hashes, or is not there, shows that again when it is asked for bytes.
     return failure.kind === 'damaged' ? failure : null;
   } finally {
+    cancel();
     over.signal.removeEventListener('abort', abort);
   }
 }

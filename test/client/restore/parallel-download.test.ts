@@ -374,6 +374,31 @@ describe('the hashes of the leaves', () => {
     expect(questions).toEqual(['Mute asked', 'Dumb asked', 'FR2 asked', 'Mute stopped', 'Dumb stopped']);
   });
 
+  it('are asked of the next one too when they are not complete after ten seconds, and who only was slow is not named', async () => {
+    let waits = 0;
+    const trickling = Object.assign(serving('Trickles'), {
+      async *leaves(_backup: string, signal?: AbortSignal) {
+        for (let at = 0; ; at += 1) {
+          yield hashes.subarray(at, at + 1);
+          waits += 1;
+          await clock.sleep(2000, signal);
+        }
+      },
+    });
+    const next = answering('FR2', async function* () {
+      yield hashes;
+    });
+    const getting = get(trickling, next);
+    for (let seconds = 0; seconds < 10; seconds += 2) {
+      await expect.poll(() => waits).toBe(1 + seconds / 2);
+      expect(questions).toEqual([]);
+      await clock.advance(2000);
+    }
+    await expect.poll(() => questions).toEqual(['FR2 asked']);
+    await getting;
+    expect([await arrived(), dropped, clock.pending()]).toEqual([true, [], 0]);
+  });
+
   it('may come late from the first one: those asked meanwhile are stopped, and only the silent are named', async () => {
     const now = new AbortController();
     const late = answering('Late', async function* () {
