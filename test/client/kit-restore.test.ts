@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parsePeerAddress } from '../../src/client/restore/bare.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
 import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';
@@ -10,7 +11,8 @@ import { readChainHead } from '../../src/mesh/manifest/chain.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../src/mesh/terms/address.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
-import { type BareMachine, makeBareMachine, pinned, treeOf } from '../support/bare-machine.js';
+import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../support/bare-machine.js';
+import { garbage } from '../support/hostile-peer.js';
 import { manifestOf } from '../support/manifests.js';
 import type { PeerNode } from '../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../support/restorable.js';
@@ -206,6 +208,22 @@ describe('a restore with the kit', () => {
     const { code, said } = await fromKit({ kit, dryRun: true });
     expect(code).toBe(0);
     expect(said.stderr).toMatch(/FR2 did not answer: no connection/);
+  });
+
+  it('calls a peer that lies by the name that the kit gives it, whatever it calls itself', async () => {
+    const { fr1, fr2, us1, newer } = machine;
+    await pushTo(fr2, fr1, newer);
+    const liar = await machine.addLiar((server) => ({
+      hostname: 'FR2',
+      list: () => [entryOf(newer, server)],
+      fetch: () => [garbage(newer.bytes.length)],
+    }));
+    const { address, identity } = parsePeerAddress(liar);
+    const kit = await kitOf(fr2, { ...us1, address, server: { ...us1.server, identity: identity ?? '' } } as PeerNode);
+    const { code, said } = await fromKit({ kit, takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain(`warning: US1 (${formatAddress(address)}) sent other bytes`);
+    expect(said.stderr).not.toContain('warning: FR2');
   });
 
   it('says whose key it was given, and asks a person again', async () => {

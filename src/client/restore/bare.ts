@@ -29,6 +29,11 @@ export interface PeerAddress {
 /** How messages call a peer of which only the address is known. */
 const unnamed = parseHostname('peer');
 
+/** How a list calls a peer, where its address does not stand beside the name. */
+export function shortName({ name, address }: Pick<Peer, 'name' | 'address'>): string {
+  return name === unnamed ? formatAddress(address) : name;
+}
+
 /** A peer that can be called, or why it cannot. */
 export interface KnownPeer extends Omit<PeerAddress, 'identity'> {
   readonly identity: Identity | Failure;
@@ -142,20 +147,38 @@ export async function openBareMesh(
   const reached: ReachedPeer[] = [];
   const holders: Holder[] = [];
   const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
-  const answering = new Set<Identity | Failure>(visited.flatMap((peer) => ('failure' in peer ? [] : [peer.identity])));
+  const told = visited.flatMap((peer) => ('failure' in peer ? [] : [peer]));
+  const answering = new Set<Identity | Failure>(told.map(({ identity }) => identity));
   for (const peer of visited) {
     if ('failure' in peer) {
       // One that has moved, and answers at its new address, is not silent.
       if (answering.has(peer.identity)) continue;
-      const name = peer.name ?? formatAddress(peer.address);
-      const described = describePeer({ name: peer.name ?? unnamed, address: peer.address });
+      const called = { name: peer.name ?? unnamed, address: peer.address };
+      const name = shortName(called);
+      const described = describePeer(called);
       holders.push({ ...deadHolder({ name, place: peer.address.host }, peer.failure, keys.identity), described });
     } else {
-      reached.push(peer);
-      holders.push(peerHolder(peer, visitor, context.clock));
+      const called = { ...peer, name: nameOf(peer, { peers, told, server }) };
+      reached.push(called);
+      holders.push({ ...peerHolder(called, visitor, context.clock), name: shortName(called) });
     }
   }
   return { owner: server, owners: new Map([[server, keys.identity]]), holders, reached, close: closing(holders) };
+}
+
+/**
+ * How a peer that answered is called: as a person or a kit calls it, else as it calls itself. A stranger has no name that
+ * is of the server itself, or of anyone else here: who lies would be taken for another.
+ */
+function nameOf(
+  { identity, name }: Peer,
+  among: { readonly peers: readonly KnownPeer[]; readonly told: readonly Peer[]; readonly server: Hostname },
+): Hostname {
+  const others = [...among.peers, ...among.told].filter((peer) => peer.identity !== identity);
+  const known = among.peers.find((peer) => peer.identity === identity && peer.name !== undefined);
+  if (known?.name !== undefined) return known.name;
+  const taken = [among.server, ...others.map((peer) => peer.name)].map((other) => other?.toLowerCase());
+  return taken.includes(name.toLowerCase()) ? unnamed : name;
 }
 
 /** Visits a peer. The hostname that it tells is for the screen only: it is known by its identity. */
@@ -173,7 +196,7 @@ async function visit(
   const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
   try {
     const { hostname, newestEpochMs: epoch, newestCertificate: certificate } = await getNode(patient, signal);
-    return { ...peer, name: parseHostname(hostname), newest: { epoch, certificate } };
+    return { ...peer, name: known.name ?? parseHostname(hostname), newest: { epoch, certificate } };
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;

@@ -15,7 +15,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askPeers, enabledPeers, type PeerAnswer } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { survey } from '../mesh.js';
-import { openBareMesh, type ReachedPeer } from './bare.js';
+import { openBareMesh, type ReachedPeer, shortName } from './bare.js';
 import { candidatesOf } from './choose.js';
 import { epochToBeat } from './epoch-to-beat.js';
 import type { UnpackedEntry } from './unpack.js';
@@ -112,11 +112,11 @@ function standings(
     accepted: told
       .map(({ peer }) => peer)
       .filter((peer) => !refusing.includes(peer))
-      .map(({ name }) => name),
+      .map(shortName),
     untold: answers.flatMap((answer) =>
-      'failure' in answer ? [{ peer: answer.peer.name, reason: plainReason(answer) }] : [],
+      'failure' in answer ? [{ peer: shortName(answer.peer), reason: plainReason(answer) }] : [],
     ),
-    refusing: refusing.map(({ name }) => name),
+    refusing: refusing.map(shortName),
   };
 }
 

@@ -158,6 +158,29 @@ describe('hostile peers', () => {
     expect(failure.message).not.toContain('\u001b');
   });
 
+  describe('one that nobody knows by name', () => {
+    const withoutReceipt = (hostname: string) => () => ({
+      hostname,
+      list: () => [{ manifest: newer.manifest.signed, receipt: undefined }],
+      fetch: (_name: string, offset: number) => [newer.bytes.subarray(offset)],
+    });
+
+    it('and says that it is the server itself is called by its address, and has to show a receipt', async () => {
+      const liar = await machine.addLiar(withoutReceipt('FR1'));
+      const { said } = await bare({ peer: [liar], takeover: false });
+      expect(said.stderr).toMatch(/peer \(127\.0\.0\.1:\d+\) does not prove that it holds .* \(it shows no receipt\)/);
+    });
+
+    it('and says that it is another one is called by its address', async () => {
+      await pushTo(us1, fr1, newer);
+      const liar = await machine.addLiar(withoutReceipt('us1'));
+      const { said } = await bare({ peer: [liar, pinned(us1)] });
+      const [address] = liar.split('#');
+      expect(said.stderr).toContain(`peer (${address}) does not prove that it holds`);
+      expect(said.stderr).toMatch(new RegExp(`Taken by .*US1.*, ${address};`));
+    });
+  });
+
   it.each([2 ** 53 - 1, 2 ** 53 - 2])(
     'one that claims to have seen the epoch %j is named, and the server can be rebuilt again and again',
     async (newestEpoch) => {
