@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
@@ -5,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parsePeerAddress } from '../../src/client/restore/bare.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
+import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
 import { readChainHead } from '../../src/mesh/manifest/chain.js';
@@ -273,17 +275,34 @@ describe('the kit that travels', () => {
     await expect(machine.restore({ peer: [pinned(fr2)], set: 'kit' })).rejects.toMatchObject({ kind: 'usage' });
   });
 
+  /** Lets FR2 hold something that is signed as a kit of FR1, and is none. */
+  async function holdUseless(facts: Partial<Manifest>): Promise<void> {
+    const bytes = Buffer.from('age-encryption.org/v1\nnot a kit at all\n');
+    const { fr2, fr1 } = machine;
+    await pushTo(fr2, fr1, { bytes, manifest: manifestOf(bytes, fr1.server.signer, { set: 'kit', ...facts }) });
+  }
+
   it('stops nothing when it is of no use', async () => {
     const { fr2, fr1, newer } = machine;
     await pushTo(fr2, fr1, newer);
-    const kit = await travellingKit(fr2);
-    const bytes = Buffer.from('age-encryption.org/v1\nnot a kit at all\n');
-    const { facts } = kit.manifest;
-    const useless = manifestOf(bytes, fr1.server.signer, { set: 'kit', createdAtMs: facts.createdAtMs });
-    await pushTo(fr2, fr1, { bytes, manifest: useless });
+    await holdUseless({});
     const { code, said } = await machine.restore({ peer: [pinned(fr2)], takeover: false });
     expect(code).toBe(0);
     expect(said.stderr).toContain('is of no use');
     expect(await secretOf()).toBe('secret new');
+  });
+
+  it('is an older one where the newest is of no use', async () => {
+    const { fr2, us1, fr1, newer } = machine;
+    const kit = await travellingKit(fr2, us1);
+    await pushTo(fr2, fr1, kit);
+    const later = (sequence: number) => ({ sequence, createdAtMs: Date.UTC(2026, 10, 22 + sequence, 1) });
+    await holdUseless({ ...later(2), previous: kit.manifest.digest });
+    await holdUseless({ ...later(3), previous: randomBytes(32) });
+    await pushTo(us1, fr1, newer);
+    const { code, said } = await machine.restore({ peer: [pinned(fr2)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/anemone-kit-FR1-20261125-010000\.enc.* is of no use/);
+    expect(said.stderr).toContain('names US1 too');
   });
 });

@@ -15,10 +15,13 @@ import { download } from './download.js';
 import { type OpenedKit, openKitText } from './kit-source.js';
 import { offerVpn, type VpnOptions } from './offer-vpn.js';
 
+/** Kits that are tried. The newest may be damaged where it lies, or be signed by whoever stole the node key. */
+const mostTried = 3;
+
 /**
- * Looks in the mesh for the newest kit of the server that is brought back, and asks the peers it names as well: one address
- * is enough to find all others, with the identity that the kit pins. Whatever goes wrong with it, the restore goes on with
- * the peers that it has.
+ * Looks in the mesh for the newest kit of the server that is brought back that can be read, and asks the peers it names as
+ * well: one address is enough to find all others, with the identity that the kit pins. Whatever goes wrong with it, the
+ * restore goes on with the peers that it has.
  * @param asked the peers that the mesh was opened with
  */
 export async function learnPeers(
@@ -30,33 +33,48 @@ export async function learnPeers(
 ): Promise<BareMesh> {
   if (mesh.reached.length === 0) return mesh;
   const { screen } = context;
-  const candidate = await newestKit(context, mesh);
-  if (candidate === undefined) return mesh;
-  const { name, format } = candidate.manifest.facts;
-  if (format !== 'age') {
-    screen.detail(`${name} is not opened: it is sealed with the Restic key`);
-    return mesh;
-  }
   try {
-    const { kit, vpn } = await fetchKit(context, candidate, derived);
+    const opened = await openNewest(context, mesh, derived);
+    if (opened === null) return mesh;
+    const { kit, vpn } = opened;
     if (options.vpnDir !== undefined) await offerVpn(context, kit.server, vpn, options);
     const others = kit.peers.filter((peer) => !isAsked(peer, mesh, asked));
     if (others.length === 0) return mesh;
     screen.note(`The kit that the peers hold names ${others.map((peer) => peer.name).join(', ')} too.`);
     return joined(mesh, await openBareMesh(context, mesh.owner, others, derived));
   } catch (thrown) {
-    const failure = Failure.from(thrown);
-    if (failure.kind === 'interrupted') throw failure;
-    screen.warn(`the kit that the peers hold is of no use: ${failure.message}`);
+    tellUseless(context, 'the kit that the peers hold', thrown);
     return mesh;
   }
 }
 
-async function newestKit(context: Context, mesh: BareMesh): Promise<Candidate | undefined> {
+/** @throws Failure `interrupted` */
+function tellUseless({ screen }: Context, kit: string, thrown: unknown): void {
+  const failure = Failure.from(thrown);
+  if (failure.kind === 'interrupted') throw failure;
+  screen.warn(`${kit} is of no use: ${failure.message}`);
+}
+
+/** @returns null where there is none that can be read */
+async function openNewest(context: Context, mesh: BareMesh, derived: DerivedKeys): Promise<OpenedKit | null> {
   const { backups } = await survey(context, mesh, { owner: mesh.owner, set: kitSet });
-  return candidatesOf(backups)
+  const newest = candidatesOf(backups)
     .filter(({ manifest: { facts } }) => facts.owner === mesh.owner && facts.size <= largestKit)
-    .sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence)[0];
+    .sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence)
+    .slice(0, mostTried);
+  for (const candidate of newest) {
+    const { name, format } = candidate.manifest.facts;
+    if (format !== 'age') {
+      context.screen.detail(`${name} is not opened: it is sealed with the Restic key`);
+      continue;
+    }
+    try {
+      return await fetchKit(context, candidate, derived);
+    } catch (thrown) {
+      tellUseless(context, name, thrown);
+    }
+  }
+  return null;
 }
 
 /** It is sealed still while it lies on this disk, in a folder that is removed. */
