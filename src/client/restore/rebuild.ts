@@ -12,6 +12,7 @@ import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers, type PeerAnswer } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
 import { survey } from '../mesh.js';
@@ -36,6 +37,8 @@ export interface Rebuilt {
   readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
   /** The number of the newest backup of each set, after which the next one goes on. */
   readonly sequences: Readonly<Record<string, number>>;
+  /** Whether the node runs here, which goes on with the former node key until it is restarted. */
+  readonly running: boolean;
 }
 
 /** What a restore has learned of the mesh by the time it takes over. */
@@ -90,6 +93,7 @@ export async function rebuild(
     ...standings(epoch, peers, reached, answers),
     moved: movedOf(config, peers),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
+    running: (await askOwnNode(context, config, async () => 'runs')) === 'runs',
   };
 }
 

@@ -77,7 +77,7 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 
 function tellRebuilt(
   { screen, env }: Telling,
-  { config, accepted, untold, refusing, moved, sequences }: Rebuilt,
+  { config, accepted, untold, refusing, moved, sequences, running }: Rebuilt,
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
@@ -109,5 +109,11 @@ function tellRebuilt(
   }
   // From a checkout the programs are started with npx only.
   const npx = env['npm_command'] === 'exec' ? 'npx ' : '';
-  screen.note(`Start the node now: ${npx}anemone-node --config ${shellWord(config)}`);
+  const start = `${npx}anemone-node --config ${shellWord(config)}`;
+  if (running) {
+    screen.warn(
+      'The node is running with the former node key, and whoever has taken the new one refuses it. Restart it now: ' +
+        `\`systemctl restart anemone-node\`, \`docker compose restart\`, or end it and start ${start}`,
+    );
+  } else screen.note(`Start the node now: ${start}`);
 }

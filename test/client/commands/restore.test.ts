@@ -13,7 +13,10 @@ import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identi
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { serveOwnClient } from '../../../src/node/service/own-server.js';
+import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -399,6 +402,21 @@ describe('the step that makes this machine the server', () => {
     expect(said.stderr).toContain('Taken by FR2, US1, DE1;');
     expect(said.stderr).not.toContain('is not FR1 yet');
     expect(code).toBe(0);
+  });
+
+  it('has a node that runs here restarted: it goes on with the former node key, which its peers refuse', async () => {
+    await pushTo(us1, fr1, newer);
+    expect((await bare()).said.stderr).toContain('Start the node now');
+    const socket = join(folder, 'config-backups/.state/node.sock');
+    const log = openPatientLog(us1.log, systemClock);
+    const node = await serveOwnClient(socket, {} as never, us1.vault, systemClock, log);
+    try {
+      const { said } = await bare();
+      expect(said.stderr).toMatch(/warning: The node is running with the former node key, .*\. Restart it now: /);
+      expect(said.stderr).not.toContain('Start the node now');
+    } finally {
+      await node.close(0);
+    }
   });
 
   it('says what to do when an interrupt comes before the node key is made', async () => {
