@@ -1,5 +1,5 @@
 import { Receipt, type SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
-import { type Identity, identityBytes } from '../identity/identity.js';
+import { type Identity, identityBytes, identityFromBytes } from '../identity/identity.js';
 import { type Signer, verifySignature } from '../identity/signer.js';
 import { Failure } from '../terms/failure.js';
 
@@ -54,6 +54,15 @@ export function readReceipt(
     throw new Failure('untrusted', 'the receipt is for another backup');
   }
   return { receivedAt: facts.receivedAtMs };
+}
+
+/**
+ * Whom a receipt names as the holder. Nothing is proven by it: it is for a server that looks at receipts of its own, also of
+ * an identity that it had before.
+ * @throws Failure `damaged` or `invalid`
+ */
+export function namedHolder(signed: SignedReceipt): Identity {
+  return identityFromBytes(decode(signed.receipt).identity);
 }
 
 function decode(bytes: Uint8Array): Receipt {

@@ -1,11 +1,9 @@
 import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
-import { verifyReceipt } from '../../mesh/manifest/receipt.js';
+import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
 import { diskFailure, hasCode } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { KeptLeaves } from './leaves.js';
@@ -15,11 +13,9 @@ import type { Sidecars } from './sidecars.js';
 export type Pace = (bytes: number) => Promise<void>;
 
 export interface ExaminingOptions {
-  readonly host: Hostname;
   readonly clock: Clock;
   readonly sidecars: Sidecars;
   readonly leaves: KeptLeaves;
-  identityOf(host: Hostname): Identity | null;
   /** The bytes of a backup. */
   read(entry: HeldEntry): Bytes;
   /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
@@ -109,6 +105,11 @@ export class Examining {
     }
   }
 
+  /** The same, with the receipt as this server gives it now. @throws Failure as {@link sidecar} does */
+  async held(entry: HeldEntry): Promise<HeldBackup> {
+    return this.#options.sidecars.asOfNow(await this.sidecar(entry), entry);
+  }
+
   /**
    * Proves the manifest of a backup, unless that was done since the start.
    * @throws Failure as {@link sidecar} does
@@ -143,10 +144,10 @@ export class Examining {
   }
 
   async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
-    const { clock, host, identityOf, leaves, read } = this.#options;
+    const { clock, leaves, read } = this.#options;
     const { manifest, receipt } = await this.sidecar(entry);
-    const identity = identityOf(host);
-    if (receipt !== undefined && identity !== null) believe(() => verifyReceipt(receipt, identity, entry.digest));
+    // It may name an identity that this server had before: what came in then is held all the same.
+    if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
     const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     const recorder = leaves.record();
     try {
@@ -172,7 +173,7 @@ function believe(verify: () => void): void {
   try {
     verify();
   } catch (cause) {
-    throw new Failure('damaged', `the receipt beside it is not this server's: ${Failure.from(cause).message}`, {
+    throw new Failure('damaged', `the receipt beside it proves nothing: ${Failure.from(cause).message}`, {
       cause,
     });
   }

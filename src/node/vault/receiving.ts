@@ -187,7 +187,8 @@ export class Receiving {
         hint: 'What is held is never overwritten. Make a new backup: it gets a new name.',
       });
     }
-    const { receipt } = await this.#options.sidecars.read(entry);
+    const { sidecars } = this.#options;
+    const { receipt } = sidecars.asOfNow(await sidecars.read(entry), entry);
     if (receipt === undefined) throw new Failure('damaged', `the receipt of ${entry.name} is lost`);
     return receipt;
   }

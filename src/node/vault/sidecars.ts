@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
+import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -14,10 +15,12 @@ import { turnsOf } from './turns.js';
 const atOnce = 16;
 
 export interface SidecarsOptions {
+  readonly host: Hostname;
   readonly layout: Layout;
   readonly disk: Disk;
   readonly inventory: Inventory;
   identityOf(host: Hostname): Identity | null;
+  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
 }
 
 /** Reads what stands beside the backups that are held. */
@@ -27,13 +30,19 @@ export interface Sidecars {
    * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile
    */
   read(entry: HeldEntry): Promise<HeldBackup>;
+  /**
+   * The sidecar as it is shown. A receipt of an identity that this server had before is given anew, for nobody else believes
+   * it any more; the time when the backup came in stays. One that proves nothing is left for an examination to find.
+   */
+  asOfNow(held: HeldBackup, entry: HeldEntry): HeldBackup;
   /** Whether it was proven since the start, for the identity that the owner has in the configuration now. */
   isProven(entry: HeldEntry): boolean;
   /** Whether it is whole, and of another identity than the one that its owner has in the configuration now. */
   isOfAnotherIdentity(entry: HeldEntry): Promise<boolean>;
 }
 
-export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOptions): Sidecars {
+export function openSidecars(options: SidecarsOptions): Sidecars {
+  const { layout, disk, host, inventory, identityOf, acknowledge } = options;
   const turn = turnsOf(atOnce);
   /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
   const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
@@ -77,6 +86,10 @@ export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOp
       proven.set(entry, { identity, digest });
       return held;
     },
+    asOfNow(held, { digest }) {
+      const receivedAt = held.receipt === undefined ? null : formerTime(held.receipt, digest, identityOf(host));
+      return receivedAt === null ? held : { ...held, receipt: acknowledge(digest, receivedAt) };
+    },
     isProven(entry) {
       const before = proven.get(entry);
       return before !== undefined && before.identity === identityOf(entry.owner);
@@ -87,4 +100,14 @@ export function openSidecars({ layout, disk, inventory, identityOf }: SidecarsOp
       return bytes !== null && identity !== null && isOfAnotherIdentity(bytes, entry.name, identity);
     },
   };
+}
+
+/** When a backup came in, by a receipt of another identity than this server has now; null for any other receipt. */
+function formerTime(receipt: SignedReceipt, digest: Buffer, now: Identity | null): number | null {
+  try {
+    const holder = namedHolder(receipt);
+    return holder === now ? null : verifyReceipt(receipt, holder, digest).receivedAt;
+  } catch {
+    return null;
+  }
 }

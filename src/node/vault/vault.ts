@@ -35,7 +35,7 @@ export interface Vault {
   list(filter?: ListFilter): HeldEntry[];
   find(name: string): HeldEntry | null;
   /**
-   * What the sidecar of a backup says, proven.
+   * What the sidecar of a backup says, proven; with the receipt as this server gives it now.
    * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
    */
   held(name: string): Promise<HeldBackup>;
@@ -140,7 +140,7 @@ class OpenVault implements Vault {
   }
 
   async held(name: string): Promise<HeldBackup> {
-    return this.#examining.sidecar(this.#entryOf(name));
+    return this.#examining.held(this.#entryOf(name));
   }
 
   async proven(name: string): Promise<void> {

@@ -3,12 +3,25 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { settle } from '../../support/fake-clock.js';
+import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, collect, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
+import {
+  backupOfFR2,
+  collect,
+  FR1,
+  FR2,
+  identityOf,
+  push,
+  pushInParts,
+  readAll,
+  servers,
+  VaultFixture,
+} from './fixture.js';
 
 const content = Buffer.from(Array.from({ length: 3 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
 const manifest = backupOfFR2(content);
@@ -109,6 +122,38 @@ describe('an offer of what is held', () => {
     expect(vault.damaged(FR2)).toEqual([]);
     await vault.close();
     expect(fixture.clock.pending()).toBe(0);
+  });
+});
+
+describe('what a server holds that has a new identity', () => {
+  const renewed = throwawayServer('FR1');
+  const openRenewed = () =>
+    fixture.open({
+      identityOf: (host) => (host === FR1 ? renewed.identity : identityOf(host)),
+      acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, renewed.signer),
+    });
+
+  it('is whole, and its receipt is of the new identity, with the time when the backup came in', async () => {
+    const receivedAt = fixture.clock.now();
+    await push(vault, manifest, content);
+    fixture.clock.jump(86_400_000);
+    vault = await openRenewed();
+    await vault.examine(name);
+    expect(vault.find(name)).toMatchObject({ receivedAt });
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    const { receipt } = await vault.held(name);
+    expect(receipt && verifyReceipt(receipt, renewed.identity, manifest.digest)).toEqual({ receivedAt });
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    expect((await vault.held(name)).receipt).toEqual(receipt);
+  });
+
+  it('is damaged where the receipt is not of the one that it names', async () => {
+    const receipt = await push(vault, manifest, content);
+    const path = `${dataFile()}.manifest`;
+    await flipBit(path, (await readFile(path)).indexOf(receipt.signature));
+    vault = await openRenewed();
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.find(name)).toBeNull();
   });
 });
 
