@@ -5,6 +5,7 @@ import { loadConfig } from '../mesh/config/load.js';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { statsIfThere } from '../mesh/files/stats-if-there.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
+import type { Signer } from '../mesh/identity/signer.js';
 import { kitFileName, largestKit } from '../mesh/kit/kit.js';
 import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
 import { kitBegin } from '../mesh/kit/markers.js';
@@ -18,9 +19,8 @@ export function kitPath({ file, server }: Pick<Config, 'file' | 'server'>): stri
 }
 
 /** Makes the kit of a configuration and writes it, in one step for whoever reads it meanwhile. */
-export async function writeKit(context: Pick<Context, 'clock'>, config: Config, path: string): Promise<MadeKit> {
-  const { signer } = await loadServerIdentity(stateFolder(config));
-  const made = await makeKit(config, signer, context.clock.now());
+export async function writeKit(config: Config, signer: Signer, now: number, path: string): Promise<MadeKit> {
+  const made = await makeKit(config, signer, now);
   try {
     await replaceFile(path, made.text);
   } catch (thrown) {
@@ -69,5 +69,6 @@ export async function refreshKit(
   const { config } = await loadConfig(file);
   const path = kitPath(config);
   if ((await stat(path).catch(() => null)) === null) return null;
-  return writeKit(context, config, path);
+  const { signer } = await loadServerIdentity(stateFolder(config));
+  return writeKit(config, signer, context.clock.now(), path);
 }

@@ -3,28 +3,36 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { syncFolder, syncNewFolders } from '../mesh/files/sync-folder.js';
-import { type ServerIdentity, storeServerIdentity } from '../mesh/identity/server-identity.js';
+import { type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { stateFolder } from './context.js';
 
-/** Writes what makes a folder a server: its configuration and its identity. Both are there afterwards, or neither. */
-export async function writeServerFiles(config: Config, text: string, identity: ServerIdentity): Promise<void> {
+/**
+ * Writes what a server has before its recovery key was shown: its configuration and its node key, which is no identity
+ * without a certificate. Both are there afterwards, or neither.
+ */
+export async function prepareServer(config: Config, text: string, identity: ServerIdentity): Promise<void> {
   try {
     await writeNewFile(config.file, text);
   } catch (thrown) {
     throw Failure.from(thrown, 'the configuration cannot be written');
   }
   try {
-    await storeServerIdentity(identity, stateFolder(config));
+    await storeNodeKey(identity, stateFolder(config));
   } catch (thrown) {
     await removeServerFiles(config);
     throw Failure.from(thrown, 'the identity of this server cannot be stored');
   }
 }
 
-/** Takes back what {@link writeServerFiles} wrote. */
+/** Makes a server of what {@link prepareServer} wrote. */
+export function completeServer(config: Config, identity: ServerIdentity): Promise<void> {
+  return storeCertificate(identity, stateFolder(config));
+}
+
+/** Takes back what {@link prepareServer} and {@link completeServer} wrote. */
 export async function removeServerFiles(config: Config): Promise<void> {
-  for (const path of [config.file, keyOf(config), join(stateFolder(config), 'node.crt')]) {
+  for (const path of [config.file, ...identityFiles(config)]) {
     // Why it is taken back is what a person has to know. What stays all the same is named when it is in the way.
     await rm(path, { force: true }).catch(() => undefined);
   }
@@ -36,11 +44,16 @@ export async function refuseSecondServer(config: Config): Promise<void> {
   const hasConfig = await isThere(file);
   // It may keep its data elsewhere than a new one would.
   const old = hasConfig ? await loadConfig(file).catch(() => null) : null;
-  const key = keyOf(old?.config ?? config);
-  const hasKey = await isThere(key);
-  if (hasConfig && hasKey) {
+  const [key, certificate] = identityFiles(old?.config ?? config);
+  const [hasKey, hasCertificate] = await Promise.all([isThere(key), isThere(certificate)]);
+  if (hasConfig && hasKey && hasCertificate) {
     throw new Failure('config', `there is a server here already: ${file} exists`, {
       hint: '`anemone-peer identity` shows it. For another server on this machine, give another --dir.',
+    });
+  }
+  if (hasConfig && hasKey) {
+    throw new Failure('config', `there is half of a server here: ${file} and ${key} exist, ${certificate} does not`, {
+      hint: `If \`anemone-peer init\` was cut off here, remove ${file} and ${key} and run it again: a recovery key that it showed is of no server. For a server that lost it, run \`anemone-peer restore\`.`,
     });
   }
   if (hasConfig) {
@@ -48,15 +61,21 @@ export async function refuseSecondServer(config: Config): Promise<void> {
       hint: `For a new server, move ${file} away, run this again, and copy what you need into the new one. For one that is rebuilt, run \`anemone-peer restore\`.`,
     });
   }
-  if (hasKey) {
-    throw new Failure('config', `there is an identity here, but no configuration: ${key} exists, ${file} does not`, {
-      hint: `Put the configuration back, or bring the server back with \`anemone-peer restore\`. For a new server, remove ${key}.`,
-    });
+  const left = [...(hasKey ? [key] : []), ...(hasCertificate ? [certificate] : [])];
+  if (left.length > 0) {
+    throw new Failure(
+      'config',
+      `there is an identity here, but no configuration: ${left[0]} exists, ${file} does not`,
+      {
+        hint: `Put the configuration back, or bring the server back with \`anemone-peer restore\`. For a new server, remove ${left.join(' and ')}.`,
+      },
+    );
   }
 }
 
-function keyOf(config: Pick<Config, 'server'>): string {
-  return join(stateFolder(config), 'node.key');
+function identityFiles(config: Pick<Config, 'server'>): readonly [key: string, certificate: string] {
+  const folder = stateFolder(config);
+  return [join(folder, 'node.key'), join(folder, 'node.crt')];
 }
 
 async function isThere(path: string): Promise<boolean> {

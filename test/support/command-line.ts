@@ -4,10 +4,10 @@ import { makePrompts } from '../../src/client/prompts.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import type { ProgramEnd, ProgramOptions } from './program.js';
 
-/** Runs a command line inside the test, as {@link anemonePeer} does as a process: pipes, and nobody to ask. */
+/** Runs a command line inside the test, as {@link anemonePeer} does as a process: pipes, and nobody to ask. Before what it says has left, it waits. */
 export async function commandLine(
   args: readonly string[],
-  { cwd, env = {}, input = '' }: ProgramOptions,
+  { cwd, env = {}, input = '', beforeShown = async () => {} }: ProgramOptions & { beforeShown?(): Promise<void> },
 ): Promise<ProgramEnd> {
   const said = { stdout: '', stderr: '' };
   const output = (stream: 'stdout' | 'stderr') => ({
@@ -16,7 +16,10 @@ export async function commandLine(
     write: (text: string) => {
       said[stream] += text;
     },
-    flushed: async () => null,
+    flushed: async () => {
+      await beforeShown();
+      return null;
+    },
   });
   const { signal } = new AbortController();
   const stdin = new PassThrough();

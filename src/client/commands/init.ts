@@ -8,7 +8,7 @@ import { parseConfig } from '../../mesh/config/load.js';
 import { ownTimezone } from '../../mesh/config/own-timezone.js';
 import { renderStartingConfig } from '../../mesh/config/render.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
-import { makeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { factsOf } from '../../mesh/kit/kit.js';
 import { renderPage } from '../../mesh/kit/page.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -20,7 +20,7 @@ import { kitPath, tellMissing, writeKit } from '../kit-file.js';
 import { refuseBackedUp, type WrittenPage, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
-import { refuseSecondServer, removeServerFiles, writeServerFiles } from '../server-files.js';
+import { completeServer, prepareServer, refuseSecondServer, removeServerFiles } from '../server-files.js';
 import { vpnAddress } from '../vpn-address.js';
 
 export interface InitOptions {
@@ -59,29 +59,30 @@ export async function initServer(context: Context, options: InitOptions): Promis
   if (timezone === null) {
     context.screen.warn('the time zone of this machine has no name: the nights go by UTC, or by `backup.timezone`');
   }
-  await writeServerFiles(config, text, makeServerIdentity(keys, name, context.clock.now()));
+  const now = context.clock.now();
+  const self = makeServerIdentity(keys, name, now);
+  await prepareServer(config, text, self);
 
   const shown = formatRecoveryKey(recoveryKey);
-  const kit = await attempt(context, () => writeKit(context, config, kitPath(config)));
+  const kit = await attempt(context, () => writeKit(config, self.signer, now, kitPath(config)));
   const html = renderPage(factsOf(config, keys.identity), shown, keys.ageIdentity);
   const wantsPage = options.page !== false && (pagePath !== undefined || !context.screen.json);
   const written = wantsPage ? await attempt(context, () => writePage(html, pagePath, config, context.env)) : null;
   const made = { config, identity: keys.identity, recipient, recoveryKey: shown, hasKit: kit !== null, page: written };
   await show(context, made);
+  await complete(made, self);
   if (kit !== null) tellMissing(context.screen, kit);
   return kit === null || (wantsPage && written === null) ? 3 : 0;
 }
 
 /** A server whose recovery key nobody saw could never be brought back, and would be in the way of another one. */
 async function show({ screen }: Context, made: Made): Promise<void> {
-  const { config, hasKit, page } = made;
+  const { config } = made;
   screen.result(documentOf(made), (look) => textOf(made, look));
   try {
     await screen.shown();
   } catch (cause) {
-    await removeServerFiles(config);
-    if (hasKit) await rm(kitPath(config), { force: true });
-    if (page !== null) await rm(page.made, { force: true, recursive: true });
+    await takeBack(made);
     const { message } = cause as Error;
     throw new Failure('failed', `the recovery key of ${config.server.name} could not be shown: ${message}`, {
       cause,
@@ -90,7 +91,27 @@ async function show({ screen }: Context, made: Made): Promise<void> {
   }
 }
 
-/** The server is made by now, and its recovery key must be shown, whatever else goes wrong. */
+/** Only now: whatever ends this program before the recovery key was shown leaves no server. */
+async function complete(made: Made, self: ServerIdentity): Promise<void> {
+  try {
+    await completeServer(made.config, self);
+  } catch (cause) {
+    await takeBack(made);
+    const { message } = Failure.from(cause);
+    throw new Failure('failed', `the identity of this server cannot be stored: ${message}`, {
+      cause,
+      hint: 'No server was made, and the recovery key that was shown is of no server. Run `anemone-peer init` again.',
+    });
+  }
+}
+
+async function takeBack({ config, hasKit, page }: Made): Promise<void> {
+  await removeServerFiles(config);
+  if (hasKit) await rm(kitPath(config), { force: true });
+  if (page !== null) await rm(page.made, { force: true, recursive: true });
+}
+
+/** The recovery key must be shown, whatever else goes wrong. */
 async function attempt<T>({ screen }: Context, work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();

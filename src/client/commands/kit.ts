@@ -18,9 +18,8 @@ export async function showKit(context: Context, { output }: KitOptions): Promise
   const path = output === undefined ? kitPath(config) : resolve(cwd, output);
   const isShown = output === '-';
   if (output !== undefined && !isShown) await refuseOther(path);
-  const made = isShown
-    ? await makeKit(config, (await context.self()).signer, clock.now())
-    : await writeKit(context, config, path);
+  const { signer } = await context.self();
+  const made = isShown ? await makeKit(config, signer, clock.now()) : await writeKit(config, signer, clock.now(), path);
   const { kit, missing, text } = made;
   screen.result(
     {

@@ -35,8 +35,18 @@ export function makeServerIdentity(keys: DerivedKeys, subject: string, epoch: nu
 
 /** Writes node key (0600) and certificate into the state folder, replacing what is there. */
 export async function storeServerIdentity(identity: ServerIdentity, folder: string): Promise<void> {
-  await replaceFile(join(folder, 'node.key'), nodeKeyPem(identity));
-  await replaceFile(join(folder, 'node.crt'), certificatePem(identity.certificate.der));
+  await storeNodeKey(identity, folder);
+  await storeCertificate(identity, folder);
+}
+
+/** Writes the node key alone, which is no identity yet. */
+export function storeNodeKey(identity: ServerIdentity, folder: string): Promise<void> {
+  return replaceFile(join(folder, 'node.key'), nodeKeyPem(identity));
+}
+
+/** Writes the certificate that makes the node key beside it an identity. */
+export function storeCertificate({ certificate }: ServerIdentity, folder: string): Promise<void> {
+  return replaceFile(join(folder, 'node.crt'), certificatePem(certificate.der));
 }
 
 /** @throws Failure `config` when there is none, it cannot be read, or key and certificate do not belong together */

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -109,12 +109,15 @@ describe('init', () => {
     const key = join(cwd, 'config-backups/.state/node.key');
     expect(again.stderr).toContain(`${key} exists`);
     expect(again.stderr).toContain(`For a new server, remove ${key}`);
+    await rm(key);
+    expect((await init()).stderr).toContain('node.crt exists');
     await expect(stat(join(cwd, 'config/config.yaml'))).rejects.toThrow('ENOENT');
   });
 
   it('refuses where only a configuration is, also an empty one, and says how to go on', async () => {
     await copyServer();
     await rm(join(cwd, 'config-backups/.state/node.key'));
+    await rm(join(cwd, 'config-backups/.state/node.crt'));
     const file = join(cwd, 'config/config.yaml');
     for (const text of [await readFile(file, 'utf8'), '']) {
       await writeFile(file, text);
@@ -144,12 +147,31 @@ describe('init', () => {
     expect((await init()).code).toBe(0);
   });
 
+  it('makes no server before its recovery key was shown: where it is cut off, the next one says how to go on', async () => {
+    const [here, cutOff] = [join(cwd, 'here'), join(cwd, 'cut-off')];
+    await mkdir(here);
+    const args = ['init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1'];
+    await commandLine(args, { cwd: here, beforeShown: () => cp(here, cutOff, { recursive: true }) });
+    expect((await commandLine(['identity'], { cwd: cutOff })).stderr).toContain('Run `anemone-peer init`');
+    const { code, stderr } = await commandLine(args, { cwd: cutOff });
+    const [, file = '', key = ''] = /remove (\S+) and (\S+) and run it again/.exec(stderr) ?? [];
+    expect({ code, file, key }).toEqual({
+      code: 2,
+      file: join(cutOff, 'config/config.yaml'),
+      key: join(cutOff, 'config-backups/.state/node.key'),
+    });
+    await Promise.all([rm(file), rm(key)]);
+    expect((await commandLine(args, { cwd: cutOff })).code).toBe(0);
+  });
+
   it('leaves nothing that is in the way when only half of the identity can be written', async () => {
-    const inTheWay = join(cwd, 'config-backups/.state/node.crt');
+    const inTheWay = join(cwd, 'config-backups/.state/node.crt.new');
     await mkdir(inTheWay, { recursive: true });
     const first = await init();
     expect(first.code).toBe(1);
     expect(first.stderr).toContain('the identity of this server cannot be stored');
+    expect(first.stderr).toContain('is of no server');
+    expect(await readdir(join(cwd, 'config'))).toEqual([]);
     await rmdir(inTheWay);
     expect((await init()).code).toBe(0);
   });
