@@ -49,6 +49,19 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     expect(gone).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('gone.yaml') });
   });
 
+  it('does not start where its socket would take the place of a file, and leaves the file as it is', async () => {
+    const file = join(mesh.root, 'dump.sql');
+    await writeFile(file, 'precious');
+    const other = join(fr1.folder, 'other.yaml');
+    await writeFile(other, (await readFile(fr1.config, 'utf8')).replace('server:\n', `server:\n  socket: ${file}\n`));
+    const { code, stderr } = await run('--config', other);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining(`${file} is there, and is no socket`),
+    });
+    expect(await readFile(file, 'utf8')).toBe('precious');
+  });
+
   it('with --health tells whether the node of this server serves, on a socket for its user only', async () => {
     expect(await run('--health')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('node') });
     await fr1.startInside();

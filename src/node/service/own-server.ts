@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Server } from '@grpc/grpc-js';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import type {
   GetStatusResponse,
   PushFileRequest,
@@ -95,24 +96,36 @@ async function* events(run: (emit: Emit) => Promise<void>): AsyncGenerator<{ eve
   yield* queue;
 }
 
-/** @throws Failure `config` when a node serves the socket */
+/** @throws Failure `config` when a node serves the socket, or when that cannot be found out */
 export async function checkNobodyServes(socket: string): Promise<void> {
-  const alive = await new Promise<boolean>((resolve) => {
+  const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
     const probe = connect(socket, () => {
       probe.destroy();
-      resolve(true);
+      resolve(null);
     });
-    probe.once('error', () => resolve(false));
+    probe.once('error', resolve);
   });
-  if (!alive) return;
+  if (error?.code === 'ECONNREFUSED' || error?.code === 'ENOENT') return;
+  if (error !== null) {
+    throw new Failure('config', `whether a node serves ${socket} cannot be found out: ${error.message}`, {
+      cause: error,
+      hint: 'Run this as the user of the node, or name another path as server.socket.',
+    });
+  }
   throw new Failure('config', `another node is running: it serves ${socket}`, {
     hint: 'Stop it first; two nodes must not share a data folder.',
   });
 }
 
-/** Removes the socket that a killed node left behind, and refuses to take the one of a living node. */
+/** Removes the socket that a killed node left behind, and refuses to take the one of a living node, or what is no socket. */
 async function claimSocket(socket: string): Promise<void> {
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await checkNobodyServes(socket);
+  const stats = await statsIfThere(socket);
+  if (stats !== null && !stats.isSocket()) {
+    throw new Failure('config', `the node cannot listen on server.socket: ${socket} is there, and is no socket`, {
+      hint: 'It is left as it is. Name another path as server.socket, or move it away.',
+    });
+  }
   await rm(socket, { force: true });
 }
