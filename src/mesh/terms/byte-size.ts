@@ -20,8 +20,10 @@ const factors: Readonly<Record<string, number>> = {
 export function parseByteSize(text: string | number): number {
   const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$/.exec(String(text)) ?? [];
   const factor = factors[unit.toUpperCase()];
-  const bytes = digits === undefined || factor === undefined ? Number.NaN : Math.round(Number(digits) * factor);
-  if (!Number.isSafeInteger(bytes)) {
+  const written = digits === undefined || factor === undefined ? Number.NaN : Number(digits) * factor;
+  const bytes = Math.round(written);
+  // What is less than a byte must not become 0, which means no limit.
+  if (!Number.isSafeInteger(bytes) || (bytes === 0 && written > 0)) {
     throw new Failure('invalid', `${typeof text === 'number' ? text : JSON.stringify(text)} is not a size`, {
       hint: 'A size is a number of bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 10GB.',
     });
