@@ -10,6 +10,7 @@ import type { Log } from '../mesh/terms/log.js';
 import { type Audit, openAudit } from './audit/audit.js';
 import { auditedPeer } from './audit/audited-peer.js';
 import { heal } from './audit/heal.js';
+import { openProofs } from './audit/proofs.js';
 import { recover } from './audit/recover.js';
 import { type ScrubResult, scrub } from './audit/scrub.js';
 import { openTimes } from './audit/times.js';
@@ -46,12 +47,12 @@ export interface Auditing extends Audit {
 export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
   const { vault, identity } = parts;
   const { state } = vault.layout;
-  const proofs = await openTimes(join(state, 'proofs.json'));
+  const proofs = openProofs(await openTimes(join(state, 'proofs.json')), parts.clock);
   const checks = await openTimes(join(state, 'scrub.json'));
   const peers = () => parts.connections().map(auditedPeer);
   const audit = openAudit({
     ...parts,
-    times: proofs,
+    proofs,
     draw: (below) => randomInt(below),
     async manifestOf(name) {
       const { manifest } = await vault.held(name);

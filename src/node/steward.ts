@@ -36,7 +36,7 @@ export interface StewardParts {
   readonly stopping: AbortSignal;
   /** When a peer last called or answered, milliseconds since 1970; 0 for never. */
   lastSeen(name: Hostname): number;
-  /** When a peer last proved that it holds a backup, milliseconds since 1970; 0 for never. */
+  /** When a peer last proved what it holds, milliseconds since 1970; 0 for never. */
   lastProof(name: Hostname): Promise<number>;
   /** How much may be sent to all peers together now. */
   upload(): UploadNow;

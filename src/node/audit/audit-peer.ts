@@ -5,22 +5,22 @@ import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { isUnknownCall } from '../../mesh/wire/status.js';
+import { mayPass } from '../outbox/deliver.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Receipts } from '../outbox/receipts.js';
 import { problemOf } from '../report/problem.js';
 import type { AuditedPeer } from './audited-peer.js';
 import { type Choice, choose } from './choose.js';
+import type { Proofs } from './proofs.js';
 import { prove } from './prove.js';
 import type { Draw } from './samples.js';
-import type { Times } from './times.js';
 
 /** What the audit of a peer needs of this node. */
 export interface AuditParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly receipts: Pick<Receipts, 'held' | 'drop'>;
-  /** When each peer last proved each backup. */
-  readonly times: Times;
+  readonly proofs: Proofs;
   readonly draw: Draw;
   /** The server's own backups that are in its vault now. */
   ownBackups(): Promise<readonly OwnBackup[]>;
@@ -35,12 +35,6 @@ export interface AuditResult {
 
 /** Milliseconds that the proofs of one peer may take: a slow one does not hold up the night. */
 const patience = 15 * 60_000;
-/** Milliseconds without a proof of the newest backup after which excuses of a peer are a problem. */
-const longestExcuse = 7 * 86_400_000;
-
-export function keyOf(peer: Hostname, backup: string): string {
-  return `${peer}/${backup}`;
-}
 
 /**
  * Takes a peer at its word that it lost backups: their receipts go, so that they are owed to it again.
@@ -72,38 +66,56 @@ export async function auditPeer(
   stopping: AbortSignal,
   before: PeerAudit = emptyAudit(peer.name),
 ): Promise<AuditResult> {
-  const { clock } = parts;
+  const { clock, proofs } = parts;
   const report = { ...before, proven: [...before.proven], lost: [...before.lost], gone: [...before.gone] };
   const problems = before.lost.map((name) => lossOf(peer, name, 'it found its own copy damaged'));
   const late = new AbortController();
   const cancel = clock.after(patience, () => late.abort());
   const signal = AbortSignal.any([stopping, late.signal]);
-  let choices: readonly Choice[] = [];
+  const unproven = new Set<Choice>();
+  let excuse: Failure | undefined;
+  const excused = (thrown: unknown): Failure => {
+    const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
+    excuse ??= failure;
+    return failure;
+  };
   try {
-    choices = await choicesFor(peer, parts);
+    for (const choice of await choicesFor(peer, parts)) unproven.add(choice);
     if (before.problem !== undefined) throw failureOf(before.problem);
-    for (const choice of choices) {
-      const problem = await auditBackup(peer, choice, parts, signal, report);
-      if (problem !== null) problems.push(problem);
+    for (const choice of unproven) {
+      try {
+        const problem = await auditBackup(peer, choice, parts, signal, report);
+        unproven.delete(choice);
+        if (problem !== null) problems.push(problem);
+      } catch (thrown) {
+        // What stands in the way of one proof need not stand in that of the others, where the peer answers at all.
+        const failure = excused(thrown);
+        if (mayPass(failure) || isUnknownCall(failure)) break;
+      }
     }
   } catch (thrown) {
-    const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
-    // An older program cannot prove anything. A week later that is told as it is of any other.
-    if (!isUnknownCall(failure)) {
-      parts.log.warn('proof not given', { peer: peer.name, kind: failure.kind, reason: failure.message });
-      report.problem = problemOf(failure);
-    }
-    if (choices.some(({ backup, newest }) => newest && isOverdue(peer, backup, parts))) {
-      problems.push(problemOf(withoutProof(peer, failure)));
-    }
+    excused(thrown);
   } finally {
     cancel();
   }
+  if (excuse === undefined) return { report, problems };
+  // An older program cannot prove anything. A week later that is told as it is of any other.
+  if (!isUnknownCall(excuse)) {
+    parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
+    report.problem = problemOf(excuse);
+  }
+  const sets = [...unproven].filter(({ newest }) => newest).map(({ backup: { set } }) => set);
+  const overdue = sets.filter((set) => proofs.isOverdue(peer.name, set));
+  if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse)));
   return { report, problems };
 }
 
+/** What a peer is asked tonight. From the first night on it owes proofs of what it acknowledged. */
 async function choicesFor(peer: AuditedPeer, parts: AuditParts): Promise<Choice[]> {
-  return choose(await acknowledgedBy(peer, parts), ({ name }) => parts.times.get(keyOf(peer.name, name)) ?? 0);
+  const { proofs } = parts;
+  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.provenAt(peer.name, backup));
+  for (const { backup } of choices) proofs.expect(peer.name, backup.set);
+  return choices;
 }
 
 /** The own backups that a peer gave receipts for. */
@@ -121,7 +133,7 @@ async function auditBackup(
   signal: AbortSignal,
   report: PeerAudit,
 ): Promise<Problem | null> {
-  const { clock, draw, log, times } = parts;
+  const { draw, log, proofs } = parts;
   let manifest: VerifiedManifest;
   try {
     manifest = await parts.manifestOf(backup.name);
@@ -146,7 +158,7 @@ async function auditBackup(
     await drop(peer, backup, why, parts);
     return lossOf(peer, backup.name, why);
   }
-  times.set(keyOf(peer.name, backup.name), clock.now());
+  proofs.proven(peer.name, backup, newest);
   report.proven.push(backup.name);
   log.info('backup proven', { peer: peer.name, backup: backup.name, leaves: samples });
   return null;
@@ -164,11 +176,6 @@ function lossIn(failure: Failure, newest: boolean): string | null {
 async function drop(peer: AuditedPeer, backup: OwnBackup, why: string, parts: AuditParts): Promise<void> {
   parts.log.error('backup lost by peer', { peer: peer.name, backup: backup.name, reason: why });
   await parts.receipts.drop(peer, backup);
-}
-
-function isOverdue(peer: AuditedPeer, backup: OwnBackup, { clock, times }: AuditParts): boolean {
-  const proven = times.get(keyOf(peer.name, backup.name)) ?? 0;
-  return clock.now() - Math.max(proven, backup.createdAt) > longestExcuse;
 }
 
 export function emptyAudit(peer: Hostname): PeerAudit {
@@ -191,10 +198,11 @@ function tooSlow(peer: AuditedPeer): Failure {
   return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
 }
 
-function withoutProof(peer: AuditedPeer, failure: Failure): Failure {
+function withoutProof(peer: AuditedPeer, sets: readonly string[], failure: Failure): Failure {
+  const which = `${sets.length === 1 ? 'set' : 'sets'} ${sets.join(', ')}`;
   return new Failure(
     failure.kind,
-    `${peer.name} has not proved for a week that it holds the newest backup: ${failure.message}`,
+    `${peer.name} has not proved for a week that it holds the newest backup of ${which}: ${failure.message}`,
     { hint: `Without a proof, do not count on ${peer.name}.` },
   );
 }

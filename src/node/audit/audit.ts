@@ -1,6 +1,6 @@
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { type AuditParts, askForLosses, auditPeer, keyOf } from './audit-peer.js';
+import { type AuditParts, askForLosses, auditPeer } from './audit-peer.js';
 import type { AuditedPeer } from './audited-peer.js';
 
 /** What the nights ask of all peers together, each at its own pace. */
@@ -12,7 +12,10 @@ export interface Audit {
     before: readonly PeerAudit[],
     signal: AbortSignal,
   ): Promise<{ readonly peers: PeerAudit[]; readonly problems: Problem[] }>;
-  /** When a peer last proved anything, milliseconds since 1970; 0 for never. */
+  /**
+   * When a peer last proved what it holds, milliseconds since 1970: the newest backup of that set which it proved longest
+   * ago; 0 where it never proved one of the sets.
+   */
   lastProof(peer: Hostname): Promise<number>;
 }
 
@@ -24,7 +27,7 @@ export interface AuditOptions extends AuditParts {
 }
 
 export function openAudit(options: AuditOptions): Audit {
-  const { peers, owed, times, ownBackups } = options;
+  const { peers, owed, proofs, ownBackups } = options;
   return {
     losses: (signal) => Promise.all(peers().map((peer) => askForLosses(peer, options, signal))),
     async proofs(before, signal) {
@@ -36,15 +39,12 @@ export function openAudit(options: AuditOptions): Audit {
           return result;
         }),
       );
-      const known = new Set((await ownBackups()).flatMap(({ name }) => peers().map((peer) => keyOf(peer.name, name))));
-      await times.save((key) => known.has(key));
+      const names = peers().map(({ name }) => name);
+      await proofs.save(names, await ownBackups());
       // What is damaged here may be met by each peer's audit.
       const problems = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
       return { peers: results.map(({ report }) => report), problems: [...problems.values()] };
     },
-    async lastProof(peer) {
-      const proofs = (await ownBackups()).map(({ name }) => times.get(keyOf(peer, name)) ?? 0);
-      return proofs.reduce((latest, time) => Math.max(latest, time), 0);
-    },
+    lastProof: async (peer) => proofs.lastOf(peer, await ownBackups()),
   };
 }

@@ -8,9 +8,11 @@ import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
+import { openAudit } from '../../../src/node/audit/audit.js';
 import { type AuditParts, askForLosses, auditPeer } from '../../../src/node/audit/audit-peer.js';
 import { type AuditedPeer, auditedPeer } from '../../../src/node/audit/audited-peer.js';
-import { openTimes, type Times } from '../../../src/node/audit/times.js';
+import { openProofs, type Proofs } from '../../../src/node/audit/proofs.js';
+import { openTimes } from '../../../src/node/audit/times.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -20,12 +22,13 @@ import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../su
 
 const owner = throwawayServer('FR1');
 const never = new AbortController().signal;
+const day = 86_400_000;
 
 let clock: FakeClock;
 let folder: string;
 let node: PeerNode;
 let receipts: Receipts;
-let times: Times;
+let proofs: Proofs;
 let backups: { manifest: VerifiedManifest; content: Buffer }[];
 let log: ReturnType<typeof recordingLog>;
 
@@ -35,7 +38,7 @@ beforeEach(async () => {
   log = recordingLog();
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
   receipts = openReceipts(join(folder, 'receipts'), log);
-  times = await openTimes(join(folder, 'proofs.json'));
+  proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
   backups = [];
   for (const nth of [1, 2, 3]) await deliver(nth);
 });
@@ -55,11 +58,11 @@ const owedNow = async () => {
   return names().filter((name) => !held.has(name));
 };
 
-async function deliver(sequence: number): Promise<void> {
+async function deliver(sequence: number, set = 'backup'): Promise<void> {
   const content = randomBytes(2 * leafSize + sequence);
   const createdAtMs = Date.UTC(2026, 10, 20 + sequence);
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0);
-  const manifest = manifestOf(content, owner.signer, { sequence, previous, createdAtMs });
+  const manifest = manifestOf(content, owner.signer, { set, sequence, previous, createdAtMs });
   const connection = node.callAs(owner);
   async function* read(offset: number, length: number) {
     yield content.subarray(offset, offset + length);
@@ -72,7 +75,7 @@ const parts = (): AuditParts => ({
   clock,
   log,
   receipts,
-  times,
+  proofs,
   draw: (below) => randomInt(below),
   ownBackups: async () => backups.map(({ manifest }) => own(manifest)),
   async manifestOf(name) {
@@ -82,12 +85,24 @@ const parts = (): AuditParts => ({
   },
 });
 
+/** A peer that answers, but proves nothing of the set `backup`. */
+const evasive = (): AuditedPeer => {
+  const honest = peer();
+  return {
+    ...honest,
+    leaves(name, signal) {
+      if (name.startsWith('anemone-backup-')) throw new Failure('failed', 'FR2 cannot look just now');
+      return honest.leaves(name, signal);
+    },
+  };
+};
+
 describe('the audit of a peer', () => {
   it('is passed by an honest one, for every backup that it gave a receipt for', async () => {
     const { report, problems } = await auditPeer(peer(), parts(), never);
     expect({ ...report, proven: [...report.proven].sort() }).toMatchObject({ proven: names(), lost: [], gone: [] });
     expect(problems).toEqual([]);
-    expect(times.get(`FR2/${names()[0]}`)).toBe(clock.now());
+    expect(proofs.lastOf(peer().name, await parts().ownBackups())).toBe(clock.now());
   });
 
   it('does not send again what retention removed, unless it is the newest of its set', async () => {
@@ -214,5 +229,45 @@ describe('the audit of a peer', () => {
     expect((await auditPeer(old, parts(), never)).problems).toEqual([
       expect.objectContaining({ message: expect.stringContaining('for a week') }),
     ]);
+  });
+
+  it('calls it a problem after a week that a set is not proven, also when it changes nightly and another one is proven', async () => {
+    await deliver(1, 'kit');
+    const fr2 = evasive();
+    const audit = openAudit({ ...parts(), peers: () => [fr2], owed: () => {} });
+    const told: string[][] = [];
+    for (let night = 1; night <= 8; night += 1) {
+      const { peers, problems } = await audit.proofs([], never);
+      expect(peers[0]).toMatchObject({ proven: [names()[3]], problem: { message: 'FR2 cannot look just now' } });
+      told.push(problems.map(({ message }) => message));
+      clock.jump(day);
+      await deliver(3 + night);
+    }
+    expect(told.slice(0, 7).flat()).toEqual([]);
+    expect(told[7]).toEqual([
+      'FR2 has not proved for a week that it holds the newest backup of set backup: FR2 cannot look just now',
+    ]);
+    expect(await audit.lastProof(peer().name)).toBe(0);
+
+    const honest = openAudit({ ...parts(), peers: () => [peer()], owed: () => {} });
+    expect((await honest.proofs([], never)).problems).toEqual([]);
+    const proven = clock.now();
+    clock.jump(day);
+    await deliver(12);
+    expect((await audit.proofs([], never)).problems).toEqual([]);
+    expect(await audit.lastProof(peer().name)).toBe(proven);
+  });
+
+  it('accuses no peer of a week that it did not have: the backup is old, but its receipt is of tonight', async () => {
+    clock.jump(90 * day);
+    const { report, problems } = await auditPeer(evasive(), parts(), never);
+    expect(report.problem).toMatchObject({ message: 'FR2 cannot look just now' });
+    expect(problems).toEqual([]);
+  });
+
+  it('goes on with the other backups after one for which the peer had an excuse', async () => {
+    await deliver(4, 'photos');
+    const { report } = await auditPeer(evasive(), parts(), never);
+    expect(report).toMatchObject({ proven: [names()[3]], problem: { kind: 'failed' } });
   });
 });

@@ -1,0 +1,83 @@
+import type { Clock } from '../../mesh/terms/clock.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { OwnBackup } from '../outbox/owed.js';
+import type { Times } from './times.js';
+
+/** Milliseconds without a proof after which excuses of a peer are a problem: a week, as nights are not a day apart exactly. */
+const longestExcuse = 6.5 * 86_400_000;
+
+/** What peers have proved, and for how long they have not. */
+export interface Proofs {
+  /** When a peer last proved a backup, milliseconds since 1970; 0 for never. */
+  provenAt(peer: Hostname, backup: OwnBackup): number;
+  /** A peer has proved a backup. @param newest whether it is the newest of its set that the peer acknowledged */
+  proven(peer: Hostname, backup: OwnBackup, newest: boolean): void;
+  /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
+  expect(peer: Hostname, set: string): void;
+  /**
+   * Whether a peer proved no newest backup of a set for a week. The backup itself may be of today: where a set changes
+   * every night, it always is.
+   */
+  isOverdue(peer: Hostname, set: string): boolean;
+  /**
+   * When a peer last proved what it holds of these backups, milliseconds since 1970: the newest of that set which it proved
+   * longest ago; 0 where it never proved one of the sets.
+   */
+  lastOf(peer: Hostname, backups: readonly OwnBackup[]): number;
+  /** Writes the file; what is not about these peers and backups is forgotten. */
+  save(peers: readonly Hostname[], backups: readonly OwnBackup[]): Promise<void>;
+}
+
+/** @param times kept as `<data>/.state/proofs.json` */
+export function openProofs(times: Times, clock: Clock): Proofs {
+  /** A time that is yet to come is of a clock that was wrong, and counts as never. */
+  const past = (key: string): number => {
+    const time = times.get(key) ?? 0;
+    return time > clock.now() ? 0 : time;
+  };
+  return {
+    provenAt: (peer, { name }) => past(ofBackup(peer, name)),
+    proven(peer, { name, set }, newest) {
+      const now = clock.now();
+      times.set(ofBackup(peer, name), now);
+      if (!newest) return;
+      times.set(ofSet(peer, set), now);
+      times.set(owedSince(peer, set), now);
+    },
+    expect(peer, set) {
+      if (past(owedSince(peer, set)) === 0) times.set(owedSince(peer, set), clock.now());
+    },
+    isOverdue: (peer, set) => clock.now() - past(owedSince(peer, set)) > longestExcuse,
+    lastOf(peer, backups) {
+      const asked = setsOf(backups).filter((set) => times.get(owedSince(peer, set)) !== undefined);
+      return asked.length === 0 ? 0 : Math.min(...asked.map((set) => past(ofSet(peer, set))));
+    },
+    save(peers, backups) {
+      const known = new Set(
+        peers.flatMap((peer) => [
+          ...backups.map(({ name }) => ofBackup(peer, name)),
+          ...setsOf(backups).flatMap((set) => [ofSet(peer, set), owedSince(peer, set)]),
+        ]),
+      );
+      return times.save((key) => known.has(key));
+    },
+  };
+}
+
+function setsOf(backups: readonly OwnBackup[]): string[] {
+  return [...new Set(backups.map(({ set }) => set))];
+}
+
+function ofBackup(peer: Hostname, name: string): string {
+  return `${peer}/${name}`;
+}
+
+/** When the peer last proved the newest backup of the set. No backup is called like a set. */
+function ofSet(peer: Hostname, set: string): string {
+  return `${peer}/${set}`;
+}
+
+/** When that was, or when its first proof was expected. */
+function owedSince(peer: Hostname, set: string): string {
+  return `${peer}/${set} owed since`;
+}
