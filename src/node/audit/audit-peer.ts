@@ -113,7 +113,7 @@ export async function auditPeer(
 /** What a peer is asked tonight. From the first night on it owes proofs of what it acknowledged. */
 async function choicesFor(peer: AuditedPeer, parts: AuditParts): Promise<Choice[]> {
   const { proofs } = parts;
-  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.provenAt(peer.name, backup));
+  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.askedAt(peer.name, backup));
   for (const { backup } of choices) proofs.expect(peer.name, backup.set);
   return choices;
 }
@@ -145,6 +145,7 @@ async function auditBackup(
   const received = (bytes: number): void => {
     report.bytes += bytes;
   };
+  proofs.asked(peer.name, backup);
   try {
     await prove(peer, manifest, { samples, draw, signal, received });
   } catch (thrown) {
@@ -158,7 +159,7 @@ async function auditBackup(
     await drop(peer, backup, why, parts);
     return lossOf(peer, backup.name, why);
   }
-  proofs.proven(peer.name, backup, newest);
+  if (newest) proofs.proven(peer.name, backup.set);
   report.proven.push(backup.name);
   log.info('backup proven', { peer: peer.name, backup: backup.name, leaves: samples });
   return null;

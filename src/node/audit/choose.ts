@@ -18,13 +18,13 @@ export interface Choice {
 
 /**
  * What a peer is asked to prove tonight: the newest backup of each set always, and of the older ones those that were
- * proven longest ago, as many as fit into what is left. A night may exceed its bytes only by the smallest proofs of the
+ * asked for longest ago, as many as fit into what is left. A night may exceed its bytes only by the smallest proofs of the
  * newest ones and of one older one.
- * @param provenAt milliseconds since 1970; 0 for never
+ * @param askedAt milliseconds since 1970; 0 for never
  */
 export function choose(
   backups: readonly OwnBackup[],
-  provenAt: (backup: OwnBackup) => number,
+  askedAt: (backup: OwnBackup) => number,
   budget = nightly,
 ): Choice[] {
   const isNewest = (backup: OwnBackup): boolean =>
@@ -32,7 +32,7 @@ export function choose(
   const newest = backups.filter(isNewest).sort((a, b) => a.size - b.size);
   const older = backups
     .filter((backup) => !isNewest(backup))
-    .sort((a, b) => provenAt(a) - provenAt(b) || b.sequence - a.sequence);
+    .sort((a, b) => askedAt(a) - askedAt(b) || b.sequence - a.sequence);
   const choices: Choice[] = [];
   const reserved = older.length === 0 ? 0 : budget / 2;
   let left = budget - reserved;

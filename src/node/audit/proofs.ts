@@ -6,12 +6,14 @@ import type { Times } from './times.js';
 /** Milliseconds without a proof after which excuses of a peer are a problem: a week, as nights are not a day apart exactly. */
 const longestExcuse = 6.5 * 86_400_000;
 
-/** What peers have proved, and for how long they have not. */
+/** What peers were asked to prove, what they have proved, and for how long they have not. */
 export interface Proofs {
-  /** When a peer last proved a backup, milliseconds since 1970; 0 for never. */
-  provenAt(peer: Hostname, backup: OwnBackup): number;
-  /** A peer has proved a backup. @param newest whether it is the newest of its set that the peer acknowledged */
-  proven(peer: Hostname, backup: OwnBackup, newest: boolean): void;
+  /** When a peer was last asked to prove a backup, milliseconds since 1970; 0 for never. */
+  askedAt(peer: Hostname, backup: OwnBackup): number;
+  /** A peer is asked to prove a backup, whatever it answers: the next night is the turn of others. */
+  asked(peer: Hostname, backup: OwnBackup): void;
+  /** A peer has proved the newest backup of a set that it acknowledged. */
+  proven(peer: Hostname, set: string): void;
   /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
   expect(peer: Hostname, set: string): void;
   /**
@@ -36,13 +38,11 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     return time > clock.now() ? 0 : time;
   };
   return {
-    provenAt: (peer, { name }) => past(ofBackup(peer, name)),
-    proven(peer, { name, set }, newest) {
-      const now = clock.now();
-      times.set(ofBackup(peer, name), now);
-      if (!newest) return;
-      times.set(ofSet(peer, set), now);
-      times.set(owedSince(peer, set), now);
+    askedAt: (peer, { name }) => past(ofBackup(peer, name)),
+    asked: (peer, { name }) => times.set(ofBackup(peer, name), clock.now()),
+    proven(peer, set) {
+      times.set(ofSet(peer, set), clock.now());
+      times.set(owedSince(peer, set), clock.now());
     },
     expect(peer, set) {
       if (past(owedSince(peer, set)) === 0) times.set(owedSince(peer, set), clock.now());

@@ -270,4 +270,31 @@ describe('the audit of a peer', () => {
     const { report } = await auditPeer(evasive(), parts(), never);
     expect(report).toMatchObject({ proven: [names()[3]], problem: { kind: 'failed' } });
   });
+
+  it('reaches every older backup in turn, also where some are gone, and for others there is an excuse each night', async () => {
+    const all = Array.from({ length: 20 }, (_, nth) => {
+      const previous = Buffer.alloc(nth === 0 ? 0 : 32);
+      const createdAtMs = Date.UTC(2026, 9, nth + 1);
+      return manifestOf(Buffer.alloc(0), owner.signer, { sequence: nth + 1, previous, size: 1e9, createdAtMs });
+    });
+    const asked = new Set<string>();
+    const forgetful: AuditedPeer = {
+      ...peer(),
+      leaves(name) {
+        asked.add(name);
+        throw new Failure(name < (all[10]?.facts.name ?? '') ? 'not-found' : 'failed', `FR2 does not show ${name}`);
+      },
+    };
+    const large: AuditParts = {
+      ...parts(),
+      receipts: { ...receipts, held: async (_, own) => new Set(own.map(({ name }) => name)) },
+      ownBackups: async () => all.map(own),
+      manifestOf: async (name) => all.find(({ facts }) => facts.name === name) ?? expect.fail(name),
+    };
+    for (let night = 1; night <= 19; night += 1) {
+      await auditPeer(forgetful, large, never);
+      clock.jump(day);
+    }
+    expect(asked.size).toBe(20);
+  });
 });
