@@ -105,7 +105,7 @@ export async function auditPeer(
     report.problem = problemOf(excuse);
   }
   const sets = [...unproven].filter(({ newest }) => newest).map(({ backup: { set } }) => set);
-  const overdue = sets.filter((set) => proofs.isOverdue(peer.name, set));
+  const overdue = sets.filter((set) => proofs.isOverdue(peer, set));
   if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse)));
   return { report, problems };
 }
@@ -113,8 +113,8 @@ export async function auditPeer(
 /** What a peer is asked tonight. From the first night on it owes proofs of what it acknowledged. */
 async function choicesFor(peer: AuditedPeer, parts: AuditParts): Promise<Choice[]> {
   const { proofs } = parts;
-  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.askedAt(peer.name, backup));
-  for (const { backup } of choices) proofs.expect(peer.name, backup.set);
+  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.askedAt(peer, backup));
+  for (const { backup } of choices) proofs.expect(peer, backup.set);
   return choices;
 }
 
@@ -145,7 +145,7 @@ async function auditBackup(
   const received = (bytes: number): void => {
     report.bytes += bytes;
   };
-  proofs.asked(peer.name, backup);
+  proofs.asked(peer, backup);
   try {
     await prove(peer, manifest, { samples, draw, signal, received });
   } catch (thrown) {
@@ -159,7 +159,7 @@ async function auditBackup(
     await drop(peer, backup, why, parts);
     return lossOf(peer, backup.name, why);
   }
-  if (newest) proofs.proven(peer.name, backup.set);
+  if (newest) proofs.proven(peer, backup.set);
   report.proven.push(backup.name);
   log.info('backup proven', { peer: peer.name, backup: backup.name, leaves: samples });
   return null;

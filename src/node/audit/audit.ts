@@ -39,12 +39,14 @@ export function openAudit(options: AuditOptions): Audit {
           return result;
         }),
       );
-      const names = peers().map(({ name }) => name);
-      await proofs.save(names, await ownBackups());
+      await proofs.save(peers(), await ownBackups());
       // What is damaged here may be met by each peer's audit.
       const problems = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
       return { peers: results.map(({ report }) => report), problems: [...problems.values()] };
     },
-    lastProof: async (peer) => proofs.lastOf(peer, await ownBackups()),
+    async lastProof(name) {
+      const peer = peers().find((each) => each.name === name);
+      return peer === undefined ? 0 : proofs.lastOf(peer, await ownBackups());
+    },
   };
 }

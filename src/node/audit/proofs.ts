@@ -1,33 +1,36 @@
 import type { Clock } from '../../mesh/terms/clock.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { OwnBackup } from '../outbox/owed.js';
+import type { Holder } from '../outbox/receipts.js';
 import type { Times } from './times.js';
 
 /** Milliseconds without a proof after which excuses of a peer are a problem: a week, as nights are not a day apart exactly. */
 const longestExcuse = 6.5 * 86_400_000;
 
-/** What peers were asked to prove, what they have proved, and for how long they have not. */
+/**
+ * What peers were asked to prove, what they have proved, and for how long they have not. It counts for the identity that a
+ * peer has now: what a former one proved, another server may never have held.
+ */
 export interface Proofs {
   /** When a peer was last asked to prove a backup, milliseconds since 1970; 0 for never. */
-  askedAt(peer: Hostname, backup: OwnBackup): number;
+  askedAt(peer: Holder, backup: OwnBackup): number;
   /** A peer is asked to prove a backup, whatever it answers: the next night is the turn of others. */
-  asked(peer: Hostname, backup: OwnBackup): void;
+  asked(peer: Holder, backup: OwnBackup): void;
   /** A peer has proved the newest backup of a set that it acknowledged. */
-  proven(peer: Hostname, set: string): void;
+  proven(peer: Holder, set: string): void;
   /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
-  expect(peer: Hostname, set: string): void;
+  expect(peer: Holder, set: string): void;
   /**
    * Whether a peer proved no newest backup of a set for a week. The backup itself may be of today: where a set changes
    * every night, it always is.
    */
-  isOverdue(peer: Hostname, set: string): boolean;
+  isOverdue(peer: Holder, set: string): boolean;
   /**
    * When a peer last proved what it holds of these backups, milliseconds since 1970: the newest of that set which it proved
    * longest ago; 0 where it never proved one of the sets.
    */
-  lastOf(peer: Hostname, backups: readonly OwnBackup[]): number;
+  lastOf(peer: Holder, backups: readonly OwnBackup[]): number;
   /** Writes the file; what is not about these peers and backups is forgotten. */
-  save(peers: readonly Hostname[], backups: readonly OwnBackup[]): Promise<void>;
+  save(peers: readonly Holder[], backups: readonly OwnBackup[]): Promise<void>;
 }
 
 /** @param times kept as `<data>/.state/proofs.json` */
@@ -68,16 +71,16 @@ function setsOf(backups: readonly OwnBackup[]): string[] {
   return [...new Set(backups.map(({ set }) => set))];
 }
 
-function ofBackup(peer: Hostname, name: string): string {
-  return `${peer}/${name}`;
+function ofBackup({ name, identity }: Holder, backup: string): string {
+  return `${name}/${identity}/${backup}`;
 }
 
 /** When the peer last proved the newest backup of the set. No backup is called like a set. */
-function ofSet(peer: Hostname, set: string): string {
-  return `${peer}/${set}`;
+function ofSet({ name, identity }: Holder, set: string): string {
+  return `${name}/${identity}/${set}`;
 }
 
 /** When that was, or when its first proof was expected. */
-function owedSince(peer: Hostname, set: string): string {
-  return `${peer}/${set} owed since`;
+function owedSince(peer: Holder, set: string): string {
+  return `${ofSet(peer, set)} owed since`;
 }

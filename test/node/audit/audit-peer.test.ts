@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import type { Connection } from '../../../src/mesh/peers/connection.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
@@ -27,6 +28,7 @@ const day = 86_400_000;
 let clock: FakeClock;
 let folder: string;
 let node: PeerNode;
+let connection: Connection;
 let receipts: Receipts;
 let proofs: Proofs;
 let backups: { manifest: VerifiedManifest; content: Buffer }[];
@@ -37,6 +39,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-audit-'));
   log = recordingLog();
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
+  connection = node.callAs(owner);
   receipts = openReceipts(join(folder, 'receipts'), log);
   proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
   backups = [];
@@ -48,7 +51,7 @@ afterEach(async () => {
 });
 
 const own = ({ facts, digest }: VerifiedManifest): OwnBackup => ({ ...facts, createdAt: facts.createdAtMs, digest });
-const peer = (): AuditedPeer => auditedPeer(node.callAs(owner));
+const peer = (): AuditedPeer => auditedPeer(connection);
 const names = () => backups.map(({ manifest }) => manifest.facts.name);
 const owedNow = async () => {
   const held = await receipts.held(
@@ -63,7 +66,6 @@ async function deliver(sequence: number, set = 'backup'): Promise<void> {
   const createdAtMs = Date.UTC(2026, 10, 20 + sequence);
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0);
   const manifest = manifestOf(content, owner.signer, { set, sequence, previous, createdAtMs });
-  const connection = node.callAs(owner);
   async function* read(offset: number, length: number) {
     yield content.subarray(offset, offset + length);
   }
@@ -102,7 +104,7 @@ describe('the audit of a peer', () => {
     const { report, problems } = await auditPeer(peer(), parts(), never);
     expect({ ...report, proven: [...report.proven].sort() }).toMatchObject({ proven: names(), lost: [], gone: [] });
     expect(problems).toEqual([]);
-    expect(proofs.lastOf(peer().name, await parts().ownBackups())).toBe(clock.now());
+    expect(proofs.lastOf(peer(), await parts().ownBackups())).toBe(clock.now());
   });
 
   it('does not send again what retention removed, unless it is the newest of its set', async () => {
@@ -138,7 +140,7 @@ describe('the audit of a peer', () => {
     async function* read(offset: number, length: number) {
       yield content.subarray(offset, offset + length);
     }
-    await receipts.keep(peer(), own(manifest), await pushBackup(node.callAs(owner), manifest, { read }));
+    await receipts.keep(peer(), own(manifest), await pushBackup(connection, manifest, { read }));
     expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
     await node.vault.remove(manifest.facts.name);
     expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
@@ -157,7 +159,7 @@ describe('the audit of a peer', () => {
       expect(problems).toHaveLength(3);
       // It says `held` at the offer, with the receipt of before.
       for (const { manifest } of backups) {
-        const receipt = await pushBackup(node.callAs(owner), manifest, {
+        const receipt = await pushBackup(connection, manifest, {
           read: () => expect.fail('bytes are asked for'),
         });
         await receipts.keep(peer(), own(manifest), receipt);
@@ -296,5 +298,14 @@ describe('the audit of a peer', () => {
       clock.jump(day);
     }
     expect(asked.size).toBe(20);
+  });
+
+  it('counts no proof of the server that was called FR2 before', async () => {
+    const server = (of: AuditedPeer) => openAudit({ ...parts(), peers: () => [of], owed: () => {} });
+    const former = server(peer());
+    await former.proofs([], never);
+    expect(await former.lastProof(peer().name)).toBe(clock.now());
+    const rebuilt = server({ ...peer(), identity: throwawayServer('FR2').identity });
+    expect(await rebuilt.lastProof(peer().name)).toBe(0);
   });
 });
