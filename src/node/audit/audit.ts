@@ -1,5 +1,6 @@
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import { problemOf } from '../report/problem.js';
 import { type AuditParts, askForLosses, auditPeer } from './audit-peer.js';
 import type { AuditedPeer } from './audited-peer.js';
 
@@ -39,10 +40,11 @@ export function openAudit(options: AuditOptions): Audit {
           return result;
         }),
       );
-      await proofs.save(peers(), await ownBackups());
+      const unsaved = await proofs.save(peers(), await ownBackups());
       // What is damaged here may be met by each peer's audit.
-      const problems = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
-      return { peers: results.map(({ report }) => report), problems: [...problems.values()] };
+      const found = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
+      const problems = [...found.values(), ...(unsaved === null ? [] : [problemOf(unsaved)])];
+      return { peers: results.map(({ report }) => report), problems };
     },
     async lastProof(name) {
       const peer = peers().find((each) => each.name === name);

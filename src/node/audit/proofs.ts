@@ -1,4 +1,5 @@
 import type { Clock } from '../../mesh/terms/clock.js';
+import type { Failure } from '../../mesh/terms/failure.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Holder } from '../outbox/receipts.js';
 import type { Times } from './times.js';
@@ -29,8 +30,11 @@ export interface Proofs {
    * longest ago; 0 where it never proved one of the sets.
    */
   lastOf(peer: Holder, backups: readonly OwnBackup[]): number;
-  /** Writes the file; what is not about these peers and backups is forgotten. */
-  save(peers: readonly Holder[], backups: readonly OwnBackup[]): Promise<void>;
+  /**
+   * Writes the file; what is not about these peers and backups is forgotten.
+   * @returns why it could not be written, or null
+   */
+  save(peers: readonly Holder[], backups: readonly OwnBackup[]): Promise<Failure | null>;
 }
 
 /** @param times kept as `<data>/.state/proofs.json` */

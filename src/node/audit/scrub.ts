@@ -70,7 +70,8 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
     }
     if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(signal)));
   } finally {
-    await times.save((name) => vault.find(name) !== null);
+    const unsaved = await times.save((name) => vault.find(name) !== null);
+    if (unsaved !== null) problems.push(problemOf(unsaved));
   }
   const checks = vault.list().map((entry) => lastCheck(entry, times, clock.now()));
   report.oldestCheckMs = checks.reduce((oldest, time) => Math.min(oldest, time), checks[0] ?? 0);

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { replaceFile } from '../../mesh/files/replace-file.js';
+import { Failure } from '../../mesh/terms/failure.js';
 
 /**
  * When things were last found right, in a file that may be forgotten: what it does not know is looked at first.
@@ -8,25 +9,40 @@ export interface Times {
   /** Milliseconds since 1970; undefined for never. */
   get(key: string): number | undefined;
   set(key: string, time: number): void;
-  /** Writes the file; what is not to be kept is forgotten. */
-  save(isKept: (key: string) => boolean): Promise<void>;
+  /**
+   * Writes the file; what is not to be kept is forgotten.
+   * @returns why it could not be written, or null. It counts until the node ends then, and what was found is to be told.
+   */
+  save(isKept: (key: string) => boolean): Promise<Failure | null>;
 }
 
 /** @param file such as `<data>/.state/scrub.json`; one that cannot be read counts as empty */
 export async function openTimes(file: string): Promise<Times> {
   const times = await read(file);
-  let turn: Promise<void> = Promise.resolve();
+  let turn: Promise<unknown> = Promise.resolve();
   return {
     get: (key) => times.get(key),
     set: (key, time) => void times.set(key, time),
     save(isKept) {
       for (const key of times.keys()) if (!isKept(key)) times.delete(key);
-      turn = turn
-        .catch(() => {})
-        .then(() => replaceFile(file, `${JSON.stringify(Object.fromEntries([...times].sort()), null, 1)}\n`));
-      return turn;
+      const mine = turn.then(() => write(file, times));
+      turn = mine;
+      return mine;
     },
   };
+}
+
+async function write(file: string, times: ReadonlyMap<string, number>): Promise<Failure | null> {
+  try {
+    await replaceFile(file, `${JSON.stringify(Object.fromEntries([...times].sort()), null, 1)}\n`);
+    return null;
+  } catch (thrown) {
+    const { kind, message } = Failure.from(thrown);
+    return new Failure(kind, `${file} cannot be written: ${message}`, {
+      cause: thrown,
+      hint: 'Look at the disk. As long as it cannot, a restart of the node forgets what was looked at meanwhile.',
+    });
+  }
 }
 
 async function read(file: string): Promise<Map<string, number>> {

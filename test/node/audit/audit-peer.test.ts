@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -307,5 +307,20 @@ describe('the audit of a peer', () => {
     expect(await former.lastProof(peer().name)).toBe(clock.now());
     const rebuilt = server({ ...peer(), identity: throwawayServer('FR2').identity });
     expect(await rebuilt.lastProof(peer().name)).toBe(0);
+  });
+
+  it('tells what was lost also when it cannot write down what was proven', async () => {
+    const file = join(folder, 'in-the-way', 'proofs.json');
+    await mkdir(file, { recursive: true });
+    proofs = openProofs(await openTimes(file), clock);
+    const [first = '', , newest = ''] = names();
+    await node.vault.remove(newest);
+    const audit = openAudit({ ...parts(), peers: () => [peer()], owed: () => {} });
+    const { peers, problems } = await audit.proofs([], never);
+    expect(peers[0]).toMatchObject({ lost: [newest], proven: expect.arrayContaining([first]) });
+    expect(problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining(`FR2 has lost ${newest}`),
+      expect.stringContaining(`${file} cannot be written`),
+    ]);
   });
 });

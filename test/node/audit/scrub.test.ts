@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -145,6 +145,23 @@ describe('a scrub', () => {
     read = [];
     await scrub(parts(), true, never);
     expect(read).toEqual(['b4']);
+  });
+
+  it('tells what it found also when it cannot write down what it has read', async () => {
+    const file = join(folder, 'in-the-way', 'scrub.json');
+    await mkdir(file, { recursive: true });
+    times = await openTimes(file);
+    broken.set('b3', new Failure('damaged', 'the bytes of b3 are not those of its manifest any more'));
+    const { report, problems } = await scrub(parts(), true, never);
+    expect(report).toMatchObject({ checked: 7, damaged: ['b3'] });
+    expect(problems).toEqual([
+      expect.objectContaining({ kind: 'damaged' }),
+      {
+        kind: 'failed',
+        message: expect.stringContaining(`${file} cannot be written`),
+        hint: expect.stringContaining('disk'),
+      },
+    ]);
   });
 
   it('keeps to its rate', async () => {
