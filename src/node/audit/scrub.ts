@@ -42,7 +42,7 @@ const mostParts = 3;
 const round = 25;
 /** What was read since is not read again: several runs on a day cost no more than one. */
 const shortestUnread = 20 * 3_600_000;
-/** Bytes that are read in a run that somebody waits for. */
+/** Bytes that are read at most in a run that somebody waits for; what has more is left to the nights. */
 const whileWaitedFor = 64 * 2 ** 20;
 
 /**
@@ -109,12 +109,14 @@ function due({ vault, times, clock, nights }: ScrubParts, atNight: boolean): Hel
   const total = vault.list().reduce((sum, { size }) => sum + size, 0);
   const part = Math.max(whileWaitedFor, total / round);
   const usual = atNight ? part : whileWaitedFor;
-  const most = atNight || !nights() ? mostParts * part : usual;
+  const isNight = atNight || !nights();
+  const most = isNight ? mostParts * part : usual;
   let bytes = 0;
   const chosen: HeldEntry[] = [];
   for (const { entry, since } of waiting) {
     const overdue = now - since >= longestUnread;
     if (bytes >= (overdue ? most : usual)) break;
+    if (!isNight && bytes + entry.size > usual) continue;
     bytes += entry.size;
     chosen.push(entry);
   }

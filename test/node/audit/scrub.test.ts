@@ -98,7 +98,16 @@ describe('a scrub', () => {
   });
 
   it('reads little while somebody waits, also where everything has waited for too long', async () => {
-    expect((await scrub(parts(), false, never)).report.checked).toBe(1);
+    held = held.map((each) => ({ ...each, size: 30 * mib }));
+    expect((await scrub(parts(), false, never)).report.checked).toBe(2);
+  });
+
+  it('leaves what is large to the nights while somebody waits, and reads the small ones behind it', async () => {
+    held = held.map((each, nth) => ({ ...each, size: nth === 0 ? 50_000 * mib : 30 * mib }));
+    await scrub(parts(), false, never);
+    expect(read).toEqual(['b1', 'b2']);
+    await scrub(parts(), true, never);
+    expect(read[2]).toBe('b0');
   });
 
   it('reads on request what has waited for too long, and heals, where no nights are scheduled', async () => {
@@ -121,7 +130,7 @@ describe('a scrub', () => {
   });
 
   it('reads what has waited longest first, and little while somebody waits', async () => {
-    held = held.map((each, nth) => ({ ...each, receivedAt: clock.now() - (10 + nth / 10) * day }));
+    held = held.map((each, nth) => ({ ...each, size: 50 * mib, receivedAt: clock.now() - (10 + nth / 10) * day }));
     await scrub(parts(), false, never);
     expect(read).toEqual(['b59']);
   });
