@@ -29,6 +29,8 @@ export interface Delivery {
   progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
   delivered(backup: OwnBackup): void;
+  /** Told when a backup failed for its own sake: trying it again soon would not help. */
+  refused(backup: OwnBackup): void;
 }
 
 /** Backups of one peer that may be on their way at once, and their bytes together. */
@@ -56,7 +58,10 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
     } catch (thrown) {
       const failure = Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`);
       if (delivery.signal.aborted || mayPass(failure)) ending ??= failure;
-      else first ??= failure;
+      else {
+        first ??= failure;
+        delivery.refused(backup);
+      }
     } finally {
       underWay.delete(backup);
     }

@@ -41,6 +41,8 @@ export class Lane {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<LaneListener>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** File names of backups of which the peer has a part, as far as this process knows. */
+  readonly #begun = new Set<string>();
   #waiting = 0;
   #kicked = false;
   #failures = 0;
@@ -70,7 +72,7 @@ export class Lane {
 
   async owed(): Promise<OwnBackup[]> {
     const backups = await this.#parts.ownBackups();
-    return owed(backups, await this.#parts.receipts.held(this.peer, backups));
+    return owed(backups, await this.#parts.receipts.held(this.peer, backups), this.#begun);
   }
 
   /** Tries soon, because the peer was seen: at once, or a little after the last try; not where it refused then. */
@@ -153,9 +155,14 @@ export class Lane {
         peer: this.peer,
         recipient: this.peer.recipient,
         signal,
-        progress: (backup, bytes) => tell((listener) => listener.progress(backup, bytes)),
+        progress: (backup, bytes) => {
+          if (bytes > 0) this.#begun.add(backup.name);
+          tell((listener) => listener.progress(backup, bytes));
+        },
+        refused: (backup) => void this.#begun.delete(backup.name),
         delivered: (backup) => {
           moved = true;
+          this.#begun.delete(backup.name);
           this.#parts.log.info('backup delivered', { peer: this.peer.name, backup: backup.name, size: backup.size });
           tell((listener) => listener.delivered(backup));
         },

@@ -261,6 +261,50 @@ describe('the outbox', () => {
     expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, owed: 0 });
   });
 
+  it('goes on with what is half sent when the link breaks every night, and then takes the newest', async () => {
+    const there = new Map<string, number>();
+    let left = 0;
+    const slow: Recipient = {
+      async deliver(backup, options) {
+        const before = there.get(backup.name) ?? 0;
+        const now = Math.min(backup.size, before + left);
+        left -= now - before;
+        there.set(backup.name, now);
+        options.progress(now);
+        if (now < backup.size) throw new Failure('unreachable', 'the link to FR2 broke');
+        return fr2.deliver(backup, options);
+      },
+    };
+    backups = [];
+    start();
+    await outbox.follow([{ ...fr2.peer, recipient: slow }]);
+    for (let day = 1; day <= 6; day += 1) {
+      backups = [...backups, night(day)];
+      left = 700;
+      await deliverNow();
+    }
+    expect(fr2.taken).toEqual([night(1).name, night(2).name, night(3).name, night(5).name]);
+  });
+
+  it('goes on first with nothing that was refused for its own sake', async () => {
+    const tried: string[] = [];
+    backups = [first];
+    const picky: Recipient = {
+      deliver(backup, options) {
+        tried.push(backup.name);
+        options.progress(backup.size);
+        return Promise.reject(new Failure('damaged', `FR2 found ${backup.name} damaged`));
+      },
+    };
+    start();
+    await outbox.follow([{ ...fr2.peer, recipient: picky }]);
+    await deliverNow();
+    backups = [first, second];
+    tried.length = 0;
+    await deliverNow();
+    expect(tried).toEqual([second.name, first.name]);
+  });
+
   it('waits no longer for a peer when the next run is due, but goes on with it, and serves the others', async () => {
     backups = [first];
     let release = (): void => {};

@@ -27,6 +27,17 @@ describe('what is owed', () => {
     const sets = owed([night(22, 'photos'), night(22, 'db')], new Set());
     expect(sets.map((backup) => backup.set)).toEqual(['db', 'photos']);
   });
+  it('begins with what is half sent before the newest of its set, but not before what is newer of others', () => {
+    const kit = { ...night(23, 'kit'), createdAt: night(23).createdAt + 1000 };
+    const all = [...backups, kit, night(22, 'photos')];
+    expect(names(owed(all, new Set(), new Set([night(21).name])))).toEqual([
+      kit.name,
+      night(21).name,
+      night(23).name,
+      night(22).name,
+      night(22, 'photos').name,
+    ]);
+  });
   it('leaves the list it was given as it was', () => {
     const before = names(backups);
     owed(backups, new Set());
