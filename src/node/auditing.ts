@@ -37,10 +37,12 @@ export interface AuditingParts {
 }
 
 export interface Auditing extends Audit {
-  /** Reads a part of the vault again. @param atNight a night's part; else little, because somebody waits */
-  scrub(atNight: boolean, signal: AbortSignal): Promise<ScrubResult>;
-  /** The next run is due: {@link scrub} ends with the backup that it reads. */
-  stopReading(): void;
+  /**
+   * Reads a part of the vault again.
+   * @param atNight a night's part; else little, because somebody waits
+   * @param enough aborts when the next run waits: it ends with the backup that it reads
+   */
+  scrub(atNight: boolean, signal: AbortSignal, enough: AbortSignal): Promise<ScrubResult>;
 }
 
 /** What looks after that which is kept: on peers by proofs, here by reading it again. */
@@ -62,23 +64,19 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
     peers,
     owed: parts.kick,
   });
-  let enough = new AbortController();
   return {
     ...audit,
-    stopReading: () => enough.abort(),
-    scrub(atNight, signal) {
-      enough = new AbortController();
-      return scrub(
+    scrub: (atNight, signal, enough) =>
+      scrub(
         {
           ...parts,
           times: checks,
-          enough: enough.signal,
+          enough,
           heal: (stopping) => heal({ ...parts, peers }, stopping),
           recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
         },
         atNight,
         signal,
-      );
-    },
+      ),
   };
 }

@@ -83,7 +83,7 @@ export async function startNode(
   const listener = await listen({ ...base, address, epochs, trusted: identitiesIn(base.config), server, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
-  const scheduler = await startScheduler(base, { ...stores, ...deliveries, night, auditing });
+  const scheduler = await startScheduler(base, { ...stores, night });
 
   const following = followConfig(base, known, async () => {
     listener.trust(identitiesIn(base.config));
@@ -220,7 +220,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
     ...auditing,
-    deliverAll: (emit, signal) => outbox.deliverNow(emit, signal),
+    deliverAll: outbox.deliverNow,
     async sweep() {
       const { retention: rules, backup } = base.config;
       const strange = strangeTime(clock.now(), (await history.last())?.finishedAtMs);

@@ -3,8 +3,6 @@ import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Log } from '../mesh/terms/log.js';
-import type { Auditing } from './auditing.js';
-import type { Outbox } from './outbox/outbox.js';
 import { type History, lastSuccess } from './report/history.js';
 import { nightSetsOf } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
@@ -21,14 +19,11 @@ interface Base {
 export interface SchedulerParts {
   readonly history: History;
   readonly night: NightlyRun;
-  readonly outbox: Outbox;
-  readonly auditing: Auditing;
 }
 
 /** Starts runs when they are due, from the last one that saved something, or from when the node key was made. */
-export async function startScheduler(base: Base, parts: SchedulerParts): Promise<Scheduler> {
+export async function startScheduler(base: Base, { history, night }: SchedulerParts): Promise<Scheduler> {
   const { config, self, clock, log } = base;
-  const { history, night, outbox, auditing } = parts;
   // What past runs did is not worth keeping the node down for: its peers could neither push nor fetch.
   const reports = await history.reports().catch((thrown) => {
     log.warn('past runs not known', { reason: Failure.from(thrown).message });
@@ -42,9 +37,6 @@ export async function startScheduler(base: Base, parts: SchedulerParts): Promise
     lastSuccess: lastSuccess(reports, names, self.certificate.epoch),
     run: (trigger, signal) =>
       night.run({ trigger, sets: nightSetsOf(base.config, self.signer), force: false }, () => {}, signal),
-    hurry() {
-      outbox.stopWaiting();
-      auditing.stopReading();
-    },
+    hurry: () => night.hurry('the next run was due'),
   });
 }

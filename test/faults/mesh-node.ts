@@ -125,7 +125,8 @@ export class MeshNode {
   async deliver(): Promise<readonly string[]> {
     const outbox = this.#outbox;
     if (outbox === null) return [];
-    const reports = await this.#whileTimePasses(outbox.deliverNow(() => {}, new AbortController().signal));
+    const never = new AbortController().signal;
+    const reports = await this.#whileTimePasses(outbox.deliverNow(() => {}, never, never));
     return reports.flatMap(({ peer, owed, problem }) =>
       owed > 0 ? [`${owed} to ${peer}: ${problem?.message ?? 'nobody knows why'}`] : [],
     );

@@ -86,7 +86,7 @@ export class Lane {
 
   /**
    * Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any.
-   * @param enough aborts when nobody can wait any longer; what is under way goes on then
+   * @param enough aborts when nobody can wait any longer, with why; what is under way goes on then
    */
   async tryNow(listener: LaneListener, signal: AbortSignal, enough: AbortSignal): Promise<Failure | undefined> {
     const either = AbortSignal.any([signal, this.#stopping.signal]);
@@ -95,8 +95,8 @@ export class Lane {
     try {
       return await Promise.race([
         this.#inTurn(either),
-        onAbort(either, interrupted),
-        onAbort(enough, notOver(this.peer)),
+        onAbort(either, () => interrupted),
+        onAbort(enough, () => notOver(this.peer, String(enough.reason))),
       ]);
     } finally {
       this.#listeners.delete(listener);
@@ -191,15 +191,15 @@ function isRefusal(failure: Failure | undefined): boolean {
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */
-function onAbort(signal: AbortSignal, failure: Failure): Promise<Failure> {
+function onAbort(signal: AbortSignal, failure: () => Failure): Promise<Failure> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve(failure);
-    else signal.addEventListener('abort', () => resolve(failure), { once: true });
+    if (signal.aborted) resolve(failure());
+    else signal.addEventListener('abort', () => resolve(failure()), { once: true });
   });
 }
 
-function notOver({ name }: Holder): Failure {
-  return new Failure('timeout', `the delivery to ${name} was not over when the next run was due`, {
+function notOver({ name }: Holder, why: string): Failure {
+  return new Failure('timeout', `the delivery to ${name} was not over when ${why}`, {
     hint: 'It goes on by itself; `anemone-peer status` tells what is owed.',
   });
 }

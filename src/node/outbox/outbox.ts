@@ -17,11 +17,15 @@ export interface Outbox {
   kick(name?: Hostname): void;
   /**
    * Tries every peer at once, and resolves when each has taken all it is owed or failed. A peer may take as long as it
-   * likes while bytes move, until {@link stopWaiting}.
+   * likes while bytes move.
+   * @param enough aborts when the next run waits, with what is told of it: how far it came is told then, and what is under
+   *   way goes on by itself
    */
-  deliverNow(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
-  /** The next run is due: {@link deliverNow} tells now how far it came, and what is under way goes on by itself. */
-  stopWaiting(): void;
+  deliverNow(
+    emit: (progress: DeliveryProgress) => void,
+    signal: AbortSignal,
+    enough: AbortSignal,
+  ): Promise<PeerReport[]>;
   /** The peers without a receipt for a backup that is in the vault. @param name its file name */
   peersWithout(name: string): Promise<Hostname[]>;
   status(): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>[]>;
@@ -33,7 +37,6 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
   const lanes = new Map<string, Lane>();
   const open = (peer: OutboxPeer): void => void lanes.set(peer.name, new Lane(peer, parts));
   for (const peer of peers) open(peer);
-  let enough = new AbortController();
 
   return {
     async follow(changed) {
@@ -45,11 +48,8 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
     kick(name) {
       for (const lane of lanes.values()) if (name === undefined || lane.peer.name === name) lane.kick();
     },
-    deliverNow(emit, signal) {
-      enough = new AbortController();
-      return Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal, enough.signal)));
-    },
-    stopWaiting: () => enough.abort(),
+    deliverNow: (emit, signal, enough) =>
+      Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal, enough))),
     async peersWithout(name) {
       const lacking = [...lanes.values()].map(async (lane) =>
         (await lane.owed()).some((backup) => backup.name === name) ? [lane.peer.name] : [],

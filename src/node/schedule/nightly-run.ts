@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   type Audit,
   type DeliveryProgress,
@@ -27,9 +28,14 @@ export interface NightRequest {
 export interface NightParts extends SetParts {
   /**
    * Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it, when that
-   * is done or the next run is due.
+   * is done.
+   * @param enough aborts when the next run waits: then the reports are made, and what is under way goes on by itself
    */
-  deliverAll(emit: (progress: DeliveryProgress) => void, signal: AbortSignal): Promise<PeerReport[]>;
+  deliverAll(
+    emit: (progress: DeliveryProgress) => void,
+    signal: AbortSignal,
+    enough: AbortSignal,
+  ): Promise<PeerReport[]>;
   /** Before the delivery: what peers say that they have lost, which is owed to them again. */
   losses(signal: AbortSignal): Promise<readonly PeerAudit[]>;
   /** After the delivery: has peers prove what they hold. @param before what {@link losses} found */
@@ -37,10 +43,11 @@ export interface NightParts extends SetParts {
     before: readonly PeerAudit[],
     signal: AbortSignal,
   ): Promise<{ readonly peers: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
-  /** Reads a part of what is kept here again. @param atNight more of it than while somebody waits */
+  /** Reads a part of what is kept here again, until {@link enough} aborts. @param atNight more of it than while somebody waits */
   scrub(
     atNight: boolean,
     signal: AbortSignal,
+    enough: AbortSignal,
   ): Promise<{ readonly report: Scrub | undefined; readonly problems: readonly Problem[] }>;
   /** Rotation and retention; the file names that were removed. */
   sweep(): Promise<readonly string[]>;
@@ -52,29 +59,55 @@ export interface NightlyRun {
   /**
    * Tells the story of one night, and resolves with its report once that is in the history. The report is also the last
    * event. An interrupted run has a report too: it says `interrupted` where something is missing, and leaves no draft.
-   * @throws Failure `locked` when another run is under way
+   * A request hurries the run that it meets, and begins when that one has ended.
+   * @throws Failure `locked` when another run is under way, and, for a request, has not read all its sets yet
    */
   run(request: NightRequest, emit: (event: RunEvent) => void, signal: AbortSignal): Promise<RunReport>;
+  /**
+   * Has the run under way end when it has saved its sets: what it delivers goes on by itself. One that still reads them does
+   * not hear of it.
+   * @param why what waits, as the reports of its peers say it
+   */
+  hurry(why: string): void;
   running(): boolean;
+}
+
+interface UnderWay {
+  /** Whether nothing is saved by it any more: what is left may end early. */
+  setsRead: boolean;
+  readonly enough: AbortController;
+  over: Promise<unknown>;
 }
 
 /** Runs nights, one at a time. */
 export function nightlyRun(parts: NightParts): NightlyRun {
-  let running = false;
+  let current: UnderWay | null = null;
+  const hurry = (why: string): void => {
+    if (current?.setsRead) current.enough.abort(why);
+  };
   return {
-    running: () => running,
+    hurry,
+    running: () => current !== null,
     async run(request, emit, signal) {
-      if (running) {
-        throw new Failure('locked', 'another run is under way', {
-          hint: 'Wait until it is done; `anemone-peer status` tells.',
-        });
+      while (current !== null) {
+        if (request.trigger !== 'request' || !current.setsRead) {
+          throw new Failure('locked', 'another run is under way', {
+            hint: 'Wait until it is done; `anemone-peer status` tells.',
+          });
+        }
+        hurry('another run was asked for');
+        await current.over;
+        if (signal.aborted) throw new Failure('interrupted', 'interrupted while another run was ending');
       }
-      running = true;
-      try {
-        return await night(request, parts, emit, signal);
-      } finally {
-        running = false;
-      }
+      const mine: UnderWay = { setsRead: false, enough: new AbortController(), over: Promise.resolve() };
+      // Each peer's delivery listens to it, and Node.js warns of more than ten.
+      setMaxListeners(0, mine.enough.signal);
+      current = mine;
+      const work = night(request, parts, mine, emit, signal).finally(() => {
+        current = null;
+      });
+      mine.over = work.catch(() => {});
+      return work;
     },
   };
 }
@@ -85,9 +118,11 @@ type Attempt = <T>(what: string, work: () => Promise<T>, otherwise: T) => Promis
 async function night(
   request: NightRequest,
   parts: NightParts,
+  underWay: UnderWay,
   emit: (event: RunEvent) => void,
   signal: AbortSignal,
 ): Promise<RunReport> {
+  const enough = underWay.enough.signal;
   const startedAtMs = parts.clock.now();
   const problems: Problem[] = [];
   const progress = thinned(parts.clock, emit);
@@ -99,9 +134,10 @@ async function night(
   parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
 
   const sets = await keepSets(request, parts, progress, signal);
+  underWay.setsRead = true;
   const lost = signal.aborted ? [] : await attempt('the losses of peers', () => parts.losses(signal), []);
-  const peers = await attempt('delivery', () => deliver(parts, progress, signal), null);
-  const { audit, found } = await auditKept(request, lost, parts, attempt, signal);
+  const peers = await attempt('delivery', () => deliver(parts, progress, signal, enough), null);
+  const { audit, found } = await auditKept(request, lost, parts, attempt, signal, enough);
   problems.push(...found);
   const removed = signal.aborted ? [] : await attempt('retention', () => parts.sweep(), []);
 
@@ -160,8 +196,13 @@ async function keepSets(
   return [...reports.values()];
 }
 
-async function deliver(parts: NightParts, { emit, flush }: Progress, signal: AbortSignal): Promise<PeerReport[]> {
-  const reports = await parts.deliverAll((value) => emit({ event: { $case: 'delivery', value } }), signal);
+async function deliver(
+  parts: NightParts,
+  { emit, flush }: Progress,
+  signal: AbortSignal,
+  enough: AbortSignal,
+): Promise<PeerReport[]> {
+  const reports = await parts.deliverAll((value) => emit({ event: { $case: 'delivery', value } }), signal, enough);
   flush();
   return reports;
 }
@@ -173,11 +214,12 @@ async function auditKept(
   parts: NightParts,
   attempt: Attempt,
   signal: AbortSignal,
+  enough: AbortSignal,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
   if (signal.aborted) return { audit: undefined, found: [] };
   const proofs = await attempt('the proofs of peers', () => parts.proofs(lost, signal), { peers: lost, problems: [] });
   const nothing = { report: undefined, problems: [] };
-  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', signal), nothing);
+  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', signal, enough), nothing);
   return {
     audit: { peers: [...proofs.peers], scrub: scrub.report },
     found: [...proofs.problems, ...scrub.problems],

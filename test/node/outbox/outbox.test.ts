@@ -98,7 +98,8 @@ const planned = async (): Promise<void> =>
   until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0 || peer.nextTryAtMs > 0));
 
 const unreachable = () => Promise.reject(new Failure('unreachable', 'FR2 does not answer'));
-const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}) => outbox.deliverNow(emit, forever);
+const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}, enough = new AbortController().signal) =>
+  outbox.deliverNow(emit, forever, enough);
 
 describe('the outbox', () => {
   it('brings every peer everything at its start, newest first', async () => {
@@ -315,9 +316,10 @@ describe('the outbox', () => {
     start(fr2, us1);
     for (const newer of [second, third]) {
       backups = [...backups, newer];
-      const reports = deliverNow();
+      const due = new AbortController();
+      const reports = deliverNow(() => {}, due.signal);
       await until(() => us1.taken.includes(newer.name));
-      outbox.stopWaiting();
+      due.abort('the next run was due');
       expect((await reports)[0]).toMatchObject({
         outcome: Outcome.OUTCOME_FAILED,
         owed: backups.length,
@@ -379,7 +381,7 @@ describe('the outbox', () => {
     start(fr2);
     await until(() => fr2.tries === 1);
     const interrupt = new AbortController();
-    const reports = outbox.deliverNow(() => {}, interrupt.signal);
+    const reports = outbox.deliverNow(() => {}, interrupt.signal, forever);
     interrupt.abort();
     expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, problem: { kind: 'interrupted' } });
     fr2.instead = undefined;

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +54,8 @@ export class Stage {
   failCommit = false;
   failSweep = false;
   failRecord = false;
+  /** Called when a delivery has begun that lasts until the next run waits. */
+  slow: (() => void) | null = null;
   /** What peers say that they lost, what their proofs show, and when that was asked. */
   readonly audited = { lost: [] as PeerAudit[], problems: [] as Problem[], order: [] as string[] };
   /** What peers know of the time before this server was rebuilt. */
@@ -110,7 +113,13 @@ export class Stage {
       keepChainHead: async () => {},
       isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
       peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
-      deliverAll: async (emit, signal) => this.peers.map((peer) => this.#deliver(peer, emit, signal)),
+      deliverAll: async (emit, signal, enough) => {
+        if (this.slow === null) return this.peers.map((peer) => this.#deliver(peer, emit, signal));
+        const waiting = once(enough, 'abort');
+        this.slow();
+        await waiting;
+        return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
+      },
       losses: async () => this.audited.lost,
       proofs: async (before) => {
         this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
@@ -178,6 +187,11 @@ export class Stage {
     }
     return { ...report, outcome: Outcome.OUTCOME_DONE, delivered: owed.map((backup) => backup.facts.name) };
   }
+}
+
+function notOver(peer: string, message: string): PeerReport {
+  const problem = { kind: 'timeout', message, hint: '' };
+  return { ...PeerReport.fromJSON({ peer }), outcome: Outcome.OUTCOME_FAILED, owed: 1, problem };
 }
 
 /** A set whose source gives these texts, one chunk each; a function is called when its turn comes. */

@@ -477,11 +477,39 @@ describe('a source that hangs', () => {
 });
 
 describe('one run at a time', () => {
+  it('ends a run that has read its sets when another one is asked for, says why, and begins that one then', async () => {
+    const delivering = new Promise<void>((resolve) => {
+      stage.slow = resolve;
+    });
+    const first = stage.run([config]);
+    await delivering;
+    stage.slow = null;
+    const second = await stage.run([setOf('db', 'rows')], { trigger: 'request' });
+    expect((await first).peers.map(({ problem }) => problem?.message)).toEqual(
+      ['FR2', 'US1'].map(() => 'another run was asked for'),
+    );
+    expect(second.peers.map(({ delivered }) => delivered.length)).toEqual([2, 2]);
+    expect(stage.recorded).toEqual([await first, second]);
+  });
+
+  it('does not begin one that nobody waits for any more', async () => {
+    const delivering = new Promise<void>((resolve) => {
+      stage.slow = resolve;
+    });
+    const first = stage.run([config]);
+    await delivering;
+    const interrupt = new AbortController();
+    const second = stage.run([config], { trigger: 'request', signal: interrupt.signal });
+    interrupt.abort();
+    await expect(second).rejects.toMatchObject({ kind: 'interrupted' });
+    expect(stage.recorded).toEqual([await first]);
+  });
+
   it('refuses a second run as locked, and takes the next one afterwards', async () => {
     let refused: unknown;
     await stage.run([
       setOf('backup', 'bytes', async () => {
-        refused = await stage.run([config]).catch((thrown: unknown) => thrown);
+        refused = await stage.run([config], { trigger: 'request' }).catch((thrown: unknown) => thrown);
       }),
     ]);
     expect(refused).toMatchObject({ kind: 'locked' });
