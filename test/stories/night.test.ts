@@ -167,7 +167,7 @@ describe('the night', { timeout: 180_000 }, () => {
       });
     }));
 
-  it('in which one set fails is found by the doctor, also once another set was saved after it', () =>
+  it('in which one set fails is found by the doctor, and by who watches the status, also once another set was saved after it', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
       const dump = join(fr1.folder, 'dump.sql');
@@ -178,6 +178,8 @@ describe('the night', { timeout: 180_000 }, () => {
       await rm(dump);
       expect((await fr1.peer(['backup'])).code).toBe(3);
       expect((await fr1.peer(['backup', '--set', 'backup', '--force'])).code).toBe(0);
+      const status = await fr1.peer(['status', '--json']);
+      expect([status.code, JSON.parse(status.stdout).server.ok]).toEqual([3, false]);
       const { code, stdout } = await fr1.peer(['doctor', '--json']);
       expect(code).toBe(1);
       expect(JSON.parse(stdout).findings).toContainEqual(

@@ -6,6 +6,7 @@ import { askPeers, enabledPeers } from '../ask-peers.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
 import {
+  faultsOf,
   type MeshStatus,
   type PeerView,
   refusalOf,
@@ -14,7 +15,10 @@ import {
   statusText,
 } from '../render/status.js';
 
-/** Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, or a peer refuses this server. */
+/**
+ * Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, a peer refuses this server, or
+ * this server does not save what it should.
+ */
 export async function showStatus(context: Context): Promise<ExitCode> {
   const config = await context.loadConfig();
   const [node, answers] = await Promise.all([
@@ -29,11 +33,11 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const drill = await lastDrill(stateFolder(config));
   const status: MeshStatus = { server: config.server, self, node, peers, drill, now: context.clock.now() };
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
-  for (const hint of statusHints(peers)) context.screen.note(hint);
+  for (const hint of statusHints(status)) context.screen.note(hint);
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
   const refused = peers.some((peer) => refusalOf(peer, self) !== null);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
-  return silent || refused || 'failure' in node ? 3 : 0;
+  return silent || refused || 'failure' in node || faultsOf(node, status.now).length > 0 ? 3 : 0;
 }
 
 type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;

@@ -5,6 +5,7 @@ import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
+import { notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
@@ -76,15 +77,15 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
 };
 
 /** A set that fails is an error also where all others are saved: its last backup only gets older. */
-function standing({ set, triedAtMs, savedAtMs, problem, warnings, firstWarning }: SetStatus, now: number): Finding[] {
+function standing(status: SetStatus, now: number): Finding[] {
+  const { set, savedAtMs, problem, warnings, firstWarning } = status;
   const again = `anemone-peer backup --set ${set}`;
   if (problem !== undefined) {
     const why =
       savedAtMs === 0
         ? 'It was never saved.'
         : `It was saved last ${formatMoment(savedAtMs, now)}: what changed since would be lost.`;
-    const what = `the set ${set} was not saved ${formatMoment(triedAtMs, now)}: ${problem.message}`;
-    return [error(what, why, problem.hint || again)];
+    return [error(notSaved(status, now), why, problem.hint || again)];
   }
   if (warnings === 0) return [];
   const more = warnings === 1 ? '' : `, and ${warnings - 1} more`;

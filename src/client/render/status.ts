@@ -1,5 +1,10 @@
 import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
-import type { GetStatusResponse, PeerStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import {
+  type GetStatusResponse,
+  Outcome,
+  type PeerStatus,
+  type SetStatus,
+} from '../../mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { isClockOff, newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -40,19 +45,32 @@ export function statusDocument({ server, self, node, peers, drill, now }: MeshSt
       name: server.name,
       address: formatAddress(server.listen),
       identity: self.identity,
+      ok: running !== null && faultsOf(running, now).length === 0,
       running: running !== null,
       error: 'failure' in node ? node.failure.message : null,
       version: running?.version ?? null,
       started_at: isoTime(running?.startedAtMs ?? 0),
       backup_running: running?.running ?? null,
       free: running?.free ?? null,
-      findings: running === null ? [] : findingsOf(running),
+      findings: running === null ? [] : findingsOf(running, now),
       upload: running === null ? null : { rate: running.uploadRate, until: running.uploadUntil || null },
     },
+    sets: (running?.sets ?? []).map(setDocument),
     peers: peers.map((peer) => peerDocument(peer, self, now)),
     last_run: running?.lastRun === undefined ? null : reportDocument(running.lastRun),
     next_run_at: isoTime(running?.nextRunAtMs ?? 0),
     drill: drillDocument(drill),
+  };
+}
+
+function setDocument({ set, triedAtMs, savedAtMs, problem, warnings, firstWarning }: SetStatus): unknown {
+  return {
+    set,
+    tried_at: isoTime(triedAtMs),
+    saved_at: isoTime(savedAtMs),
+    problem: problemDocument(problem),
+    warnings,
+    first_warning: firstWarning || null,
   };
 }
 
@@ -99,13 +117,15 @@ export function statusText(status: MeshStatus, look: Look): string {
   ].join('\n');
 }
 
-/** What to do about peers that did not answer, now or in a run, each thing once. */
-export function statusHints(peers: readonly PeerView[]): string[] {
+/** What to do about this server, and about peers that did not answer, now or in a run, each thing once. */
+export function statusHints({ node, peers, now }: Pick<MeshStatus, 'node' | 'peers' | 'now'>): string[] {
+  const isTroubled = !('failure' in node) && faultsOf(node, now).length > 0;
   const hints = peers.flatMap(({ answer, status }) => [
     answer !== undefined && 'failure' in answer ? answer.failure.hint : undefined,
     status !== undefined && status.owed.length > 0 ? status.problem?.hint : undefined,
   ]);
-  return [...new Set(hints.flatMap((hint) => hint || []))];
+  const own = isTroubled ? ['`anemone-peer doctor` tells what to do.'] : [];
+  return [...new Set([...own, ...hints.flatMap((hint) => hint || [])])];
 }
 
 function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[][] {
@@ -128,13 +148,30 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
     ['last run', node.running ? `one is under way; before it: ${last}` : last],
     ['next run', next],
     recovery,
-    ...findingsOf(node).map((finding): Cell[] => ['finding', finding]),
+    ...findingsOf(node, now).map((finding): Cell[] => ['finding', finding]),
   ];
 }
 
 /** What a person should look at on this server. */
-function findingsOf({ diskTroubles, findings, historyProblem }: GetStatusResponse): string[] {
-  return [...diskTroubles, ...(historyProblem === undefined ? [] : [historyProblem.message]), ...findings];
+function findingsOf(node: GetStatusResponse, now: number): string[] {
+  return [...faultsOf(node, now), ...node.findings];
+}
+
+/** Why this server does not save what it should, or may not: whoever watches over it has to hear of that. */
+export function faultsOf({ diskTroubles, historyProblem, sets, lastRun }: GetStatusResponse, now: number): string[] {
+  const unsaved = sets.filter(({ problem }) => problem !== undefined).map((set) => notSaved(set, now));
+  const isFailed = lastRun?.outcome === Outcome.OUTCOME_FAILED && unsaved.length === 0;
+  return [
+    ...diskTroubles,
+    ...(historyProblem === undefined ? [] : [historyProblem.message]),
+    ...unsaved,
+    ...(isFailed ? [`the last run failed ${formatMoment(lastRun.startedAtMs, now)}`] : []),
+  ];
+}
+
+/** How the last try of a set failed. */
+export function notSaved({ set, triedAtMs, problem }: SetStatus, now: number): string {
+  return `the set ${set} was not saved ${formatMoment(triedAtMs, now)}: ${problem?.message}`;
 }
 
 /** `at most 512 KiB a second until 23:00`; nothing where there never is a limit. */
@@ -148,16 +185,21 @@ function stateOf(peer: PeerView, self: ServerIdentity, look: Look): Cell {
   const { answer } = peer;
   if (answer === undefined) return { text: 'disabled', dress: look.dim };
   if ('failure' in answer) return { text: 'no answer', dress: look.bad };
-  return refusalOf(peer, self) === null ? { text: 'ok', dress: look.good } : { text: 'refuses us', dress: look.bad };
+  if (refusalOf(peer, self) === null) return { text: 'ok', dress: look.good };
+  const isOurs = peer.status?.problem?.kind === 'damaged' || peer.status?.problem?.kind === 'failed';
+  return { text: isOurs ? 'not served' : 'refuses us', dress: look.bad };
 }
 
-/** Why a peer that answers takes no backup from this server; null when nothing is known against it. */
+/** Why a peer that answers does not get what it is owed, unless that may pass; null when nothing is known against it. */
 export function refusalOf({ answer, status }: PeerView, self: ServerIdentity): string | null {
   if (answer === undefined || 'failure' in answer) return null;
   if (newerKey(answer.node, self.certificate) === 'proven') return superseded;
   const problem = status !== undefined && status.owed.length > 0 ? status.problem : undefined;
-  return problem?.kind === 'untrusted' || problem?.kind === 'forbidden' ? problem.message : null;
+  return problem === undefined || mayPass.includes(problem.kind) ? null : problem.message;
 }
+
+/** Kinds of what ends by itself, or was seen a moment ago and is not seen now. */
+const mayPass = ['unreachable', 'timeout', 'interrupted'];
 
 const superseded = 'knows a newer node key of this server: this one is superseded';
 

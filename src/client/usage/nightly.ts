@@ -22,7 +22,7 @@ export function declareNightly(program: Command, run: Run): void {
     ['anemone-peer status', 'asks every peer, all at once'],
     [
       'anemone-peer status --json --timeout 5',
-      'for monitoring: exit code 0 only when everyone answers, and no peer refuses this server',
+      'for monitoring: exit code 0 only when everyone answers, every peer takes our backups, and the sets are saved',
     ],
   ]).action(() => run(async (context) => (await import('../commands/status.js')).showStatus(context)));
   declare(program, 'doctor', 'what is wrong with this server and its peers, why it matters, and what mends it', [

@@ -8,7 +8,7 @@ import {
   statusText,
 } from '../../../src/client/render/status.js';
 import type { PeerConfig, ServerConfig } from '../../../src/mesh/config/config.js';
-import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { type GetStatusResponse, Outcome, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -46,6 +46,17 @@ const node: GetStatusResponse = {
   historyProblem: undefined,
   diskTroubles: [],
   epochMs: self.certificate.epoch,
+};
+
+const runOf = (outcome: Outcome) =>
+  RunReport.fromPartial({ outcome, startedAtMs: now - hour, finishedAtMs: now - hour });
+const failing = {
+  set: 'db',
+  triedAtMs: now - 10 * hour,
+  savedAtMs: 0,
+  problem: { kind: 'failed', message: 'pg_dump ended with 1', hint: '' },
+  warnings: 0,
+  firstWarning: '',
 };
 
 function peer(
@@ -172,7 +183,7 @@ describe('the status', () => {
       peer('US1', { status: status('US1', 'Make room.') }),
       peer('DE1', { status: status('DE1', '') }),
     ];
-    expect(statusHints(peers)).toEqual(['Make room.']);
+    expect(statusHints({ node, peers, now })).toEqual(['Make room.']);
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
@@ -201,17 +212,64 @@ describe('the status', () => {
     ]);
   });
 
+  it.each([
+    ['a failed last run', { lastRun: runOf(Outcome.OUTCOME_FAILED) }, 'the last run failed 1 h ago'],
+    [
+      'a set that was not saved, though the last run of others was done',
+      { lastRun: runOf(Outcome.OUTCOME_DONE), sets: [failing] },
+      'the set db was not saved 10 h ago: pg_dump ended with 1',
+    ],
+    ['a disk that takes nothing', { diskTroubles: ['/data: nothing can be written'] }, '/data: nothing can be written'],
+    [
+      'a history that cannot be read',
+      { historyProblem: { kind: 'failed', message: 'the history of runs cannot be read', hint: '' } },
+      'the history of runs cannot be read',
+    ],
+  ])(
+    'calls this server not ok for %s, says so before all other findings, and who knows what to do',
+    (_why, part, says) => {
+      const troubled = { ...node, ...part };
+      const [first] = text({ node: troubled }).filter((line) => line.startsWith('finding'));
+      expect(first).toBe(`finding\t${says}`);
+      expect(statusDocument({ server, self, node: troubled, peers: [], now })).toMatchObject({
+        server: { ok: false, findings: [says, 'FR9/notes.txt is not a backup'] },
+      });
+      expect(statusHints({ node: troubled, peers: [], now })).toEqual(['`anemone-peer doctor` tells what to do.']);
+    },
+  );
+
+  it('calls this server ok that runs and saves its sets, whatever else lies in its vault, and tells how each set stands', () => {
+    const saved = { ...failing, savedAtMs: failing.triedAtMs, problem: undefined };
+    const well = { ...node, lastRun: runOf(Outcome.OUTCOME_DONE), sets: [saved] };
+    const tried_at = new Date(failing.triedAtMs).toISOString();
+    expect(statusDocument({ server, self, node: well, peers: [], now })).toMatchObject({
+      server: { ok: true },
+      sets: [{ set: 'db', tried_at, saved_at: tried_at, problem: null, warnings: 0, first_warning: null }],
+    });
+    expect(statusHints({ node: well, peers: [], now })).toEqual([]);
+    const stopped = { failure: new Failure('unreachable', 'not running') };
+    expect(statusDocument({ server, self, node: stopped, peers: [], now })).toMatchObject({
+      server: { ok: false },
+      sets: [],
+    });
+  });
+
   it('calls no peer ok that refuses what the own node brings, such as with the key from before a restore', () => {
     const refusal = { kind: 'untrusted', message: 'this node key of FR1 is superseded', hint: '' };
     const status = { name: 'FR2', owed: ['a'], used: 0, quota: 0, lastSeenAtMs: 0, nextTryAtMs: 0, provenAtMs: 0 };
     const refusing = peer('FR2', { status: { ...status, problem: refusal } });
     const served = peer('US1', { status: { ...status, owed: [], problem: refusal } });
     const full = peer('DE1', { status: { ...status, problem: { ...refusal, kind: 'no-space' } } });
-    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full], now }) as {
+    const away = peer('DE2', { status: { ...status, problem: { ...refusal, kind: 'unreachable' } } });
+    const unread = peer('DE3', { status: { ...status, problem: { ...refusal, kind: 'damaged' } } });
+    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full, away, unread], now }) as {
       peers: unknown[];
     };
-    expect(peers).toMatchObject([{ ok: false, error: refusal.message }, { ok: true }, { ok: true }]);
+    const refused = { ok: false, error: refusal.message };
+    expect(peers).toMatchObject([refused, { ok: true }, refused, { ok: true }, refused]);
     expect(text({ peers: [refusing] }).at(-1)).toMatch(/^FR2\trefuses us\t1\t/);
+    expect(text({ peers: [full] }).at(-1)).toMatch(/^DE1\trefuses us\t1\t/);
+    expect(text({ peers: [unread] }).at(-1)).toMatch(/^DE3\tnot served\t1\t/);
   });
 
   it('does not ask a disabled peer, and says so', () => {
