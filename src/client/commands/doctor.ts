@@ -12,7 +12,8 @@ import {
   checkRestores,
   checkTcp,
 } from '../doctor/machine-checks.js';
-import { checkBackups, checkKit, checkNode, checkPeers, checkRuns } from '../doctor/mesh-checks.js';
+import { checkBackups, checkKit, checkNode, checkRuns } from '../doctor/mesh-checks.js';
+import { checkPeers } from '../doctor/peer-checks.js';
 import type { Look } from '../render/look.js';
 import { type Cell, renderTable } from '../render/table.js';
 

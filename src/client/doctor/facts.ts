@@ -25,8 +25,10 @@ export interface DoctorFacts {
   readonly node: GetStatusResponse | { readonly failure: Failure };
   /** Those that were asked: none where this server cannot prove who it is. */
   readonly peers: readonly PeerFacts[];
-  /** The peers that showed their lists. */
+  /** The servers that showed their lists. */
   readonly listed: readonly string[];
+  /** File names of this server's backups, kits too, that anyone of them holds. */
+  readonly held: ReadonlySet<string>;
   /** The newest backup of each set, kits left out, over everyone who answered. */
   readonly newest: readonly NewestBackup[];
   /** Null where this server cannot prove who it is, so that no kit can be its own. */

@@ -32,19 +32,20 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts,
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, free, node, peers, { listed, newest }, kit, tcp, parts, staging, drill] = await Promise.all([
-    programVersion(),
-    keyFacts(config, self),
-    freeSpace(config.server.data),
-    askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
-    self instanceof Failure ? [] : askEveryPeer(context, config, self),
-    self instanceof Failure ? { listed: [], newest: [] } : newestBackups(context),
-    self instanceof Failure ? null : kitFacts(config, self),
-    tcpFacts(),
-    partsIn(config.base),
-    stagingIn(config.base).catch(() => []),
-    lastDrill(stateFolder(config)),
-  ]);
+  const [version, keys, free, node, peers, { listed, held, newest }, kit, tcp, parts, staging, drill] =
+    await Promise.all([
+      programVersion(),
+      keyFacts(config, self),
+      freeSpace(config.server.data),
+      askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
+      self instanceof Failure ? [] : askEveryPeer(context, config, self),
+      self instanceof Failure ? { listed: [], held: new Set<string>(), newest: [] } : newestBackups(context),
+      self instanceof Failure ? null : kitFacts(config, self),
+      tcpFacts(),
+      partsIn(config.base),
+      stagingIn(config.base).catch(() => []),
+      lastDrill(stateFolder(config)),
+    ]);
   const now = context.clock.now();
   const nodeVersion = process.versions.node;
   const overdue = secondLastDue(config, now);
@@ -60,6 +61,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     node,
     peers,
     listed,
+    held,
     newest,
     kit,
     tcp,
@@ -114,20 +116,22 @@ async function askEveryPeer(context: Context, config: Config, self: ServerIdenti
   }));
 }
 
-async function newestBackups(context: Context): Promise<Pick<DoctorFacts, 'listed' | 'newest'>> {
+async function newestBackups(context: Context): Promise<Pick<DoctorFacts, 'listed' | 'held' | 'newest'>> {
   const mesh = await openMesh(context);
   try {
     const { answers, backups } = await survey(context, mesh, { owner: mesh.owner, set: '' });
     const newest = new Map<string, NewestBackup & { readonly sequence: number }>();
+    const held = new Set<string>();
     for (const { standing, copies } of backups) {
       if (standing.kind !== 'verified') continue;
+      held.add(standing.manifest.facts.name);
       const { set, name, size, createdAtMs: createdAt, sequence } = standing.manifest.facts;
       if (set === kitSet || sequence <= (newest.get(set)?.sequence ?? 0)) continue;
       const proven = copies.filter(({ receivedAt }) => receivedAt !== null);
       newest.set(set, { set, name, size, createdAt, sequence, holders: proven.map(({ holder }) => holder.name) });
     }
     const listed = answers.flatMap((answer) => ('failure' in answer ? [] : [answer.holder.name]));
-    return { listed, newest: [...newest.values()] };
+    return { listed, held, newest: [...newest.values()] };
   } finally {
     mesh.close();
   }

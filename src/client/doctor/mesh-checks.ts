@@ -1,14 +1,10 @@
 import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
-import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
-import { formatAddress } from '../../mesh/terms/address.js';
-import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { formatMoment } from '../render/moments.js';
 import { notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
-import { sizeOfNight } from './machine-checks.js';
 
 export const checkNode: Check = (facts) => {
   const { node, version, config } = facts;
@@ -91,80 +87,6 @@ function standing(status: SetStatus, now: number): Finding[] {
   const more = warnings === 1 ? '' : `, and ${warnings - 1} more`;
   const what = `the backup of the set ${set} is not whole: ${firstWarning}${more}`;
   return [warning(what, 'What is left out cannot be brought back.', `\`${again}\` names all of it.`)];
-}
-
-export const checkPeers: Check = (facts) => {
-  const { peers, config } = facts;
-  if (!config.peers.some(({ enabled }) => enabled)) {
-    const why = 'Backups that are on this server only are lost with it.';
-    return [error('no peer is configured and enabled', why, 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY')];
-  }
-  if (peers.length === 0) return null;
-  const silent = peers.filter(({ answer }) => 'failure' in answer).length;
-  return peers.flatMap((peer) => {
-    const { answer } = peer;
-    if ('node' in answer) return answering(peer.name, answer, facts);
-    const { kind, message, hint } = answer.failure;
-    const mend = hint ?? 'Is the VPN up, and the node running there? See `anemone-peer status`.';
-    const why = 'Nothing is kept on it, and nothing comes back from it, while this lasts.';
-    const isGrave = silent === peers.length || kind === 'untrusted' || kind === 'forbidden';
-    return [isGrave ? error(message, why, mend) : warning(message, why, mend)];
-  });
-};
-
-function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Finding[] {
-  const { version, keys } = facts;
-  const findings: Finding[] = [];
-  const night = sizeOfNight(facts);
-  const newer = keys.certificate && newerKey(node, keys.certificate);
-  if (newer === 'proven') {
-    const problem = `${name} has seen a newer node key of this server`;
-    const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
-    findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
-  } else if (newer === 'claimed') {
-    const problem = `${name} claims to have seen a newer node key of this server, and does not prove it`;
-    const why = 'It refuses this machine then; but only a node of an older version cannot prove it.';
-    findings.push(warning(problem, why, `Update ${name}, and look at it if it still claims so.`));
-  }
-  if (node.damaged.length > 0) {
-    const problem = `${name} found ${node.damaged.join(', ')} damaged on its disk`;
-    findings.push(
-      warning(problem, 'That copy brings nothing back.', `anemone-peer backup; and look at the disk of ${name}`),
-    );
-  }
-  if (node.hostname !== name) {
-    const problem = `the peer that is called ${name} here calls itself ${node.hostname}`;
-    findings.push(
-      warning(problem, 'Lists and messages name a server that is not it.', `Rename it in ${facts.config.file}.`),
-    );
-  }
-  const left = node.quota === 0 ? Number.POSITIVE_INFINITY : node.quota - node.used;
-  if (left < night) {
-    const problem = `${formatByteSize(Math.max(0, left))} of the quota on ${name} are left, and a night needs ${formatByteSize(night)}`;
-    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: raise the quota of this server.`));
-  } else if (left < 3 * night) {
-    const problem = `${formatByteSize(left)} of the quota on ${name} are left: less than three nights`;
-    findings.push(warning(problem, 'It will soon refuse backups.', `On ${name}: raise the quota of this server.`));
-  } else if (node.free < night) {
-    const problem = `${formatByteSize(node.free)} are free on the disk of ${name}`;
-    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: make room, or lower retention.`));
-  }
-  if (node.version !== version) {
-    const problem = `${name} runs version ${node.version}, this server ${version}`;
-    findings.push(warning(problem, 'Mixed versions are less tried than equal ones.', 'Update the older one.'));
-  }
-  return findings;
-}
-
-/**
- * How a superseded server takes its place back: as on a bare machine, for its own node key gets no answer, and where its files
- * are, for that is where the node finds the new one.
- */
-function takeBack(name: string, { config }: DoctorFacts): string {
-  const peer = config.peers.find((each) => each.name === name);
-  const where = peer === undefined ? 'ADDRESS' : `${formatAddress(peer.address)}#${peer.identity}`;
-  const command = `anemone-peer restore --server ${config.server.name} --peer ${where} --target ${config.base}`;
-  return `${command}, with the recovery key; then start the node again.`;
 }
 
 export const checkBackups: Check = (facts) => {

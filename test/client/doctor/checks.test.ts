@@ -10,7 +10,8 @@ import {
   checkRestores,
   checkTcp,
 } from '../../../src/client/doctor/machine-checks.js';
-import { checkBackups, checkKit, checkNode, checkPeers, checkRuns } from '../../../src/client/doctor/mesh-checks.js';
+import { checkBackups, checkKit, checkNode, checkRuns } from '../../../src/client/doctor/mesh-checks.js';
+import { checkPeers } from '../../../src/client/doctor/peer-checks.js';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import {
   GetStatusResponse,
@@ -95,6 +96,7 @@ const well: DoctorFacts = {
   node: status(),
   peers: [peer('FR2'), peer('US1')],
   listed: ['FR1', 'FR2', 'US1'],
+  held: new Set(['the newest', 'x.enc']),
   newest: [{ set: 'backup', name: 'the newest', size: 1e9, createdAt: now - 10 * hour, holders: ['FR2', 'US1'] }],
   kit,
   tcp: { congestion: 'cubic', hasBbr: true, sent: 1e6, resent: 100 },
@@ -348,7 +350,22 @@ const cases: Case[] = [
     'a damaged copy',
     checkPeers,
     { peers: [peer('FR2', { damaged: ['x.enc'] })] },
-    [['warning', 'x.enc', 'disk of FR2']],
+    [['warning', 'x.enc', 'anemone-peer backup; and look at the disk of FR2']],
+  ],
+  [
+    'a damaged copy of what nobody holds any more, which no backup brings back',
+    checkPeers,
+    { peers: [peer('FR2', { damaged: ['x.enc', 'old.enc'] })] },
+    [
+      ['warning', 'found x.enc damaged', 'anemone-peer backup'],
+      ['advice', 'found old.enc damaged on its disk, and nobody', '.quarantine'],
+    ],
+  ],
+  [
+    'a damaged copy where nobody knows what this server holds',
+    checkPeers,
+    { peers: [peer('FR2', { damaged: ['old.enc'] })], listed: ['FR2', 'US1'] },
+    [['warning', 'old.enc', 'anemone-peer backup']],
   ],
   ['no backup anywhere', checkBackups, { newest: [] }, [['error', 'the set backup anywhere', 'anemone-peer backup']]],
   [

@@ -1,0 +1,95 @@
+import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
+import { formatAddress } from '../../mesh/terms/address.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import type { DoctorFacts } from './facts.js';
+import { advice, type Check, error, type Finding, warning } from './finding.js';
+import { sizeOfNight } from './machine-checks.js';
+
+export const checkPeers: Check = (facts) => {
+  const { peers, config } = facts;
+  if (!config.peers.some(({ enabled }) => enabled)) {
+    const why = 'Backups that are on this server only are lost with it.';
+    return [error('no peer is configured and enabled', why, 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY')];
+  }
+  if (peers.length === 0) return null;
+  const silent = peers.filter(({ answer }) => 'failure' in answer).length;
+  return peers.flatMap((peer) => {
+    const { answer } = peer;
+    if ('node' in answer) return answering(peer.name, answer, facts);
+    const { kind, message, hint } = answer.failure;
+    const mend = hint ?? 'Is the VPN up, and the node running there? See `anemone-peer status`.';
+    const why = 'Nothing is kept on it, and nothing comes back from it, while this lasts.';
+    const isGrave = silent === peers.length || kind === 'untrusted' || kind === 'forbidden';
+    return [isGrave ? error(message, why, mend) : warning(message, why, mend)];
+  });
+};
+
+function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Finding[] {
+  const { version, keys } = facts;
+  const findings: Finding[] = [];
+  const night = sizeOfNight(facts);
+  const newer = keys.certificate && newerKey(node, keys.certificate);
+  if (newer === 'proven') {
+    const problem = `${name} has seen a newer node key of this server`;
+    const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
+    findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
+  } else if (newer === 'claimed') {
+    const problem = `${name} claims to have seen a newer node key of this server, and does not prove it`;
+    const why = 'It refuses this machine then; but only a node of an older version cannot prove it.';
+    findings.push(warning(problem, why, `Update ${name}, and look at it if it still claims so.`));
+  }
+  findings.push(...damagedOn(name, node.damaged, facts));
+  if (node.hostname !== name) {
+    const problem = `the peer that is called ${name} here calls itself ${node.hostname}`;
+    findings.push(
+      warning(problem, 'Lists and messages name a server that is not it.', `Rename it in ${facts.config.file}.`),
+    );
+  }
+  const left = node.quota === 0 ? Number.POSITIVE_INFINITY : node.quota - node.used;
+  if (left < night) {
+    const problem = `${formatByteSize(Math.max(0, left))} of the quota on ${name} are left, and a night needs ${formatByteSize(night)}`;
+    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: raise the quota of this server.`));
+  } else if (left < 3 * night) {
+    const problem = `${formatByteSize(left)} of the quota on ${name} are left: less than three nights`;
+    findings.push(warning(problem, 'It will soon refuse backups.', `On ${name}: raise the quota of this server.`));
+  } else if (node.free < night) {
+    const problem = `${formatByteSize(node.free)} are free on the disk of ${name}`;
+    findings.push(error(problem, 'It refuses the next backup.', `On ${name}: make room, or lower retention.`));
+  }
+  if (node.version !== version) {
+    const problem = `${name} runs version ${node.version}, this server ${version}`;
+    findings.push(warning(problem, 'Mixed versions are less tried than equal ones.', 'Update the older one.'));
+  }
+  return findings;
+}
+
+/** What a peer found damaged comes back from whoever still holds it; of the rest there is no other copy to wait for. */
+function damagedOn(name: string, damaged: readonly string[], { held, listed, config }: DoctorFacts): Finding[] {
+  // Where the own node does not say what it holds, each may still be here.
+  const isHeld = (each: string): boolean => !listed.includes(config.server.name) || held.has(each);
+  const [lacking, lost] = [damaged.filter(isHeld), damaged.filter((each) => !isHeld(each))];
+  const findings: Finding[] = [];
+  if (lacking.length > 0) {
+    const problem = `${name} found ${lacking.join(', ')} damaged on its disk`;
+    const mend = `anemone-peer backup; and look at the disk of ${name}`;
+    findings.push(warning(problem, 'That copy brings nothing back.', mend));
+  }
+  if (lost.length > 0) {
+    const problem = `${name} found ${lost.join(', ')} damaged on its disk, and nobody who answers holds it any more`;
+    const why = 'What rotation removed here is not sent again.';
+    const mend = `Look at the disk of ${name}. Once it is removed from .quarantine there, and the node restarted, this ends.`;
+    findings.push(advice(problem, why, mend));
+  }
+  return findings;
+}
+
+/**
+ * How a superseded server takes its place back: as on a bare machine, for its own node key gets no answer, and where its files
+ * are, for that is where the node finds the new one.
+ */
+function takeBack(name: string, { config }: DoctorFacts): string {
+  const peer = config.peers.find((each) => each.name === name);
+  const where = peer === undefined ? 'ADDRESS' : `${formatAddress(peer.address)}#${peer.identity}`;
+  const command = `anemone-peer restore --server ${config.server.name} --peer ${where} --target ${config.base}`;
+  return `${command}, with the recovery key; then start the node again.`;
+}
