@@ -2,7 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
-import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { defaultSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
@@ -12,21 +12,30 @@ import { followRun } from '../follow-run.js';
  * Has the running node keep a sealed file as the next backup of a set, and push it to every peer.
  * @throws Failure `usage` when there is no such file, `unreachable` without a running node
  */
-export async function pushFile(context: Context, file: string, options: { readonly set: string }): Promise<ExitCode> {
-  const set = asUsage('--set', () => parseSetName(options.set));
+export async function pushFile(context: Context, file: string, options: { readonly set?: string }): Promise<ExitCode> {
+  const set = asUsage('--set', () => parseSetName(options.set ?? defaultSet));
   const path = resolve(context.cwd, file);
   const found = await stat(path).catch((cause: Error) => {
     throw new Failure('usage', `${path} cannot be pushed: ${cause.message}`, { cause });
   });
   if (!found.isFile()) throw new Failure('usage', `${path} is not a file`);
   await refusePlaintext(path);
-  const { server } = await context.loadConfig();
+  const { server, backup } = await context.loadConfig();
+  // Whoever names the set knows what it holds.
+  if (options.set === undefined && backup.sets.some(({ name }) => name === set)) context.screen.warn(intoSource(set));
   const node = await connectToOwnNode(server.socket, context.clock);
   try {
     return await followRun(context, node.pushFile({ path, set }, context.signal));
   } finally {
     node.close();
   }
+}
+
+function intoSource(set: string): string {
+  return (
+    `this file becomes the newest backup of the set ${set}, which has a source in the configuration: until the next run ` +
+    'makes one, `anemone-peer restore latest` brings this file back instead. `--set NAME` keeps it apart.'
+  );
 }
 
 /** Bytes looked at to tell plaintext from ciphertext. */

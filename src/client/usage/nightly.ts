@@ -14,7 +14,7 @@ export function declareNightly(program: Command, run: Run): void {
   declare(program, 'push <file>', 'push a file that is already sealed', [
     ['anemone-peer push export.age --set db', 'keep it as the next backup of the set db, here and on every peer'],
   ])
-    .option('--set <set>', 'the set it becomes a backup of', 'backup')
+    .option('--set <set>', 'the set it becomes a backup of (default: "backup")')
     .action((file, options) =>
       run(async (context) => (await import('../commands/push.js')).pushFile(context, file, options)),
     );

@@ -324,6 +324,16 @@ describe('without a running node', () => {
     },
   );
 
+  it('push warns that a file becomes what `restore latest` brings back, where the set was not named and has a source', async () => {
+    await copyServer();
+    await writeFile(join(cwd, 'sealed.enc'), 'age-encryption.org/v1\n');
+    const warning = /^warning: this file becomes the newest backup of the set backup, .* `--set NAME`/m;
+    expect((await run('push', 'sealed.enc')).stderr).toMatch(warning);
+    for (const set of ['backup', 'export']) {
+      expect((await run('push', 'sealed.enc', '--set', set)).stderr).not.toMatch(/^warning/m);
+    }
+  });
+
   it('push refuses a file that is not sealed, before it asks any node', async () => {
     await copyServer();
     const { code, stdout, stderr } = await run('push', 'config/config.yaml');
