@@ -12,7 +12,7 @@ import type { Vault } from '../vault/vault.js';
 import type { AuditedPeer } from './audited-peer.js';
 
 export interface HealParts {
-  readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'receive'>;
+  readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'withdraw' | 'receive'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Whose backups are kept here, also those that are not called any more because they are gone. */
@@ -35,7 +35,13 @@ export async function heal(parts: HealParts, signal: AbortSignal): Promise<strin
     for (const name of parts.vault.damaged(owner.name)) {
       signal.throwIfAborted();
       const manifest = await lostManifest(name, owner, parts);
-      if (manifest !== null && (await healOne(owner, manifest, parts, signal))) healed.push(name);
+      if (manifest === null) continue;
+      try {
+        if (await healOne(owner, manifest, parts, signal)) healed.push(name);
+      } finally {
+        // What nobody has would take the owner's room from what it makes now, every night again.
+        await parts.vault.withdraw(manifest);
+      }
     }
   }
   return healed;

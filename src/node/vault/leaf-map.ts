@@ -31,6 +31,10 @@ export class LeafMap {
     return this.#present === this.count;
   }
 
+  get empty(): boolean {
+    return this.#present === 0;
+  }
+
   /** Bytes of one leaf; the last may be shorter. */
   lengthOf(leaf: number): number {
     return Math.min(leafSize, this.#size - leaf * leafSize);

@@ -157,7 +157,7 @@ export class Receiving {
   // What follows runs in the turn of the backup's name.
 
   async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
-    const { inventory, keeping, uploads, clock } = this.#options;
+    const { inventory, keeping, uploads } = this.#options;
     const entry = inventory.find(manifest.facts.name);
     if (entry !== null && (await keeping.isIntact(entry))) {
       // Of two with one name that were arriving, the other was first.
@@ -167,7 +167,6 @@ export class Receiving {
     const begun = await uploads.find(manifest.digest);
     await begun?.confirm();
     const upload = begun ?? (await uploads.begin(owner, manifest));
-    upload.touched = clock.now();
     if (!upload.complete) return { missing: upload.missing() };
     await upload.enter();
     try {

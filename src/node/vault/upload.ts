@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
@@ -25,6 +26,7 @@ export interface UploadOptions {
   readonly manifest: VerifiedManifest;
   readonly files: UploadFiles;
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly reservation: Reservation;
   /** When it was last written to, milliseconds since 1970. */
   readonly touched: number;
@@ -41,9 +43,10 @@ export class Upload {
   readonly owner: Hostname;
   readonly manifest: VerifiedManifest;
   readonly files: UploadFiles;
-  /** When it was last written to, milliseconds since 1970. */
+  /** When it was last written to, milliseconds since 1970: an offer alone keeps no upload. */
   touched: number;
   readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #reservation: Reservation;
   readonly #map: LeafMap;
   readonly #record: UploadRecord;
@@ -61,6 +64,7 @@ export class Upload {
     this.files = options.files;
     this.touched = options.touched;
     this.#disk = options.disk;
+    this.#clock = options.clock;
     this.#reservation = options.reservation;
     this.#map = new LeafMap(options.manifest.facts.size);
     this.#record = new UploadRecord(options.disk, options.files, options.manifest, options.resumed);
@@ -68,6 +72,11 @@ export class Upload {
 
   get complete(): boolean {
     return this.#map.complete;
+  }
+
+  /** Whether not one leaf has arrived. */
+  get empty(): boolean {
+    return this.#map.empty;
   }
 
   get idle(): boolean {
@@ -225,6 +234,7 @@ export class Upload {
   #arrived(leaf: number): void {
     if (this.#map.has(leaf)) return;
     this.#map.add(leaf);
+    this.touched = this.#clock.now();
     this.#reservation.arrived(this.#map.lengthOf(leaf));
   }
 

@@ -91,7 +91,7 @@ export class Uploads {
     }
     const files = layout.upload(manifest.digest);
     const touched = clock.now();
-    const upload = new Upload({ owner, manifest, files, disk, reservation, touched, resumed: false });
+    const upload = new Upload({ owner, manifest, files, disk, clock, reservation, touched, resumed: false });
     this.#uploads.set(keyOf(manifest.digest), upload);
     return upload;
   }
@@ -101,7 +101,6 @@ export class Uploads {
    * @throws what the disk threw
    */
   async leave(upload: Upload): Promise<void> {
-    upload.touched = this.#options.clock.now();
     try {
       await upload.leave();
     } catch (thrown) {
@@ -124,7 +123,13 @@ export class Uploads {
     if (upload !== undefined) await this.end(upload);
   }
 
-  /** Removes uploads that nobody touched for 7 days, and temporaries that belong to nothing. */
+  /** Ends the upload of the manifest with this digest where not one leaf has come, and none is on its way. */
+  async withdraw(digest: Uint8Array): Promise<void> {
+    const upload = this.#uploads.get(keyOf(digest));
+    if (upload?.idle && upload.empty && !this.#unread.has(upload)) await this.end(upload);
+  }
+
+  /** Removes uploads to which nothing was written for 7 days, and temporaries that belong to nothing. */
   async tidy(): Promise<void> {
     const { layout, disk, clock, log, temporaries } = this.#options;
     for (const upload of this.#uploads.values()) {
@@ -152,7 +157,7 @@ export class Uploads {
     // Also what turns out to be no whole leaf has its place on the disk, and is written over.
     reservation.arrived((part?.blocks ?? 0) * blockSize);
     const touched = Math.min(clock.now(), mtimeMs);
-    const upload = new Upload({ owner, manifest, files, disk, reservation, touched, resumed: true });
+    const upload = new Upload({ owner, manifest, files, disk, clock, reservation, touched, resumed: true });
     this.#uploads.set(keyOf(digest), upload);
     this.#unread.set(upload, null);
   }

@@ -27,6 +27,8 @@ export interface Vault {
    * @throws Failure `conflict` when the name is taken by another backup, `no-space`, `forbidden`
    */
   offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer>;
+  /** Takes an offer back of which nothing has come: the space that was promised is free again. Of others nothing changes. */
+  withdraw(manifest: VerifiedManifest): Promise<void>;
   /** @throws Failure `not-found` when the owner did not offer it, `invalid` when the range is none of its file */
   receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver>;
   /** Begins an own backup. */
@@ -76,7 +78,7 @@ export interface Vault {
   free(): Promise<number>;
   /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
   findings(): string[];
-  /** Removes uploads that nobody touched for 7 days, and temporaries and leaf hashes that belong to nothing. */
+  /** Removes uploads to which nothing was written for 7 days, and temporaries and leaf hashes that belong to nothing. */
   tidy(): Promise<void>;
   /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
   close(): Promise<void>;
@@ -121,6 +123,10 @@ class OpenVault implements Vault {
 
   offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     return this.#receiving.offer(owner, manifest);
+  }
+
+  withdraw(manifest: VerifiedManifest): Promise<void> {
+    return this.#parts.uploads.withdraw(manifest.digest);
   }
 
   receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
@@ -109,6 +110,29 @@ describe('a backup that was damaged here', () => {
     const peer = peerThat(honest);
     expect(await healWith(peer)).toEqual([]);
     expect(peer.asked).toBe(0);
+  });
+
+  it.each<[string, Sends | null]>([
+    ['does not hold it', null],
+    ['sends not one leaf of it', () => content.subarray(0, 1000)],
+  ])('takes no room from new backups of its owner because a peer %s', async (_, sends) => {
+    vault = await fixture.open({ quotaOf: () => 300_000 });
+    fixture.clock.jump(2 * day);
+    expect(await healWith(peerThat(sends))).toEqual([]);
+    const large = randomBytes(300_000);
+    await push(vault, backupOfFR2(large, 1), large);
+  });
+
+  it('goes on the next night where a peer broke off', async () => {
+    fixture.clock.jump(2 * day);
+    expect(await healWith(peerThat(() => content.subarray(0, 2 * leafSize)))).toEqual([]);
+    const asked: number[] = [];
+    const rest = peerThat((offset, length) => {
+      asked.push(offset);
+      return honest(offset, length);
+    });
+    expect(await healWith(rest)).toEqual([name]);
+    expect(asked).toEqual([2 * leafSize]);
   });
 
   it('is not taken beyond the quota of its owner', async () => {

@@ -418,6 +418,18 @@ describe('an upload that was interrupted', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('is removed after 7 days without a byte also when it is offered every day', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    for (let day = 1; day <= 7; day += 1) {
+      fixture.clock.jump(86_400_000);
+      expect(await missingOf(manifest)).toHaveLength(1);
+      await (await vault.receive(FR2, manifest.digest, { offset: 3 * leaf, length: leaf })).abort();
+    }
+    await vault.tidy();
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
   it('leaves nothing when its offer cannot be read, and stray temporaries go too', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
