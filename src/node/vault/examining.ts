@@ -20,6 +20,8 @@ export interface ExaminingOptions {
   read(entry: HeldEntry): Bytes;
   /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
   isIntact(entry: HeldEntry): Promise<boolean>;
+  /** Notes what a person should know of the file of a backup. */
+  report(entry: HeldEntry, what: string): void;
   /** Puts a backup into quarantine, if it still is held. */
   damaged(entry: HeldEntry, why: string): Promise<void>;
 }
@@ -45,8 +47,9 @@ export class Examining {
   }
 
   /**
-   * Compares size, SHA-256 and tree root with the manifest, and keeps the leaf hashes on the way. Calls for one backup that
-   * is being examined share the result.
+   * Compares size and tree root with the manifest, and keeps the leaf hashes on the way. Calls for one backup that is being
+   * examined share the result. Where only the SHA-256 differs, these are the bytes that were acknowledged, and its owner
+   * signed a manifest that contradicts itself: were that called damage, an owner could fill the quarantine without end.
    * @throws Failure `damaged`, and then the backup is in quarantine; another when nothing can be said about it
    */
   examine(entry: HeldEntry, pace: Pace = async () => {}): Promise<void> {
@@ -144,7 +147,7 @@ export class Examining {
   }
 
   async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
-    const { clock, leaves, read } = this.#options;
+    const { clock, leaves, read, report } = this.#options;
     const { manifest, receipt } = await this.sidecar(entry);
     // It may name an identity that this server had before: what came in then is held all the same.
     if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
@@ -158,8 +161,11 @@ export class Examining {
         await pace(chunk.length);
       }
       const { size, sha256, treeRoot } = running.finish();
-      if (size !== facts.size || !sha256.equals(facts.sha256) || !treeRoot.equals(facts.treeRoot)) {
+      if (size !== facts.size || !treeRoot.equals(facts.treeRoot)) {
         throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
+      }
+      if (!sha256.equals(facts.sha256)) {
+        report(entry, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
       }
       await recorder.keep(entry.digest);
     } finally {

@@ -84,6 +84,7 @@ export class Keeping {
     const { folder, data, sidecar } = this.#filesOf(entry);
     await removeFile(disk, data);
     inventory.drop(entry.name);
+    inventory.settle(data);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
     await this.#forgetLosses(entry);

@@ -116,6 +116,7 @@ class OpenVault implements Vault {
       isIntact: (entry) => {
         return parts.turnOf(entry.name)(async () => this.find(entry.name) === entry && parts.keeping.isIntact(entry));
       },
+      report: (entry, what) => parts.inventory.report(this.#dataOf(entry), what),
       damaged,
     });
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
@@ -210,7 +211,11 @@ class OpenVault implements Vault {
   }
 
   #readSpans(entry: HeldEntry, spans: readonly Span[]): Bytes {
-    return this.#read(this.layout.backup(parseBackupName(entry.name)).data, entry, spans);
+    return this.#read(this.#dataOf(entry), entry, spans);
+  }
+
+  #dataOf({ name }: HeldEntry): string {
+    return this.layout.backup(parseBackupName(name)).data;
   }
 
   #entryOf(name: string): HeldEntry {

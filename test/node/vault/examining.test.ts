@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -154,6 +155,24 @@ describe('what a server holds that has a new identity', () => {
     vault = await openRenewed();
     await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
     expect(vault.find(name)).toBeNull();
+  });
+});
+
+describe('a backup whose manifest names another SHA-256 than its bytes have', () => {
+  it('is not damaged here: a person is told, and it fills no quarantine, however often it is pushed', async () => {
+    const contradicting = backupOfFR2(content, 0, { sha256: randomBytes(32) });
+    for (let time = 0; time < 3; time += 1) {
+      await push(vault, contradicting, content);
+      fixture.clock.jump(60_000);
+      await vault.close();
+      vault = await fixture.open();
+    }
+    await vault.examine(name);
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(vault.findings()).toEqual([expect.stringMatching(/\.enc: .*SHA-256/)]);
+    await vault.remove(name);
+    expect(vault.findings()).toEqual([]);
   });
 });
 
