@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { type Disk, syncFolder } from './disk.js';
+import { type Disk, hasCode, syncFolder } from './disk.js';
 import type { Layout } from './layout.js';
 
 /** The folders that every vault has, with names that outlast a power cut. */
@@ -12,4 +12,14 @@ export async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
     await disk.mkdir(folder, { recursive: true, mode: 0o700 });
   }
   await syncFolder(disk, layout.data);
+}
+
+/** Makes a folder whose name in its parent is durable. */
+export async function makeFolder(disk: Disk, folder: string, parent: string): Promise<void> {
+  try {
+    await disk.mkdir(folder, { mode: 0o700 });
+  } catch (thrown) {
+    if (!hasCode(thrown, 'EEXIST')) throw thrown;
+  }
+  await syncFolder(disk, parent);
 }

@@ -1,15 +1,18 @@
+import { dirname } from 'node:path';
 import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
 import { type Disk, hasCode, removeFile, removeLeftovers, syncFolder } from './disk.js';
+import { makeFolder } from './folders.js';
 import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
-import { type BackupFiles, type Layout, sidecarOf } from './layout.js';
+import { type BackupFiles, type Layout, settledName, sidecarOf } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
 import { turnsOf } from './turns.js';
@@ -78,15 +81,23 @@ export class Keeping {
     return false;
   }
 
-  /** Data first, and for good, then the sidecar: what a crash leaves is a sidecar alone, which never counts as a backup. */
+  /**
+   * Data first, and for good, then the sidecar: what a crash leaves is a sidecar alone, which never counts as a backup. By
+   * the second name that it has meanwhile, as in a commit, the next start knows that nothing was lost.
+   */
   async remove(entry: HeldEntry): Promise<void> {
-    const { disk, inventory, log } = this.#options;
+    const { disk, inventory, log, temporaries } = this.#options;
     const { folder, data, sidecar } = this.#filesOf(entry);
+    const second = temporaries.take();
+    // A disk without room for a name has to be made room on all the same.
+    await disk.link(sidecar, second).catch(() => undefined);
     await removeFile(disk, data);
     inventory.drop(entry.name);
     inventory.settle(data);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
+    await removeLeftovers(disk, [second]);
+    temporaries.giveBack(second);
     await this.#forgetLosses(entry);
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
   }
@@ -107,14 +118,52 @@ export class Keeping {
     log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
   }
 
+  /**
+   * Puts aside what a start found of a backup that is not whole, as {@link quarantine} does. What is no file was put there
+   * by somebody, and stays. So does, for a later start, what the disk does not let be moved. Never throws.
+   */
+  async setAside(name: string, why: string): Promise<void> {
+    const { inventory, layout, log } = this.#options;
+    const { owner } = parseBackupName(name);
+    const files = layout.backup(parseBackupName(name));
+    try {
+      if ((await this.#sizeOf(files.data)) === -1) return;
+      await this.#putAside(files, name, why);
+      inventory.settle(files.sidecar);
+      log.error('backup put into quarantine', { owner, backup: name, reason: why });
+    } catch (thrown) {
+      const { message } = Failure.from(thrown);
+      log.error('damaged backup cannot be put into quarantine', { owner, backup: name, reason: message });
+    }
+  }
+
+  /** Removes the sidecar of a backup that was not committed yet, or removed already. Where that fails, it stays a finding. */
+  async clearAway(sidecar: string): Promise<void> {
+    const { disk, inventory } = this.#options;
+    try {
+      await removeFile(disk, sidecar);
+      await syncFolder(disk, dirname(sidecar));
+      inventory.settle(sidecar);
+    } catch {
+      // A later start tries again.
+    }
+  }
+
   /** What was removed by the rules is not asked for again, although an earlier copy of it was damaged. */
   async #forgetLosses(entry: HeldEntry): Promise<void> {
-    const { disk, inventory, leaves } = this.#options;
+    const { inventory, leaves } = this.#options;
     await leaves.forget(entry.digest);
     for (const path of inventory.regain(entry.name)) {
-      await disk.rename(path, `${path}.settled`).catch((thrown) => {
-        if (!hasCode(thrown, 'ENOENT')) throw thrown;
-      });
+      await this.#settle(path);
+      await this.#settle(sidecarOf(path));
+    }
+  }
+
+  async #settle(path: string): Promise<void> {
+    try {
+      await this.#options.disk.rename(path, settledName(path));
+    } catch (thrown) {
+      if (!hasCode(thrown, 'ENOENT')) throw thrown;
     }
   }
 
@@ -196,14 +245,4 @@ export class Keeping {
       if (!hasCode(thrown, 'ENOENT')) throw thrown;
     }
   }
-}
-
-/** Makes a folder whose name in its parent is durable. */
-async function makeFolder(disk: Disk, folder: string, parent: string): Promise<void> {
-  try {
-    await disk.mkdir(folder, { mode: 0o700 });
-  } catch (thrown) {
-    if (!hasCode(thrown, 'EEXIST')) throw thrown;
-  }
-  await syncFolder(disk, parent);
 }

@@ -94,6 +94,11 @@ export function sidecarOf(data: string): string {
   return data + sidecarEnding;
 }
 
+/** What a file in the quarantine is renamed to when its backup is not missed any more. */
+export function settledName(file: string): string {
+  return `${file}.settled`;
+}
+
 /** The data file of a sidecar, or null when the file is no sidecar. */
 export function dataOfSidecar(file: string): string | null {
   return file.endsWith(sidecarEnding) ? file.slice(0, -sidecarEnding.length) : null;

@@ -46,7 +46,16 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const layout = layoutOf(data, host);
   await makeFolders(disk, layout);
   const unknown: Hostname[] = [];
-  const inventory = await readInventory({ ...options, layout, disk, unknown: (owner) => unknown.push(owner) });
+  const lost = new Map<string, string>();
+  const unfinished: string[] = [];
+  const inventory = await readInventory({
+    ...options,
+    layout,
+    disk,
+    unknown: (owner) => unknown.push(owner),
+    lost: (name, why) => lost.set(name, why),
+    unfinished: (sidecar) => unfinished.push(sidecar),
+  });
   const knownFacts = openKnownFacts({ ...options, layout, disk, inventory });
   for (const owner of unknown) knownFacts.changed(owner);
   inventory.watch(knownFacts.changed);
@@ -61,6 +70,8 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   };
   const leaves = openLeaves(shared);
   const keeping = new Keeping({ ...shared, leaves });
+  for (const sidecar of unfinished) await keeping.clearAway(sidecar);
+  for (const [name, why] of lost) await keeping.setAside(name, why);
   const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
   const uploads = await Uploads.open({ ...shared, quota });
   log.info('vault opened', { backups: inventory.count, findings: inventory.findings().length });

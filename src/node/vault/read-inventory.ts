@@ -7,7 +7,7 @@ import { type Disk, readSmallNow, syncFolder } from './disk.js';
 import { readFacts, stateOf } from './facts-file.js';
 import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
-import { backupInQuarantine, dataOfSidecar, type Layout, sidecarOf } from './layout.js';
+import { backupInQuarantine, dataOfSidecar, type Layout, settledName, sidecarOf } from './layout.js';
 
 export interface ReadInventoryOptions {
   readonly layout: Layout;
@@ -16,13 +16,17 @@ export interface ReadInventoryOptions {
   identityOf(host: Hostname): Identity | null;
   /** Told of an owner of whose folder nothing that was written down counts. */
   unknown?(owner: Hostname): void;
+  /** Told of a backup that was held and is not whole: what there is of it lies where it belongs. */
+  lost?(name: string, why: string): void;
+  /** Told of the sidecar of a backup that was on its way in or out when a process was killed. */
+  unfinished?(sidecar: string): void;
 }
 
 /** Made by the file system itself, at the top of a disk. */
 const notOurs = 'lost+found';
 
 /**
- * Reads what is on the disk. A backup is data and a sidecar that fit each other; everything else is left as it is and
+ * Reads what is on the disk, and changes nothing. A backup is data and a sidecar that fit each other; everything else
  * becomes a finding.
  */
 export async function readInventory(options: ReadInventoryOptions): Promise<Inventory> {
@@ -36,12 +40,19 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
     else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
     else await readFolder(owner, options, inventory);
   }
-  for (const name of await disk.readdir(layout.quarantine)) {
-    inventory.report(layout.quarantined(name), 'was put into quarantine');
-    const backup = backupInQuarantine(name);
-    if (backup !== null) inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(name));
-  }
+  readQuarantine(new Set(await disk.readdir(layout.quarantine)), layout, inventory);
   return inventory;
+}
+
+function readQuarantine(names: ReadonlySet<string>, layout: Layout, inventory: Inventory): void {
+  for (const name of names) {
+    inventory.report(layout.quarantined(name), 'was put into quarantine');
+    const data = dataOfSidecar(name) ?? name;
+    // Of a file that had vanished, the manifest lies there alone.
+    if (data !== name && (names.has(data) || names.has(settledName(data)))) continue;
+    const backup = backupInQuarantine(data);
+    if (backup !== null) inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(data));
+  }
 }
 
 async function readFolder(owner: Hostname, options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
@@ -56,21 +67,24 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
   options.unknown?.(owner);
   const names = new Set(await disk.readdir(folder));
   const pairs: string[] = [];
+  const alone: string[] = [];
   for (const name of names) {
     const data = dataOfSidecar(name);
     if (data !== null && names.has(data)) continue;
     if (!isNameOf(owner, data ?? name)) {
       inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
-    } else if (data !== null) inventory.report(join(folder, name), 'is a manifest without its backup');
+    } else if (data !== null) alone.push(data);
     else if (!names.has(sidecarOf(name))) inventory.report(join(folder, name), 'is a backup without a manifest');
     else pairs.push(name);
   }
   const scratch = Buffer.allocUnsafe(longestSidecar + 1);
   // In the order in which they came, which is about the one in which they lie on the disk.
   for (const name of pairs.sort()) readPair({ ...expected, name }, scratch, options, inventory);
+  for (const name of alone) readSidecarAlone({ ...expected, name }, scratch, options, inventory);
 }
 
-function readPair(pair: Expected, scratch: Buffer, { layout, disk }: ReadInventoryOptions, inventory: Inventory): void {
+function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions, inventory: Inventory): void {
+  const { layout, disk } = options;
   const data = join(layout.folderOf(pair.owner), pair.name);
   const sidecar = sidecarOf(data);
   let looked = data;
@@ -91,8 +105,37 @@ function readPair(pair: Expected, scratch: Buffer, { layout, disk }: ReadInvento
     const { kind, message } = Failure.from(thrown);
     const another = bytes !== null && pair.identity !== null && isOfAnotherIdentity(bytes, pair.name, pair.identity);
     // Its owner hears of it, and can send it again; what the disk could not read just now may be whole.
-    if ((kind === 'damaged' || kind === 'untrusted') && !another) inventory.lose(pair.name, pair.owner, data);
+    if ((kind === 'damaged' || kind === 'untrusted') && !another) {
+      inventory.lose(pair.name, pair.owner, data);
+      options.lost?.(pair.name, looked === data ? `its file ${message}` : `its manifest is not to rely on: ${message}`);
+    }
     inventory.report(looked, looked === data ? message : `is not a manifest to rely on: ${message}`);
+  }
+}
+
+/** Of a backup that was held, a manifest alone is what is left. One that is not to rely on may be anybody's. */
+function readSidecarAlone(
+  expected: Expected,
+  scratch: Buffer,
+  options: ReadInventoryOptions,
+  inventory: Inventory,
+): void {
+  const { layout, disk } = options;
+  const data = join(layout.folderOf(expected.owner), expected.name);
+  const sidecar = sidecarOf(data);
+  inventory.report(sidecar, 'is a manifest without its backup');
+  try {
+    const bytes = readSmallNow(disk, sidecar, scratch);
+    if (bytes === null) return;
+    readSidecar(bytes, expected);
+    // While a backup is committed or removed, its manifest has a second name.
+    if (disk.lstatSync(sidecar).nlink > 1) options.unfinished?.(sidecar);
+    else {
+      inventory.lose(expected.name, expected.owner, data);
+      options.lost?.(expected.name, 'its file has vanished');
+    }
+  } catch {
+    // It stays where it is, for a person to look at.
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -17,6 +17,8 @@ const day = 86_400_000;
 
 let fixture: VaultFixture;
 let vault: Vault;
+/** When it was put into quarantine. */
+let firstDamage: number;
 beforeEach(async () => {
   fixture = await VaultFixture.make();
   vault = await fixture.open();
@@ -24,6 +26,7 @@ beforeEach(async () => {
   const file = await open(join(fixture.data, 'FR2', name), 'r+');
   await file.write(randomBytes(10), 0, 10, 70_000);
   await file.close();
+  firstDamage = fixture.clock.now();
   await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
 });
 afterEach(() => fixture.remove());
@@ -121,6 +124,27 @@ describe('a backup that was damaged here', () => {
     expect(await healWith(peerThat(sends))).toEqual([]);
     const large = randomBytes(300_000);
     await push(vault, backupOfFR2(large, 1), large);
+  });
+
+  it.each<[string, (path: string) => Promise<void>]>([
+    ['cut off', (path) => truncate(path, 1000)],
+    ['gone', (path) => rm(path)],
+  ])('is taken from another peer also where it was a start that found its file %s', async (_, harm) => {
+    fixture.clock.jump(day);
+    await push(vault, manifest, content);
+    await harm(join(fixture.data, 'FR2', name));
+    vault = await fixture.open();
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await fixture.files('FR2')).toEqual([]);
+    // A day after, and at another start, it still is its owner's turn.
+    fixture.clock.jump(day);
+    vault = await fixture.open();
+    await rm(join(fixture.data, '.quarantine', `${firstDamage}-${name}.manifest`));
+    const peer = peerThat(honest);
+    expect(await healWith(peer)).toEqual([]);
+    fixture.clock.jump(day);
+    expect(await healWith(peer)).toEqual([name]);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
   });
 
   it('goes on the next night where a peer broke off', async () => {

@@ -138,16 +138,44 @@ describe('a backup of a peer', () => {
     expect(await isHeldWhole(vault)).toBe(true);
   });
 
-  it('takes the place of a manifest that an interrupted commit left alone', async () => {
+  it('is missed when a start finds its manifest alone, until its owner has sent it again or the rules removed it', async () => {
     await push(vault, manifest, content);
     await rm(join(fixture.data, 'FR2', name));
-    fixture.clock.jump(60_000);
-    const reopened = await fixture.open();
-    expect(reopened.findings()).toEqual([expect.stringContaining('without its backup')]);
-    await push(reopened, manifest, content);
-    expect(reopened.findings()).toEqual([]);
-    expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
+    for (let start = 0; start < 2; start += 1) {
+      vault = await fixture.open();
+      expect(vault.damaged(FR2)).toEqual([name]);
+      expect(vault.findings()).toEqual([expect.stringContaining('quarantine')]);
+      expect(await fixture.files('FR2')).toEqual([]);
+    }
+    await push(vault, manifest, content);
+    expect(vault.damaged(FR2)).toEqual([]);
+    await vault.remove(name);
+    expect((await fixture.open()).damaged(FR2)).toEqual([]);
   });
+
+  it.each([
+    ['its commit', () => push(vault, manifest, content), /^link .*\.enc$/, null],
+    ['its removal', () => vault.remove(name), /^handle\.sync FR2$/, name],
+  ] as const)(
+    'leaves nothing, and is not missed, when the node was killed in the midst of %s',
+    async (_, story, at, held) => {
+      if (held !== null) await push(vault, manifest, content);
+      const faulty = faultyDisk();
+      vault = await fixture.open({ disk: faulty.disk });
+      let dead = false;
+      faulty.fail('EIO', (call) => {
+        dead ||= at.test(faulty.trace[call] ?? '');
+        return dead;
+      });
+      await expect(story()).rejects.toMatchObject({ kind: 'failed' });
+      expect(await fixture.files('FR2')).toEqual([`${name}.manifest`]);
+      vault = await fixture.open();
+      expect(await fixture.files('FR2')).toEqual([]);
+      expect((await fixture.files('.incoming')).filter((file) => file.endsWith('.tmp'))).toEqual([]);
+      expect(vault.findings()).toEqual([]);
+      expect(vault.damaged(FR2)).toEqual([]);
+    },
+  );
 
   describe('whose manifest the disk could not read at the start', () => {
     const openPastIt = async () => {
@@ -654,7 +682,7 @@ describe('what is on the disk', () => {
     const faulty = faultyDisk();
     vault = await fixture.open({ disk: faulty.disk });
     const start = faulty.calls.length;
-    faulty.fail('EIO', (call) => call > start);
+    faulty.fail('EIO', (call) => call > start + 1);
     await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'failed' });
     expect(await fixture.files('FR2')).toEqual([`${name}.manifest`]);
     expect((await fixture.open()).find(name)).toBeNull();
@@ -706,7 +734,8 @@ describe('what is on the disk', () => {
     await writeFile(path, harm(await readFile(path)));
     const reopened = await fixture.open();
     expect(reopened.find(name)).toBeNull();
-    expect(reopened.findings()).toEqual([expect.stringContaining(file)]);
+    expect(reopened.findings()).toEqual([expect.stringContaining('was put into quarantine: ')]);
+    expect(await fixture.files('FR2')).toEqual([]);
     expect(reopened.used(FR2)).toBe(0);
     // Its owner is told, and what it sends again takes the place.
     expect(reopened.damaged(FR2)).toEqual([name]);
