@@ -71,7 +71,8 @@ export function nobodyAnswered({ answers }: Survey): Failure | null {
   // The own node may be stopped for good reasons; why the peers are silent says more.
   const peers = silent.filter(({ holder }) => holder.place !== 'local');
   const telling = (peers.length > 0 ? peers : silent).map(({ failure }) => failure);
-  const isRefusal = telling.every(({ retryable }) => !retryable);
+  // The right server may be back where another one answers; whoever asks now has to know first.
+  const isRefusal = telling.every(({ kind, retryable }) => kind === 'untrusted' || !retryable);
   const [first] = telling;
   const reasons = silent.map(({ failure }) => `\n  ${failure.message}`).join('');
   return new Failure(isRefusal && first !== undefined ? first.kind : 'unreachable', `nobody answered:${reasons}`, {

@@ -1,12 +1,9 @@
-import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import { askIdentity } from '../mesh/identity/trust.js';
 import { connectTo } from '../mesh/peers/connection.js';
 import { getNode } from '../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
-import { anotherServer, isAnotherServer } from '../mesh/wire/another-server.js';
 import { hadConnection } from '../mesh/wire/calls.js';
 
 export interface Asking {
@@ -17,15 +14,13 @@ export interface Asking {
 }
 
 /**
- * Why a peer could not be called, in better words where there are any: that another server answers there is known from the
- * handshake, and which one is worth one more question. So is whether a peer hangs up on us again.
+ * Why a peer could not be called, in better words where there are any: whether a peer hangs up on us again is worth one more
+ * question.
  * @param failure what the call ended with
  */
 export async function whoAnswers(peer: Peer, { self, clock, signal }: Asking, failure: Failure): Promise<Failure> {
   if (hadConnection(failure) && (await hangsUp(peer, { self, clock, signal }))) return unknownThere(peer, failure);
-  if (!isAnotherServer(failure.cause)) return failure;
-  const shown = await askIdentity(peer.address, self, clock).catch(() => null);
-  return shown === null || shown === peer.identity ? failure : wrongIdentity(peer, shown, failure);
+  return failure;
 }
 
 /**
@@ -49,9 +44,4 @@ function unknownThere(peer: Peer, cause: Failure): Failure {
     cause,
     hint: `On ${peer.name}, run the command that \`anemone-peer identity\` shows here: it adds this server to the peers.`,
   });
-}
-
-/** Another server answers in the place of a peer, and has shown who it is. */
-export function wrongIdentity(peer: Peer, shown: Identity, cause: Failure): Failure {
-  return anotherServer('untrusted', describePeer(peer), cause, `identity ${shown}, expected ${peer.identity}`);
 }

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
-import { anchorPem, certificatePem } from '../../src/mesh/identity/node-certificate.js';
-import { nodeKeyPem } from '../../src/mesh/identity/server-identity.js';
+import { callerOptions } from '../../src/mesh/identity/trust.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../support/peer-node.js';
@@ -50,16 +49,9 @@ function nonsense(nth: number, random: Random): Buffer {
 }
 
 async function send(node: PeerNode, bytes: Buffer): Promise<void> {
-  const self = serverOf('FR1');
   const socket: TLSSocket = connect({
     ...node.address,
-    key: nodeKeyPem(self),
-    cert: certificatePem(self.certificate.der),
-    ca: anchorPem(node.server.identity),
-    minVersion: 'TLSv1.3',
-    ALPNProtocols: ['h2'],
-    checkServerIdentity: () => undefined,
-    servername: 'anemone-peer',
+    ...callerOptions(serverOf('FR1')),
   });
   socket.on('error', () => {});
   const closed = once(socket, 'close');

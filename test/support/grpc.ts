@@ -1,10 +1,11 @@
 import { Client, credentials, Metadata, type MethodDefinition, type StatusObject } from '@grpc/grpc-js';
 import type { Address } from '../../src/mesh/config/config.js';
 import type { Identity } from '../../src/mesh/identity/identity.js';
-import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
-import { callerOptions } from '../../src/mesh/identity/trust.js';
+import { certificatePem } from '../../src/mesh/identity/node-certificate.js';
+import { nodeKeyPem, type ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import type { MessageType, ServiceDefinition } from '../../src/mesh/wire/methods.js';
 import type { Status } from '../../src/mesh/wire/status.js';
+import { anchorPem } from './anchor.js';
 
 // grpc-js as a witness: whatever it understands of us, and we of it, is gRPC.
 
@@ -44,18 +45,14 @@ export function grpcStatus({ code, message, details }: Status): StatusObject {
   return { code, details: message, metadata };
 }
 
-/** A client that calls a node with the certificate of `caller`. */
+/** A client that calls a node with the certificate of `caller`, and has OpenSSL prove who answers, as version 0.1.0 did. */
 export function grpcClient(address: Address, caller: ServerIdentity, expected: Identity): Client {
-  const { ca, key, cert, checkServerIdentity } = callerOptions(caller, expected);
-  const [roots, ourKey, ourCertificate] = [ca, key, cert].map((pem) => Buffer.from(String(pem)));
+  const certificate = certificatePem(caller.certificate.der);
   return new Client(
     `ipv4:${address.host}:${address.port}`,
-    credentials.createSsl(
-      roots,
-      ourKey,
-      ourCertificate,
-      checkServerIdentity === undefined ? {} : { checkServerIdentity },
-    ),
+    credentials.createSsl(Buffer.from(anchorPem(expected)), Buffer.from(nodeKeyPem(caller)), Buffer.from(certificate), {
+      checkServerIdentity: () => undefined,
+    }),
     { 'grpc.ssl_target_name_override': 'anemone-peer' },
   );
 }

@@ -11,6 +11,7 @@ import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js'
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import type { Peer } from '../../src/mesh/peers/peer.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { anchorPem } from './anchor.js';
 import { grpcService } from './grpc.js';
 import { throwawayServer } from './identities.js';
 
@@ -100,8 +101,10 @@ export async function startHostilePeer(
     }),
   } as never);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  // It has OpenSSL prove who calls, as version 0.1.0 did.
+  const asOfVersion010 = { ...listenerOptions(server), ca: anchorPem(caller.identity), rejectUnauthorized: true };
   const sockets = new Set<TLSSocket>();
-  const listener = createServer(listenerOptions(server, [caller.identity]), (socket) => {
+  const listener = createServer(asOfVersion010, (socket) => {
     sockets.add(socket.on('error', () => {}).once('close', () => sockets.delete(socket)));
     injector.injectConnection(socket);
   });

@@ -52,13 +52,15 @@ export interface PeerNodeOptions {
   readonly name?: string;
   readonly peers?: readonly PeerConfig[];
   readonly minimumFree?: number;
+  /** Instead of one with a recovery key of its own. */
+  readonly server?: ServerIdentity;
   /** Instead of the machine's. */
   readonly clock?: Clock;
 }
 
 export async function startPeerNode(options: PeerNodeOptions = {}): Promise<PeerNode> {
   const name = parseHostname(options.name ?? 'FR2');
-  const server = throwawayServer(name);
+  const server = options.server ?? throwawayServer(name);
   const data = await mkdtemp(join(tmpdir(), 'anemone-test-'));
   const log = recordingLog();
   const clock = options.clock ?? systemClock;

@@ -15,7 +15,6 @@ import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../holders.js';
 import { closing, type Mesh } from '../mesh.js';
-import { wrongIdentity } from '../who-answers.js';
 
 /** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {
@@ -208,13 +207,12 @@ async function visit(
 }
 
 /**
- * A peer that refuses us in the handshake looks like one that cannot be reached. Whether somebody is there, and who, is
- * worth one more question: it tells a wrong key from a broken link.
+ * A peer that refuses us after the handshake looks like one that cannot be reached. Whether it is there is worth one more
+ * question: it tells a wrong key from a broken link.
  */
 async function refusedBy({ clock }: Context, peer: Peer, visitor: ServerIdentity, cause: Failure): Promise<Failure> {
   const shown = await askIdentity(peer.address, visitor, clock).catch(() => null);
-  if (shown === null) return cause;
-  if (shown !== peer.identity) return wrongIdentity(peer, shown, cause);
+  if (shown !== peer.identity) return cause;
   const where = formatAddress(peer.address);
   return new Failure('wrong-key', `the peer at ${where} does not know the server of this recovery key`, {
     cause,

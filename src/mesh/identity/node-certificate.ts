@@ -1,20 +1,13 @@
 import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { Failure } from '../terms/failure.js';
 import { bits, explicit, generalizedTime, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.js';
-import {
-  ed25519SpkiPrefix,
-  type Identity,
-  identityBytes,
-  identityKey,
-  parseIdentity,
-  publicKeyBytes,
-} from './identity.js';
+import { ed25519SpkiPrefix, type Identity, identityKey, parseIdentity, publicKeyBytes } from './identity.js';
 
 /**
  * The certificate that ties a node key to its server's identity (X.509 v3, RFC 5280 and RFC 8410).
  *
- * Its issuer is `CN=<identity>` and its serial number is the epoch. It is valid at any time: a machine rebuilt with a wrong
- * clock must still be let in, and what ends a node key is a newer epoch, not a date.
+ * Its issuer is `CN=<identity>` and its serial number is the epoch. Nobody looks at its dates: a machine with a wrong clock
+ * must still be let in, and let others in, and what ends a node key is a newer epoch, not a date.
  */
 export interface NodeCertificate {
   readonly der: Buffer;
@@ -44,27 +37,6 @@ const extendedKeyUsage = '551d25';
 const serverAuth = '2b06010505070301';
 const clientAuth = '2b06010505070302';
 
-interface ToBeSigned {
-  readonly serial: bigint;
-  readonly issuer: string;
-  readonly subject: string;
-  readonly key: Buffer;
-  readonly extensions: readonly Buffer[];
-}
-
-function toBeSigned({ serial, issuer, subject, key, extensions }: ToBeSigned): Buffer {
-  return sequence(
-    explicit(0, integer(2n)),
-    integer(serial),
-    ed25519,
-    commonName(issuer),
-    always,
-    commonName(subject),
-    Buffer.concat([ed25519SpkiPrefix, key]),
-    explicit(3, sequence(...extensions)),
-  );
-}
-
 /** Certifies a node key; `subject` is for people and is never read. */
 export function issueNodeCertificate(options: {
   readonly identity: Identity;
@@ -73,33 +45,22 @@ export function issueNodeCertificate(options: {
   readonly subject: string;
   readonly epoch: number;
 }): NodeCertificate {
-  const body = toBeSigned({
-    serial: BigInt(options.epoch),
-    issuer: options.identity,
-    subject: options.subject,
-    key: publicKeyBytes(options.nodePublicKey),
-    extensions: [
-      critical(basicConstraints, sequence()),
-      critical(keyUsage, bits(Buffer.from([0x80]), 7)),
-      sequence(oid(extendedKeyUsage), octets(sequence(oid(serverAuth), oid(clientAuth)))),
-    ],
-  });
+  const extensions = [
+    critical(basicConstraints, sequence()),
+    critical(keyUsage, bits(Buffer.from([0x80]), 7)),
+    sequence(oid(extendedKeyUsage), octets(sequence(oid(serverAuth), oid(clientAuth)))),
+  ];
+  const body = sequence(
+    explicit(0, integer(2n)),
+    integer(BigInt(options.epoch)),
+    ed25519,
+    commonName(options.identity),
+    always,
+    commonName(options.subject),
+    Buffer.concat([ed25519SpkiPrefix, publicKeyBytes(options.nodePublicKey)]),
+    explicit(3, sequence(...extensions)),
+  );
   return readNodeCertificate(sequence(body, ed25519, bits(sign(null, body, options.identityKey))));
-}
-
-/**
- * A trust anchor made of nothing but a pinned public key. OpenSSL does not check an anchor's own signature, so these 64
- * bytes are zeros; what it checks is that a node certificate is signed by the key in here.
- */
-export function anchorPem(identity: Identity): string {
-  const body = toBeSigned({
-    serial: 1n,
-    issuer: identity,
-    subject: identity,
-    key: identityBytes(identity),
-    extensions: [critical(basicConstraints, sequence(yes)), critical(keyUsage, bits(Buffer.from([0x04]), 2))],
-  });
-  return certificatePem(sequence(body, ed25519, bits(Buffer.alloc(64))));
 }
 
 export function certificatePem(certificate: Buffer): string {

@@ -1,12 +1,18 @@
 import { constants } from 'node:crypto';
-import { type ConnectionOptions, connect, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+  type TlsOptions,
+} from 'node:tls';
 import { formatAddress } from '../terms/address.js';
-import { printable } from '../terms/clean-text.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import { type Identity, parseIdentity } from './identity.js';
+import type { Identity } from './identity.js';
 import {
-  anchorPem,
   certificatePem,
   type NodeCertificate,
   readNodeCertificate,
@@ -14,29 +20,25 @@ import {
 } from './node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from './server-identity.js';
 
-/** What a node shows and whom it lets in; given again to `setSecureContext` when its peers change. */
-export function secureContext(self: ServerIdentity, trusted: readonly Identity[]): SecureContextOptions {
-  return {
-    key: nodeKeyPem(self),
-    cert: certificatePem(self.certificate.der),
-    // Without any anchor Node would fall back to the public authorities; its own identity is harmless.
-    ca: [self.identity, ...trusted].map(anchorPem),
-  };
+// Both sides of a connection prove who the other one is in the same way. TLS 1.3 proves that it holds the key of the certificate
+// that it shows: a certificate is public, and whoever has only that cannot end the handshake. That an identity issued the
+// certificate is proven here, by its signature, when the handshake is over and before a byte of HTTP/2 is read or written.
+// OpenSSL is not asked: it would look at dates, by a clock that may be wrong, and at whatever chain it was sent.
+
+/** What we show; no authorities, in place of which Node would load the public ones. */
+function shownBy(self: ServerIdentity): SecureContextOptions {
+  return { key: nodeKeyPem(self), cert: certificatePem(self.certificate.der), ca: [], minVersion: 'TLSv1.3' };
 }
 
 /**
- * Options of the node's listener: TLS 1.3, and a certificate from everyone. There is no resumption, because a resumed
- * session would skip the certificate.
- *
- * A certificate that does not lead to an anchor ends in {@link callerOf}, before a byte of HTTP/2 is read. Node would do the
- * same by itself with `rejectUnauthorized`, but would not say who was refused and why.
+ * Options of the node's listener: TLS 1.3, and a certificate from everyone, which {@link callerOf} proves. There is no
+ * resumption, because a resumed session would skip the certificate.
  */
-export function listenerOptions(self: ServerIdentity, trusted: readonly Identity[]): TlsOptions {
+export function listenerOptions(self: ServerIdentity): TlsOptions {
   return {
-    ...secureContext(self, trusted),
+    ...shownBy(self),
     requestCert: true,
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.3',
     ALPNProtocols: ['h2'],
     secureOptions: constants.SSL_OP_NO_TICKET,
     // Whoever calls gives up after this time, too.
@@ -46,33 +48,72 @@ export function listenerOptions(self: ServerIdentity, trusted: readonly Identity
 
 /**
  * The proven certificate of whoever connected to the listener.
+ * @param trusted the identities that are let in
  * @throws Failure `untrusted` for a stranger; its message is for our own log
  */
-export function callerOf(socket: TLSSocket): NodeCertificate {
-  const { raw, issuer } = socket.getPeerCertificate();
-  const claimed = issuer?.CN;
-  if (!socket.authorized || claimed === undefined) {
-    const who = claimed === undefined ? 'no certificate' : `a certificate of ${printable(String(claimed), 60)}`;
-    throw new Failure('untrusted', `showed ${who}: ${String(socket.authorizationError)}`);
+export function callerOf(socket: TLSSocket, trusted: ReadonlySet<string>): NodeCertificate {
+  const { raw } = socket.getPeerCertificate();
+  if (raw === undefined) throw new Failure('untrusted', 'showed no certificate');
+  const { identity } = readNodeCertificate(raw);
+  if (!trusted.has(identity)) {
+    throw new Failure('untrusted', `showed a certificate of ${identity}, which is no peer of this server`);
   }
-  // OpenSSL is content with the anchor of any peer at the end of a chain, and that peer can call an issuer in between what it
-  // likes.
-  return verifyNodeCertificate(raw, parseIdentity(String(claimed)));
+  return verifyNodeCertificate(raw, identity);
 }
 
-/** What calling one peer needs: our certificate, and nobody but that peer on the other side. */
-export function callerOptions(self: ServerIdentity, peer: Identity): ConnectionOptions {
+/** Made once for each: OpenSSL reads the same key anew for every context. */
+const contexts = new WeakMap<ServerIdentity, SecureContext>();
+
+/** Options of every call, whoever is called: {@link proveServer} says whether it is the one who answers. */
+export function callerOptions(self: ServerIdentity): ConnectionOptions {
+  const secureContext = contexts.get(self) ?? createSecureContext(shownBy(self));
+  contexts.set(self, secureContext);
   return {
-    ca: anchorPem(peer),
-    key: nodeKeyPem(self),
-    cert: certificatePem(self.certificate.der),
-    minVersion: 'TLSv1.3',
+    secureContext,
+    rejectUnauthorized: false,
     ALPNProtocols: ['h2'],
     // The certificate says who a peer is, not its name; an IP address as a server name would be a warning.
     servername: 'anemone-peer',
-    checkServerIdentity: (_name, { issuer }) =>
-      issuer.CN === peer ? undefined : new Error(`the server is ${issuer.CN}, not ${peer}`),
   };
+}
+
+/**
+ * Proves that it is this server that answers.
+ * @throws Failure `untrusted`, which says who is there instead
+ */
+export function proveServer(socket: TLSSocket, expected: Identity): NodeCertificate {
+  const { raw } = socket.getPeerCertificate();
+  try {
+    return verifyNodeCertificate(raw, expected);
+  } catch (cause) {
+    throw anotherServer(`${whoShows(raw)}, expected ${expected}`, cause);
+  }
+}
+
+/** Who answers instead of the one that was called, in words. */
+function whoShows(raw: Buffer): string {
+  try {
+    return `identity ${issuerOf(raw)}`;
+  } catch (thrown) {
+    return Failure.from(thrown).message;
+  }
+}
+
+/** The identity that issued a certificate, proven. @throws Failure `untrusted` */
+function issuerOf(raw: Buffer): Identity {
+  const { identity } = readNodeCertificate(raw);
+  return verifyNodeCertificate(raw, identity).identity;
+}
+
+function anotherServer(shown: string, cause: unknown): Failure {
+  return new Failure('untrusted', `another server answers there (${shown})`, {
+    cause,
+    // The right one may be there again at the next try.
+    retryable: true,
+    hint:
+      'Look at the address, and at what listens there. If that server was set up anew, it has another identity, and each of ' +
+      'its peers must be told: `anemone-peer peer remove`, then `anemone-peer peer add`.',
+  });
 }
 
 /**
@@ -87,23 +128,13 @@ export function askIdentity(
 ): Promise<Identity> {
   const where = formatAddress(address);
   return new Promise((resolve, reject) => {
-    const socket = connect({
-      ...address,
-      key: nodeKeyPem(self),
-      cert: certificatePem(self.certificate.der),
-      minVersion: 'TLSv1.3',
-      ALPNProtocols: ['h2'],
-      rejectUnauthorized: false,
-    });
+    const socket = connect({ ...address, ...callerOptions(self) });
     const stopTimer = clock.after(10_000, () => {
       socket.destroy(new Failure('unreachable', `${where} does not answer`));
     });
     socket.once('secureConnect', () => {
       try {
-        const { raw } = socket.getPeerCertificate();
-        const { identity } = readNodeCertificate(raw);
-        verifyNodeCertificate(raw, identity);
-        resolve(identity);
+        resolve(issuerOf(socket.getPeerCertificate().raw));
       } catch (error) {
         reject(new Failure('untrusted', `${where} is not a node of an anemone-peer mesh`, { cause: error }));
       }

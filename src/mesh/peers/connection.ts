@@ -1,6 +1,6 @@
-import { connect } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import type { ServerIdentity } from '../identity/server-identity.js';
-import { callerOptions } from '../identity/trust.js';
+import { callerOptions, proveServer } from '../identity/trust.js';
 import type { Clock } from '../terms/clock.js';
 import { type Channel, openChannel } from '../wire/channel.js';
 import type { CallContext } from '../wire/watch-call.js';
@@ -32,8 +32,9 @@ export const controlPatience = 10_000;
 export const bulkPatience = 60_000;
 
 export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Connection {
-  const options = { ...peer.address, ...callerOptions(self, peer.identity) };
-  const open = (): Channel => openChannel(() => connect(options), clock);
+  const options = { ...peer.address, ...callerOptions(self) };
+  const prove = (socket: TLSSocket): void => void proveServer(socket, peer.identity);
+  const open = (): Channel => openChannel(() => connect(options), prove, clock);
   const [control, bulk] = [open(), open()];
   return {
     peer,

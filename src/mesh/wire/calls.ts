@@ -1,6 +1,5 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import { Failure } from '../terms/failure.js';
-import { anotherServer, isAnotherServer } from './another-server.js';
 import type { Channel } from './channel.js';
 import { writeFramed } from './frames.js';
 import { messagesOf } from './messages.js';
@@ -118,8 +117,10 @@ function open(channel: Channel, path: string, watch: Watch, whom: string): Promi
 }
 
 function noConnection(whom: string, cause: Error): Failure {
-  // The right one may be there again at the next try.
-  if (isAnotherServer(cause)) return anotherServer('unreachable', whom, cause);
+  if (cause instanceof Failure) {
+    const { kind, message, retryable, hint } = cause;
+    return new Failure(kind, `${whom}: ${message}`, { cause, retryable, ...(hint === undefined ? {} : { hint }) });
+  }
   return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
 }
 

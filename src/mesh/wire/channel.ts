@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as openSession
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../terms/clock.js';
+import { Failure } from '../terms/failure.js';
 import { flowControlWindow, http2Settings } from './http2-settings.js';
 import { type Link, openLink } from './link.js';
 
@@ -13,26 +14,29 @@ const connectPatience = 20_000;
  * times, and is most of what a short command would load. It connects at the first call, and after it broke at the next one.
  */
 export interface Channel {
-  /** Connects now. @throws the error of the socket when there is no connection */
+  /** Connects now. @throws as {@link open} */
   connect(): Promise<void>;
   /**
    * Starts a call.
    * @param path of the method, `/package.Service/Method`
-   * @throws the error of the socket when there is no connection
+   * @throws the error of the socket when there is no connection, or the Failure of the proof
    */
   open(path: string): Promise<ClientHttp2Stream>;
   /** Lets calls under way end. Until then the connection keeps the process alive. */
   close(): void;
 }
 
-/** @param reach makes a socket to the node, and proves who it is where that is not known */
-export function openChannel(reach: () => Socket | TLSSocket, clock: Clock): Channel {
+/**
+ * @param reach makes a socket to the node
+ * @param prove called when the socket is there, before a byte of HTTP/2: throws a Failure where somebody else is at its end
+ */
+export function openChannel<S extends Socket>(reach: () => S, prove: (socket: S) => void, clock: Clock): Channel {
   const over = new AbortController();
   let current: Promise<Link> | null = null;
 
   async function liveLink(): Promise<Link> {
     while (true) {
-      current ??= dial(reach, clock, over.signal).then((session) => openLink(session, clock));
+      current ??= dial(reach, prove, clock, over.signal).then((session) => openLink(session, clock));
       const made = current;
       const link = await made.catch(() => null);
       if (link !== null && (await link.isThere())) return link;
@@ -59,7 +63,12 @@ export function openChannel(reach: () => Socket | TLSSocket, clock: Clock): Chan
   };
 }
 
-function dial(reach: () => Socket | TLSSocket, clock: Clock, over: AbortSignal): Promise<ClientHttp2Session> {
+function dial<S extends Socket>(
+  reach: () => S,
+  prove: (socket: S) => void,
+  clock: Clock,
+  over: AbortSignal,
+): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
     const socket = reach();
     const stopTimer = clock.after(connectPatience, () => socket.destroy(new Error('nobody answers')));
@@ -77,6 +86,12 @@ function dial(reach: () => Socket | TLSSocket, clock: Clock, over: AbortSignal):
     socket.once('close', end);
     socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
       end();
+      try {
+        prove(socket);
+      } catch (thrown) {
+        socket.destroy(Failure.from(thrown));
+        return;
+      }
       const session = openSession('https://anemone-peer', {
         createConnection: () => socket,
         settings: { ...http2Settings, enablePush: false },

@@ -187,7 +187,10 @@ export class Lane {
  * backups would kick each other with every offer.
  */
 function isRefusal(failure: Failure | undefined): boolean {
-  return failure !== undefined && !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
+  if (failure === undefined) return false;
+  // Where another server answers, the peer itself has said nothing.
+  if (failure.kind === 'untrusted' && failure.retryable) return false;
+  return !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */

@@ -3,7 +3,7 @@ import { createServer, type TLSSocket } from 'node:tls';
 import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { callerOf, listenerOptions, secureContext } from '../../mesh/identity/trust.js';
+import { callerOf, listenerOptions } from '../../mesh/identity/trust.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -54,15 +54,13 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   };
 
   const admit = (socket: TLSSocket): void => {
-    const certificate = callerOf(socket);
-    const { identity } = certificate;
-    if (!allowed.has(identity)) throw new Failure('untrusted', `is ${identity}, which is no peer of this server`);
+    const certificate = callerOf(socket, allowed);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
     const others = connections.add(socket, certificate);
     if (others === null) server.injectConnection(socket);
-    else refuseOneMore(socket, identity, others);
+    else refuseOneMore(socket, certificate.identity, others);
   };
-  const listener = createServer(listenerOptions(self, trusted), (socket) => {
+  const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;
     socket.on('error', (error) => log.debug('connection broke', { from, reason: error.message }));
     doorway.leave(socket);
@@ -91,7 +89,6 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     address,
     trust(identities) {
       allowed = new Set(identities);
-      listener.setSecureContext(secureContext(self, identities));
       connections.closeIf(({ identity }) => !allowed.has(identity));
     },
     async close(graceMs) {

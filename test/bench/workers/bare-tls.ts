@@ -4,9 +4,9 @@ import { open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { connect, createServer, type TLSSocket } from 'node:tls';
+import { certificatePem } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
-import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { secureContext } from '../../../src/mesh/identity/trust.js';
+import { makeServerIdentity, nodeKeyPem } from '../../../src/mesh/identity/server-identity.js';
 
 // The limit that a transfer in Node can reach: one TLS 1.3 socket between two files, and nothing else. Each connection
 // carries one file, after one line of JSON that says which.
@@ -31,8 +31,8 @@ export interface BareTransfer {
 export const bareTasks = {
   async bareServe({ host, port }: { readonly host: string; readonly port: number }): Promise<null> {
     const identity = makeServerIdentity(deriveKeys(generateRecoveryKey()), 'bare', 1);
-    const options = { ...secureContext(identity, []), minVersion: 'TLSv1.3' as const };
-    const server = createServer(options, (socket) => {
+    const [key, cert] = [nodeKeyPem(identity), certificatePem(identity.certificate.der)];
+    const server = createServer({ key, cert, minVersion: 'TLSv1.3' }, (socket) => {
       socket.on('error', () => {});
       serve(socket).catch(() => socket.destroy());
     });

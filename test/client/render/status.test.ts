@@ -14,7 +14,6 @@ import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/reco
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
-import { anotherServer } from '../../../src/mesh/wire/another-server.js';
 
 const now = Date.UTC(2026, 10, 23, 12, 0, 0);
 const hour = 3_600_000;
@@ -151,8 +150,8 @@ describe('the status', () => {
   });
 
   it('says once that another server answers, also when the own node has found no more than that', () => {
-    const found = anotherServer('unreachable', 'FR2 (10.8.0.2:7443)', null);
-    const asked = anotherServer('untrusted', 'FR2 (10.8.0.2:7443)', null, 'identity X, expected Y');
+    const found = new Failure('untrusted', 'FR2 (10.8.0.2:7443): another server answers there');
+    const asked = new Failure('untrusted', `${found.message} (identity X, expected Y)`);
     const status = {
       name: 'FR2',
       owed: ['a'],

@@ -1,8 +1,8 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
-import { anchorPem, certificatePem } from '../../../src/mesh/identity/node-certificate.js';
-import { nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { callerOptions } from '../../../src/mesh/identity/trust.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { serverOf } from '../world.js';
 import type { Trouble, Victim } from './victim.js';
@@ -14,16 +14,7 @@ export function closed(socket: Socket): Promise<unknown> {
 
 /** A TLS connection to the victim, with the certificate of `caller`; nothing is sent over it. */
 export function openTls({ peer }: Victim, caller: ServerIdentity): TLSSocket {
-  const socket = connect({
-    ...peer.address,
-    key: nodeKeyPem(caller),
-    cert: certificatePem(caller.certificate.der),
-    ca: anchorPem(peer.identity),
-    minVersion: 'TLSv1.3',
-    ALPNProtocols: ['h2'],
-    checkServerIdentity: () => undefined,
-    servername: 'anemone-peer',
-  });
+  const socket = connect({ ...peer.address, ...callerOptions(caller) });
   return socket.on('error', () => {});
 }
 

@@ -61,8 +61,9 @@ it('says that another server answers at the address of a peer, and what to look 
   try {
     const thrown = await getNode(connection).catch((failure: unknown) => failure);
     expect(thrown).toMatchObject({
-      kind: 'unreachable',
-      message: `FR2 (${formatAddress(node.address)}): another server answers there`,
+      kind: 'untrusted',
+      message: `FR2 (${formatAddress(node.address)}): another server answers there (identity ${node.server.identity}, expected ${another.identity})`,
+      retryable: true,
       hint: expect.stringContaining('anemone-peer peer remove'),
     });
   } finally {

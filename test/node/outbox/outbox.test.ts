@@ -202,6 +202,17 @@ describe('the outbox', () => {
     expect(fr2.taken).toHaveLength(2);
   });
 
+  it('tries at once when a peer is seen in whose place another server answered', async () => {
+    fr2.instead = () => Promise.reject(new Failure('untrusted', 'another server answers there', { retryable: true }));
+    start(fr2);
+    await planned();
+    outbox.kick(parseHostname('FR2'));
+    fr2.instead = undefined;
+    await clock.advance(10_000);
+    await caughtUp();
+    expect(fr2.taken).toHaveLength(2);
+  });
+
   it('does not try a peer that refuses sooner because it was seen: not before, and not during a try', async () => {
     fr2.instead = () => {
       outbox.kick(parseHostname('FR2'));

@@ -11,9 +11,10 @@ import { setImmediate } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
-import { anchorPem, certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
+import { visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
-import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { makeServerIdentity, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { callerOptions } from '../../../src/mesh/identity/trust.js';
 import type { Connection } from '../../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -45,18 +46,8 @@ function kept<T extends Socket>(socket: T): T {
   return socket;
 }
 
-function openTls(caller: ServerIdentity, { address, server } = node): TLSSocket {
-  return kept(
-    connectTls({
-      ...address,
-      key: nodeKeyPem(caller),
-      cert: certificatePem(caller.certificate.der),
-      ca: anchorPem(server.identity),
-      ALPNProtocols: ['h2'],
-      checkServerIdentity: () => undefined,
-      servername: 'anemone-peer',
-    }),
-  );
+function openTls(caller: ServerIdentity, { address } = node): TLSSocket {
+  return kept(connectTls({ ...address, ...callerOptions(caller) }));
 }
 
 const openHttp2 = (caller: ServerIdentity, called = node): ClientHttp2Session =>

@@ -2,8 +2,9 @@ import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:cry
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect as openSession } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { connect } from 'node:tls';
+import { connect, createServer } from 'node:tls';
 import { type Client, type MethodDefinition, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerServiceDefinition } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -24,16 +25,19 @@ import {
   yes,
 } from '../../../src/mesh/identity/der.js';
 import type { Identity } from '../../../src/mesh/identity/identity.js';
-import { certificatePem, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
+import { certificatePem, readNodeCertificate, visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { askIdentity, callerOptions } from '../../../src/mesh/identity/trust.js';
+import { nodeSigner } from '../../../src/mesh/identity/signer.js';
+import { askIdentity, callerOptions, listenerOptions } from '../../../src/mesh/identity/trust.js';
+import { connectTo } from '../../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { type ListQuestion, listBackups, listPages } from '../../../src/mesh/peers/list-backups.js';
 import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { callClientStream } from '../../../src/mesh/wire/calls.js';
 import { peerService } from '../../../src/mesh/wire/methods.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -105,6 +109,7 @@ function certificate(parts: {
   readonly key: KeyObject;
   readonly extension: Buffer;
   readonly signWith: KeyObject;
+  readonly notBefore?: Buffer;
 }): Buffer {
   const ed25519 = sequence(oid('2b6570'));
   const body = sequence(
@@ -112,7 +117,7 @@ function certificate(parts: {
     integer(parts.serial),
     ed25519,
     commonName(parts.issuer),
-    sequence(utcTime('200101000000Z'), generalizedTime('99991231235959Z')),
+    sequence(parts.notBefore ?? utcTime('200101000000Z'), generalizedTime('99991231235959Z')),
     commonName(parts.subject),
     parts.key.export({ format: 'der', type: 'spki' }),
     explicit(3, sequence(parts.extension)),
@@ -120,7 +125,51 @@ function certificate(parts: {
   return sequence(body, ed25519, bits(sign(null, body, parts.signWith)));
 }
 
+/** A server whose certificate begins in the year 2090: to it, the clock of this machine is as wrong as one that was lost. */
+function futureServer(): ServerIdentity {
+  const { identity, identityKey } = deriveKeys(generateRecoveryKey());
+  const { privateKey: nodeKey, publicKey } = generateKeyPairSync('ed25519');
+  const shown = certificate({
+    serial: 1_700_000_000_000n,
+    issuer: identity,
+    subject: 'FR1',
+    key: publicKey,
+    extension: sequence(oid('551d13'), yes, octets(sequence())),
+    signWith: identityKey,
+    notBefore: generalizedTime('20900101000000Z'),
+  });
+  const own = readNodeCertificate(shown);
+  return { identity, certificate: own, nodeKey, signer: nodeSigner(own, nodeKey) };
+}
+
+/** A server that has a right node key but for the signature: the identity that it names did not issue it. */
+const forgedServer = (victim: ServerIdentity): ServerIdentity =>
+  makeServerIdentity({ ...deriveKeys(generateRecoveryKey()), identity: victim.identity }, 'FR1', 1_700_000_000_000);
+
+/** What a listener sends over HTTP/2 to whoever shows this: the greeting for those that it lets in. */
+async function greetingFor(node: PeerNode, shown: { readonly key: string; readonly cert: string }): Promise<Buffer> {
+  const socket = connect({ ...node.address, ...shown, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+  socket.on('error', () => {});
+  const received: Buffer[] = [];
+  socket.on('data', (data) => received.push(data));
+  await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+  socket.destroy();
+  return Buffer.concat(received);
+}
+
 describe('the handshake', () => {
+  it('lets a peer in whose certificate is not valid yet by the clock of this machine', async () => {
+    const peer = futureServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    await expect(getNode(node.callAs(peer))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+
+  it('reaches a node whose certificate is not valid yet by the clock of the caller', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)], server: futureServer() });
+    await expect(getNode(node.callAs(peer))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+
   it('refuses a stranger, and logs from where and who', async () => {
     const node = await start({ peers: [] });
     const stranger = throwawayServer();
@@ -136,11 +185,22 @@ describe('the handshake', () => {
     const peer = throwawayServer();
     const node = await start({ peers: [peerConfig('FR1', peer)] });
     const thief = throwawayServer();
-    const forged = makeServerIdentity({ ...deriveKeys(generateRecoveryKey()), identity: peer.identity }, 'FR1', 2);
+    const forged = forgedServer(peer);
     expect(forged.identity).toBe(peer.identity);
     await expect(getNode(node.callAs(forged))).rejects.toMatchObject({ kind: 'unreachable' });
     await expect(getNode(node.callAs(thief))).rejects.toMatchObject({ kind: 'unreachable' });
     await expect(getNode(node.callAs(peer))).resolves.toMatchObject({ hostname: 'FR2' });
+  });
+
+  it('sends whoever shows a forged certificate no byte of HTTP/2', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const shown = (server: ServerIdentity) => ({
+      key: nodeKeyPem(server),
+      cert: certificatePem(server.certificate.der),
+    });
+    expect(await greetingFor(node, shown(forgedServer(peer)))).toHaveLength(0);
+    expect((await greetingFor(node, shown(peer))).length).toBeGreaterThan(0);
   });
 
   it('refuses a peer that issues itself a certificate in the name of another peer', async () => {
@@ -148,15 +208,7 @@ describe('the handshake', () => {
     const peers = [peerConfig('FR1', victim), peerConfig('BAD', makeServerIdentity(thief, 'BAD', 2))];
     const node = await start({ peers });
     const { key, cert } = chainInTheNameOf(victim.identity, thief);
-    const socket = connect({ ...node.address, key, cert, ALPNProtocols: ['h2'], rejectUnauthorized: false });
-    socket.on('error', () => {}).resume();
-    // A node greets over HTTP/2 whoever it has let in.
-    const end = await Promise.race([
-      once(socket, 'data').then(() => 'let in'),
-      once(socket, 'close').then(() => 'closed'),
-    ]);
-    socket.destroy();
-    expect(end).toBe('closed');
+    expect(await greetingFor(node, { key, cert })).toHaveLength(0);
     expect(node.log.events).toContainEqual({
       level: 'warn',
       event: 'stranger refused',
@@ -195,7 +247,30 @@ describe('the handshake', () => {
   it('protects the caller too: a node with another identity than the pinned one gets no call', async () => {
     const peer = throwawayServer();
     const node = await start({ peers: [peerConfig('FR1', peer)] });
-    await expect(getNode(node.callAs(peer, throwawayServer()))).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(getNode(node.callAs(peer, throwawayServer()))).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('sends a node that shows a forged certificate no byte of HTTP/2, and says what is wrong with it', async () => {
+    const victim = throwawayServer();
+    const forged = forgedServer(victim);
+    const received: Buffer[] = [];
+    const server = createServer(listenerOptions(forged), (socket) => {
+      socket.on('error', () => {}).on('data', (data) => received.push(data));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
+    const gone = once(server, 'connection').then(([socket]) => once(socket, 'close'));
+    const peer = { name: parseHostname('FR2'), address, identity: victim.identity };
+    const connection = connectTo(peer, throwawayServer(), systemClock);
+    await expect(getNode(connection)).rejects.toMatchObject({
+      kind: 'untrusted',
+      message: expect.stringContaining(`the certificate is not signed by ${victim.identity}`),
+    });
+    await gone;
+    connection.close();
+    server.close();
+    expect(Buffer.concat(received)).toHaveLength(0);
   });
 
   it('tells a caller without a pin which identity answers, for a person to compare', async () => {
@@ -674,7 +749,7 @@ describe('another gRPC client', () => {
   it('that does not speak gRPC is told so by HTTP', async () => {
     const peer = throwawayServer();
     const node = await start({ peers: [peerConfig('FR1', peer)] });
-    const socket = connect({ ...node.address, ...callerOptions(peer, node.server.identity) });
+    const socket = connect({ ...node.address, ...callerOptions(peer) });
     const session = openSession('https://anemone-peer', { createConnection: () => socket });
     const { path } = services.peer.getNode;
     const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'text/plain' });
