@@ -10,6 +10,7 @@ import type { Clock } from '../mesh/terms/clock.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Auditing, openAuditing } from './auditing.js';
+import { currentServers } from './current-servers.js';
 import { type Configured, followConfig } from './follow-config.js';
 import { holdData } from './hold-data.js';
 import type { OutboxPeer } from './outbox/lane.js';
@@ -118,6 +119,7 @@ export async function startNode(
       await scheduler.stop();
       await deliveries.stop();
       await Promise.all([listener.close(grace), ownServer.close(grace)]);
+      await epochs.settled();
       await vault.close().then(letOthersIn);
       callLog.close();
       log.info('node stopped');
@@ -155,9 +157,9 @@ async function openStores(base: Base) {
 type Deliveries = ReturnType<typeof startDeliveries>;
 
 /** The outbox, with a connection and a recipient for each peer of this moment: for nobody before it first follows. */
-function startDeliveries(base: Base, { vault, receipts, ownBackups }: Stores) {
+function startDeliveries(base: Base, { vault, epochs, receipts, ownBackups }: Stores) {
   const { self, log, clock } = base;
-  const pool = openPool(self, clock);
+  const pool = openPool(self, clock, currentServers(epochs, log));
   const upload = (): UploadNow => uploadAt(base.config.limits.upload, base.config.backup.timezone, clock.now());
   const limit = rateLimit(clock, () => upload().rate);
   let known = new Map<Connection, OutboxPeer>();

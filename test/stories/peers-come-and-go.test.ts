@@ -2,6 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseAddress } from '../../src/mesh/config/address.js';
+import { deriveKeys, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { connectTo } from '../../src/mesh/peers/connection.js';
+import { getNode } from '../../src/mesh/peers/get-node.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { reportOf, withMesh } from '../support/mesh.js';
 import { openRelay } from '../support/relay.js';
@@ -60,6 +67,33 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       expect(code).toBe(0);
       expect(reportOf(stdout).sets).toMatchObject([{ set: 'hosts', outcome: 'done' }]);
       expect(await fr2.holds('FR1')).toEqual([expect.stringMatching(/^anemone-hosts-FR1-/)]);
+    }));
+
+  it('are no longer believed at the address of their lost machine, once they were rebuilt and have called', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, lost] = [mesh.server('FR1'), mesh.server('FR2')];
+      await Promise.all([fr1.startInside(), lost.startInside()]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      const rebuilt = makeServerIdentity(
+        deriveKeys(parseRecoveryKey(lost.recoveryKey)),
+        'FR2',
+        mesh.setUpAt + 86_400_000,
+      );
+      const name = parseHostname('FR1');
+      const call = connectTo(
+        { name, address: parseAddress(fr1.address), identity: fr1.identity },
+        rebuilt,
+        systemClock,
+      );
+      await getNode(call);
+      call.close();
+      await writeFile(join(fr1.folder, 'config/new.txt'), 'not for a thief');
+      const { code, stdout } = await fr1.peer(['backup', '--json']);
+      expect(code).toBe(3);
+      expect(reportOf(stdout).peers).toMatchObject([
+        { peer: 'FR2', problem: { kind: 'untrusted', message: expect.stringContaining('superseded node key') } },
+      ]);
+      expect(await lost.holds('FR1')).toHaveLength(1);
     }));
 
   it('see the backups of another server only where the configuration names them as its reader', () =>

@@ -17,6 +17,7 @@ import {
   type NodeCertificate,
   readNodeCertificate,
   verifyNodeCertificate,
+  visitorEpoch,
 } from './node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from './server-identity.js';
 
@@ -83,11 +84,14 @@ export function callerOptions(self: ServerIdentity): ConnectionOptions {
  */
 export function proveServer(socket: TLSSocket, expected: Identity): NodeCertificate {
   const { raw } = socket.getPeerCertificate();
+  let certificate: NodeCertificate;
   try {
-    return verifyNodeCertificate(raw, expected);
+    certificate = verifyNodeCertificate(raw, expected);
   } catch (cause) {
     throw anotherServer(`${whoShows(raw)}, expected ${expected}`, cause);
   }
+  if (certificate.epoch === visitorEpoch) throw anotherServer('a visitor, which may read and not serve');
+  return certificate;
 }
 
 /** Who answers instead of the one that was called, in words. */
@@ -105,7 +109,7 @@ function issuerOf(raw: Buffer): Identity {
   return verifyNodeCertificate(raw, identity).identity;
 }
 
-function anotherServer(shown: string, cause: unknown): Failure {
+function anotherServer(shown: string, cause?: unknown): Failure {
   return new Failure('untrusted', `another server answers there (${shown})`, {
     cause,
     // The right one may be there again at the next try.

@@ -1,4 +1,5 @@
 import { connect, type TLSSocket } from 'node:tls';
+import type { NodeCertificate } from '../identity/node-certificate.js';
 import type { ServerIdentity } from '../identity/server-identity.js';
 import { callerOptions, proveServer } from '../identity/trust.js';
 import type { Clock } from '../terms/clock.js';
@@ -31,9 +32,16 @@ export const controlPatience = 10_000;
 /** Milliseconds without a byte after which a transfer is given up. */
 export const bulkPatience = 60_000;
 
-export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock): Connection {
+/**
+ * Looks at whoever has proven to be this peer, before it is asked anything.
+ * @throws Failure `untrusted` when it is not to be called all the same
+ */
+export type Meet = (peer: Peer, certificate: NodeCertificate, socket: TLSSocket) => void;
+
+/** @param meet without it, whoever has a node key of the peer is called, also one that is superseded */
+export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock, meet: Meet = () => {}): Connection {
   const options = { ...peer.address, ...callerOptions(self) };
-  const prove = (socket: TLSSocket): void => void proveServer(socket, peer.identity);
+  const prove = (socket: TLSSocket): void => meet(peer, proveServer(socket, peer.identity), socket);
   const open = (): Channel => openChannel(() => connect(options), prove, clock);
   const [control, bulk] = [open(), open()];
   return {

@@ -1,7 +1,7 @@
 import type { ServerIdentity } from '../identity/server-identity.js';
 import type { Clock } from '../terms/clock.js';
 import type { Hostname } from '../terms/hostname.js';
-import { type Connection, connectTo } from './connection.js';
+import { type Connection, connectTo, type Meet } from './connection.js';
 import type { Peer } from './peer.js';
 
 /** The connections to all peers of this moment, one each. */
@@ -11,7 +11,7 @@ export interface Pool {
   close(): void;
 }
 
-export function openPool(self: ServerIdentity, clock: Clock): Pool {
+export function openPool(self: ServerIdentity, clock: Clock, meet: Meet): Pool {
   let connections = new Map<Hostname, Connection>();
   return {
     follow(peers) {
@@ -20,7 +20,7 @@ export function openPool(self: ServerIdentity, clock: Clock): Pool {
         const current = connections.get(peer.name);
         next.set(
           peer.name,
-          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock),
+          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock, meet),
         );
       }
       for (const [name, connection] of connections) if (next.get(name) !== connection) connection.close();

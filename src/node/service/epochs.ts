@@ -1,18 +1,21 @@
-import { readFile } from 'node:fs/promises';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
-import { Failure } from '../../mesh/terms/failure.js';
+import { isSeen, locksOut, readSeenKeys, type SeenKey } from '../../mesh/identity/seen-keys.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 
 /** The newest node key seen of each identity: a rebuilt server locks its stolen predecessor out by coming back. */
 export interface Epochs {
   newest(identity: Identity): NewestKey;
+  /** The same as it is remembered; undefined when the identity was never seen. */
+  seen(identity: Identity): SeenKey | undefined;
   /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
   /** Calls back with each newer key of an identity that is admitted: whoever has an older one is locked out from then on. */
   whenNewer(follow: (newest: NodeCertificate) => void): void;
+  /** Resolves when nothing is being written. */
+  settled(): Promise<unknown>;
 }
 
 /** The newest node key seen of an identity. */
@@ -23,25 +26,17 @@ export interface NewestKey {
   readonly certificate: Buffer;
 }
 
-interface Seen {
-  readonly epoch: number;
-  /** Fingerprint of the node key: two keys of one epoch cannot both be the server. */
-  readonly key: string;
-  /** In base64; an older version wrote none. */
-  readonly certificate?: string;
-}
-
 /** @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again */
 export async function openEpochs(file: string, log: Log): Promise<Epochs> {
-  const seen = await readEpochs(file);
+  const seen = await readSeenKeys(file);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   let last: Promise<unknown> = Promise.resolve();
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch, fingerprint: key, der } = certificate;
     const known = seen.get(identity);
-    const isKnown = known !== undefined && isOf(known, certificate);
+    const isKnown = known !== undefined && isSeen(certificate, known);
     if (isKnown && known.certificate !== undefined) return true;
-    if (known !== undefined && epoch <= known.epoch && !isKnown) return false;
+    if (known !== undefined && locksOut(known, certificate)) return false;
     const newest = { epoch, key, certificate: der.toString('base64') };
     const written = replaceFile(file, serialise(seen, identity, newest));
     // A disk that cannot take the certificate of a known key is no reason to refuse its server.
@@ -58,41 +53,21 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
       const { epoch = 0, certificate = '' } = seen.get(identity) ?? {};
       return { epoch, certificate: Buffer.from(certificate, 'base64') };
     },
+    seen: (identity) => seen.get(identity),
     admit(certificate, name) {
       const known = seen.get(certificate.identity);
       // Nearly every call: none of them waits until the key of another server is on the disk.
-      if (known?.certificate !== undefined && isOf(known, certificate)) return Promise.resolve(true);
+      if (known?.certificate !== undefined && isSeen(certificate, known)) return Promise.resolve(true);
       // In turn: of two new keys that call at once, the file has to end with the newer one.
       const decision = last.then(() => decide(certificate, name));
       last = decision.catch(() => {});
       return decision;
     },
     whenNewer: (follow) => void followers.push(follow),
+    settled: () => last,
   };
 }
 
-function serialise(seen: ReadonlyMap<string, Seen>, identity: Identity, added: Seen): string {
+function serialise(seen: ReadonlyMap<string, SeenKey>, identity: Identity, added: SeenKey): string {
   return `${JSON.stringify(Object.fromEntries([...seen, [identity, added]]), null, 2)}\n`;
-}
-
-function isOf({ epoch, key }: Seen, certificate: NodeCertificate): boolean {
-  return epoch === certificate.epoch && key === certificate.fingerprint;
-}
-
-async function readEpochs(file: string): Promise<Map<string, Seen>> {
-  try {
-    const seen = new Map<string, Seen>();
-    for (const [identity, value] of Object.entries(JSON.parse(await readFile(file, 'utf8')) as Record<string, Seen>)) {
-      const { epoch, key, certificate } = value;
-      if (!Number.isSafeInteger(epoch) || typeof key !== 'string') throw new Error('an entry is malformed');
-      seen.set(identity, { epoch, key, ...(typeof certificate === 'string' ? { certificate } : {}) });
-    }
-    return seen;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-    throw new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
-      cause,
-      hint: 'It remembers which node keys are superseded. Restore it, or remove it if no server of the mesh was ever rebuilt.',
-    });
-  }
 }

@@ -1,0 +1,34 @@
+import type { TLSSocket } from 'node:tls';
+import type { NodeCertificate } from '../mesh/identity/node-certificate.js';
+import type { Meet } from '../mesh/peers/connection.js';
+import { refuseSuperseded } from '../mesh/peers/superseded-server.js';
+import { Failure } from '../mesh/terms/failure.js';
+import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Log } from '../mesh/terms/log.js';
+import { isSuperseded } from './service/connections.js';
+import type { Epochs } from './service/epochs.js';
+
+/**
+ * Sees to it that calls reach what a peer is now, and no machine with an older node key of it: not at a new connection, and not
+ * over one that is open when a newer key is seen. A newer key that answers is remembered as one that calls is: only the recovery
+ * key can make one.
+ */
+export function currentServers(epochs: Epochs, log: Log): Meet {
+  const open = new Map<TLSSocket, NodeCertificate>();
+  epochs.whenNewer((newest) => {
+    for (const [socket, certificate] of open) if (isSuperseded(certificate, newest)) socket.destroy();
+  });
+  const remember = (certificate: NodeCertificate, name: Hostname): Promise<boolean> =>
+    epochs.admit(certificate, name).catch((thrown) => {
+      log.warn('node key not remembered', { peer: name, reason: Failure.from(thrown).message });
+      return true;
+    });
+  return (peer, certificate, socket) => {
+    refuseSuperseded(peer, certificate, epochs.seen(peer.identity));
+    open.set(socket, certificate);
+    socket.once('close', () => open.delete(socket));
+    void remember(certificate, peer.name).then((isCurrent) => {
+      if (!isCurrent) socket.destroy();
+    });
+  };
+}

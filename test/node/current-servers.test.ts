@@ -1,0 +1,102 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { visitorEpoch } from '../../src/mesh/identity/node-certificate.js';
+import { deriveKeys, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity, type ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { type Connection, connectTo, type Meet } from '../../src/mesh/peers/connection.js';
+import { getNode } from '../../src/mesh/peers/get-node.js';
+import { formatAddress } from '../../src/mesh/terms/address.js';
+import { systemClock } from '../../src/mesh/terms/clock.js';
+import { parseHostname } from '../../src/mesh/terms/hostname.js';
+import { currentServers } from '../../src/node/current-servers.js';
+import { type Epochs, openEpochs } from '../../src/node/service/epochs.js';
+import { throwawayServer } from '../support/identities.js';
+import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../support/peer-node.js';
+
+const self = throwawayServer('FR1');
+const fr2 = parseHostname('FR2');
+const keys = deriveKeys(generateRecoveryKey());
+const at = (epoch: number): ServerIdentity => makeServerIdentity(keys, fr2, epoch);
+
+let folder: string;
+let epochs: Epochs;
+let meet: Meet;
+const nodes: PeerNode[] = [];
+const connections: Connection[] = [];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-servers-'));
+  const log = recordingLog();
+  epochs = await openEpochs(join(folder, 'epochs.json'), log);
+  meet = currentServers(epochs, log);
+});
+afterEach(async () => {
+  for (const connection of connections.splice(0)) connection.close();
+  await Promise.all(nodes.splice(0).map((node) => node.stop()));
+  await epochs.settled();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A connection as a node has one, to a machine that has this node key of FR2. */
+async function callTo(server: ServerIdentity, met: Meet = meet): Promise<Connection> {
+  const node = await startPeerNode({ name: fr2, peers: [peerConfig('FR1', self)], server });
+  nodes.push(node);
+  const connection = connectTo({ name: fr2, address: node.address, identity: server.identity }, self, systemClock, met);
+  connections.push(connection);
+  return connection;
+}
+
+describe('a machine that answers in the place of a peer', () => {
+  it('with a node key that is superseded is told as what it is, and not called', async () => {
+    await epochs.admit(at(2000).certificate, fr2);
+    const call = await callTo(at(1000));
+    await expect(getNode(call)).rejects.toMatchObject({
+      kind: 'untrusted',
+      message: `FR2 (${formatAddress(call.peer.address)}): a superseded node key answers there: FR2 was rebuilt with a newer one`,
+      hint: expect.stringContaining('VPN key'),
+      retryable: true,
+    });
+    expect(nodes[0]?.log.events.filter(({ event }) => event === 'call refused')).toEqual([]);
+  });
+
+  it('with another node key of the same epoch is not called: two cannot both be the server', async () => {
+    await epochs.admit(at(2000).certificate, fr2);
+    await expect(getNode(await callTo(at(2000)))).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('with the newest node key is called, and remembered where it is newer than any before', async () => {
+    await epochs.admit(at(1000).certificate, fr2);
+    await getNode(await callTo(at(2000)));
+    await epochs.settled();
+    expect(epochs.newest(keys.identity).epoch).toBe(2000);
+    expect((await openEpochs(join(folder, 'epochs.json'), recordingLog())).newest(keys.identity).epoch).toBe(2000);
+  });
+
+  it('is cut off at once when the rebuilt server calls, and not called again', async () => {
+    const sockets: TLSSocket[] = [];
+    const call = await callTo(at(1000), (peer, certificate, socket) => {
+      meet(peer, certificate, socket);
+      sockets.push(socket);
+    });
+    await getNode(call);
+    await epochs.settled();
+    const [socket] = sockets;
+    expect(socket).toBeInstanceOf(TLSSocket);
+    const cut = once(socket as TLSSocket, 'close');
+    await epochs.admit(at(2000).certificate, fr2);
+    await cut;
+    await expect(getNode(call)).rejects.toMatchObject({ kind: 'untrusted' });
+  });
+
+  it('with the key of a visitor is no server, and not remembered', async () => {
+    await expect(getNode(await callTo(at(visitorEpoch)))).rejects.toMatchObject({
+      kind: 'untrusted',
+      message: expect.stringContaining('a visitor'),
+    });
+    await epochs.settled();
+    expect(epochs.seen(keys.identity)).toBeUndefined();
+  });
+});
