@@ -1,7 +1,7 @@
 import type { Config } from '../mesh/config/config.js';
 import { parseIdentity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import { type Connection, connectTo, controlPatience } from '../mesh/peers/connection.js';
+import { type Connection, connectTo, controlPatience, type Meet } from '../mesh/peers/connection.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -13,6 +13,7 @@ export type PeerAnswer<T> = { readonly peer: Peer } & ({ readonly value: T } | {
 
 export interface AskOptions {
   readonly self: ServerIdentity;
+  readonly meet?: Meet;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly flags: Pick<CommonFlags, 'timeout'>;
@@ -47,7 +48,7 @@ export async function askPeers<T>(
 
 async function askPeer<T>(
   peer: Peer,
-  { self, clock, signal, flags }: AskOptions,
+  { self, meet, clock, signal, flags }: AskOptions,
   ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
 ): Promise<PeerAnswer<T>> {
   const patience = patienceOf(flags);
@@ -56,7 +57,7 @@ async function askPeer<T>(
   const stop = AbortSignal.any([signal, deadline.signal]);
   let connection: Connection | undefined;
   try {
-    const { context, ...channels } = connectTo(peer, self, clock);
+    const { context, ...channels } = connectTo(peer, self, clock, meet);
     connection = { ...channels, context: (_, abort) => context(patience, abort) };
     return { peer, value: await ask(connection, stop) };
   } catch (thrown) {

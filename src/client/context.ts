@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
+import type { SeenKey } from '../mesh/identity/seen-keys.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
+import type { Meet } from '../mesh/peers/connection.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import type { Prompts } from './prompts.js';
 import type { Screen } from './render/screen.js';
@@ -40,6 +42,8 @@ export interface Context {
    * @throws Failure `config` when there is none yet
    */
   self(): Promise<ServerIdentity>;
+  /** Refuses whoever answers with a node key of a peer that is superseded, by what the node of this server has seen. */
+  currentOnly(): Promise<Meet>;
 }
 
 /** The folder of a node's private files. */
@@ -48,7 +52,7 @@ export function stateFolder(config: Pick<Config, 'server'>): string {
 }
 
 /** Adds to what came from outside what is read on demand: `--help` reads nothing. */
-export function makeContext(outside: Omit<Context, 'loadConfig' | 'self'>): Context {
+export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'currentOnly'>): Context {
   const loadConfig = once(async () => {
     const [{ findConfig }, load] = await Promise.all([
       import('../mesh/config/find.js'),
@@ -62,7 +66,17 @@ export function makeContext(outside: Omit<Context, 'loadConfig' | 'self'>): Cont
     const { loadServerIdentity } = await import('../mesh/identity/server-identity.js');
     return loadServerIdentity(stateFolder(await loadConfig()));
   });
-  return { ...outside, loadConfig, self };
+  const currentOnly = once(async (): Promise<Meet> => {
+    const [{ readSeenKeys }, { refuseSuperseded }] = await Promise.all([
+      import('../mesh/identity/seen-keys.js'),
+      import('../mesh/peers/superseded-server.js'),
+    ]);
+    const file = join(stateFolder(await loadConfig()), 'epochs.json');
+    // A node does not start with a file that it cannot read; a list is better than none.
+    const seen = await readSeenKeys(file).catch(() => new Map<string, SeenKey>());
+    return (peer, certificate) => refuseSuperseded(peer, certificate, seen.get(peer.identity));
+  });
+  return { ...outside, loadConfig, self, currentOnly };
 }
 
 function once<T>(read: () => Promise<T>): () => Promise<T> {

@@ -1,6 +1,6 @@
 import type { Identity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import { type Connection, connectTo } from '../mesh/peers/connection.js';
+import { type Connection, connectTo, type Meet } from '../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../mesh/peers/fetch-leaves.js';
 import { type ListPage, type ListQuestion, listPages } from '../mesh/peers/list-backups.js';
@@ -33,8 +33,8 @@ export interface Holder {
   close(): void;
 }
 
-export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock): Holder {
-  const connection = connectTo(peer, self, clock);
+export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, meet?: Meet): Holder {
+  const connection = connectTo(peer, self, clock, meet);
   return {
     name: peer.name,
     place: peer.address.host,

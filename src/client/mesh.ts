@@ -27,12 +27,13 @@ export interface Mesh {
 export async function openMesh(context: Context, only?: string): Promise<Mesh> {
   const config = await context.loadConfig();
   const self = await context.self();
+  const meet = await context.currentOnly();
   const { clock } = context;
   const named = (name: string): boolean => only === undefined || only === name;
   const peers = enabledPeers(config).filter((peer) => named(peer.name));
   const holders = [
     ...(named(config.server.name) ? [ownHolder(config.server, self.identity, clock)] : []),
-    ...peers.map((peer) => peerHolder(peer, self, clock)),
+    ...peers.map((peer) => peerHolder(peer, self, clock, meet)),
   ];
   if (holders.length === 0) throw unknownPeer(config, only ?? '');
   return { owner: config.server.name, owners: ownersOf(config, self.identity), holders, close: closing(holders) };

@@ -43,7 +43,7 @@ export async function showStatus(context: Context): Promise<ExitCode> {
 type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;
 
 async function askEveryPeer(context: Context, config: Config): Promise<Answers> {
-  const options = { ...context, self: await context.self() };
+  const options = { ...context, self: await context.self(), meet: await context.currentOnly() };
   const answers = await askPeers(enabledPeers(config), options, getTimedNode);
   return new Map(
     answers.map((answer) => [answer.peer.name, 'failure' in answer ? { failure: answer.failure } : answer.value]),

@@ -108,7 +108,8 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
 }
 
 async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {
-  const answers = await askPeers(enabledPeers(config), { ...context, self }, getTimedNode);
+  const options = { ...context, self, meet: await context.currentOnly() };
+  const answers = await askPeers(enabledPeers(config), options, getTimedNode);
   return answers.map((answer) => ({
     name: answer.peer.name,
     described: describePeer(answer.peer),

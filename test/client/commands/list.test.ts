@@ -84,6 +84,28 @@ describe('list', () => {
     expect(status.said.stdout).toContain(expected);
   });
 
+  it('names the lost machine that answers for a server that was rebuilt, as status does', async () => {
+    const { identity, certificate } = us1.server;
+    const seen = { [identity]: { epoch: certificate.epoch + 1, key: 'of the rebuilt one' } };
+    await writeFile(join(folder, 'config-backups/.state/epochs.json'), JSON.stringify(seen));
+    const list = trial();
+    expect(await listMesh(list.context, undefined, {})).toBe(3);
+    expect(list.said.stdout).toContain('US1 did not answer: a superseded node key answers there');
+    const status = trial();
+    expect(await showStatus(status.context)).toBe(3);
+    expect(status.said.stdout).toContain('a superseded node key answers there');
+    const doctor = trial();
+    await examine(doctor.context);
+    expect(doctor.said.stdout).toContain('a superseded node key answers there');
+  });
+
+  it('lists what it can where it cannot be read which node keys are superseded', async () => {
+    await writeFile(join(folder, 'config-backups/.state/epochs.json'), 'damaged');
+    const { context, said } = trial();
+    expect(await listMesh(context, undefined, {})).toBe(3);
+    expect(said.stdout).not.toContain('US1 did not answer');
+  });
+
   it('says what to do about peers that do not answer, once for all, as status does', async () => {
     const file = join(folder, 'config/config.yaml');
     const config = await readFile(file, 'utf8');
