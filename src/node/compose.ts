@@ -144,10 +144,11 @@ async function openStores(base: Base) {
     minimumFree: () => base.config.limits.minimumFree,
   });
   const { state, runs } = vault.layout;
+  const receipts = openReceipts(join(state, 'receipts'), log);
   return {
     vault,
-    epochs: await openEpochs(join(state, 'epochs.json'), log),
-    receipts: openReceipts(join(state, 'receipts'), log),
+    epochs: await openEpochs(join(state, 'epochs.json'), log, receipts.dropAll),
+    receipts,
     fingerprints: openFingerprints(join(state, 'fingerprints')),
     history: openHistory(runs),
     ownBackups: async () => vault.list().filter(({ own }) => own),

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseAddress } from '../../src/mesh/config/address.js';
 import { deriveKeys, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
-import { makeServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { makeServerIdentity, storeServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { connectTo } from '../../src/mesh/peers/connection.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
@@ -94,6 +94,25 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
         { peer: 'FR2', problem: { kind: 'untrusted', message: expect.stringContaining('superseded node key') } },
       ]);
       expect(await lost.holds('FR1')).toHaveLength(1);
+    }));
+
+  it('get all their backups again when they were rebuilt with an empty disk', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      for (const content of ['one', 'two', 'three']) {
+        await writeFile(join(fr1.folder, 'config/changing.txt'), content);
+        expect((await fr1.peer(['backup'])).code).toBe(0);
+      }
+      await fr2.stop();
+      await rm(fr2.data, { recursive: true });
+      const keys = deriveKeys(parseRecoveryKey(fr2.recoveryKey));
+      await storeServerIdentity(makeServerIdentity(keys, 'FR2', mesh.setUpAt + 1), join(fr2.data, '.state'));
+      await fr2.startInside();
+      expect((await fr2.peer(['list', '--peer', 'FR1'])).code).toBe(0);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      expect(await fr2.holds('FR1')).toEqual(await fr1.holds('local'));
+      expect(await fr2.holds('FR1')).toHaveLength(3);
     }));
 
   it('see the backups of another server only where the configuration names them as its reader', () =>

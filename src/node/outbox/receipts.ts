@@ -29,6 +29,11 @@ export interface Receipts {
   held(peer: Holder, backups: readonly OwnBackup[]): Promise<Set<string>>;
   /** Forgets a receipt that the peer did not live up to: the backup is owed to it again. */
   drop(peer: Holder, backup: OwnBackup): Promise<void>;
+  /**
+   * Forgets all receipts of a peer that was rebuilt: it may have lost its disk, and what it holds all the same it acknowledges
+   * again when it is offered.
+   */
+  dropAll(peer: Hostname): Promise<void>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
   read(peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined>;
   /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
@@ -69,6 +74,7 @@ export function openReceipts(folder: string, log: Log): Receipts {
       await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
     },
     drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),
+    dropAll: (peer) => rm(join(folder, peer), { recursive: true, force: true }),
     async held(peer, backups) {
       const names = new Set<string>();
       for (const backup of backups) {

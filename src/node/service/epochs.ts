@@ -26,8 +26,16 @@ export interface NewestKey {
   readonly certificate: Buffer;
 }
 
-/** @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again */
-export async function openEpochs(file: string, log: Log): Promise<Epochs> {
+/**
+ * @param rebuilt awaited when an identity that is known has a newer key, before that is remembered: so it happens again where it
+ *   was cut off
+ * @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again
+ */
+export async function openEpochs(
+  file: string,
+  log: Log,
+  rebuilt: (name: Hostname) => Promise<void> = async () => {},
+): Promise<Epochs> {
   const seen = await readSeenKeys(file);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   let last: Promise<unknown> = Promise.resolve();
@@ -37,12 +45,14 @@ export async function openEpochs(file: string, log: Log): Promise<Epochs> {
     const isKnown = known !== undefined && isSeen(certificate, known);
     if (isKnown && known.certificate !== undefined) return true;
     if (known !== undefined && locksOut(known, certificate)) return false;
+    const isNewer = known !== undefined && !isKnown;
+    if (isNewer) await rebuilt(name);
     const newest = { epoch, key, certificate: der.toString('base64') };
     const written = replaceFile(file, serialise(seen, identity, newest));
     // A disk that cannot take the certificate of a known key is no reason to refuse its server.
     await (isKnown ? written.catch(() => {}) : written);
     seen.set(identity, newest);
-    if (known !== undefined && !isKnown) {
+    if (isNewer) {
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
       for (const follow of followers) follow(certificate);
     }

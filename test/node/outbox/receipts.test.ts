@@ -72,6 +72,18 @@ describe('the receipts', () => {
     expect(await receipts.held(rebuilt, [backup])).toEqual(new Set());
   });
 
+  it('of a peer that was rebuilt are forgotten together, and those of others are not', async () => {
+    const us1 = throwawayServer('US1');
+    const another: Holder = { name: parseHostname('US1'), identity: us1.identity };
+    const receipts = open();
+    for (const each of [backup, other]) await receipts.keep(peer, each, receiptFor(each));
+    await receipts.keep(another, backup, receiptFor(backup, us1));
+    await receipts.dropAll(peer.name);
+    expect(await receipts.held(peer, [backup, other])).toEqual(new Set());
+    expect(await receipts.held(another, [backup])).toEqual(new Set([backup.name]));
+    await receipts.dropAll(peer.name);
+  });
+
   it('of a backup that was made again under the same name do not count', async () => {
     const receipts = open();
     await receipts.keep(peer, backup, receiptFor(backup));

@@ -43,4 +43,20 @@ describe('the epochs that a node has seen', () => {
     expect(await Promise.all([epochs.admit(newer, fr1), epochs.admit(older, fr1)])).toEqual([true, false]);
     for (const each of [epochs, await open()]) expect(each.newest(keys.identity).epoch).toBe(3000);
   });
+
+  it('tell that a server was rebuilt before its newer key is remembered, and again where that failed', async () => {
+    const told: string[] = [];
+    let fails = true;
+    const rebuilt = async (name: string): Promise<void> => {
+      told.push(`${name} ${(await openEpochs(file, recordingLog())).newest(keys.identity).epoch}`);
+      if (fails) throw new Error('no space left');
+    };
+    const epochs = await openEpochs(file, recordingLog(), rebuilt);
+    await epochs.admit(at(1000), fr1);
+    await expect(epochs.admit(at(2000), fr1)).rejects.toThrow('no space left');
+    fails = false;
+    expect(await epochs.admit(at(2000), fr1)).toBe(true);
+    expect(await epochs.admit(at(1000), fr1)).toBe(false);
+    expect(told).toEqual(['FR1 1000', 'FR1 1000']);
+  });
 });
