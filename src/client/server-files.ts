@@ -6,12 +6,18 @@ import { syncFolder, syncNewFolders } from '../mesh/files/sync-folder.js';
 import { type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { stateFolder } from './context.js';
+import { keepOwnRecipient, ownRecipientFile } from './own-recipient.js';
 
 /**
- * Writes what a server has before its recovery key was shown: its configuration and its node key, which is no identity
- * without a certificate. Both are there afterwards, or neither.
+ * Writes what a server has before its recovery key was shown: its configuration, its own recipient, and its node key, which
+ * is no identity without a certificate. All are there afterwards, or none.
  */
-export async function prepareServer(config: Config, text: string, identity: ServerIdentity): Promise<void> {
+export async function prepareServer(
+  config: Config,
+  text: string,
+  identity: ServerIdentity,
+  recipient: string,
+): Promise<void> {
   try {
     await writeNewFile(config.file, text);
   } catch (thrown) {
@@ -19,6 +25,7 @@ export async function prepareServer(config: Config, text: string, identity: Serv
   }
   try {
     await storeNodeKey(identity, stateFolder(config));
+    await keepOwnRecipient(stateFolder(config), identity.identity, recipient);
   } catch (thrown) {
     await removeServerFiles(config);
     throw Failure.from(thrown, 'the identity of this server cannot be stored');
@@ -32,7 +39,7 @@ export function completeServer(config: Config, identity: ServerIdentity): Promis
 
 /** Takes back what {@link prepareServer} and {@link completeServer} wrote. */
 export async function removeServerFiles(config: Config): Promise<void> {
-  for (const path of [config.file, ...identityFiles(config)]) {
+  for (const path of [config.file, ...identityFiles(config), ownRecipientFile(stateFolder(config))]) {
     // Why it is taken back is what a person has to know. What stays all the same is named when it is in the way.
     await rm(path, { force: true }).catch(() => undefined);
   }

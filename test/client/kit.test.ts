@@ -28,6 +28,7 @@ const kitFile = () => join(cwd, 'config/anemone-kit-FR1.txt');
 const readKit = async (path = kitFile()) => parseKit(await readFile(path), path).kit;
 /** As the kernel numbers it. */
 const isTmpfs = (folder: string) => statfsSync(folder).type === 0x01021994;
+const otherRecipient = 'age16kyh0mpja38d7w56a4zz00ufsvafev782nyfar3dj0978w8qly0q04x046';
 const otherIdentity = Buffer.alloc(32, 7).toString('base64');
 const addPeer = () => run('peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2', '--identity', otherIdentity);
 
@@ -255,6 +256,27 @@ describe('doctor', () => {
     expect(JSON.parse(stdout).findings).toContainEqual(
       expect.objectContaining({ check: 'kit', mend: expect.stringContaining('anemone-peer kit') }),
     );
+  });
+
+  it("says so when the backups are sealed to another server's key only, also once the kit follows", async () => {
+    const { recipient } = JSON.parse((await init('--json')).stdout);
+    const file = join(cwd, 'config/config.yaml');
+    const findings = async () => JSON.parse((await run('doctor', '--json')).stdout).findings;
+    const lacking = expect.objectContaining({
+      check: 'configuration',
+      severity: 'error',
+      mend: expect.stringContaining(recipient),
+    });
+    expect(await findings()).not.toContainEqual(lacking);
+    await writeFile(file, (await readFile(file, 'utf8')).replace(recipient, otherRecipient));
+    await run('kit');
+    expect(await findings()).toContainEqual(lacking);
+    // As it is on a server that was made by an earlier version, or over the data of another one.
+    const kept = join(cwd, 'config-backups/.state/recipient');
+    await writeFile(kept, `${otherIdentity} ${recipient}\n`);
+    expect(await findings()).not.toContainEqual(lacking);
+    await rm(kept);
+    expect(await findings()).not.toContainEqual(lacking);
   });
 
   it.skipIf(process.geteuid?.() !== 0)(

@@ -61,7 +61,7 @@ export async function initServer(context: Context, options: InitOptions): Promis
   }
   const now = context.clock.now();
   const self = makeServerIdentity(keys, name, now);
-  await prepareServer(config, text, self);
+  await prepareServer(config, text, self, recipient);
 
   const shown = formatRecoveryKey(recoveryKey);
   const kit = await attempt(context, () => writeKit(config, self.signer, now, kitPath(config)));

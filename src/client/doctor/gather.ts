@@ -21,6 +21,7 @@ import { lastDrill } from '../drills.js';
 import { freeSpace } from '../free-space.js';
 import { kitPath } from '../kit-file.js';
 import { openMesh, survey } from '../mesh.js';
+import { ownRecipientFile, readOwnRecipient } from '../own-recipient.js';
 import { partsIn } from '../restore/parts.js';
 import { stagingIn } from '../restore/staging.js';
 import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
@@ -32,10 +33,11 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts,
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, free, node, peers, { listed, held, newest }, kit, tcp, parts, staging, drill] =
+  const [version, keys, ownRecipient, free, node, peers, { listed, held, newest }, kit, tcp, parts, staging, drill] =
     await Promise.all([
       programVersion(),
       keyFacts(config, self),
+      self instanceof Failure ? null : recipientFacts(config, self),
       freeSpace(config.server.data),
       askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
       self instanceof Failure ? [] : askEveryPeer(context, config, self),
@@ -56,6 +58,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     config,
     hints,
     keys,
+    ownRecipient,
     overdue,
     free,
     node,
@@ -105,6 +108,12 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
   const failure = self instanceof Failure ? self : null;
   return { failure, certificate: self instanceof Failure ? null : self.certificate, user, files };
+}
+
+async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<DoctorFacts['ownRecipient']> {
+  const state = stateFolder(config);
+  const key = await readOwnRecipient(state, identity);
+  return key === null ? null : { key, file: ownRecipientFile(state) };
 }
 
 async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {

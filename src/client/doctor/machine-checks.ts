@@ -7,10 +7,20 @@ import { shellWord } from '../render/shell-word.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
 
-export const checkConfiguration: Check = ({ hints, config }) =>
-  hints.map((hint) => {
+export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
+  const findings = hints.map((hint) => {
     return warning(hint, 'What is old or surprising here may not do what you think.', `Correct it in ${config.file}.`);
   });
+  const { encryption } = config.backup;
+  if (ownRecipient === null || encryption.format !== 'age' || encryption.recipients.includes(ownRecipient.key)) {
+    return findings;
+  }
+  const { key, file } = ownRecipient;
+  const problem = `backups are sealed to other keys only: \`recipients\` in ${config.file} lacks this server's own`;
+  const why = 'The recovery key of this server opens none of them. Were the keys copied from another server?';
+  const mend = `Add ${key} to \`recipients\`, then: anemone-peer backup --force. If it is meant so: rm ${shellWord(file)}`;
+  return [...findings, error(problem, why, mend)];
+};
 
 export const checkKeys: Check = ({ keys }) => {
   if (keys.failure !== null) {

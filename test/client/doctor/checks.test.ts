@@ -91,6 +91,7 @@ const well: DoctorFacts = {
     user: 998,
     files: [{ path: '/data/.state', mode: 0o700, owner: 998, holds: 'state' }],
   },
+  ownRecipient: null,
   overdue: now - 34 * hour,
   free: 1e11,
   node: status(),
