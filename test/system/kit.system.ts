@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -130,6 +130,14 @@ describe('the kit, without this program', () => {
       await shell('python3 key.py > key.txt', `${typed}\n`);
       expect((await shell('age-keygen -y key.txt', '')).trim()).toBe(recipient);
     }
+  });
+
+  it('has a command for it that keeps the key to its user', async () => {
+    await rm(join(folder, 'key.txt'), { force: true });
+    const [, command = ''] = /run:\s+(.*key\.py > key\.txt.*)\n/.exec(await readFile(kit(), 'utf8')) ?? [];
+    await shell(command, `${recoveryKey}\n`);
+    expect((await shell('age-keygen -y key.txt', '')).trim()).toBe(recipient);
+    expect((await stat(join(folder, 'key.txt'))).mode & 0o777).toBe(0o600);
   });
 
   it('says so when the recovery key is mistyped', async () => {

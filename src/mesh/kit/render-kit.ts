@@ -101,7 +101,8 @@ function withoutProgram({ kit }: SignedKit): string {
   if (recipients.length === 0) {
     return `${title}
   1. ${copy}
-  2. With the key text of the mesh in RESTIC_KEY, OpenSSL 3 and tar open it:
+  2. With the key text of the mesh in RESTIC_KEY, OpenSSL 3 and tar open it. Other users of the machine can see the key
+     while OpenSSL runs: take one where there are none.
 
 ${indented(cbc1Commands)}`;
   }
@@ -115,7 +116,7 @@ ${indented(cbc1Commands)}`;
       : '';
   return `${title}
   1. Turn the recovery key into a key for \`age\` (https://age-encryption.org, in every distribution). Save the lines
-     below as key.py, and run: python3 key.py > key.txt
+     below as key.py, and run: (umask 077; python3 key.py > key.txt)
      \`age-keygen -y key.txt\` shows what stands after "sealed to" above. If not, it was sealed to another age key: use that.
 ${vpnStep}
   2. ${copy}

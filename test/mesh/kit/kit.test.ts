@@ -145,6 +145,7 @@ describe('a kit', () => {
     const { text, missing } = await makeKit(config, fr1.server.signer, now);
     expect(missing).toEqual([{ path, reason: expect.stringContaining('no age recipient') }]);
     expect(text).toContain('openssl enc -d -aes-256-cbc');
+    expect(text).toContain('Other users of the machine can see the key');
     expect(text).not.toContain('not-to-be-seen');
   });
 
