@@ -14,6 +14,7 @@ import { renderPage } from '../../mesh/kit/page.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
 import { kitPath, tellMissing, writeKit } from '../kit-file.js';
@@ -161,7 +162,7 @@ Its configuration is ${config.file}.${hasKit ? kitText(config) : ''}
 Next:
   1. Look at what is backed up, under \`backup\` in the configuration.
   2. Introduce this server to its peers, and them to it.
-  3. Start the node: anemone-node --config ${config.file}
+  3. Start the node: anemone-node --config ${shellWord(config.file)}
 
 ${introduction(config.server, identity)}`;
 }

@@ -2,8 +2,8 @@ import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatDuration } from '../render/moments.js';
-import { shellWord } from '../render/shell-word.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
 
@@ -33,7 +33,7 @@ export const checkKeys: Check = ({ keys }) => {
     const isOwn = keys.user === null || owner === keys.user;
     if ((mode & (isOwn ? 0o077 : 0o037)) === 0) return [];
     const problem = `${path} can be used by others than the node's user (mode ${mode.toString(8).padStart(4, '0')})`;
-    if (holds === 'state') return [warning(problem, whoeverReads[holds], `chmod 700 ${path}`)];
+    if (holds === 'state') return [warning(problem, whoeverReads[holds], `chmod 700 ${shellWord(path)}`)];
     return [
       error(
         problem,

@@ -1,6 +1,7 @@
 import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
 import { notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
@@ -14,7 +15,7 @@ export const checkNode: Check = (facts) => {
   }
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
-    const mend = node.failure.hint ?? `anemone-node --config ${config.file}`;
+    const mend = node.failure.hint ?? `anemone-node --config ${shellWord(config.file)}`;
     return [error(node.failure.message, why, mend)];
   }
   const findings: Finding[] = node.findings.map((finding) =>

@@ -1,6 +1,7 @@
 import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { DoctorFacts } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
 import { sizeOfNight } from './machine-checks.js';
@@ -90,6 +91,7 @@ function damagedOn(name: string, damaged: readonly string[], { held, listed, con
 function takeBack(name: string, { config }: DoctorFacts): string {
   const peer = config.peers.find((each) => each.name === name);
   const where = peer === undefined ? 'ADDRESS' : `${formatAddress(peer.address)}#${peer.identity}`;
-  const command = `anemone-peer restore --server ${config.server.name} --peer ${where} --target ${config.base}`;
+  const words = ['--server', config.server.name, '--peer', where, '--target', config.base];
+  const command = `anemone-peer restore ${words.map(shellWord).join(' ')}`;
   return `${command}, with the recovery key; then start the node again.`;
 }

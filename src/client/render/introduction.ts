@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 import { defaultPort, isEveryAddress } from '../../mesh/config/address.js';
 import type { ServerConfig } from '../../mesh/config/config.js';
 import { formatAddress } from '../../mesh/terms/address.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 
 /** The address as people write it: without the port that is the default. */
 function shortAddress({ listen }: Pick<ServerConfig, 'listen'>): string {
@@ -11,10 +12,7 @@ function shortAddress({ listen }: Pick<ServerConfig, 'listen'>): string {
 
 /** What to run on a peer so that it knows this server. */
 export function peerAddCommand(server: Pick<ServerConfig, 'name' | 'listen'>, identity: string): string {
-  const address = shortAddress(server);
-  // A shell takes brackets for the pattern of a file name.
-  const quoted = address.startsWith('[') ? `'${address}'` : address;
-  return `anemone-peer peer add ${server.name} --vpn-ip ${quoted} --identity ${identity}`;
+  return `anemone-peer peer add ${server.name} --vpn-ip ${shellWord(shortAddress(server))} --identity ${identity}`;
 }
 
 /** How a server is introduced to its peers: a command, or lines for their configuration. */

@@ -1,7 +1,7 @@
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../context.js';
-import { shellWord } from '../render/shell-word.js';
 import { type BroughtBack, inWords } from './bring-back.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';

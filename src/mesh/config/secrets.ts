@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { Failure } from '../terms/failure.js';
+import { shellWord } from '../terms/shell-word.js';
 
 /** No key or password is longer, so reading ends here. */
 const longestSecret = 65_536;
@@ -17,7 +18,8 @@ export async function readSecretFile(file: string, warn: (message: string) => vo
     const { mode, uid } = await handle.stat();
     // What belongs to another user, such as root, this one can only read through its group.
     const others = uid === process.geteuid?.() ? 0o077 : 0o037;
-    if ((mode & others) !== 0) warn(`${file} can be read by others than its owner: run \`chmod 600 ${file}\``);
+    if ((mode & others) !== 0)
+      warn(`${file} can be read by others than its owner: run \`chmod 600 ${shellWord(file)}\``);
     return await readSecretStream(handle.createReadStream({ autoClose: false }), file);
   } catch (thrown) {
     if (thrown instanceof Failure) throw thrown;

@@ -522,7 +522,7 @@ describe('restore on a server that has its configuration', () => {
     const { findings } = JSON.parse(said.stdout);
     const { mend } = findings.find(({ problem }: { problem: string }) => problem.includes('newer node key'));
     const [, command = ''] = /anemone-peer (restore.*?), with the recovery key/.exec(mend) ?? [];
-    const args = [...command.split(' '), 'latest', '--yes', '--key-stdin'];
+    const args = [...command.replaceAll("'", '').split(' '), 'latest', '--yes', '--key-stdin'];
     const { code, stderr } = await commandLine(args, { cwd: tmpdir(), input: `${fr1.recoveryKey}\n` });
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('Taken by FR2, US1;') });
     const self = await loadServerIdentity(join(folder, 'config-backups/.state'));

@@ -176,6 +176,11 @@ describe('init', () => {
     expect((await init()).code).toBe(0);
   });
 
+  it('shows how to start the node, in words for a shell', async () => {
+    const { stdout } = await init('--dir', 'my server');
+    expect(stdout).toContain(`anemone-node --config '${join(cwd, 'my server/config.yaml')}'\n`);
+  });
+
   it('backs up its own configuration only, in a folder that is not called config', async () => {
     await init('--dir', 'fr1');
     const { stdout } = await run('config', 'show', '--json', '--config', 'fr1/config.yaml');
@@ -225,7 +230,7 @@ describe('identity', () => {
 
   it('asks for the address where the server listens on every interface', async () => {
     await init('--listen', '0.0.0.0');
-    expect((await run('identity')).stdout).toContain('--vpn-ip <its VPN address>');
+    expect((await run('identity')).stdout).toContain("--vpn-ip '<its VPN address>'");
   });
 });
 

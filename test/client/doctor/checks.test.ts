@@ -186,8 +186,8 @@ const cases: Case[] = [
   [
     'a state folder that others can enter',
     checkKeys,
-    { keys: keysOf({ path: '/data/.state', mode: 0o755, owner: 998, holds: 'state' }) },
-    [['warning', '0755', 'chmod 700 /data/.state']],
+    { keys: keysOf({ path: '/my data/.state', mode: 0o755, owner: 998, holds: 'state' }) },
+    [['warning', '0755', "chmod 700 '/my data/.state'"]],
   ],
   ["a secret of root that the node's user reads through its group", checkKeys, { keys: keysOf(password) }, []],
   [
@@ -317,8 +317,17 @@ const cases: Case[] = [
   [
     'a server that was rebuilt elsewhere',
     checkPeers,
-    { peers: [peer('FR2', { newestEpochMs: newer.epoch, newestCertificate: newer.der })] },
-    [['error', 'newer node key', 'anemone-peer restore --server FR1 --peer 10.8.0.2:7443#']],
+    {
+      config: { ...config, base: '/my server' },
+      peers: [peer('FR2', { newestEpochMs: newer.epoch, newestCertificate: newer.der })],
+    },
+    [
+      [
+        'error',
+        'newer node key',
+        `anemone-peer restore --server FR1 --peer '10.8.0.2:7443#${config.peers[0]?.identity}' --target '/my server'`,
+      ],
+    ],
   ],
   [
     'a peer that claims so without proof',

@@ -16,7 +16,7 @@ let warnings: string[];
 const warn = (message: string): void => void warnings.push(message);
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'anemone-secret-'));
-  file = join(folder, 'key');
+  file = join(folder, 'my key');
   warnings = [];
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -44,7 +44,7 @@ describe('a secret', () => {
   it.each([0o640, 0o604])('is read with a warning from a file that others can read: %o', async (mode) => {
     put('swordfish', mode);
     expect(await readSecretFile(file, warn)).toBe('swordfish');
-    expect(warnings).toEqual([`${file} can be read by others than its owner: run \`chmod 600 ${file}\``]);
+    expect(warnings).toEqual([`${file} can be read by others than its owner: run \`chmod 600 '${file}'\``]);
   });
 
   it.skipIf(process.geteuid?.() !== 0).each([
