@@ -1,4 +1,4 @@
-import { open, readdir } from 'node:fs/promises';
+import { constants, open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Config } from '../config/config.js';
@@ -64,7 +64,8 @@ async function usualPlaces(besideConfig: string, missing: MissingVpn[]): Promise
 /** A file, or why it cannot be in a kit. */
 async function readVpnFile(path: string): Promise<VpnFile | string> {
   try {
-    const handle = await open(path, 'r');
+    // Opening a pipe would wait for somebody to write into it.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const status = await handle.stat();
       if (!status.isFile()) return 'it is not a file';

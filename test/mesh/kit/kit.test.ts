@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,6 +99,15 @@ describe('a kit', () => {
     ]);
     for (const { path, reason } of missing) expect(text).toContain(`${path}: ${reason}`);
     expect(verifyKit(read(text), fr1.keys.identity, 'the kit').vpn.files).toEqual([]);
+  });
+
+  it('waits for no named pipe in the place of a VPN file', async () => {
+    const path = await withWireguard();
+    const pipe = join(folder, 'wireguard/pipe.conf');
+    execFileSync('mkfifo', [pipe]);
+    const { text, missing } = await makeKit(await configWith(), fr1.server.signer, now);
+    expect(missing).toContainEqual({ path: pipe, reason: 'it is not a file' });
+    expect(read(text).kit.vpn.files).toContainEqual(expect.objectContaining({ path }));
   });
 
   it('of many large VPN files holds what fits, names the others, and can be read', async () => {
