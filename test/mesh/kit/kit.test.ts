@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { verify, X509Certificate } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import { makeKit, makeTravellingKit } from '../../../src/mesh/kit/make-kit.js';
 import { parseKit } from '../../../src/mesh/kit/parse-kit.js';
@@ -169,6 +171,37 @@ describe('a kit', () => {
     expect(await openVpn(again.vpn.armor, again.vpn.files, fr1.keys.ageIdentity)).toMatchObject([
       { content: wireguard },
     ]);
+  });
+
+  it('can be verified without this program, as the formats say', async () => {
+    await withWireguard();
+    const kept = await readFile(join(import.meta.dirname, '../../vectors/0.1.0/config/anemone-kit-FR1.txt'), 'utf8');
+    const made = [
+      makeKit(await configWith(), fr1.server.signer, now),
+      makeTravellingKit(await configWith(), fr1.server.signer),
+    ];
+    for (const text of [kept, ...(await Promise.all(made)).map((kit) => kit.text)]) {
+      const [, block = ''] = /-----BEGIN ANEMONE KIT-----\n(.*)-----END ANEMONE KIT-----/s.exec(text) ?? [];
+      const { server, identity, address, recipients, peers, vpn, certificate, signature } = parse(block);
+      const armor = /-----BEGIN AGE .* FILE-----/s.exec(text)?.[0].split(/\s+/) ?? null;
+      const json = JSON.stringify([
+        1,
+        server,
+        identity,
+        address,
+        recipients,
+        peers.map((peer: Record<string, string>) => [peer['name'], peer['address'], peer['identity']]),
+        [
+          armor === null ? 'open' : 'sealed',
+          vpn.map((file: Record<string, unknown>) => [file['path'], file['size'], file['content'] ?? null]),
+          armor,
+        ],
+      ]);
+      const certified = new X509Certificate(Buffer.from(certificate, 'base64'));
+      expect(certified.toLegacyObject().issuer.CN).toBe(identity);
+      const signed = Buffer.from(`anemone-peer/v1 kit\0${json}`);
+      expect(verify(null, signed, certified.publicKey, Buffer.from(signature, 'base64'))).toBe(true);
+    }
   });
 
   it('that travels is the same bytes for as long as nothing changes, and other bytes when a VPN file does', async () => {
