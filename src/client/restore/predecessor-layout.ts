@@ -4,8 +4,8 @@ import type { UnpackedEntry } from './unpack.js';
 
 /** What the predecessor looks for to know that a server needs no first setup. */
 const marker = '.setup-completed';
-/** Members that an archive of the predecessor has and no other one does, beside `config.yaml` at its top. */
-const signs = ['.restic.encrypted', '.restic.salt', 'wireguard/private.key', 'ssh/id_rsa'];
+/** Members that only an archive of the predecessor has beside `config.yaml` at its top: any server may have keys there. */
+const signs = ['.restic.encrypted', '.restic.salt'];
 const sha256OfNothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 /** Whether an archive was made by the predecessor, whose members lie at the top without a folder around them. */
@@ -25,7 +25,7 @@ export async function applyPredecessorLayout(
   entries: readonly UnpackedEntry[],
   isWhole = true,
 ): Promise<readonly UnpackedEntry[]> {
-  const mtime = new Date(Math.max(0, ...entries.map((entry) => entry.mtime.getTime())));
+  const mtime = new Date(entries.reduce((newest, entry) => Math.max(newest, entry.mtime.getTime()), 0));
   const made = (path: string, kind: 'folder' | 'file'): UnpackedEntry => ({
     path,
     kind,

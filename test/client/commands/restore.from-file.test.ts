@@ -100,6 +100,7 @@ describe('a file from disk', () => {
       [
         { name: 'config.yaml', body: 'x' },
         { name: 'ssh/id_rsa', body: 'k', mode: 0o644 },
+        { name: '.restic.salt', body: 's' },
       ],
       {},
       cbc1Sealer('old key'),

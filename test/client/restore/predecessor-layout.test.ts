@@ -66,10 +66,36 @@ describe('an archive of the predecessor', () => {
     expect(hasPredecessorLayout(entries)).toBe(false);
   });
 
+  it('is told from one of a server that backs up its configuration and keys from where they lie', async () => {
+    const archive = rawTar(
+      { name: 'config.yaml', mode: 0o644 },
+      { name: 'ssh/id_rsa', mode: 0o600 },
+      { name: 'wireguard/private.key', mode: 0o600 },
+    );
+    const { entries } = await unpack(stream(archive), stagingFolder(target, stamp));
+    expect(hasPredecessorLayout(entries)).toBe(false);
+  });
+
+  it('may have any number of members', async () => {
+    const mtime = new Date(1_700_000_000_000);
+    const links = Array.from({ length: 200_000 }, (_, nth) => ({
+      path: `link${nth}`,
+      kind: 'symlink' as const,
+      size: 0,
+      mode: 0,
+      mtime,
+      target: 'config.yaml',
+    }));
+    const settled = await applyPredecessorLayout(target, links);
+    expect(settled).toHaveLength(200_001);
+    expect(settled.at(-1)).toMatchObject({ path: '.setup-completed', mtime });
+  });
+
   it('may list itself and its folders, as tar does with `.`', async () => {
     const archive = rawTar(
       { name: './', type: '5', mode: 0o755 },
       { name: './config.yaml' },
+      { name: './.restic.salt' },
       { name: './ssh/', type: '5', mode: 0o777 },
       { name: './ssh/id_rsa' },
     );
@@ -79,6 +105,7 @@ describe('an archive of the predecessor', () => {
     const settled = await applyPredecessorLayout(staging, entries);
     expect(settled.map(({ path, mode }) => [path, mode.toString(8)])).toEqual([
       ['config.yaml', '600'],
+      ['.restic.salt', '600'],
       ['ssh', '700'],
       ['ssh/id_rsa', '600'],
       ['.setup-completed', '644'],
