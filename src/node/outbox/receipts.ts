@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../../mesh/files/replace-file.js';
@@ -23,8 +24,8 @@ export interface Receipts {
    */
   keep(peer: Holder, backup: OwnBackup, receipt: SignedReceipt): Promise<void>;
   /**
-   * File names of those of the backups that the peer holds by a receipt that proves it. A damaged receipt counts as none,
-   * and is logged.
+   * File names of those of the backups that the peer holds by a receipt that proves it. One that is damaged or cannot be read
+   * counts as none, and is logged: the peer is offered the backup again, and its answer is a new receipt.
    */
   held(peer: Holder, backups: readonly OwnBackup[]): Promise<Set<string>>;
   /** Forgets a receipt that the peer did not live up to: the backup is owed to it again. */
@@ -55,14 +56,15 @@ export function openReceipts(folder: string, log: Log): Receipts {
   };
 
   const read = async (peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined> => {
-    const bytes = await readIfThere(fileOf(peer, backup));
-    if (bytes === undefined) return undefined;
+    const path = fileOf(peer, backup);
     try {
+      const bytes = await readIfThere(path);
+      if (bytes === undefined) return undefined;
       const receipt = decode(bytes);
       verifyReceipt(receipt, peer.identity, backup.digest);
       return receipt;
     } catch (thrown) {
-      report(peer, backup, Failure.from(thrown));
+      report(peer, backup, Failure.from(thrown, path));
       return undefined;
     }
   };
@@ -84,9 +86,9 @@ export function openReceipts(folder: string, log: Log): Receipts {
     },
     async prune(names) {
       for (const peer of await list(folder)) {
-        for (const file of await list(join(folder, peer))) {
-          const orphan = file.endsWith(ending) && !names.has(file.slice(0, -ending.length));
-          if (orphan) await rm(join(folder, peer, file), { force: true });
+        for (const file of await list(join(folder, peer.name))) {
+          const orphan = file.isFile() && file.name.endsWith(ending) && !names.has(file.name.slice(0, -ending.length));
+          if (orphan) await rm(join(folder, peer.name, file.name), { force: true });
         }
       }
     },
@@ -110,9 +112,9 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-async function list(folder: string): Promise<string[]> {
+async function list(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder);
+    return await readdir(folder, { withFileTypes: true });
   } catch (thrown) {
     const code = (thrown as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -27,9 +27,11 @@ const receiptFor = (of: OwnBackup, by = fr2) =>
 
 let folder: string;
 let warnings: string[];
+let reasons: unknown[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'receipts-'));
   warnings = [];
+  reasons = [];
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -38,7 +40,10 @@ const open = () => {
     debug() {},
     info() {},
     error() {},
-    warn: (event, fields) => warnings.push(`${event} ${fields?.['backup']}`),
+    warn(event, fields) {
+      warnings.push(`${event} ${fields?.['backup']}`);
+      reasons.push(fields?.['reason']);
+    },
   };
   return openReceipts(folder, log);
 };
@@ -110,6 +115,27 @@ describe('the receipts', () => {
     expect(warnings).toEqual([`receipt not believed ${backup.name}`]);
     await reader.keep(peer, backup, receiptFor(backup));
     expect(await reader.held(peer, [backup])).toEqual(new Set([backup.name]));
+  });
+
+  it('that cannot be read count as none, like damaged ones, and are reported with their path: the others are read', async () => {
+    await mkdir(file(), { recursive: true });
+    const receipts = open();
+    await receipts.keep(peer, other, receiptFor(other));
+    expect(await receipts.held(peer, [backup, other])).toEqual(new Set([other.name]));
+    expect(await receipts.read(peer, backup)).toBeUndefined();
+    expect(warnings).toEqual([`receipt not believed ${backup.name}`]);
+    expect(reasons[0]).toContain(file());
+    await receipts.prune(new Set());
+    expect(await readdir(join(folder, 'FR2'))).toEqual([`${backup.name}.receipt`]);
+  });
+
+  it.skipIf(process.geteuid?.() === 0)('that nobody may read count as none, and are replaced', async () => {
+    const receipts = open();
+    await receipts.keep(peer, backup, receiptFor(backup));
+    await chmod(file(), 0o000);
+    expect(await receipts.held(peer, [backup])).toEqual(new Set());
+    await receipts.keep(peer, backup, receiptFor(backup));
+    expect(await receipts.held(peer, [backup])).toEqual(new Set([backup.name]));
   });
 
   it('whose signature is not of the peer count as none, whoever wrote them to this disk', async () => {
