@@ -217,6 +217,25 @@ describe('the night', { timeout: 180_000 }, () => {
       ]);
     }));
 
+  it('removes nothing while the history of past runs is damaged, and begins a new one', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const runs = join(fr1.data, '.state/runs.jsonl');
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
+      const clock = new FakeClock();
+      await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await writeFile(runs, Buffer.alloc(4096));
+      clock.jump(3_600_000);
+      const first = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      expect(first).toMatchObject({ outcome: 'partly', removed: [], problems: [{ kind: 'damaged' }] });
+      expect(await fr1.holds('local')).toHaveLength(2);
+      clock.jump(3_600_000);
+      const second = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      expect(second).toMatchObject({ outcome: 'done', problems: [] });
+      expect(await fr1.holds('local')).toHaveLength(1);
+    }));
+
   it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
@@ -6,11 +6,14 @@ import { Failure } from '../../mesh/terms/failure.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
 export interface History {
-  /** Keeps a report durably; the newest 1,000 are kept, fewer where they are long. */
+  /**
+   * Keeps a report durably; the newest 1,000 are kept, fewer where they are long. A file that {@link reports} calls damaged
+   * is moved aside, as `runs.jsonl.damaged`: the run that is told of here removed nothing by it, and the next one has a past.
+   */
   append(report: RunReport): Promise<void>;
   /**
    * All that are kept, oldest first. A line that cannot be read, such as one torn by a crash, is passed over.
-   * @throws Failure `failed` when the file cannot be read at all
+   * @throws Failure `failed` when the file cannot be read at all, `damaged` when something is in it, but no report
    */
   reports(): Promise<RunReport[]>;
   last(): Promise<RunReport | undefined>;
@@ -24,10 +27,25 @@ const most = 8 * 2 ** 20;
 export function openHistory(file: string): History {
   let turn: Promise<unknown> = Promise.resolve();
 
-  const reports = async (): Promise<RunReport[]> => (await readLines(file)).flatMap(readReport);
+  const reports = async (): Promise<RunReport[]> => {
+    const lines = await readLines(file);
+    const readable = lines.flatMap(readReport);
+    if (readable.length === 0 && lines.some((line) => line !== '')) throw damaged(file);
+    return readable;
+  };
+
+  const past = async (): Promise<RunReport[]> => {
+    try {
+      return await reports();
+    } catch (thrown) {
+      if (Failure.from(thrown).kind !== 'damaged') throw thrown;
+      await rename(file, `${file}.damaged`);
+      return [];
+    }
+  };
 
   const append = async (report: RunReport): Promise<void> => {
-    const kept = [...(await reports()), report].slice(-longest);
+    const kept = [...(await past()), report].slice(-longest);
     await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
   };
 
@@ -89,6 +107,12 @@ async function readLines(file: string): Promise<string[]> {
       hint: 'Look at the disk. If the file stays unreadable, move it away: the next run begins a new one.',
     });
   }
+}
+
+function damaged(file: string): Failure {
+  return new Failure('damaged', `the history of runs, ${file}, is damaged: no run in it can be read`, {
+    hint: `Look at the disk. The next run removes no old backups, moves the file to ${file}.damaged, and begins a new one.`,
+  });
 }
 
 function readReport(line: string): RunReport[] {

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -74,6 +74,27 @@ describe('the history', () => {
     await history.append(report(2));
     expect((await history.reports()).map((each) => each.startedAtMs)).toEqual([1, 2]);
   });
+
+  it.each([
+    ['zeros', Buffer.alloc(4096)],
+    ['garbage', Buffer.from('{"trigger":"sched')],
+  ])(
+    'of which nothing can be read but %s is not taken for none, and is moved away by the next run',
+    async (_, bytes) => {
+      const file = join(folder, 'runs.jsonl');
+      await writeFile(file, bytes);
+      const history = openHistory(file);
+      const damaged = {
+        kind: 'damaged',
+        message: expect.stringContaining(file),
+        hint: expect.stringContaining('next run'),
+      };
+      await expect(history.last()).rejects.toMatchObject(damaged);
+      await history.append(report(1));
+      expect((await history.last())?.startedAtMs).toBe(1);
+      expect(await readFile(`${file}.damaged`)).toEqual(bytes);
+    },
+  );
 
   it('keeps the newest 1,000', async () => {
     const file = join(folder, 'runs.jsonl');
