@@ -101,8 +101,9 @@ async function unpackInto(
   const leftOut: Pick<Member, 'path' | 'kind'>[] = [];
   /** Folders that were not selected; what lies in them may be. */
   const passed: Member[] = [];
-  /** Bytes of the whole archive, whatever is selected: a trap is measured by them. */
+  /** Bytes and members of the whole archive, whatever is selected: a trap is measured by them. */
   let all = 0;
+  let count = 0;
   for await (const { header, body } of readArchive(archive, limits.ratio, options.signal)) {
     options.signal?.throwIfAborted();
     const parsed = parseMember(header, rules);
@@ -110,8 +111,8 @@ async function unpackInto(
     const member = ownership ? parsed : { ...parsed, mode: parsed.mode & 0o777 };
     all += member.size;
     if (all > limits.bytes) throw tooMuch(member, `the archive holds more than ${limits.bytes} bytes`, '--max-size');
-    if (members.length >= limits.entries)
-      throw tooMuch(member, `there are more than ${limits.entries} members`, '--max-files');
+    count += 1;
+    if (count > limits.entries) throw tooMuch(member, `there are more than ${limits.entries} members`, '--max-files');
     register.add(member);
     if (!selects(member.path, member.kind === 'folder')) {
       if (member.kind === 'folder') passed.push(member);

@@ -357,6 +357,14 @@ describe('the limits of an archive', () => {
     expect(await everythingBelow(join(base, 'target'))).toEqual([]);
   });
 
+  it('also where only some of it is wanted', async () => {
+    const archive = rawTar({ name: 'a' }, { name: 'b' }, { name: 'c' });
+    const selects = (path: string) => path === 'a';
+    await expect(unpack(stream(archive), staging, { limits: { entries: 2 }, selects })).rejects.toMatchObject({
+      message: expect.stringMatching(/"c".*2 members/),
+    });
+  });
+
   it('a size is refused before its bytes come', async () => {
     const endless = async function* (): AsyncGenerator<Uint8Array> {
       yield rawMember({ name: 'huge', size: 2 ** 32 });
