@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rmdir } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { holdFolder } from '../../mesh/files/hold-folder.js';
@@ -16,7 +16,7 @@ export interface Target {
 /**
  * Makes the target of a restore, where it is missing, and keeps other restores out of it: two would remove each other's
  * work.
- * @throws Failure `locked` while another restore is at work there
+ * @throws Failure `locked` while another restore is at work there; `forbidden` when this user may not write there
  */
 export async function openTarget(target: string): Promise<Target> {
   const removeMade = await makeFolder(target);
@@ -27,6 +27,7 @@ export async function openTarget(target: string): Promise<Target> {
   };
   try {
     const work = await workFolder(target);
+    await checkWritable(work);
     for (const folder of new Set([target, work])) unlocks.push(await lock(folder));
     return { work, close };
   } catch (thrown) {
@@ -39,6 +40,17 @@ export async function openTarget(target: string): Promise<Target> {
 export async function openTrial(): Promise<Target> {
   const work = await mkdtemp(join(tmpdir(), 'anemone-dry-run-'));
   return { work, close: () => removeTree(work) };
+}
+
+async function checkWritable(folder: string): Promise<void> {
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new Failure('forbidden', `this user may not restore into ${folder}: ${(cause as Error).message}`, {
+      cause,
+      hint: 'Run it as the user of that folder, or as root, or restore into another --target.',
+    });
+  }
 }
 
 async function makeFolder(target: string): Promise<() => Promise<void>> {

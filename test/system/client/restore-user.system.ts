@@ -70,4 +70,12 @@ describe('a restore by a user who is not root', () => {
     const before = (await readdir(folder)).find((name) => name.startsWith('app.before-')) ?? '';
     expect(await read(`${before}/mine`)).toBe('old');
   });
+
+  it('is refused where it may not write, before anything is fetched', async () => {
+    await chown(folder, 0, 0);
+    const { code, stderr } = await restore();
+    expect([code, stderr]).toEqual([13, expect.stringContaining(`this user may not restore into ${folder}`)]);
+    expect(stderr).toContain('as root, or restore into another --target');
+    expect(await readdir(folder)).toEqual([]);
+  });
 });
