@@ -6,6 +6,7 @@ import type { Context, ExitCode } from '../context.js';
 import { openMesh } from '../mesh.js';
 import { download } from '../restore/download.js';
 import { openPart } from '../restore/part-file.js';
+import { withRoom } from '../restore/room.js';
 import { findOne } from './find-one.js';
 
 export interface FetchOptions {
@@ -13,6 +14,9 @@ export interface FetchOptions {
   readonly output?: string;
   readonly force?: boolean;
 }
+
+/** Where the disk is full. */
+const hint = 'Name a file on a disk with more room, with -o.';
 
 /**
  * Downloads a backup as it is, still sealed, with its manifest beside it. The file has its name only once its bytes are
@@ -31,14 +35,18 @@ export async function fetchToFile(context: Context, reference: string, options: 
     const progress = screen.progress();
     try {
       const holders = backup.copies.map(({ holder }) => holder);
-      await download(backup.manifest, holders, part.file, {
-        clock,
-        folder: dirname(target),
-        progress: (bytes) => progress.update(facts.name, bytes, facts.size),
-        dropped: (_holder, why) => screen.warn(why.message),
-        signal,
+      const folder = dirname(target);
+      const need = { label: facts.name, size: facts.size, part: part.path, work: folder, isWhole: false, hint };
+      await withRoom(context, need, async () => {
+        await download(backup.manifest, holders, part.file, {
+          clock,
+          folder,
+          progress: (bytes) => progress.update(facts.name, bytes, facts.size),
+          dropped: (_holder, why) => screen.warn(why.message),
+          signal,
+        });
+        await part.keep();
       });
-      await part.keep();
     } catch (thrown) {
       const failure = Failure.from(thrown, facts.name);
       const left = await part.abandon(failure.kind === 'damaged');

@@ -17,9 +17,10 @@ import { partPath, removeParts } from '../restore/parts.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { tellRestored } from '../restore/result.js';
-import { withRoom } from '../restore/room.js';
+import { roomForRestore, withRoom } from '../restore/room.js';
 import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
+import { removeStaleStaging } from '../restore/staging.js';
 import { openTarget, openTrial, type Target } from '../restore/target.js';
 
 /** Brings a server back: from the mesh, or from a file. */
@@ -55,10 +56,11 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     signal: context.signal,
   });
   const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
-  const { work, close } = await open(target, options);
+  const { work, close } = await open(context, target, options);
   try {
     const { size } = await sealed.file.stat();
-    const need = { label: sealed.label, size, part: null, work, target, isWhole: isWhole(options) };
+    const hint = roomForRestore(work, target);
+    const need = { label: sealed.label, size, part: null, work, isWhole: isWhole(options), hint };
     const call = { ...placement(options, keys, target, work), question: plainQuestion };
     const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
@@ -94,11 +96,12 @@ async function restoreFromMesh(
     const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
     const target = resolve(context.cwd, options.target ?? base);
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
-    const { work, close } = await open(target, options);
+    const { work, close } = await open(context, target, options);
     try {
       const choice = { mesh, derived, home, target, work, ageIdentity, options, keys };
       const { name: label, size } = chosen.manifest.facts;
-      const need = { label, size, part: partPath(work, chosen.manifest), work, target, isWhole: isWhole(options) };
+      const part = partPath(work, chosen.manifest);
+      const need = { label, size, part, work, isWhole: isWhole(options), hint: roomForRestore(work, target) };
       return await withRoom(context, need, () => restoreChosen(context, chosen, choice));
     } finally {
       await close();
@@ -187,8 +190,12 @@ function isWhole({ include, exclude }: RestoreOptions): boolean {
   return include === undefined && exclude === undefined;
 }
 
-function open(target: string, { dryRun }: RestoreOptions): Promise<Target> {
-  return dryRun === true ? openTrial() : openTarget(target);
+/** What an interrupted restore left goes first: it may be what there would be no room for. */
+async function open({ screen }: Context, target: string, { dryRun }: RestoreOptions): Promise<Target> {
+  if (dryRun === true) return openTrial();
+  const opened = await openTarget(target);
+  for (const warning of await removeStaleStaging(opened.work)) screen.warn(warning);
+  return opened;
 }
 
 const plainQuestion = (): string => 'Put it in place?';

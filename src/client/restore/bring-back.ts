@@ -15,7 +15,7 @@ import { rootsOf } from './roots.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
 import { type Selection, selectedRoots } from './selection.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './single-file.js';
-import { removeStaleStaging, removeTree, restoreStamp, stagingFolder } from './staging.js';
+import { removeStaging, restoreStamp, stagingFolder } from './staging.js';
 import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack.js';
 import { unplaceableAt } from './unplaceable.js';
 
@@ -64,7 +64,6 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const staging = stagingFolder(work, stamp);
   const format = await formatOf(sealed);
   const opened = await openSealed(sealed, format, options.keys);
-  for (const warning of await removeStaleStaging(work)) screen.warn(warning);
   try {
     const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
     const { selection, ownership } = options;
@@ -104,7 +103,8 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     if (staying.length > 0) screen.warn(inLines('not put aside, since the folder cannot be renamed here:', staying));
     return { ...result, comparison: { ...comparison, dropped: aside }, switched };
   } finally {
-    await removeTree(staging);
+    // What is in place stays done, and what failed stays told.
+    for (const warning of await removeStaging([staging])) screen.warn(warning);
   }
 }
 

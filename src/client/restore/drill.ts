@@ -15,9 +15,11 @@ import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
+import { partPath } from './parts.js';
 import { configFor } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
+import { withRoom } from './room.js';
 import { ageIdentityFor } from './source.js';
 import { removeTree, workFolder } from './staging.js';
 import { openTarget } from './target.js';
@@ -30,6 +32,8 @@ interface Tried {
 }
 
 const prefix = '.anemone-drill-';
+/** Where the disk is full. */
+const room = 'A drill needs as much room as a recovery would: make some, or try a smaller set, with --set.';
 
 /**
  * Proves that this server can be brought back, as a bare machine would be: with nothing but the recovery key, from the
@@ -66,7 +70,7 @@ export async function runDrill(
     times.push(clock.monotonic());
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;
-    const tried = await inDrillFolder(config.base, async (folder) => {
+    const tryIn = async (folder: string): Promise<Tried> => {
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
@@ -85,7 +89,11 @@ export async function runDrill(
       } finally {
         await sealed.discard();
       }
-    });
+    };
+    const need = { label: facts.name, size: facts.size, isWhole: true, hint: room };
+    const tried = await inDrillFolder(config.base, (folder) =>
+      withRoom(context, { ...need, work: folder, part: partPath(folder, chosen.manifest) }, () => tryIn(folder)),
+    );
     const unrecorded = await recordDrill(stateFolder(config), tried.drill).catch((thrown) => Failure.from(thrown));
     tellDrill(context, config.server.name, tried, otherSets(chosen));
     const again = { label: facts.name, config: config.file, options };

@@ -9,6 +9,8 @@ import { Failure } from '../../mesh/terms/failure.js';
 export interface PartFile {
   /** Open for reading and writing; may hold bytes of an earlier attempt. */
   readonly file: FileHandle;
+  /** Its temporary name. */
+  readonly path: string;
   /**
    * Gives the file its name, and puts its manifest beside it; both are durable then.
    * @throws Failure `conflict` when somebody took a name meanwhile; what lies there is as it was
@@ -42,6 +44,7 @@ export async function openPart(target: string, { digest, manifest, force }: Part
   const file = await openPrivate(path);
   return {
     file,
+    path,
     async keep() {
       await writeDurably(beside, manifest);
       await file.sync();

@@ -2,6 +2,7 @@ import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { fetchToFile } from '../../../src/client/commands/fetch.js';
 import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showStatus } from '../../../src/client/commands/status.js';
@@ -9,8 +10,10 @@ import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
-import { treeOf } from '../../support/bare-machine.js';
+import { entryOf, treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { startHostilePeer } from '../../support/hostile-peer.js';
+import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
@@ -136,4 +139,27 @@ it.skipIf(process.geteuid?.() !== 0)('is recorded by root in a file that the use
   await chown(join(folder, 'config-backups/.state'), nodeUser, nodeUser);
   await drill();
   expect((await stat(record())).uid).toBe(nodeUser);
+});
+
+it('says how much room is missing on a disk that has not enough, as `fetch` does', async () => {
+  const huge = await sealTree(fr1, treeOf('huge', fr2));
+  const manifest = manifestOf(huge.bytes, fr1.server.signer, { size: 2 ** 50 });
+  const liar = await startHostilePeer('DE1', fr1.server, (server) => ({
+    list: () => [entryOf({ ...huge, manifest }, server)],
+    fetch: () => [],
+  }));
+  const file = join(folder, 'config/config.yaml');
+  const { address, identity } = liar.peer;
+  const peer = `  - { name: DE1, vpn_ip: "${formatAddress(address)}", identity: "${identity}" }\n`;
+  await writeFile(file, (await readFile(file, 'utf8')).replace(/ {2}- .*\n/, peer));
+  try {
+    const message = expect.stringMatching(/^there is not enough room: .* needs about .* in /);
+    const tooSmall = (hint: string) => ({ kind: 'failed', message, hint: expect.stringContaining(hint) });
+    await expect(drill()).rejects.toMatchObject(tooSmall('--set'));
+    const { context } = commandTrial({ cwd: folder });
+    await expect(fetchToFile(context, manifest.facts.name, { peer: 'DE1' })).rejects.toMatchObject(tooSmall('-o'));
+    expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
+  } finally {
+    await liar.stop();
+  }
 });

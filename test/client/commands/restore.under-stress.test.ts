@@ -95,6 +95,20 @@ it('is told before anything is fetched that a disk has not the room for it, and 
 });
 
 describe('what an earlier restore has left unpacked', () => {
+  it('goes before anybody looks how much room there is', async () => {
+    const { fr1, newer, folder } = machine;
+    await mkdir(join(folder, '.anemone-restore-20200101-000000/config'), { recursive: true });
+    const manifest = manifestOf(newer.bytes, fr1.server.signer, { size: 2 ** 50 });
+    const peer = await machine.addLiar((server) => ({
+      list: () => [entryOf({ ...newer, manifest }, server)],
+      fetch: () => [],
+    }));
+    await expect(machine.restore({ peer: [peer] })).rejects.toMatchObject({
+      message: expect.stringContaining('there is not enough room'),
+    });
+    expect(await machine.left()).toEqual([]);
+  });
+
   it('and cannot be removed is named, and keeps no other one out', async () => {
     const { fr2, fr1, newer, folder } = machine;
     await pushTo(fr2, fr1, newer);

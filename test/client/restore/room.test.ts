@@ -8,7 +8,7 @@ import { commandTrial } from '../../support/command.js';
 /** What `action` gives where a backup of a mebibyte is to be restored into a folder. */
 async function restoreInto(folder: string): Promise<{ readonly result: string; readonly stderr: string }> {
   const { context, said } = commandTrial({ cwd: folder });
-  const need = { label: 'it', size: 2 ** 20, part: null, work: folder, target: folder, isWhole: true };
+  const need = { label: 'it', size: 2 ** 20, part: null, work: folder, isWhole: true, hint: 'Make room.' };
   const result = await withRoom(context, need, async () => 'restored');
   return { result, stderr: said.stderr };
 }
