@@ -27,6 +27,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   node: ['mesh', 'node'],
   'client/render': ['mesh'],
   'client/usage': ['mesh', 'client'],
+  'client/survey': ['mesh', 'client'],
+  'client/restore/download': ['mesh', 'client/survey'],
+  'client/restore/unpack': ['mesh'],
+  'client/restore/place': ['mesh', 'client/restore/unpack'],
   'client/restore': ['mesh', 'client'],
   'client/doctor': ['mesh', 'client'],
   'client/commands': ['mesh', 'client'],
@@ -47,8 +51,7 @@ const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
 
 function roomOf(path: string): string {
   if (path.startsWith('mesh/generated/')) return 'mesh/generated';
-  const [first = '', second, third] = path.split('/');
-  return third === undefined ? first : `${first}/${second}`;
+  return path.split('/').slice(0, -1).join('/');
 }
 
 function textOf(path: string): string {

@@ -1,7 +1,7 @@
-import { examiner, type ReceiptCheck } from '../../src/client/examine.js';
-import type { Survey } from '../../src/client/found.js';
-import type { Holder } from '../../src/client/holders.js';
-import { weigh } from '../../src/client/survey.js';
+import { examiner, type ReceiptCheck } from '../../src/client/survey/examine.js';
+import type { Survey } from '../../src/client/survey/found.js';
+import type { Holder } from '../../src/client/survey/holders.js';
+import { weigh } from '../../src/client/survey/survey.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';

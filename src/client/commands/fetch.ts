@@ -3,10 +3,10 @@ import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context, ExitCode } from '../context.js';
-import { openMesh } from '../mesh.js';
-import { download } from '../restore/download.js';
-import { openPart } from '../restore/part-file.js';
+import { download } from '../restore/download/download.js';
+import { openPart } from '../restore/download/part-file.js';
 import { withRoom } from '../restore/room.js';
+import { openMesh } from '../survey/mesh.js';
 import { findOne } from './find-one.js';
 
 export interface FetchOptions {

@@ -1,9 +1,9 @@
 import type { Context } from '../context.js';
-import type { ReceiptCheck } from '../examine.js';
-import type { Answer } from '../found.js';
-import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { type Candidate, choose } from '../restore/choose.js';
-import { silence } from '../survey.js';
+import type { ReceiptCheck } from '../survey/examine.js';
+import type { Answer } from '../survey/found.js';
+import type { Mesh } from '../survey/mesh.js';
+import { nobodyAnswered, silence, survey } from '../survey/survey.js';
 
 /**
  * The one backup that `show` and `fetch` are about, with the warnings that concern it. `latest` is of this server.

@@ -6,13 +6,13 @@ import { growYoungSpace } from '../../mesh/terms/spare-memory.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
-import type { Answer, FoundBackup, Survey } from '../found.js';
-import { type Mesh, nobodyAnswered, openMesh, survey } from '../mesh.js';
 import { drillDocument, drillInWords, type LastDrill } from '../render/drill.js';
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { type Cell, renderTable } from '../render/table.js';
-import { peersDocument, silence } from '../survey.js';
+import type { Answer, FoundBackup, Survey } from '../survey/found.js';
+import { type Mesh, openMesh } from '../survey/mesh.js';
+import { nobodyAnswered, peersDocument, silence, survey } from '../survey/survey.js';
 
 export interface ListOptions {
   readonly peer?: string;

@@ -4,24 +4,23 @@ import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
-import type { Mesh } from '../mesh.js';
 import type { BareMesh } from '../restore/bare.js';
 import { type BringBackOptions, bringBack } from '../restore/bring-back.js';
+import { partPath, removeParts } from '../restore/download/parts.js';
 import { downloadInto } from '../restore/download-into.js';
 import { runDrill } from '../restore/drill.js';
 import { sealedFromFile } from '../restore/from-file.js';
 import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
-import { checkCall, type RestoreOptions } from '../restore/options.js';
-import { partPath, removeParts } from '../restore/parts.js';
+import { checkCall, type RestoreOptions, selectionOf } from '../restore/options.js';
+import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
-import { selectionOf } from '../restore/selection.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
-import { removeStaleStaging } from '../restore/staging.js';
-import { openTarget, openTrial, type Target } from '../restore/target.js';
+import { removeStaleStaging } from '../restore/unpack/staging.js';
+import type { Mesh } from '../survey/mesh.js';
 
 /** Brings a server back: from the mesh, or from a file. */
 export async function restore(
@@ -31,8 +30,6 @@ export async function restore(
 ): Promise<ExitCode> {
   checkCall(context, reference, options);
   const keys = keysFrom(context, options.keyStdin ?? false);
-  // Patterns that are none are wrong usage, before anything is asked.
-  selectionOf(options.include ?? [], options.exclude ?? []);
   if (options.drill === true) return runDrill(context, reference, options, keys);
   try {
     return options.from === undefined
@@ -212,11 +209,12 @@ async function takeOver(...call: Parameters<typeof rebuild>): Promise<Rebuilt | 
 }
 
 function placement(
-  { dryRun, yes, ownership, maxSize, maxFiles, include, exclude }: RestoreOptions,
+  options: RestoreOptions,
   keys: Keys,
   target: string,
   work: string,
 ): Omit<BringBackOptions, 'question'> {
+  const { dryRun, yes, ownership, maxSize, maxFiles } = options;
   const limits = {
     ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
     ...(maxFiles === undefined ? {} : { entries: maxFiles }),
@@ -227,7 +225,7 @@ function placement(
     work,
     dryRun: dryRun ?? false,
     yes: yes ?? false,
-    selection: selectionOf(include ?? [], exclude ?? []),
+    selection: selectionOf(options),
     ownership: ownership ?? false,
     limits,
   };

@@ -5,7 +5,7 @@ import type { Kit } from '../../mesh/kit/kit.js';
 import type { TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import type { LastDrill } from '../render/drill.js';
-import type { Part } from '../restore/parts.js';
+import type { Part } from '../restore/download/parts.js';
 
 /** Everything that the checks look at, gathered once. Times are milliseconds since 1970, sizes bytes. */
 export interface DoctorFacts {

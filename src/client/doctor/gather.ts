@@ -20,10 +20,11 @@ import { type Context, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
 import { freeSpace } from '../free-space.js';
 import { kitPath } from '../kit-file.js';
-import { openMesh, survey } from '../mesh.js';
 import { ownRecipientFile, readOwnRecipient } from '../own-recipient.js';
-import { partsIn } from '../restore/parts.js';
-import { stagingIn } from '../restore/staging.js';
+import { partsIn } from '../restore/download/parts.js';
+import { stagingIn } from '../restore/unpack/staging.js';
+import { openMesh } from '../survey/mesh.js';
+import { survey } from '../survey/survey.js';
 import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
 
 /**

@@ -13,8 +13,8 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
-import { deadHolder, type Holder, peerHolder } from '../holders.js';
-import { closing, type Mesh } from '../mesh.js';
+import { deadHolder, type Holder, peerHolder } from '../survey/holders.js';
+import { closing, type Mesh } from '../survey/mesh.js';
 
 /** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {

@@ -5,18 +5,18 @@ import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import { type Comparison, compareTrees } from './compare.js';
 import { type Elsewhere, elsewhereOf } from './elsewhere.js';
-import type { Unplaceable } from './exchanges.js';
-import { intoPlace, type Switched } from './into-place.js';
 import type { Keys } from './keys.js';
-import { applyPredecessorLayout, hasPredecessorLayout } from './predecessor-layout.js';
-import { rootsOf } from './roots.js';
+import { type Comparison, compareTrees } from './place/compare.js';
+import type { Unplaceable } from './place/exchanges.js';
+import { intoPlace, type Switched } from './place/into-place.js';
+import { rootsOf } from './place/roots.js';
+import { type Selection, selectedRoots } from './place/selection.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
-import { type Selection, selectedRoots } from './selection.js';
-import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './single-file.js';
-import { removeStaging, restoreStamp, stagingFolder } from './staging.js';
-import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack.js';
+import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
+import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
+import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';
+import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack/unpack.js';
 import { unplaceableAt } from './unplaceable.js';
 
 export interface BringBackOptions {

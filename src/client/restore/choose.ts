@@ -1,8 +1,8 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { defaultSet, formatBackupName, kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Copy, FoundBackup } from '../found.js';
 import { formatTime } from '../render/moments.js';
+import type { Copy, FoundBackup } from '../survey/found.js';
 
 /** A backup that may be fetched: its manifest is proven, and somebody says that it is held there. */
 export interface Candidate {

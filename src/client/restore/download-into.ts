@@ -3,10 +3,10 @@ import { open, rm } from 'node:fs/promises';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import type { Received } from './arrival.js';
 import type { Candidate } from './choose.js';
-import { download } from './download.js';
-import { partPath } from './parts.js';
+import type { Received } from './download/arrival.js';
+import { download } from './download/download.js';
+import { partPath } from './download/parts.js';
 import type { SealedFile } from './sealed-file.js';
 
 /** A backup that lies in the folder of a restore under a temporary name. */

@@ -11,18 +11,18 @@ import type { Drill } from '../render/drill.js';
 import { formatDuration } from '../render/moments.js';
 import { openBareMesh } from './bare.js';
 import { type BroughtBack, bringBack } from './bring-back.js';
+import { partPath } from './download/parts.js';
 import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
-import { partPath } from './parts.js';
+import { openTarget } from './place/target.js';
 import { configFor } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
 import { withRoom } from './room.js';
 import { ageIdentityFor } from './source.js';
-import { removeTree, workFolder } from './staging.js';
-import { openTarget } from './target.js';
+import { removeTree, workFolder } from './unpack/staging.js';
 
 /** What a drill came to. */
 interface Tried {

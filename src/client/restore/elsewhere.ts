@@ -4,9 +4,9 @@ import type { Config } from '../../mesh/config/config.js';
 import { decodeConfig } from '../../mesh/config/document.js';
 import { parseConfig, readConfigBytes } from '../../mesh/config/load.js';
 import type { Context } from '../context.js';
+import { rootsOf } from './place/roots.js';
 import { configFor } from './rebuild.js';
-import { rootsOf } from './roots.js';
-import type { UnpackedEntry } from './unpack.js';
+import type { UnpackedEntry } from './unpack/unpack.js';
 
 /** Something that belongs outside the folder into which a restore brings it. Both paths are absolute. */
 export interface Elsewhere {

@@ -5,8 +5,8 @@ import { type Identity, identityFromBytes } from '../../mesh/identity/identity.j
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { readAll } from './download/positional.js';
 import type { Keys } from './keys.js';
-import { readAll } from './positional.js';
 import { openForRestore, type SealedFile } from './sealed-file.js';
 
 export interface FromFileOptions {

@@ -3,12 +3,12 @@ import { defaultSet, kitSet } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import type { FoundBackup } from '../found.js';
-import { type Mesh, nobodyAnswered, survey } from '../mesh.js';
 import { makeLook } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
-import { silence } from '../survey.js';
+import type { FoundBackup } from '../survey/found.js';
+import type { Mesh } from '../survey/mesh.js';
+import { nobodyAnswered, silence, survey } from '../survey/survey.js';
 import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet } from './choose.js';
 import { parseMoment } from './moment.js';
 

@@ -8,10 +8,11 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import { closing, survey } from '../mesh.js';
+import { closing } from '../survey/mesh.js';
+import { survey } from '../survey/survey.js';
 import { type BareMesh, openBareMesh, type PeerAddress } from './bare.js';
 import { type Candidate, candidatesOf } from './choose.js';
-import { download } from './download.js';
+import { download } from './download/download.js';
 import { type OpenedKit, openKitText } from './kit-source.js';
 import { offerVpn, type VpnOptions } from './offer-vpn.js';
 

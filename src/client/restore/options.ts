@@ -1,7 +1,10 @@
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { compilePatterns } from '../../mesh/terms/path-pattern.js';
+import { asUsage } from '../as-usage.js';
 import type { Context } from '../context.js';
 import { parseMoment } from './moment.js';
+import type { Selection } from './place/selection.js';
 
 /** What a person may ask of a restore. */
 export interface RestoreOptions {
@@ -39,6 +42,7 @@ export function checkCall({ prompts, clock }: Context, reference: string | undef
     throw wrong('a backup and --at were both given', 'Give one of them.');
   }
   if (at !== undefined) parseMoment(at, clock.now());
+  selectionOf(options);
   if (from !== undefined && (reference ?? at ?? server ?? peer) !== undefined) {
     throw wrong(
       '--from names the backup: nothing else can choose one',
@@ -65,6 +69,17 @@ export function checkCall({ prompts, clock }: Context, reference: string | undef
   if (options.yes !== true && options.dryRun !== true) {
     throw wrong('nobody can be asked here whether to go on', 'Give --yes, or look first with --dry-run.');
   }
+}
+
+/**
+ * Which parts of a backup are wanted.
+ * @throws Failure `usage` for a pattern that is none
+ */
+export function selectionOf({ include = [], exclude = [] }: RestoreOptions): Selection {
+  if (include.length === 0 && exclude.length === 0) return null;
+  const isIncluded = include.length === 0 ? () => true : asUsage('--include', () => compilePatterns(include));
+  const isExcluded = asUsage('--exclude', () => compilePatterns(exclude));
+  return (name, isFolder) => isIncluded(name, isFolder) && !isExcluded(name, isFolder);
 }
 
 function checkDrill({ from, kit, server, target, include, exclude, dryRun }: RestoreOptions): void {

@@ -15,11 +15,11 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, enabledPeers, type PeerAnswer } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
-import { survey } from '../mesh.js';
+import { survey } from '../survey/survey.js';
 import { openBareMesh, type ReachedPeer, shortName } from './bare.js';
 import { candidatesOf } from './choose.js';
 import { epochToBeat } from './epoch-to-beat.js';
-import type { UnpackedEntry } from './unpack.js';
+import type { UnpackedEntry } from './unpack/unpack.js';
 
 /** What became of the machine after a restore: a server of the mesh again, or why not. */
 export interface Rebuilt {

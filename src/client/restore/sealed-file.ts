@@ -4,8 +4,8 @@ import type { EnvelopeFormat, EnvelopeKeys, OpenedEnvelope } from '../../mesh/en
 import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { readAll } from './download/positional.js';
 import type { Keys } from './keys.js';
-import { readAll } from './positional.js';
 
 /** A sealed backup as a file on this disk, ready to be opened. */
 export interface SealedFile {

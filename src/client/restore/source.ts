@@ -6,7 +6,7 @@ import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import { enabledPeers } from '../ask-peers.js';
 import type { Context } from '../context.js';
-import { type Mesh, openMesh, ownersOf } from '../mesh.js';
+import { type Mesh, openMesh, ownersOf } from '../survey/mesh.js';
 import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
 import type { Keys } from './keys.js';

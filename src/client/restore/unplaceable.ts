@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { type Placement, planExchanges, type Unplaceable } from './exchanges.js';
+import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
 import { configFor } from './rebuild.js';
-import { stagingFolder, workFolder } from './staging.js';
-import type { UnpackedEntry } from './unpack.js';
+import { stagingFolder, workFolder } from './unpack/staging.js';
+import type { UnpackedEntry } from './unpack/unpack.js';
 
 /**
  * What a restore into a folder has to leave out, so that the rest of it can be put into place.

@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openTarget } from '../../../src/client/restore/target.js';
+import { openTarget } from '../../../src/client/restore/place/target.js';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { type BareMachine, makeBareMachine, pinned } from '../../support/bare-machine.js';
 import { pushTo, sealBytes, sealTree } from '../../support/restorable.js';

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openChain } from '../../../src/client/restore/folder-chain.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';

@@ -1,0 +1,34 @@
+import type { FileHandle } from 'node:fs/promises';
+import { Failure } from '../../../mesh/terms/failure.js';
+
+/** Writes all bytes at their place. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/**
+ * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when
+ * they are left in their middle; a stream of Node closes it then.
+ * @throws Failure `interrupted`
+ */
+export async function* readAll(
+  file: FileHandle,
+  { start = 0, signal }: { readonly start?: number; readonly signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(2 ** 20);
+  for (let position = start; ; ) {
+    let filled = 0;
+    while (filled < buffer.length) {
+      const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, position + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    if (signal?.aborted) throw new Failure('interrupted', 'interrupted');
+    if (filled > 0) yield buffer.subarray(0, filled);
+    if (filled < buffer.length) return;
+    position += filled;
+  }
+}

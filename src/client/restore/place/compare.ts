@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, type Stats } from 'node:fs';
+import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Mounts, readMounts } from '../unpack/mounts.js';
+import type { UnpackedEntry } from '../unpack/unpack.js';
+import { rootsOf } from './roots.js';
+
+/** What a restore would do, as paths relative to the target. */
+export interface Comparison {
+  /** Not in the target. */
+  readonly added: readonly string[];
+  /** There, but with another kind, content or mode, or where this user may not look. */
+  readonly changed: readonly string[];
+  readonly same: readonly string[];
+  /** Inside a folder that is replaced as a whole, and not in the backup: kept beside it only. As far as this user may look. */
+  readonly dropped: readonly string[];
+}
+
+export interface CompareOptions {
+  /** Of this process unless given. */
+  readonly mounts?: Mounts;
+  /** Ends it anywhere: a file may be large. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
+ * @param target absolute
+ * @param roots what is exchanged as a whole; of one where a file system is mounted, each thing that lies in it
+ */
+export async function compareTrees(
+  entries: readonly UnpackedEntry[],
+  target: string,
+  roots: readonly UnpackedEntry[] = rootsOf(entries),
+  { mounts, signal }: CompareOptions = {},
+): Promise<Comparison> {
+  const found = { added: [] as string[], changed: [] as string[], same: [] as string[] };
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  for (const entry of entries) {
+    signal?.throwIfAborted();
+    found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
+  }
+  const dropped: string[] = [];
+  for (const { path } of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
+    const stats = await unlessBarred(examine(join(target, path)), null);
+    if (stats?.isDirectory()) await collectOthers(target, path, byPath, dropped);
+  }
+  return { ...found, dropped };
+}
+
+async function standing(
+  entry: UnpackedEntry,
+  path: string,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+  signal: AbortSignal | undefined,
+): Promise<'added' | 'changed' | 'same'> {
+  const stats = await examine(path);
+  if (stats === null) return 'added';
+  return (await isSame(entry, path, stats, byPath, signal)) ? 'same' : 'changed';
+}
+
+/** Nothing can be renamed onto a mount point: what lies there, and is not in the backup, stays. */
+async function exchangedIn(
+  target: string,
+  entries: readonly UnpackedEntry[],
+  roots: readonly UnpackedEntry[],
+  mounts: Mounts,
+): Promise<readonly UnpackedEntry[]> {
+  const real = await realpath(target).catch(() => target);
+  return roots.flatMap((root) => {
+    if (!mounts.isMountPoint(join(real, root.path))) return [root];
+    return entries.filter(({ path }) => dirname(path) === root.path);
+  });
+}
+
+async function isSame(
+  entry: UnpackedEntry,
+  path: string,
+  stats: Stats,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
+  if ((stats.mode & 0o7777) !== entry.mode) return false;
+  if (entry.kind === 'folder') return stats.isDirectory();
+  const content = entry.kind === 'hard-link' ? contentOf(entry, byPath) : entry;
+  return stats.isFile() && stats.size === content?.size && (await digestOf(path, signal)) === content.sha256;
+}
+
+/** The file that a chain of hard links leads to; the archive was refused if it did not lead to one. */
+function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEntry>): UnpackedEntry | undefined {
+  let at: UnpackedEntry | undefined = entry;
+  while (at?.kind === 'hard-link') at = byPath.get(at.target);
+  return at;
+}
+
+async function collectOthers(
+  target: string,
+  folder: string,
+  byPath: ReadonlyMap<string, UnpackedEntry>,
+  dropped: string[],
+): Promise<void> {
+  for (const item of await unlessBarred(readdir(join(target, folder), { withFileTypes: true }), [])) {
+    const path = `${folder}/${item.name}`;
+    if (!byPath.has(path)) dropped.push(path);
+    else if (item.isDirectory()) await collectOthers(target, path, byPath, dropped);
+  }
+}
+
+async function digestOf(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** What is at a path, also where something that is no folder lies above; a link is not followed. */
+export function examine(path: string): Promise<Stats | null> {
+  return lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+    throw error;
+  });
+}
+
+/** What was found, or what counts where this user may not look: whether it can be replaced is for the planning to say. */
+export function unlessBarred<T>(looking: Promise<T>, otherwise: T): Promise<T> {
+  return looking.catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EACCES') return otherwise;
+    throw error;
+  });
+}

@@ -1,0 +1,132 @@
+import { chmod, lstat, mkdir, readdir, rename, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { syncFolder } from '../../../mesh/files/sync-folder.js';
+import { Failure } from '../../../mesh/terms/failure.js';
+import { removeStaleStaging, removeTree } from '../unpack/staging.js';
+import { copyTree } from './copy-tree.js';
+import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
+
+export interface Switched {
+  /** Absolute path that now holds what was restored. */
+  readonly path: string;
+  /** Absolute path of what was there before; null when nothing was. */
+  readonly previous: string | null;
+}
+
+/** One step that can be taken back. */
+type Undo = () => Promise<void>;
+
+/**
+ * Exchanges what was unpacked for what is there, one rename a root, and keeps what was there beside it. Everything that
+ * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
+ * A folder that cannot be renamed itself stays, with its mode and time, and what is in it is exchanged one by one.
+ * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
+ *   everything was put back, or saying what could not be
+ */
+export async function intoPlace(
+  placement: Placement,
+): Promise<{ readonly switched: readonly Switched[]; readonly warnings: readonly string[] }> {
+  const leftovers = [placement.staging];
+  const undos: Undo[] = [];
+  const warnings: string[] = [];
+  try {
+    const { copies, exchanges, unplaceable } = await planExchanges(placement);
+    for (const { why } of unplaceable) throw why;
+    for (const { from, to } of copies) {
+      leftovers.push(to);
+      await step(dirname(to), undos, async () => {
+        warnings.push(...(await removeStaleStaging(dirname(to))));
+        await copyTree(from, to);
+      });
+    }
+    const switched: Switched[] = [];
+    for (const exchange of exchanges) {
+      switched.push(...(await step(exchange.path, undos, () => put(exchange, placement.stamp, undos))));
+    }
+    await step(placement.target, undos, () => syncFolders(switched, exchanges));
+    return { switched, warnings };
+  } catch (error) {
+    throw Failure.from(error, `cannot restore into ${placement.target}`);
+  } finally {
+    // What cannot be removed now does no harm: the next restore recognises it by its name.
+    for (const path of leftovers) await removeTree(path).catch(() => {});
+  }
+}
+
+async function put(
+  { staged, path, previous, folders }: Exchange,
+  stamp: string,
+  undos: Undo[],
+): Promise<readonly Switched[]> {
+  for (const folder of folders) {
+    await mkdir(folder, { mode: 0o755 });
+    undos.push(() => rmdir(folder));
+  }
+  try {
+    if (previous !== null) await move(path, previous, undos);
+  } catch (error) {
+    // So an overlay refuses to rename a folder of its lower layers, such as those of a container's image.
+    const isFixed = (error as NodeJS.ErrnoException).code === 'EXDEV' && (await lstat(staged)).isDirectory();
+    if (!isFixed) throw error;
+    return putChildren(staged, path, stamp, undos);
+  }
+  await move(staged, path, undos);
+  return [{ path, previous }];
+}
+
+async function putChildren(staged: string, folder: string, stamp: string, undos: Undo[]): Promise<readonly Switched[]> {
+  // It is only taken apart, and may forbid that.
+  await chmod(staged, 0o700);
+  const switched: Switched[] = [];
+  for (const name of await readdir(staged)) {
+    const path = join(folder, name);
+    const exchange = { staged: join(staged, name), path, previous: await previousOf(path, stamp), folders: [] };
+    switched.push(...(await put(exchange, stamp, undos)));
+  }
+  return switched;
+}
+
+async function step<T>(path: string, undos: Undo[], action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw await takeBack(path, error, undos);
+  }
+}
+
+async function takeBack(path: string, error: unknown, undos: Undo[]): Promise<Failure> {
+  const why = error instanceof Error ? error.message : String(error);
+  const left: string[] = [];
+  for (const undo of undos.reverse()) {
+    await undo().catch((problem: Error) => left.push(problem.message));
+  }
+  const end = left.length === 0 ? 'everything was put back as it was' : `not all could be put back: ${left.join('; ')}`;
+  return new Failure(Failure.from(error).kind, `${path} cannot be put into place (${why}); ${end}`, { cause: error });
+}
+
+async function move(from: string, to: string, undos: Undo[]): Promise<void> {
+  await renameAny(from, to);
+  undos.push(() => renameAny(to, from));
+}
+
+/** A folder that its owner may not write to cannot get another parent, so it is opened for that moment. */
+async function renameAny(from: string, to: string): Promise<void> {
+  const stats = await lstat(from);
+  if (!stats.isDirectory() || (stats.mode & 0o200) !== 0 || dirname(from) === dirname(to)) {
+    await rename(from, to);
+    return;
+  }
+  await chmod(from, stats.mode | 0o200);
+  try {
+    await rename(from, to);
+  } catch (error) {
+    await chmod(from, stats.mode);
+    throw error;
+  }
+  await chmod(to, stats.mode);
+}
+
+async function syncFolders(switched: readonly Switched[], exchanges: readonly Exchange[]): Promise<void> {
+  const made = [...switched.map(({ path }) => path), ...exchanges.flatMap(({ folders }) => folders)];
+  for (const folder of new Set(made.map((path) => dirname(path)))) await syncFolder(folder);
+}

@@ -1,0 +1,108 @@
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { Answer, Finding, FoundBackup } from './found.js';
+import type { Holder } from './holders.js';
+
+/** Milliseconds before the newest backup of a set in which a missing one is worth a word: expiry seldom reaches so near. */
+const recent = 7 * 24 * 3600 * 1000;
+
+interface Link {
+  readonly manifest: VerifiedManifest;
+  readonly holders: ReadonlySet<Holder>;
+}
+
+/**
+ * What the chains of verified manifests say against the answers: two backups in one place of a chain, a holder whose
+ * chain ends earlier than another's, a holder that leaves out recent ones in between. A holder that shows nothing of a
+ * set is not named here: it may not be one of the peers that keep it.
+ */
+export function chainFindings(answers: readonly Answer[], backups: readonly FoundBackup[]): Finding[] {
+  const findings: Finding[] = [];
+  for (const chain of chainsOf(backups)) {
+    findings.push(...forks(chain));
+    for (const answer of answers) {
+      if ('held' in answer) findings.push(...omissions(answer.holder, chain));
+    }
+  }
+  return findings;
+}
+
+/** Verified backups by owner and set, each in the order of its sequence. */
+function chainsOf(backups: readonly FoundBackup[]): Link[][] {
+  const chains = new Map<string, Link[]>();
+  for (const { standing, copies } of backups) {
+    if (standing.kind !== 'verified') continue;
+    const { manifest } = standing;
+    const key = `${manifest.facts.owner} ${manifest.facts.set}`;
+    const chain = chains.get(key) ?? [];
+    chains.set(key, chain);
+    chain.push({ manifest, holders: new Set(copies.map((copy) => copy.holder)) });
+  }
+  const sorted = [...chains.values()];
+  for (const chain of sorted) chain.sort((a, b) => a.manifest.facts.sequence - b.manifest.facts.sequence);
+  return sorted;
+}
+
+/** Backups that exclude each other: the same sequence, or a successor that names another predecessor. */
+function forks(chain: readonly Link[]): Finding[] {
+  const findings: Finding[] = [];
+  const places = new Map<number, Link[]>();
+  for (const [index, { manifest, holders }] of chain.entries()) {
+    const { facts } = manifest;
+    const twin = chain[index - 1]?.manifest.facts;
+    const before = places.get(facts.sequence - 1) ?? [];
+    places.set(facts.sequence, [...(places.get(facts.sequence) ?? []), { manifest, holders }]);
+    const add = (what: string): void => {
+      for (const { name, described } of holders) {
+        findings.push({ peer: name, kind: 'conflict', message: `${what} (seen on ${described})` });
+      }
+    };
+    if (twin?.sequence === facts.sequence) {
+      add(
+        `${facts.owner} signed two backups as number ${facts.sequence} of its set ${facts.set}, and ${facts.name} is one`,
+      );
+    } else if (before.length > 0 && !before.some((link) => link.manifest.digest.equals(facts.previous))) {
+      add(
+        `${facts.name} does not follow ${before[0]?.manifest.facts.name}, which is number ${facts.sequence - 1} before it`,
+      );
+    }
+  }
+  return findings;
+}
+
+function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
+  const shown = chain.filter((link) => link.holders.has(holder));
+  const [oldest, newest, end] = [shown[0], shown.at(-1), chain.at(-1)];
+  if (oldest === undefined || newest === undefined || end === undefined) return [];
+  const findings: Finding[] = [];
+  const { owner, set } = end.manifest.facts;
+  if (newest.manifest.facts.sequence < end.manifest.facts.sequence) {
+    findings.push({
+      peer: holder.name,
+      kind: 'behind',
+      message:
+        `${holder.described} shows an older end of ${owner}'s set ${set}: number ${newest.manifest.facts.sequence}, ` +
+        `while number ${end.manifest.facts.sequence} is on ${namesOf(end.holders)}`,
+    });
+  }
+  const since = end.manifest.facts.createdAtMs - recent;
+  const missing = chain.filter(
+    ({ manifest: { facts }, holders }) =>
+      !holders.has(holder) &&
+      facts.createdAtMs > since &&
+      facts.sequence > oldest.manifest.facts.sequence &&
+      facts.sequence < newest.manifest.facts.sequence,
+  );
+  if (missing.length > 0) {
+    const names = missing.map(({ manifest, holders }) => `${manifest.facts.name} (on ${namesOf(holders)})`);
+    findings.push({
+      peer: holder.name,
+      kind: 'gap',
+      message: `${holder.described} leaves out ${names.join(', ')}`,
+    });
+  }
+  return findings;
+}
+
+function namesOf(holders: ReadonlySet<Holder>): string {
+  return [...holders].map((holder) => holder.name).join(', ');
+}

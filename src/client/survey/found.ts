@@ -1,0 +1,66 @@
+import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { BackupName } from '../../mesh/terms/backup-name.js';
+import type { Failure } from '../../mesh/terms/failure.js';
+import type { Holder } from './holders.js';
+
+/**
+ * What one holder said when it was asked. Its entries were examined when they came; one of which nothing can be displayed is
+ * words that follow "shows".
+ */
+export type Answer =
+  | { readonly holder: Holder; readonly held: readonly (Shown | string)[] }
+  | { readonly holder: Holder; readonly failure: Failure };
+
+/** One entry of an answer: a backup, and what its holder says of its copy. */
+export interface Shown {
+  readonly backup: Examined;
+  readonly copy: Copy;
+}
+
+/** One holder's copy of a backup. */
+export interface Copy {
+  readonly holder: Holder;
+  /** By the holder's clock, in milliseconds since 1970; null where no receipt says it. */
+  readonly receivedAt: number | null;
+  /** Why its receipt is not believed; null when it is, and on the owner's own server, which gives none. */
+  readonly doubt: string | null;
+}
+
+/** One backup, told apart by its manifest's digest. */
+export interface Examined {
+  readonly name: BackupName;
+  /** What the manifest says: believed only where the standing is `verified`. */
+  readonly facts: Manifest;
+  /** SHA-256 of the manifest's bytes. */
+  readonly digest: Buffer;
+  readonly standing: Standing;
+}
+
+/** One backup, with everyone who says that it is held there. */
+export interface FoundBackup extends Examined {
+  readonly copies: readonly Copy[];
+}
+
+/** Whether a backup's manifest is believed. `unknown-owner`: nothing here says who its owner must be. */
+export type Standing =
+  | { readonly kind: 'verified'; readonly manifest: VerifiedManifest }
+  | { readonly kind: 'unknown-owner'; readonly reason: string }
+  | { readonly kind: 'forged'; readonly reason: string };
+
+/** Something about a peer's answer that a person should know. */
+export interface Finding {
+  /** The holder's hostname. */
+  readonly peer: string;
+  /** `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. */
+  readonly kind: 'forged' | 'conflict' | 'behind' | 'gap';
+  readonly message: string;
+}
+
+/** What the whole mesh answered. */
+export interface Survey {
+  readonly answers: readonly Answer[];
+  /** Newest first. */
+  readonly backups: readonly FoundBackup[];
+  readonly findings: readonly Finding[];
+}

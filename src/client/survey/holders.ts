@@ -1,0 +1,101 @@
+import type { Identity } from '../../mesh/identity/identity.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { type Connection, connectTo, type Meet } from '../../mesh/peers/connection.js';
+import { type ByteRange, fetchBackup } from '../../mesh/peers/fetch-backup.js';
+import { fetchLeaves } from '../../mesh/peers/fetch-leaves.js';
+import { type ListPage, type ListQuestion, listPages } from '../../mesh/peers/list-backups.js';
+import { connectToOwnNode, type OwnNode } from '../../mesh/peers/own-node.js';
+import { describePeer, type Peer } from '../../mesh/peers/peer.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { whoAnswers } from '../who-answers.js';
+
+/** A server that may hold backups, as a survey asks it: a peer, or the own node. Nothing that it says is verified. */
+export interface Holder {
+  /** Its hostname. */
+  readonly name: string;
+  /** The host of a peer's address, or `local` for the own node. */
+  readonly place: string;
+  /** As messages name it: `FR2 (10.8.0.2:7443)`. */
+  readonly described: string;
+  /** Who must have signed its receipts. */
+  readonly identity: Identity;
+  /**
+   * What it says that it holds, page by page. The own node answers with whole entries: it is near, and those it has need
+   * not be asked for again.
+   * @param deadline milliseconds for the whole answer; the caller's signal aborts by then
+   */
+  list(question: ListQuestion, deadline: number, signal?: AbortSignal): AsyncIterable<ListPage>;
+  fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, in order, 32 bytes each; absent where nobody can be asked for them. */
+  leaves?(name: string, signal?: AbortSignal): Bytes;
+  close(): void;
+}
+
+export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, meet?: Meet): Holder {
+  const connection = connectTo(peer, self, clock, meet);
+  return {
+    name: peer.name,
+    place: peer.address.host,
+    described: describePeer(peer),
+    identity: peer.identity,
+    async *list(question, deadline, signal) {
+      const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
+      try {
+        yield* listPages(patient, question, signal);
+      } catch (thrown) {
+        throw await whoAnswers(peer, { self, clock, signal }, Failure.from(thrown));
+      }
+    },
+    fetch: (name, range, signal) => fetchBackup(connection, name, range, signal),
+    leaves: (name, signal) => fetchLeaves(connection, name, signal),
+    close: () => connection.close(),
+  };
+}
+
+/** The node of this server; it need not run until it is asked. */
+export function ownHolder(
+  server: { readonly name: string; readonly socket: string },
+  identity: Identity,
+  clock: Clock,
+): Holder {
+  let node: Promise<OwnNode> | undefined;
+  const connected = (): Promise<OwnNode> => {
+    node ??= connectToOwnNode(server.socket, clock);
+    return node;
+  };
+  return {
+    name: server.name,
+    place: 'local',
+    described: `the node of this server (${server.name})`,
+    identity,
+    async *list({ owner, set }, _deadline, signal) {
+      for await (const backups of (await connected()).listOwn({ owner, set }, signal)) yield { backups, brief: [] };
+    },
+    async *fetch(name, range, signal) {
+      yield* (await connected()).fetchOwn(name, range, signal);
+    },
+    close: () => void node?.then((open) => open.close()).catch(() => undefined),
+  };
+}
+
+/** A server that could not even be asked. */
+export function deadHolder(
+  where: { readonly name: string; readonly place: string },
+  why: Failure,
+  identity: Identity,
+): Holder {
+  // biome-ignore lint/correctness/useYield: it has nothing to give
+  async function* nothing(): AsyncGenerator<never> {
+    throw why;
+  }
+  return {
+    ...where,
+    described: where.name,
+    identity,
+    list: nothing,
+    fetch: nothing,
+    close() {},
+  };
+}

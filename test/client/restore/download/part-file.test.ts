@@ -1,0 +1,51 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openPart } from '../../../../src/client/restore/download/part-file.js';
+
+let folder: string;
+let target: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-part-file-'));
+  target = join(folder, 'fr1.enc');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function fetching(content: string, force = false) {
+  const part = await openPart(target, { digest: Buffer.from(content), manifest: Buffer.from(`of ${content}`), force });
+  await part.file.writeFile(content);
+  return part;
+}
+const there = async () => [await readFile(target, 'utf8'), await readFile(`${target}.manifest`, 'utf8')];
+
+it('two fetches to one name: the second one to end changes neither the file nor the manifest of the first', async () => {
+  const [one, two] = [await fetching('one'), await fetching('two')];
+  await one.keep();
+  await expect(two.keep()).rejects.toMatchObject({ kind: 'conflict' });
+  await two.abandon(true);
+  expect([await there(), await readdir(folder)]).toEqual([
+    ['one', 'of one'],
+    ['fr1.enc', 'fr1.enc.manifest'],
+  ]);
+});
+
+it('a file that appears meanwhile is left alone, and gets no manifest', async () => {
+  const part = await fetching('one');
+  await writeFile(target, 'mine');
+  await expect(part.keep()).rejects.toMatchObject({ kind: 'conflict' });
+  await part.abandon(true);
+  expect([await readFile(target, 'utf8'), await readdir(folder)]).toEqual(['mine', ['fr1.enc']]);
+});
+
+it('a manifest that a fetch left, which ended before its file had its name, is in nobody’s way', async () => {
+  await writeFile(`${target}.manifest`, 'of one');
+  await (await fetching('one')).keep();
+  expect(await there()).toEqual(['one', 'of one']);
+});
+
+it('both are replaced with force', async () => {
+  await (await fetching('one')).keep();
+  await (await fetching('two', true)).keep();
+  expect(await there()).toEqual(['two', 'of two']);
+});

@@ -1,0 +1,101 @@
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { compareTrees } from '../../../../src/client/restore/place/compare.js';
+import { parseMounts } from '../../../../src/client/restore/unpack/mounts.js';
+import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import { type RawMember, rawTar } from '../raw-tar.js';
+import { stream } from '../restoring.js';
+
+let base: string;
+let target: string;
+beforeEach(async () => {
+  base = await mkdtemp(join(tmpdir(), 'anemone-compare-'));
+  target = join(base, 'target');
+  await mkdir(join(target, 'config'), { recursive: true, mode: 0o755 });
+  await chmod(join(target, 'config'), 0o755);
+});
+afterEach(() => rm(base, { recursive: true }));
+
+async function unpacked(...members: RawMember[]): Promise<readonly UnpackedEntry[]> {
+  const root: RawMember = { name: 'config/', type: '5', mode: 0o755 };
+  return (await unpack(stream(rawTar(root, ...members)), join(base, 'staging'))).entries;
+}
+
+async function put(name: string, content: string, mode = 0o644): Promise<void> {
+  await writeFile(join(target, name), content);
+  await chmod(join(target, name), mode);
+}
+
+describe('comparing a restore with what is there', () => {
+  it('finds what is added, changed, the same, and dropped', async () => {
+    await put('config/same', 'x');
+    await put('config/content', 'old');
+    await put('config/length', 'x');
+    await put('config/mode', 'x', 0o600);
+    await put('config/kind', 'x');
+    await put('config/mine', 'x');
+    await symlink('a', join(target, 'config/link'));
+    await symlink('a', join(target, 'config/moved'));
+    await put('neighbour', 'x');
+    const entries = await unpacked(
+      { name: 'config/same', body: 'x' },
+      { name: 'config/content', body: 'new' },
+      { name: 'config/length', body: 'xx' },
+      { name: 'config/mode', body: 'x', mode: 0o644 },
+      { name: 'config/kind', type: '5', mode: 0o755 },
+      { name: 'config/kind/below' },
+      { name: 'config/link', type: '2', linkname: 'a' },
+      { name: 'config/moved', type: '2', linkname: 'b' },
+      { name: 'config/fresh' },
+      { name: 'config/joined', type: '1', linkname: 'config/same' },
+    );
+    expect(await compareTrees(entries, target)).toEqual({
+      added: ['config/kind/below', 'config/fresh', 'config/joined'],
+      changed: ['config/content', 'config/length', 'config/mode', 'config/kind', 'config/moved'],
+      same: ['config', 'config/same', 'config/link'],
+      dropped: ['config/mine'],
+    });
+  });
+
+  it('compares a hard link with the content that it joins', async () => {
+    await put('config/a', 'x');
+    await put('config/b', 'x');
+    await put('config/c', 'y');
+    const entries = await unpacked(
+      { name: 'config/a', body: 'x' },
+      { name: 'config/b', type: '1', linkname: 'config/a' },
+      { name: 'config/c', type: '1', linkname: 'config/b' },
+    );
+    expect(await compareTrees(entries, target)).toMatchObject({
+      same: ['config', 'config/a', 'config/b'],
+      changed: ['config/c'],
+    });
+  });
+
+  it('drops nothing that lies at the top of a mount: only what the backup has there is exchanged', async () => {
+    await put('config/mine', 'x');
+    await mkdir(join(target, 'config/sub'));
+    await put('config/sub/mine', 'x');
+    const entries = await unpacked({ name: 'config/sub/', type: '5', mode: 0o755 }, { name: 'config/sub/file' });
+    const mounts = parseMounts(`1 2 0:1 / ${join(target, 'config')} rw`);
+    expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub/mine']);
+  });
+
+  it('ends when the user interrupts', async () => {
+    const entries = await unpacked({ name: 'config/a' });
+    const signal = AbortSignal.abort();
+    await expect(compareTrees(entries, target, undefined, { signal })).rejects.toThrow('aborted');
+  });
+
+  it('finds everything added where the target does not exist', async () => {
+    const entries = await unpacked({ name: 'config/a' });
+    expect(await compareTrees(entries, join(base, 'missing'))).toEqual({
+      added: ['config', 'config/a'],
+      changed: [],
+      same: [],
+      dropped: [],
+    });
+  });
+});
