@@ -189,7 +189,7 @@ function isWhole({ include, exclude }: RestoreOptions): boolean {
 
 /** What an interrupted restore left goes first: it may be what there would be no room for. */
 async function open({ screen }: Context, target: string, { dryRun }: RestoreOptions): Promise<Target> {
-  if (dryRun === true) return openTrial();
+  if (dryRun === true) return openTrial(screen.warn);
   const opened = await openTarget(target);
   for (const warning of await removeStaleStaging(opened.work)) screen.warn(warning);
   return opened;

@@ -22,7 +22,7 @@ import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
 import { withRoom } from './room.js';
 import { ageIdentityFor } from './source.js';
-import { removeTree, workFolder } from './unpack/staging.js';
+import { removeStaging, workFolder } from './unpack/staging.js';
 
 /** What a drill came to. */
 interface Tried {
@@ -91,7 +91,7 @@ export async function runDrill(
       }
     };
     const need = { label: facts.name, size: facts.size, isWhole: true, hint: room };
-    const tried = await inDrillFolder(config.base, (folder) =>
+    const tried = await inDrillFolder(context, config.base, (folder) =>
       withRoom(context, { ...need, work: folder, part: partPath(folder, chosen.manifest) }, () => tryIn(folder)),
     );
     const unrecorded = await recordDrill(stateFolder(config), tried.drill).catch((thrown) => Failure.from(thrown));
@@ -112,28 +112,31 @@ function everything(keys: Keys): Omit<Parameters<typeof bringBack>[2], 'target' 
 }
 
 /** A new folder on the disk that a real recovery would use, removed at the end. */
-async function inDrillFolder<T>(base: string, action: (folder: string) => Promise<T>): Promise<T> {
+async function inDrillFolder<T>({ screen }: Context, base: string, action: (folder: string) => Promise<T>): Promise<T> {
   const work = await workFolder(base);
-  await removeStale(work);
+  const stale = await staleIn(work);
+  for (const warning of await removeStaging(stale)) screen.warn(warning);
   const folder = await mkdtemp(join(work, prefix));
   const { close } = await openTarget(folder);
   try {
     return await action(folder);
   } finally {
     await close();
-    await removeTree(folder);
+    for (const warning of await removeStaging([folder])) screen.warn(warning);
   }
 }
 
 /** What killed drills left; one that is still at work is locked. */
-async function removeStale(work: string): Promise<void> {
+async function staleIn(work: string): Promise<string[]> {
+  const stale: string[] = [];
   for (const name of await readdir(work)) {
     if (!name.startsWith(prefix)) continue;
     const target = await openTarget(join(work, name)).catch(() => null);
     if (target === null) continue;
     await target.close();
-    await removeTree(join(work, name));
+    stale.push(join(work, name));
   }
+  return stale;
 }
 
 /** Sets of the same server that are held beside the one that was tried. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showStatus } from '../../../src/client/commands/status.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
@@ -56,6 +58,21 @@ it('proves that the server can be brought back, says how long it takes, and chan
   expect(said.stdout).toContain('from FR2 (');
   expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
   expect((await getNode(fr2.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
+});
+
+it('is kept from nothing by what a killed one left and cannot be removed, and names it', async () => {
+  const stale = join(folder, '.anemone-drill-killed');
+  await mkdir(stale);
+  const chain = await openChain(stale);
+  // So deep that no path leads there any more.
+  await chain.enter(Array.from({ length: 20 }, () => 'd'.repeat(250)));
+  await chain.close();
+  try {
+    const { code, said } = await drill();
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining(`warning: ${stale} cannot be removed`)]);
+  } finally {
+    execFileSync('rm', ['-rf', stale]);
+  }
 });
 
 it('tries the set `backup`, names the others, and says so of one that makes no server', async () => {

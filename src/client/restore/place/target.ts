@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { holdFolder } from '../../../mesh/files/hold-folder.js';
 import { Failure } from '../../../mesh/terms/failure.js';
-import { removeTree, workFolder } from '../unpack/staging.js';
+import { removeStaging, workFolder } from '../unpack/staging.js';
 
 /** What one restore has for itself. */
 export interface Target {
@@ -37,9 +37,12 @@ export async function openTarget(target: string): Promise<Target> {
 }
 
 /** A folder outside of any target, for a restore that is only looked at. It is removed with all that is in it. */
-export async function openTrial(): Promise<Target> {
+export async function openTrial(warn: (text: string) => void): Promise<Target> {
   const work = await mkdtemp(join(tmpdir(), 'anemone-dry-run-'));
-  return { work, close: () => removeTree(work) };
+  const close = async (): Promise<void> => {
+    for (const warning of await removeStaging([work])) warn(warning);
+  };
+  return { work, close };
 }
 
 async function checkWritable(folder: string): Promise<void> {

@@ -60,7 +60,7 @@ export function nameOfContent(label: string): string {
 
 /**
  * Writes a plaintext that is no archive into a new staging folder, as one file. It is durable when this resolves; when it
- * throws, the folder is gone.
+ * throws, the folder is gone, where it can be removed.
  * @throws Failure `invalid` when it is larger than the limit; errors of the stream as they are
  */
 export async function writeSingle(
@@ -97,7 +97,7 @@ export async function writeSingle(
       await file.close();
     }
   } catch (thrown) {
-    await removeTree(staging);
+    await removeTree(staging).catch(() => {});
     throw Failure.from(thrown, `cannot write ${name}`);
   }
 }

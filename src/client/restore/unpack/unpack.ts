@@ -60,7 +60,7 @@ const defaults: UnpackLimits = { bytes: 2 ** 40, entries: 2_000_000, depth: 256,
 /**
  * Unpacks a tar or tar.gz into a new folder, and nowhere else, whatever the archive says: every name is made relative
  * to an open folder, exclusively, and no symlink exists before the last file is written. Files and folders are durable
- * when it resolves; when it throws, the folder is gone.
+ * when it resolves; when it throws, the folder is gone, where it can be removed.
  * @param staging absolute path of a folder that does not exist; its parent does
  * @throws Failure `invalid` (naming the member) for what is refused, `damaged` for what is no whole archive, `no-space`,
  *   `interrupted`; errors of the stream as they are
@@ -78,7 +78,8 @@ export async function unpack(archive: Bytes, staging: string, options: UnpackOpt
   } catch (error) {
     await chain?.close();
     chain = null;
-    await removeTree(staging);
+    // Whoever unpacks looks after what cannot be removed.
+    await removeTree(staging).catch(() => {});
     throw Failure.from(error, `cannot unpack into ${staging}`);
   } finally {
     await chain?.close();
