@@ -91,15 +91,32 @@ async function addFile(tar: Pack, found: Found, context: SourceContext): Promise
     }
     const size = Number(before.size);
     const headers = { ...headersOf(before), name: found.name, type: 'file', size } as const;
-    await pipeline(contentOf(file, size, found, context), tar.entry(headers));
-    const after = await file.stat({ bigint: true });
-    if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-      warn(`${quote(found.name)} changed while it was read${after.size < before.size ? ': it shrank' : ''}`);
-    }
+    let end = size;
+    const ended = (at: number): void => {
+      end = at;
+    };
+    await pipeline(contentOf(file, size, found, context, ended), tar.entry(headers));
+    const difference = differenceOf(before, await file.stat({ bigint: true }), end);
+    if (difference !== null) warn(`${quote(found.name)} ${difference}`);
     return before;
   } finally {
     await file.close();
   }
+}
+
+/**
+ * What is wrong with a member; null when nothing is. Some file systems tell a wrong size of files that nobody changes, as
+ * `/proc` and `/sys` do, and some network mounts.
+ * @param end where the file ended; more than its size when it goes on there
+ */
+function differenceOf(before: BigIntStats, after: BigIntStats, end: number): string | null {
+  if (after.size < before.size) return 'changed while it was read: it shrank';
+  if (end < before.size) {
+    return `ends after ${end} of the ${before.size} bytes that its file system tells of; zeros take the place of the rest`;
+  }
+  if (after.size > before.size || after.mtimeNs !== before.mtimeNs) return 'changed while it was read';
+  if (end === Number(before.size)) return null;
+  return `has more than the ${before.size} bytes that its file system tells of; the rest is left out`;
 }
 
 /** @throws the error of the system */
@@ -115,26 +132,34 @@ async function openFile(path: string, { clock, signal }: SourceContext): Promise
   }
 }
 
+/**
+ * The bytes of a member, as many as its header says.
+ * @param ended told where the file ended; of what lies beyond its size, one byte is asked for
+ */
 async function* contentOf(
   file: FileHandle,
   size: number,
   found: Found,
   { warn, reading }: SourceContext,
+  ended: (at: number) => void,
 ): AsyncGenerator<Uint8Array> {
   let done = 0;
-  while (done < size) {
+  let failed = false;
+  while (done <= size) {
     reading(found.absolute);
-    const chunk = Buffer.allocUnsafe(Math.min(readSize, size - done));
-    const read = await file.read(chunk, 0, chunk.length, done).catch((error) => {
-      warn(
-        `${quote(found.name)} cannot be read beyond byte ${done}: ${reason(error)}; zeros take the place of the rest`,
-      );
-      return null;
+    const chunk = Buffer.allocUnsafe(Math.min(readSize, size + 1 - done));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, done).catch((error) => {
+      const rest = done < size ? '; zeros take the place of the rest' : '';
+      warn(`${quote(found.name)} cannot be read beyond byte ${done}: ${reason(error)}${rest}`);
+      failed = true;
+      return { bytesRead: 0 };
     });
-    if (read === null || read.bytesRead === 0) break;
-    yield chunk.subarray(0, read.bytesRead);
-    done += read.bytesRead;
+    if (done < size && bytesRead > 0) yield chunk.subarray(0, Math.min(bytesRead, size - done));
+    done += bytesRead;
+    if (bytesRead === 0 || (done === size && bytesRead < chunk.length)) break;
   }
+  // What could not be read was told.
+  ended(failed ? size : done);
   for (; done < size; done += readSize) yield Buffer.alloc(Math.min(readSize, size - done));
 }
 

@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { type BigIntStats, closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -407,6 +407,30 @@ async function archived(found: AsyncIterable<Found>): Promise<{ members: Member[
   const { context, warnings } = newReading();
   return { members: await membersOf(gzipSync(await collect(archive(found, context)))), warnings };
 }
+
+describe('a file of which its file system tells a wrong size', () => {
+  it.each([
+    ['/proc/version', /version" has more than the 0 bytes .* the rest is left out/],
+    ['/sys/kernel/address_bits', /address_bits" ends after 3 of the 4096 bytes .* zeros take the place of the rest/],
+  ])('is kept with that size, and told: %s', async (absolute, told) => {
+    if (!existsSync(absolute)) return;
+    const stats = await lstat(absolute, { bigint: true });
+    const { members, warnings } = await archived(
+      (async function* () {
+        yield { absolute, name: absolute.slice(1), kind: 'file', stats, target: '' };
+      })(),
+    );
+    expect(members.map(({ body }) => body.length)).toEqual([Number(stats.size)]);
+    expect(warnings).toEqual([expect.stringMatching(told)]);
+  });
+
+  it.each([0, 1, 256 * 1024, 256 * 1024 + 1])('is none that has the %i bytes that it says', async (size) => {
+    await put('config/a', noise(size));
+    const { members, warnings } = await read(source(['config']));
+    expect(members.at(-1)?.body.equals(noise(size))).toBe(true);
+    expect(warnings).toEqual([]);
+  });
+});
 
 describe('a file that becomes a link between being found and being opened', () => {
   it('is not followed, and told', async () => {
