@@ -228,11 +228,10 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       const { retention: rules, backup } = base.config;
       const strange = strangeTime(clock.now(), (await history.last())?.finishedAtMs);
       if (strange !== null) throw strange;
-      const { removed, failures } = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
+      const swept = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
       await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
-      for (const { kind, message } of failures) log.error('retention failed', { kind, reason: message });
-      if (failures[0] !== undefined) throw failures[0];
-      return removed;
+      for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
+      return swept;
     },
     record: (report) => history.append(report),
   });

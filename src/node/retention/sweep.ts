@@ -22,8 +22,8 @@ export interface SweptBackup {
 
 /** What a sweep has to be able to do to a vault. */
 export interface SweptVault {
-  /** Proves what the list says, and takes damaged backups off it. */
-  prove(): Promise<void>;
+  /** Proves what the list says of an owner's backups, and takes damaged ones off it. */
+  prove(owner: Hostname): Promise<void>;
   list(): readonly SweptBackup[];
   remove(name: string): Promise<void>;
   tidy(): Promise<void>;
@@ -47,7 +47,7 @@ export interface SweepResult {
 /**
  * Removes what the rules do not keep: own backups by the time of their manifest, peers' by this server's clock of receipt,
  * which nobody else can set. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
- * be removed stops no other. Never throws.
+ * be removed stops no other, and one that cannot be proven stops those of its owner only. Never throws.
  */
 export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOptions): Promise<SweepResult> {
   const removed: string[] = [];
@@ -57,14 +57,20 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
       await work();
       return true;
     } catch (thrown) {
-      failures.push(Failure.from(thrown, context));
+      const cause = Failure.from(thrown);
+      const { kind, message, hint, retryable } = cause;
+      failures.push(
+        new Failure(kind, `${context}: ${message}`, { cause, retryable, ...(hint === undefined ? {} : { hint }) }),
+      );
       return false;
     }
   };
-  const proven = await attempt('the manifests could not be proven, so nothing is removed', () => vault.prove());
-  const judged = proven ? judge(vault.list(), { rules, isPeer, now: clock.now(), timezone }) : [];
-  for (const { verdict } of judged) {
-    for (const { name } of verdict.remove) {
+  for (const owner of new Set(vault.list().map((backup) => backup.owner))) {
+    const unproven = `the manifests of ${owner} could not be proven, so nothing of it is removed`;
+    if (!(await attempt(unproven, () => vault.prove(owner)))) continue;
+    const backups = vault.list().filter((backup) => backup.owner === owner);
+    const judged = judge(backups, { rules, isPeer, now: clock.now(), timezone });
+    for (const { name } of judged.flatMap(({ verdict }) => verdict.remove)) {
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);
     }
   }

@@ -49,8 +49,8 @@ export interface NightParts extends SetParts {
     signal: AbortSignal,
     enough: AbortSignal,
   ): Promise<{ readonly report: Scrub | undefined; readonly problems: readonly Problem[] }>;
-  /** Rotation and retention; the file names that were removed. */
-  sweep(): Promise<readonly string[]>;
+  /** Rotation and retention; the file names that were removed, and what could not be. */
+  sweep(): Promise<{ readonly removed: readonly string[]; readonly failures: readonly Failure[] }>;
   /** Keeps the report in the history. */
   record(report: RunReport): Promise<void>;
 }
@@ -139,7 +139,9 @@ async function night(
   const peers = await attempt('delivery', () => deliver(parts, progress, signal, enough), null);
   const { audit, found } = await auditKept(request, lost, parts, attempt, signal, enough);
   problems.push(...found);
-  const removed = signal.aborted ? [] : await attempt('retention', () => parts.sweep(), []);
+  const none = { removed: [], failures: [] };
+  const { removed, failures } = signal.aborted ? none : await attempt('retention', () => parts.sweep(), none);
+  problems.push(...failures.map(problemOf));
 
   if (peers?.length === 0) problems.push(noPeers);
   const facts = {

@@ -63,9 +63,10 @@ export interface Vault {
   /**
    * Proves the manifests that were only read at the start, and compares the sizes of files. What is damaged is in
    * quarantine afterwards.
+   * @param owner whose backups; without it, everybody's
    * @throws Failure when nothing can be said about one
    */
-  prove(): Promise<void>;
+  prove(owner?: Hostname): Promise<void>;
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[];
   /** Removes a backup, for retention. @throws Failure `not-found` */
@@ -172,8 +173,8 @@ class OpenVault implements Vault {
     await this.#examining.examine(this.#entryOf(name), pace);
   }
 
-  prove(): Promise<void> {
-    return this.#examining.prove(this.list());
+  prove(owner?: Hostname): Promise<void> {
+    return this.#examining.prove(this.list(owner === undefined ? {} : { owner }));
   }
 
   damaged(owner: Hostname): string[] {

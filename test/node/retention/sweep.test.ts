@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KeepRules } from '../../../src/mesh/config/config.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type SweptBackup, type SweptVault, sweep } from '../../../src/node/retention/sweep.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -55,11 +55,12 @@ class ListedVault implements SweptVault {
   list(): SweptBackup[] {
     return [...this.backups];
   }
-  async prove(): Promise<void> {
+  async prove(_owner: Hostname): Promise<void> {
     this.backups = this.backups.filter(({ name }) => !this.damaged.includes(name));
   }
   async remove(name: string): Promise<void> {
-    if (name.startsWith('stuck')) throw new Error('the disk says no');
+    if (name.startsWith('stuck'))
+      throw new Failure('no-space', 'the disk says no', { hint: 'Ask it.', retryable: true });
     this.backups = this.backups.filter((held) => held.name !== name);
   }
   async tidy(): Promise<void> {
@@ -114,9 +115,13 @@ describe('a sweep', () => {
     const vault = new ListedVault(received('new', 0), received('stuck', 1), received('old', 2));
     const { removed, failures } = await run(vault);
     expect(removed).toEqual(['old']);
-    expect(failures).toHaveLength(1);
-    expect(failures[0]).toBeInstanceOf(Failure);
-    expect(failures[0]?.message).toContain('stuck');
+    expect(failures).toEqual([expect.any(Failure)]);
+    expect(failures[0]).toMatchObject({
+      kind: 'no-space',
+      message: 'stuck could not be removed: the disk says no',
+      hint: 'Ask it.',
+      retryable: true,
+    });
     expect(vault.tidied).toBe(1);
   });
 
@@ -128,11 +133,28 @@ describe('a sweep', () => {
 
   it('removes nothing while the manifests cannot be proven, and says so', async () => {
     const vault = new ListedVault(received('new', 0), received('old', 1));
-    vault.prove = () => Promise.reject(new Error('too many open files'));
+    vault.prove = () => Promise.reject(new Failure('failed', 'too many open files'));
     const { removed, failures } = await run(vault);
     expect(removed).toEqual([]);
-    expect(failures.map(({ message }) => message)).toEqual([expect.stringContaining('nothing is removed')]);
+    expect(failures.map(({ message }) => message)).toEqual([
+      'the manifests of FR2 could not be proven, so nothing of it is removed: too many open files',
+    ]);
     expect(vault.tidied).toBe(1);
+  });
+
+  it('keeps to the rules for the others when the manifests of one owner cannot be proven', async () => {
+    const ages = [0, 1, 2];
+    const vault = new ListedVault(
+      ...ages.map((age) => received(`peer-${age}`, age)),
+      ...ages.map((age) => backup(`own-${age}`, age)),
+    );
+    const unreadable = new Failure('failed', 'the disk cannot read one of them');
+    vault.prove = async (owner) => {
+      if (owner === 'FR2') throw unreadable;
+    };
+    const { removed, failures } = await run(vault);
+    expect(removed).toEqual(['own-2']);
+    expect(failures).toHaveLength(1);
   });
 
   it('reports an expiry of uploads that failed', async () => {

@@ -15,6 +15,7 @@ import {
 import { FileDigest } from '../../../src/mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
+import type { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { openFingerprints } from '../../../src/node/schedule/fingerprints.js';
@@ -56,6 +57,8 @@ export class Stage {
   failRecord = false;
   /** Called when a delivery has begun that lasts until the next run waits. */
   slow: (() => void) | null = null;
+  /** What the retention could not do beside what it did. */
+  stuck: readonly Failure[] = [];
   /** What peers say that they lost, what their proofs show, and when that was asked. */
   readonly audited = { lost: [] as PeerAudit[], problems: [] as Problem[], order: [] as string[] };
   /** What peers know of the time before this server was rebuilt. */
@@ -131,7 +134,7 @@ export class Stage {
       },
       sweep: async () => {
         if (this.failSweep) throw new Error('the disk is read-only');
-        return ['anemone-backup-FR1-20260101-010000.enc'];
+        return { removed: ['anemone-backup-FR1-20260101-010000.enc'], failures: this.stuck };
       },
       record: async (report) => {
         if (this.failRecord) throw new Error('the disk is full');

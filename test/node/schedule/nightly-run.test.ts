@@ -272,6 +272,15 @@ describe('a night', () => {
       'the history: the disk is full',
     ]);
   });
+
+  it('tells what the retention removed, and each backup that it could not', async () => {
+    const stuck = ['one', 'two'].map((name) => new Failure('failed', `${name} could not be removed: the disk says no`));
+    stage.stuck = stuck;
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(partly);
+    expect(report.removed).toEqual(['anemone-backup-FR1-20260101-010000.enc']);
+    expect(report.problems.map((problem) => problem.message)).toEqual(stuck.map(({ message }) => message));
+  });
 });
 
 describe('an incremental night', () => {
