@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Failure } from '../terms/failure.js';
-import type { NodeCertificate } from './node-certificate.js';
+import { parseIdentity } from './identity.js';
+import { type NodeCertificate, verifyNodeCertificate } from './node-certificate.js';
 
 /** The newest node key that a node has seen of an identity, as `.state/epochs.json` has it. */
 export interface SeenKey {
@@ -17,14 +18,9 @@ export interface SeenKey {
  */
 export async function readSeenKeys(file: string): Promise<Map<string, SeenKey>> {
   try {
-    const seen = new Map<string, SeenKey>();
-    const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')) as Record<string, SeenKey>);
-    for (const [identity, value] of entries) {
-      const { epoch, key, certificate } = value;
-      if (!Number.isSafeInteger(epoch) || typeof key !== 'string') throw new Error('an entry is malformed');
-      seen.set(identity, { epoch, key, ...(typeof certificate === 'string' ? { certificate } : {}) });
-    }
-    return seen;
+    const entries: unknown = JSON.parse(await readFile(file, 'utf8'));
+    if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
+    return new Map(Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)]));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
     throw new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
@@ -32,6 +28,22 @@ export async function readSeenKeys(file: string): Promise<Map<string, SeenKey>> 
       hint: 'It remembers which node keys are superseded. Restore it, or remove it if no server of the mesh was ever rebuilt.',
     });
   }
+}
+
+/**
+ * What the certificate does not prove is not believed: one flipped bit would lock the right key out for good, or let an older
+ * one in again.
+ */
+function parseSeenKey(identity: string, entry: Partial<SeenKey>): SeenKey {
+  const { epoch, key, certificate } = entry;
+  const issuer = parseIdentity(identity);
+  if (!Number.isSafeInteger(epoch) || typeof key !== 'string') throw new Error('an entry is malformed');
+  const seen = { epoch: epoch as number, key };
+  if (certificate === undefined) return seen;
+  if (!isSeen(verifyNodeCertificate(Buffer.from(certificate, 'base64'), issuer), seen)) {
+    throw new Error(`what it has of ${identity} is not what the certificate says`);
+  }
+  return { ...seen, certificate };
 }
 
 export function isSeen(certificate: NodeCertificate, newest: SeenKey): boolean {

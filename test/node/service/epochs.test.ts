@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -35,6 +35,33 @@ describe('the epochs that a node has seen', () => {
     expect(epochs.newest(identity)).toEqual({ epoch, certificate: Buffer.alloc(0) });
     expect(await epochs.admit({ identity, epoch, fingerprint: key, der } as never, fr1)).toBe(true);
     expect((await open()).newest(identity)).toEqual({ epoch, certificate: der });
+  });
+
+  it('are not believed where their certificate says something else', async () => {
+    const other = deriveKeys(generateRecoveryKey()).identity;
+    await (await open()).admit(at(2000), fr1);
+    const right = await readFile(file, 'utf8');
+    const { fingerprint: key, der } = at(2000);
+    const damaged = [
+      right.replace('"epoch": 2000', '"epoch": 2004'),
+      right.replace('"key": "', '$&_'),
+      right.replace(keys.identity, other),
+      right.replace(keys.identity, `${keys.identity.slice(0, -1)}-`),
+      right.replace(/"certificate": "[^"]{300}/, '$&_'),
+      right.replace(/"certificate": "[^"]*"/, '"certificate": 1'),
+      JSON.stringify({ [keys.identity]: { epoch: 2000, key, certificate: der.toString('base64').slice(0, -4) } }),
+      '[]',
+      '1',
+      'null',
+      '""',
+    ];
+    for (const content of damaged) {
+      expect(content).not.toBe(right);
+      await writeFile(file, content);
+      await expect(open(), content).rejects.toMatchObject({ kind: 'damaged', message: expect.stringContaining(file) });
+    }
+    await writeFile(file, right);
+    expect((await open()).newest(keys.identity).epoch).toBe(2000);
   });
 
   it('end with the newer one when two new keys call at once, also in the file', async () => {
