@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { replaceFile } from '../files/replace-file.js';
 import { Failure } from '../terms/failure.js';
 import type { Identity } from './identity.js';
-import { certificatePem, issueNodeCertificate, type NodeCertificate, readNodeCertificate } from './node-certificate.js';
+import {
+  certificatePem,
+  issueNodeCertificate,
+  type NodeCertificate,
+  readNodeCertificate,
+  verifyNodeCertificate,
+} from './node-certificate.js';
 import type { DerivedKeys } from './recovery-key.js';
 import { nodeSigner, type Signer } from './signer.js';
 
@@ -49,15 +55,32 @@ export function storeCertificate({ certificate }: ServerIdentity, folder: string
   return replaceFile(join(folder, 'node.crt'), certificatePem(certificate.der));
 }
 
-/** @throws Failure `config` when there is none, it cannot be read, or key and certificate do not belong together */
+const hint = 'Run `anemone-peer init` for a new server, or `anemone-peer restore` for one that is rebuilt.';
+
+/** @throws Failure `config` when there is none, it cannot be read, is damaged, or key and certificate do not belong together */
 export async function loadServerIdentity(folder: string): Promise<ServerIdentity> {
   const keyFile = join(folder, 'node.key');
   const certificateFile = join(folder, 'node.crt');
-  const hint = 'Run `anemone-peer init` for a new server, or `anemone-peer restore` for one that is rebuilt.';
+  const { nodeKey, certificate } = await readKeyAndCertificate(keyFile, certificateFile);
+  try {
+    verifyNodeCertificate(certificate.der, certificate.identity);
+  } catch (cause) {
+    throw new Failure('config', `${certificateFile} is damaged: ${Failure.from(cause).message}`, {
+      cause,
+      hint: 'Bring the file back if you have a copy; else make a new one with `anemone-peer restore`.',
+    });
+  }
+  if (createPublicKey(nodeKey).equals(certificate.publicKey)) return serverIdentity(certificate, nodeKey);
+  throw new Failure('config', `${keyFile} does not belong to ${certificateFile}`, { hint });
+}
+
+async function readKeyAndCertificate(
+  keyFile: string,
+  certificateFile: string,
+): Promise<{ nodeKey: KeyObject; certificate: NodeCertificate }> {
   try {
     const nodeKey = createPrivateKey(await readFile(keyFile));
-    const certificate = readNodeCertificate(await readFile(certificateFile));
-    if (createPublicKey(nodeKey).equals(certificate.publicKey)) return serverIdentity(certificate, nodeKey);
+    return { nodeKey, certificate: readNodeCertificate(await readFile(certificateFile)) };
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES') {
@@ -70,7 +93,6 @@ export async function loadServerIdentity(folder: string): Promise<ServerIdentity
       code === 'ENOENT' ? 'this server has no identity yet: there is no' : 'the identity of this server is unreadable:';
     throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint });
   }
-  throw new Failure('config', `${keyFile} does not belong to ${certificateFile}`, { hint });
 }
 
 export function nodeKeyPem(identity: ServerIdentity): string {

@@ -1,0 +1,38 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { throwawayServer } from '../../support/identities.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-identity-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('the identity of a server on its disk', () => {
+  it('is refused with a certificate that its identity did not sign: no peer would take it', async () => {
+    const self = throwawayServer('FR1');
+    await storeServerIdentity(self, folder);
+    expect((await loadServerIdentity(folder)).identity).toBe(self.identity);
+    const file = join(folder, 'node.crt');
+    const pem = await readFile(file, 'utf8');
+    // The last lines are the signature.
+    const at = pem.indexOf('\n-----END') - 8;
+    await writeFile(file, `${pem.slice(0, at)}${pem[at] === 'A' ? 'B' : 'A'}${pem.slice(at + 1)}`);
+    await expect(loadServerIdentity(folder)).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining(`${file} is damaged: the certificate is not signed by ${self.identity}`),
+      hint: expect.stringContaining('anemone-peer restore'),
+    });
+  });
+
+  it('is refused with the certificate of another node key', async () => {
+    await storeServerIdentity(throwawayServer('FR1'), folder);
+    const key = await readFile(join(folder, 'node.key'));
+    await storeServerIdentity(throwawayServer('FR1'), folder);
+    await writeFile(join(folder, 'node.key'), key);
+    await expect(loadServerIdentity(folder)).rejects.toThrow('does not belong to');
+  });
+});
