@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { HeldBackup, SignedReceipt } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
@@ -6,6 +7,7 @@ import {
   type ListBackupsRequest,
   type ListBackupsResponse,
   PeerServiceDefinition,
+  type Range,
 } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
@@ -38,6 +40,8 @@ export interface Lies {
   leaves?(name: string): Iterable<Uint8Array> | null;
   /** The receipt that it gives to whoever offers it a backup, as if it held that already. */
   receipt?(): SignedReceipt;
+  /** What it asks for of a backup that it is offered; what is sent to it, it forgets. */
+  missing?(): readonly Range[];
 }
 
 export interface HostilePeer {
@@ -54,7 +58,7 @@ export async function startHostilePeer(
 ): Promise<HostilePeer> {
   const server = throwawayServer(name);
   const told = lies(server);
-  const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt } = told;
+  const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt, missing } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
   const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
   const node = { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) };
@@ -89,6 +93,14 @@ export async function startHostilePeer(
     ...(receipt !== undefined && {
       offerBackup: (_call: unknown, answer: (error: null, message: object) => void) => {
         answer(null, { answer: { $case: 'held', value: receipt() } });
+      },
+    }),
+    ...(missing !== undefined && {
+      offerBackup: (_call: unknown, answer: (error: null, message: object) => void) => {
+        answer(null, { answer: { $case: 'missing', value: { ranges: [...missing()] } } });
+      },
+      pushBackup: (call: Readable, answer: (error: null, message: object) => void) => {
+        call.resume().once('end', () => answer(null, { answer: { $case: 'missing', value: { ranges: [] } } }));
       },
     }),
     ...(leaves !== undefined && {

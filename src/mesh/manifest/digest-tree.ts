@@ -5,6 +5,13 @@ export const leafSize = 65_536;
 /** Bytes of the hash of a leaf. */
 export const hashSize = 32;
 
+/** Whether a range of bytes starts on a leaf of a file of this size, and ends on one, or at the end of the file. */
+export function isRangeOfLeaves({ offset, length }: { offset: number; length: number }, size: number): boolean {
+  const end = offset + length;
+  const aligned = offset % leafSize === 0 && (end % leafSize === 0 || end === size);
+  return aligned && Number.isSafeInteger(end) && offset >= 0 && length > 0 && end <= size;
+}
+
 const leafPrefix = Buffer.from([0]);
 const nodePrefix = Buffer.from([1]);
 

@@ -46,6 +46,7 @@ interface Sending {
  * Sends what is missing of a backup. A large one goes over several channels where they are clearly faster than one: each
  * sends one range at a time, and an idle one takes over the rest of one that broke, or the second half of what another has
  * most left of.
+ * @param missing ranges of leaves of the file
  * @returns the verified receipt; null when the peer has to be asked what it lacks still, which is less than before
  * @throws Failure when the peer refuses, or no channel is left
  */
@@ -83,8 +84,8 @@ export async function sendMissing(
 function queueOf(missing: readonly Range[], size: number): RangeQueue<number> {
   const leaves = new Uint8Array(Math.ceil(size / leafSize));
   const ranges = missing.map(({ offset, length }) => ({
-    start: Math.floor(offset / leafSize),
-    end: Math.min(leaves.length, Math.ceil((offset + length) / leafSize)),
+    start: offset / leafSize,
+    end: Math.ceil((offset + length) / leafSize),
   }));
   for (const { start, end } of ranges) leaves.fill(1, start, end);
   return openRangeQueue(leaves, ranges);

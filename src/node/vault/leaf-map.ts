@@ -1,5 +1,5 @@
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import { leafSize } from '../../mesh/manifest/digest-tree.js';
+import { isRangeOfLeaves, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
 
 /** Which leaves of a file have arrived: one bit a leaf, so 2 MiB of memory for a file of 1 TiB. */
@@ -57,14 +57,12 @@ export class LeafMap {
   }
 }
 
-/**
- * Checks that a range starts on a leaf of the file and ends on one, or at the end of the file.
- * @throws Failure `invalid`
- */
-export function checkRange({ offset, length }: Range, size: number): void {
-  const end = offset + length;
-  const aligned = offset % leafSize === 0 && (end % leafSize === 0 || end === size);
-  if (!Number.isSafeInteger(end) || offset < 0 || length <= 0 || end > size || !aligned) {
-    throw new Failure('invalid', `bytes ${offset} to ${end} are no range of leaves in a file of ${size} bytes`);
-  }
+/** @throws Failure `invalid` */
+export function checkRange(range: Range, size: number): void {
+  if (isRangeOfLeaves(range, size)) return;
+  const { offset, length } = range;
+  throw new Failure(
+    'invalid',
+    `bytes ${offset} to ${offset + length} are no range of leaves in a file of ${size} bytes`,
+  );
 }

@@ -3,12 +3,16 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseAddress } from '../../../src/mesh/config/address.js';
+import type { SignedReceipt } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { ChannelCount } from '../../../src/mesh/peers/channel-count.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -66,6 +70,55 @@ async function bytesKept(): Promise<number> {
 async function isHeldWhole(): Promise<boolean> {
   return content.equals(await readFile(join(node.data, 'FR1', manifest.facts.name)));
 }
+
+describe('a push to a peer', () => {
+  /** Of 20 leaves, the last of which is short. */
+  const small = content.subarray(0, 19 * leafSize + 1000);
+  let offers: number;
+
+  /** Offers to a peer that answers with these ranges; the answers are counted. */
+  async function pushWhere(missing: (offer: number) => readonly Range[]): Promise<SignedReceipt> {
+    offers = 0;
+    const peer = await startHostilePeer('DE1', self, () => ({
+      list: () => [],
+      fetch: () => [],
+      missing: () => missing(offers++),
+    }));
+    const connection = connectTo(peer.peer, self, systemClock);
+    try {
+      return await pushBackup(connection, manifestOf(small, self.signer), { read });
+    } finally {
+      connection.close();
+      await peer.stop();
+    }
+  }
+
+  it.each<[string, readonly Range[]]>([
+    ['nothing', []],
+    ['what is behind its end', [{ offset: 2 ** 40, length: leafSize }]],
+    ['more than it has', [{ offset: 0, length: 20 * leafSize }]],
+    ['half a leaf', [{ offset: 0, length: leafSize / 2 }]],
+    ['what begins in a leaf', [{ offset: 1000, length: leafSize }]],
+    ['nothing of a leaf', [{ offset: 0, length: 0 }]],
+    [
+      'a part of it twice',
+      [
+        { offset: 0, length: leafSize },
+        { offset: 0, length: leafSize },
+      ],
+    ],
+  ])('that asks for %s of a backup is given up after one offer', async (_, ranges) => {
+    const push = pushWhere(() => ranges);
+    await expect(push).rejects.toMatchObject({ kind: 'failed', message: expect.stringMatching(/^DE1 .* no sense$/) });
+    expect(offers).toBe(1);
+  });
+
+  it('that loses what it is sent, but for a little each time, is given up for now', async () => {
+    const push = pushWhere((offer) => [{ offset: 0, length: (19 - offer) * leafSize }]);
+    await expect(push).rejects.toMatchObject({ kind: 'failed', retryable: true });
+    expect(offers).toBe(17);
+  });
+});
 
 describe('a push over several connections', () => {
   it('brings each part once, over all of them, and closes what it opened', async () => {
