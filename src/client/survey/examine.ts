@@ -6,6 +6,7 @@ import type { BriefEntry } from '../../mesh/peers/list-backups.js';
 import { type BackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { isMoment } from '../../mesh/terms/moment.js';
 import type { Copy, Examined, Shown, Standing } from './found.js';
 import type { Holder } from './holders.js';
 
@@ -94,11 +95,6 @@ function readFacts({ manifest }: SignedManifest): { readonly facts: Manifest; re
   } catch {
     return 'an entry that cannot be read';
   }
-}
-
-/** Whether a Date can say it, so that it can be shown. */
-function isMoment(ms: number): boolean {
-  return ms <= 8.64e15;
 }
 
 function judge(signed: SignedManifest, owner: string, owners: ReadonlyMap<string, Identity>): Standing {

@@ -1,5 +1,6 @@
 import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { Failure } from '../terms/failure.js';
+import { isMoment } from '../terms/moment.js';
 import { bits, explicit, generalizedTime, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.js';
 import { ed25519SpkiPrefix, type Identity, identityKey, parseIdentity, publicKeyBytes } from './identity.js';
 
@@ -77,7 +78,7 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
     const certificate = new X509Certificate(bytes);
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
     const { publicKey } = certificate;
-    if (publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
+    if (publicKey.asymmetricKeyType !== 'ed25519' || !isMoment(epoch)) throw new Error();
     return {
       der: Buffer.from(certificate.raw),
       // Not `issuer`, which is text with escapes.

@@ -53,8 +53,8 @@ export async function openEpochs(
     await (isKnown ? written.catch(() => {}) : written);
     seen.set(identity, newest);
     if (isNewer) {
-      log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
       for (const follow of followers) follow(certificate);
+      log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
     }
     return true;
   };

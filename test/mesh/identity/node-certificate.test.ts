@@ -21,6 +21,16 @@ describe('a node certificate that is sent along', () => {
     expect(() => verifyNodeCertificate(bytes, identity)).toThrow(expect.objectContaining({ kind: 'untrusted' }));
   });
 
+  it('is refused with an epoch that no calendar has', () => {
+    const { identityKey, identity } = deriveKeys(generateRecoveryKey());
+    const nodePublicKey = certificate.publicKey;
+    const issue = (epoch: number) =>
+      issueNodeCertificate({ identity, identityKey, nodePublicKey, subject: 'FR1', epoch });
+    const latest = 8.64e15;
+    expect(new Date(verifyNodeCertificate(issue(latest).der, identity).epoch).toISOString()).toMatch(/^\+275760/);
+    expect(() => issue(latest + 1)).toThrow(expect.objectContaining({ kind: 'untrusted' }));
+  });
+
   it('is refused when it is longer than any that this program makes, also from the identity itself', () => {
     const keys = deriveKeys(generateRecoveryKey());
     const { identityKey, identity } = keys;

@@ -71,6 +71,15 @@ describe('the epochs that a node has seen', () => {
     for (const each of [epochs, await open()]) expect(each.newest(keys.identity).epoch).toBe(3000);
   });
 
+  it('tell who follows them before anything else of a newer key', async () => {
+    const told: string[] = [];
+    const log = { ...recordingLog(), warn: (event: string) => void told.push(event) };
+    const epochs = await openEpochs(file, log);
+    epochs.whenNewer(({ epoch }) => void told.push(`cut what is older than ${epoch}`));
+    for (const epoch of [1000, 2000]) await epochs.admit(at(epoch), fr1);
+    expect(told).toEqual(['cut what is older than 2000', 'node key superseded']);
+  });
+
   it('tell that a server was rebuilt before its newer key is remembered, and again where that failed', async () => {
     const told: string[] = [];
     let fails = true;
