@@ -68,7 +68,7 @@ async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log):
     minimumFree: () => 0,
   });
   try {
-    const strange = strangeTime(clock.now(), (await openHistory(vault.layout.runs).last())?.finishedAtMs);
+    const strange = strangeTime(clock.now(), await openHistory(vault.layout.runs).reports());
     if (strange !== null) throw strange;
     return await sweep({ vault, clock, ...rulesOf(config) });
   } finally {

@@ -118,6 +118,10 @@ describe('a pruning', () => {
     clock.jump(400 * day);
     const refused = prune(config, fr1.identity, clock, recordingLog());
     await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('the last run was 400 days ago') });
+    await openHistory(runs).append(RunReport.create({ finishedAtMs: clock.now() - 60_000 }));
+    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({
+      message: expect.stringContaining('400 days passed between two of the last runs'),
+    });
     expect(await held()).toHaveLength(4);
   });
 

@@ -274,7 +274,14 @@ describe('the night', { timeout: 180_000 }, () => {
         removed: [],
         problems: [{ message: expect.stringContaining('the last run was 365 days ago: no old backups are removed') }],
       });
-      expect(await fr1.holds('local')).toHaveLength(2);
+      clock.jump(60_000);
+      expect(await backup()).toMatchObject({
+        removed: [],
+        problems: [
+          { message: expect.stringContaining('365 days passed between two of the last runs: no old backups') },
+        ],
+      });
+      expect(await fr1.holds('local')).toHaveLength(3);
 
       clock.jump(86_400_000);
       expect((await backup()).removed).toEqual(expect.arrayContaining(first));

@@ -16,7 +16,6 @@ export interface History {
    * @throws Failure `failed` when the file cannot be read at all, `damaged` when something is in it, but no report
    */
   reports(): Promise<RunReport[]>;
-  last(): Promise<RunReport | undefined>;
 }
 
 const longest = 1000;
@@ -55,9 +54,6 @@ export function openHistory(file: string): History {
       const mine = turn.then(() => append(report));
       turn = mine.catch(() => undefined);
       return mine;
-    },
-    async last() {
-      return (await reports()).at(-1);
     },
   };
 }

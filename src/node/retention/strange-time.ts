@@ -5,20 +5,35 @@ const day = 86_400_000;
 const longestPause = 30 * day;
 /** Milliseconds that a clock may be set back. */
 const longestStepBack = day;
+/** Milliseconds for which a jump is doubted: less than from one night to the next. */
+const doubt = 20 * 3_600_000;
 
 /**
- * Why nothing should be removed by this clock tonight: since the last run it has jumped, or the server was off for very
- * long. A clock that is a year ahead would make every backup old enough to go. The next run finds this one as its last, so
- * a person has a night to set the clock right, and a server that was merely off removes tomorrow what it keeps today.
+ * Why nothing should be removed by this clock now: since the last run, or between runs of the last {@link doubt}, it has
+ * jumped, or the server was off for very long. A clock that is a year ahead would make every backup old enough to go. So a
+ * person has a night to set the clock right, whoever asks for a run meanwhile, and a server that was merely off removes
+ * tomorrow what it keeps today.
  * @param now milliseconds since 1970
- * @param lastRun when the last run ended, by the same clock; undefined for none
+ * @param runs what past runs told, oldest first; they ended by the same clock
  */
-export function strangeTime(now: number, lastRun: number | undefined): Failure | null {
-  if (lastRun === undefined || (now - lastRun <= longestPause && lastRun - now <= longestStepBack)) return null;
-  const count = Math.round(Math.abs(now - lastRun) / day);
+export function strangeTime(now: number, runs: readonly { readonly finishedAtMs: number }[]): Failure | null {
+  let later = now;
+  for (const { finishedAtMs: run } of runs.toReversed()) {
+    if (later - run > longestPause || run - later > longestStepBack) return doubted(later, run, later === now);
+    if (now - run >= doubt) return null;
+    later = run;
+  }
+  return null;
+}
+
+function doubted(later: number, earlier: number, isNow: boolean): Failure {
+  const count = Math.round(Math.abs(later - earlier) / day);
   const days = `${count} day${count === 1 ? '' : 's'}`;
-  const what = now > lastRun ? `the last run was ${days} ago` : `the last run is ${days} in the future`;
+  const [pause, stepBack] = isNow
+    ? [`the last run was ${days} ago`, `the last run is ${days} in the future`]
+    : [`${days} passed between two of the last runs`, `it was set back by ${days} between two of the last runs`];
+  const what = later > earlier ? pause : stepBack;
   return new Failure('failed', `by the clock of this server ${what}: no old backups are removed this time`, {
-    hint: 'If the clock is wrong, set it right before the next run. If it is right, nothing is to be done.',
+    hint: 'If the clock is wrong, set it right before the next night. If it is right, nothing is to be done.',
   });
 }

@@ -4,6 +4,9 @@ import { strangeTime } from '../../../src/node/retention/strange-time.js';
 const day = 86_400_000;
 const lastRun = Date.parse('2026-11-23T02:00:00Z');
 
+const hour = 3_600_000;
+const runs = (...ends: readonly number[]) => ends.map((finishedAtMs) => ({ finishedAtMs }));
+
 describe('a clock that jumped since the last run', () => {
   it.each([
     ['a year ahead', 365 * day, 'the last run was 365 days ago'],
@@ -11,7 +14,19 @@ describe('a clock that jumped since the last run', () => {
     ['30 days ahead and a little', 30 * day + 1, 'the last run was 30 days ago'],
     ['one day behind and a little', -day - 1, 'the last run is 1 day in the future'],
   ])('is doubted: it is %s', (_, jump, words) => {
-    expect(strangeTime(lastRun + jump, lastRun)?.message).toContain(words);
+    expect(strangeTime(lastRun + jump, runs(lastRun))?.message).toContain(words);
+  });
+
+  it.each([
+    ['a year ahead', 365 * day, '365 days passed between two of the last runs'],
+    ['a year behind', -365 * day, 'set back by 365 days between two of the last runs'],
+  ])('is doubted in each run until the next night: it is %s', (_, jump, words) => {
+    const strange = lastRun + jump;
+    const past = runs(lastRun - day, lastRun, strange, strange + 10 * hour);
+    for (const later of [strange + 10 * hour + 60_000, strange + 20 * hour - 1]) {
+      expect(strangeTime(later, past)?.message).toContain(words);
+    }
+    expect(strangeTime(strange + 20 * hour, past)).toBeNull();
   });
 
   it.each([
@@ -19,10 +34,10 @@ describe('a clock that jumped since the last run', () => {
     ['after 30 days without the server', 30 * day],
     ['one day behind', -day],
   ])('is believed: it is %s', (_, jump) => {
-    expect(strangeTime(lastRun + jump, lastRun)).toBeNull();
+    expect(strangeTime(lastRun + jump, runs(lastRun - day, lastRun))).toBeNull();
   });
 
   it('is believed before the first run', () => {
-    expect(strangeTime(lastRun, undefined)).toBeNull();
+    expect(strangeTime(lastRun, [])).toBeNull();
   });
 });
