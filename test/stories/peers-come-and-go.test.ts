@@ -96,6 +96,35 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       expect(await lost.holds('FR1')).toHaveLength(1);
     }));
 
+  it('are told of at once when they refuse this server as superseded, also where nothing changed', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [lost, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await Promise.all([lost.startInside(), fr2.startInside()]);
+      expect((await lost.peer(['backup'])).code).toBe(0);
+      const rebuilt = makeServerIdentity(
+        deriveKeys(parseRecoveryKey(lost.recoveryKey)),
+        'FR1',
+        mesh.setUpAt + 86_400_000,
+      );
+      const name = parseHostname('FR2');
+      const call = connectTo(
+        { name, address: parseAddress(fr2.address), identity: fr2.identity },
+        rebuilt,
+        systemClock,
+      );
+      await getNode(call);
+      call.close();
+      const { code, stdout } = await lost.peer(['backup']);
+      expect(code).toBe(3);
+      expect(stdout).toContain('Done in part');
+      expect(stdout.match(/FR2 did not prove everything: .* is superseded/g)).toHaveLength(1);
+      const problem = { kind: 'untrusted', hint: expect.stringContaining('anemone-peer restore') };
+      expect(reportOf((await lost.peer(['backup', '--json'])).stdout)).toMatchObject({
+        outcome: 'partly',
+        problems: [problem],
+      });
+    }));
+
   it('get all their backups again when they were rebuilt with an empty disk', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

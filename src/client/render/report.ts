@@ -92,23 +92,24 @@ export function reportText(report: RunReport, look: Look): string {
     ...warnings.map((warning) => printable(warning)),
     ...report.problems.map((problem) => printable(problem.message)),
     ...new Set(problems.map((hint) => printable(hint))),
-    ...auditLines(report.audit),
+    ...auditLines(report),
     ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
     `${conclusion(report.outcome)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
   ].join('\n');
 }
 
 /** What was proven and read again; what was found wrong is among the problems. */
-function auditLines(audit: Audit | undefined): string[] {
+function auditLines({ audit, problems }: RunReport): string[] {
+  const said = problems.map(({ message }) => message);
   const proven = (audit?.peers ?? []).filter((peer) => peer.proven.length > 0);
   const silent = (audit?.peers ?? []).flatMap(({ peer, problem }) =>
-    problem === undefined ? [] : [printable(`${peer} did not prove everything: ${problem.message}`)],
+    problem === undefined ? [] : [`${peer} did not prove everything: ${problem.message}`],
   );
   const told = proven.map(({ peer, proven: names }) => `${peer} ${names.length}`).join(', ');
   const checked = audit?.scrub?.checked ?? 0;
   return [
     ...(proven.length === 0 ? [] : [`Backups proven to be held: ${told}.`]),
-    ...silent,
+    ...silent.filter((line) => !said.includes(line)).map((line) => printable(line)),
     ...(checked === 0 ? [] : [`Backups read again here: ${checked}.`]),
   ];
 }

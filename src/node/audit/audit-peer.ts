@@ -104,6 +104,8 @@ export async function auditPeer(
     parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
     report.problem = problemOf(excuse);
   }
+  // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
+  if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
   const sets = [...unproven].filter(({ newest }) => newest).map(({ backup: { set } }) => set);
   const overdue = sets.filter((set) => proofs.isOverdue(peer, set));
   if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse)));
@@ -197,6 +199,11 @@ function failureOf({ kind, message, hint }: Problem): Failure {
 
 function tooSlow(peer: AuditedPeer): Failure {
   return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
+}
+
+/** In the words in which a report tells any other excuse, so that it is not told twice. */
+function refusal(peer: AuditedPeer, failure: Failure): Problem {
+  return { ...problemOf(failure), message: `${peer.name} did not prove everything: ${failure.message}` };
 }
 
 function withoutProof(peer: AuditedPeer, sets: readonly string[], failure: Failure): Failure {

@@ -260,6 +260,19 @@ describe('the audit of a peer', () => {
     expect(await audit.lastProof(peer().name)).toBe(proven);
   });
 
+  it('calls it a problem at once that a peer refuses this server', async () => {
+    const refusing: AuditedPeer = {
+      ...peer(),
+      leaves() {
+        throw new Failure('untrusted', 'FR2: this node key of FR1 is superseded', { hint: 'FR2 says: bring it back' });
+      },
+    };
+    const { problems } = await auditPeer(refusing, parts(), never);
+    const message = 'FR2 did not prove everything: FR2: this node key of FR1 is superseded';
+    expect(problems).toEqual([{ kind: 'untrusted', message, hint: 'FR2 says: bring it back' }]);
+    expect(await owedNow()).toEqual([]);
+  });
+
   it('accuses no peer of a week that it did not have: the backup is old, but its receipt is of tonight', async () => {
     clock.jump(90 * day);
     const { report, problems } = await auditPeer(evasive(), parts(), never);
