@@ -1,9 +1,9 @@
-import { Outcome, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Outcome, type Problem, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
-import { notSaved } from '../render/status.js';
+import { mayPass, notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 
@@ -97,23 +97,36 @@ export const checkBackups: Check = (facts) => {
   // A peer that refuses to show its list has said nothing about backups.
   const answered = peers.map(({ name }) => name).filter((name) => listed.includes(name));
   if (answered.length === 0) return null;
-  const mend = hasOldKey(facts) ? 'Restart the node; then: anemone-peer backup' : 'anemone-peer backup';
   const why = 'If this server were lost now, that is how old its files would be.';
   return sets.flatMap((set) => {
     const found = newest.find((backup) => backup.set === set);
     if (found === undefined) {
-      return [error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', mend)];
+      return [error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', again(facts, []))];
     }
     const lacking = answered.filter((name) => !found.holders.includes(name));
-    const made = formatMoment(found.createdAt, now);
-    if (lacking.length === answered.length) {
-      return [error(`no peer holds ${found.name}, the newest of its set (made ${made})`, why, mend)];
-    }
-    return lacking.map((name) =>
-      warning(`${name} does not hold ${found.name}, the newest of its set (made ${made})`, why, mend),
-    );
+    const what = `${found.name}, the newest of its set (made ${formatMoment(found.createdAt, now)})`;
+    const told = (start: string, names: readonly string[]): Parameters<typeof error> => {
+      const refusals = names.flatMap((name) => refusal(name, found.name, facts));
+      return [[`${start} ${what}`, ...refusals.map(({ message }) => message)].join(': '), why, again(facts, refusals)];
+    };
+    return lacking.length === answered.length
+      ? [error(...told('no peer holds', lacking))]
+      : lacking.map((name) => warning(...told(`${name} does not hold`, [name])));
   });
 };
+
+/** Why a peer did not take a backup, where trying again changes nothing as long as that lasts. */
+function refusal(peer: string, backup: string, { node }: DoctorFacts): Problem[] {
+  const { owed = [], problem } = 'failure' in node ? {} : (node.peers.find(({ name }) => name === peer) ?? {});
+  return problem === undefined || !owed.includes(backup) || mayPass.includes(problem.kind) ? [] : [problem];
+}
+
+/** Brings what peers lack, once that is mended which they refuse it for. */
+function again(facts: DoctorFacts, refusals: readonly Problem[]): string {
+  const restart = hasOldKey(facts) ? ['Restart the node.'] : [];
+  const first = [...restart, ...refusals.flatMap(({ hint }) => hint || [])];
+  return [...new Set(first), first.length === 0 ? 'anemone-peer backup' : 'Then: anemone-peer backup'].join(' ');
+}
 
 export const checkKit: Check = ({ kit }) => {
   if (kit === null) return null;

@@ -199,7 +199,7 @@ export function refusalOf({ answer, status }: PeerView, self: ServerIdentity): s
 }
 
 /** Kinds of what ends by itself, or was seen a moment ago and is not seen now. */
-const mayPass = ['unreachable', 'timeout', 'interrupted'];
+export const mayPass = ['unreachable', 'timeout', 'interrupted'];
 
 const superseded = 'knows a newer node key of this server: this one is superseded';
 

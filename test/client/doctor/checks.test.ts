@@ -16,6 +16,8 @@ import { parseConfig } from '../../../src/mesh/config/load.js';
 import {
   GetStatusResponse,
   Outcome,
+  PeerStatus,
+  type Problem,
   RunReport,
   type SetStatus,
 } from '../../../src/mesh/generated/anemone/node/v1/node.js';
@@ -133,6 +135,13 @@ const restored = { ...well.keys, certificate: newer };
 const password: KeyFile = { path: '/etc/anemone/key', mode: 0o640, owner: 0, holds: 'password' };
 const keysOf = (...files: DoctorFacts['keys']['files']) => ({ ...well.keys, files });
 const nightOf = (size: number) => [{ ...well.newest[0], size }] as DoctorFacts['newest'];
+const noRoom = {
+  kind: 'no-space',
+  message: 'FR2: the disk has 930 MiB too little free',
+  hint: 'FR2 says: Free some disk.',
+};
+const refusedBy = (name: string, problem: Problem): PeerStatus =>
+  PeerStatus.fromPartial({ name, owed: [well.newest[0]?.name ?? ''], problem });
 const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
 const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
 const doneRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_PARTLY, startedAtMs: now - hour });
@@ -280,7 +289,7 @@ const cases: Case[] = [
     'a backup that no peer holds, because the node runs with the key from before a restore',
     checkBackups,
     { keys: restored, newest: heldBy() },
-    [['error', 'no peer holds', 'Restart the node; then: anemone-peer backup']],
+    [['error', 'no peer holds', 'Restart the node. Then: anemone-peer backup']],
   ],
   ['an updated program', checkNode, { node: status({ version: '0.0.9' }) }, [['warning', '0.0.9', 'Restart']]],
   [
@@ -385,6 +394,18 @@ const cases: Case[] = [
     [['error', 'no peer holds', 'anemone-peer backup']],
   ],
   ['a peer that lacks it', checkBackups, { newest: heldBy('US1') }, [['warning', 'FR2 does not hold', 'anemone-peer']]],
+  [
+    'a peer that lacks it because it has no room, which another run does not change',
+    checkBackups,
+    { newest: heldBy('US1'), node: status({ peers: [refusedBy('FR2', noRoom)] }) },
+    [['warning', 'too little free', 'FR2 says: Free some disk. Then: anemone-peer backup']],
+  ],
+  [
+    'a backup that no peer holds, because one of them has no room',
+    checkBackups,
+    { newest: heldBy(), node: status({ peers: [refusedBy('FR2', noRoom)] }) },
+    [['error', 'too little free', 'FR2 says: Free some disk. Then: anemone-peer backup']],
+  ],
   ['nobody who can be asked', checkBackups, { newest: [], listed: [], peers: [silent('FR2')] }, null],
   ['peers that answer, and refuse to show their lists', checkBackups, { listed: ['FR1'] }, null],
   ['no set', checkBackups, { newest: [], config: keeper }, []],
@@ -462,6 +483,12 @@ const cases: Case[] = [
     [['advice', 'anemone-backup-FR1-20261123-120000.enc was not finished: 1.00 GiB', 'rm /srv/.part']],
   ],
 ];
+
+it('checkBackups says nothing of a peer that was away, and answers now, but that it lacks the backup', () => {
+  const lacking: DoctorFacts = { ...well, newest: heldBy('US1') };
+  const away = refusedBy('FR2', { ...noRoom, kind: 'unreachable' });
+  expect(checkBackups({ ...lacking, node: status({ peers: [away] }) })).toEqual(checkBackups(lacking));
+});
 
 describe('the doctor finds', () => {
   it.each(cases)('%s', (_what, check, changes, wanted) => {
