@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
-import type { SeenKey } from '../mesh/identity/seen-keys.js';
+import type { NodeCertificate } from '../mesh/identity/node-certificate.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import type { Meet } from '../mesh/peers/connection.js';
 import type { Clock } from '../mesh/terms/clock.js';
@@ -73,7 +73,7 @@ export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'curr
     ]);
     const file = join(stateFolder(await loadConfig()), 'epochs.json');
     // A node does not start with a file that it cannot read; a list is better than none.
-    const seen = await readSeenKeys(file).catch(() => new Map<string, SeenKey>());
+    const seen = await readSeenKeys(file).catch(() => new Map<string, NodeCertificate>());
     return (peer, certificate) => refuseSuperseded(peer, certificate, seen.get(peer.identity));
   });
   return { ...outside, loadConfig, self, currentOnly };

@@ -24,7 +24,7 @@ export function currentServers(epochs: Epochs, log: Log): Meet {
       return true;
     });
   return (peer, certificate, socket) => {
-    refuseSuperseded(peer, certificate, epochs.seen(peer.identity));
+    refuseSuperseded(peer, certificate, epochs.newest(peer.identity));
     open.set(socket, certificate);
     socket.once('close', () => open.delete(socket));
     void remember(certificate, peer.name).then((isCurrent) => {

@@ -36,9 +36,9 @@ export const checkNode: Check = (facts) => {
   return findings;
 };
 
-/** Whether the running node has another node key than lies on the disk now. A node of an older version does not say which. */
+/** Whether the running node has another node key than lies on the disk now. */
 function hasOldKey({ node, keys }: DoctorFacts): boolean {
-  return !('failure' in node) && node.epochMs !== 0 && (keys.certificate?.epoch ?? 0) > node.epochMs;
+  return !('failure' in node) && (keys.certificate?.epoch ?? 0) > node.epochMs;
 }
 
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {

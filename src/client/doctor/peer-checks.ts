@@ -1,4 +1,4 @@
-import { newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
+import { hasSeenNewer, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
@@ -29,15 +29,10 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
   const { version, keys } = facts;
   const findings: Finding[] = [];
   const night = sizeOfNight(facts);
-  const newer = keys.certificate && newerKey(node, keys.certificate);
-  if (newer === 'proven') {
+  if (keys.certificate !== null && hasSeenNewer(node, keys.certificate)) {
     const problem = `${name} has seen a newer node key of this server`;
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
     findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
-  } else if (newer === 'claimed') {
-    const problem = `${name} claims to have seen a newer node key of this server, and does not prove it`;
-    const why = 'It refuses this machine then; but only a node of an older version cannot prove it.';
-    findings.push(warning(problem, why, `Update ${name}, and look at it if it still claims so.`));
   }
   findings.push(...damagedOn(name, node.damaged, facts));
   if (node.hostname !== name) {

@@ -6,7 +6,7 @@ import {
   type SetStatus,
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { isClockOff, newerKey, type TimedNode } from '../../mesh/peers/get-node.js';
+import { hasSeenNewer, isClockOff, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
@@ -193,7 +193,7 @@ function stateOf(peer: PeerView, self: ServerIdentity, look: Look): Cell {
 /** Why a peer that answers does not get what it is owed, unless that may pass; null when nothing is known against it. */
 export function refusalOf({ answer, status }: PeerView, self: ServerIdentity): string | null {
   if (answer === undefined || 'failure' in answer) return null;
-  if (newerKey(answer.node, self.certificate) === 'proven') return superseded;
+  if (hasSeenNewer(answer.node, self.certificate)) return superseded;
   const problem = status !== undefined && status.owed.length > 0 ? status.problem : undefined;
   return problem === undefined || mayPass.includes(problem.kind) ? null : problem.message;
 }
@@ -218,9 +218,7 @@ function remarksOf({ config, answer, status }: PeerView, self: ServerIdentity, n
   else if (answer !== undefined) {
     const { node, clockAhead } = answer;
     if (node.hostname !== config.name) remarks.push(`calls itself ${node.hostname}`);
-    const newer = newerKey(node, self.certificate);
-    if (newer === 'proven') remarks.push(superseded);
-    if (newer === 'claimed') remarks.push('claims to know a newer node key of this server, and does not prove it');
+    if (hasSeenNewer(node, self.certificate)) remarks.push(superseded);
     if (isClockOff(answer)) {
       remarks.push(`its clock is ${formatDuration(Math.abs(clockAhead))} ${clockAhead > 0 ? 'ahead' : 'behind'}`);
     }

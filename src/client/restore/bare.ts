@@ -38,17 +38,10 @@ export interface KnownPeer extends Omit<PeerAddress, 'identity'> {
   readonly identity: Identity | Failure;
 }
 
-/** What a peer says of the newest node key that it has seen of our identity. */
-export interface NewestKey {
-  /** Milliseconds since 1970; 0 for none. */
-  readonly epoch: number;
-  /** The node certificate that proves the epoch; empty where the peer is of an older version. */
-  readonly certificate: Uint8Array;
-}
-
 /** A peer that answered a visitor. */
 export interface ReachedPeer extends Peer {
-  readonly newest: NewestKey;
+  /** Of the newest node key of our identity that it has seen, as it says; empty for none. */
+  readonly newestCertificate: Uint8Array;
 }
 
 /** A mesh seen with nothing but the recovery key, and the peers of it that can be called. */
@@ -194,8 +187,8 @@ async function visit(
   const patience = patienceOf(flags);
   const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
   try {
-    const { hostname, newestEpochMs: epoch, newestCertificate: certificate } = await getNode(patient, signal);
-    return { ...peer, name: known.name ?? parseHostname(hostname), newest: { epoch, certificate } };
+    const { hostname, newestCertificate } = await getNode(patient, signal);
+    return { ...peer, name: known.name ?? parseHostname(hostname), newestCertificate };
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;

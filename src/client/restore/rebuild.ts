@@ -4,8 +4,9 @@ import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../../mesh/identity/identity.js';
+import { provenEpoch } from '../../mesh/identity/node-certificate.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
-import { makeServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
+import { makeServerIdentity, type ServerIdentity, storeServerIdentity } from '../../mesh/identity/server-identity.js';
 import { readChainHead, writeChainHead } from '../../mesh/manifest/chain.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { getNode } from '../../mesh/peers/get-node.js';
@@ -18,7 +19,6 @@ import { type Context, stateFolder } from '../context.js';
 import { survey } from '../survey/survey.js';
 import { openBareMesh, type ReachedPeer, shortName } from './bare.js';
 import { candidatesOf } from './choose.js';
-import { epochToBeat } from './epoch-to-beat.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
 
 /** What became of the machine after a restore: a server of the mesh again, or why not. */
@@ -29,10 +29,8 @@ export interface Rebuilt {
   readonly epoch: number;
   /** Peers that took the new node key, and refuse any older one from now on. */
   readonly accepted: readonly string[];
-  /** Peers that could not be told, with the reason. */
+  /** Peers that could not be told, or do not show that they took it, with the reason. */
   readonly untold: readonly { readonly peer: string; readonly reason: string }[];
-  /** Peers that refuse the new node key: they claim to have seen a newer one, and do not prove it. */
-  readonly refusing: readonly string[];
   /** Peers that were reached at another address than the configuration has. */
   readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
   /** The number of the newest backup of each set, after which the next one goes on. */
@@ -78,11 +76,13 @@ export async function rebuild(
   const visited = await visitAll(context, config, keys, peers);
   const seen = headsOf([...learned.manifests, ...visited.manifests]);
   const heads = await Promise.all(seen.map((head) => keepChainHead(state, head, keys.identity)));
-  const now = context.clock.now();
-  const reached = [...learned.reached, ...visited.reached];
-  const claims = reached.map(({ newest }) => newest);
-  const certificates = heads.map(({ signed }) => signed.certificate);
-  const epoch = Math.max(now, epochToBeat(keys.identity, claims, certificates, now) + 1);
+  const former = [
+    ...[...learned.reached, ...visited.reached].map(({ newestCertificate }) => newestCertificate),
+    ...heads.map(({ signed }) => signed.certificate),
+  ];
+  // An epoch counts where a certificate proves it: no peer can use up those there are.
+  const toBeat = former.map((certificate) => provenEpoch(certificate, keys.identity));
+  const epoch = toBeat.reduce((newest, each) => Math.max(newest, each + 1), context.clock.now());
   const self = makeServerIdentity(keys, config.server.name, epoch);
   await storeServerIdentity(self, state);
   // Not to be interrupted: a peer that was told refuses the former key, whatever this machine says then.
@@ -90,38 +90,27 @@ export async function rebuild(
   return {
     config: config.file,
     epoch,
-    ...standings(epoch, peers, reached, answers),
+    ...standings(answers, self),
     moved: movedOf(config, peers),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
     running: (await askOwnNode(context, config, async () => 'runs')) === 'runs',
   };
 }
 
-/** How each peer took the new node key. Whoever claims to have seen a newer one refuses it, although it answers. */
+/** How each peer took the new node key. Whoever took it shows its certificate. */
 function standings(
-  epoch: number,
-  peers: readonly Peer[],
-  reached: readonly ReachedPeer[],
   answers: readonly PeerAnswer<GetNodeResponse>[],
-): Pick<Rebuilt, 'accepted' | 'untold' | 'refusing'> {
-  const told = answers.flatMap((answer) => ('value' in answer ? [answer] : []));
-  const claims = [
-    ...reached.map(({ identity, newest }) => ({ identity, epoch: newest.epoch })),
-    ...told.map(({ peer, value }) => ({ identity: peer.identity, epoch: value.newestEpochMs })),
-  ];
-  const refusing = peers.filter((peer) =>
-    claims.some((claim) => claim.identity === peer.identity && claim.epoch > epoch),
-  );
-  return {
-    accepted: told
-      .map(({ peer }) => peer)
-      .filter((peer) => !refusing.includes(peer))
-      .map(shortName),
-    untold: answers.flatMap((answer) =>
-      'failure' in answer ? [{ peer: shortName(answer.peer), reason: plainReason(answer) }] : [],
-    ),
-    refusing: refusing.map(shortName),
-  };
+  { certificate }: ServerIdentity,
+): Pick<Rebuilt, 'accepted' | 'untold'> {
+  const accepted: string[] = [];
+  const untold: Rebuilt['untold'][number][] = [];
+  for (const answer of answers) {
+    const peer = shortName(answer.peer);
+    if ('failure' in answer) untold.push({ peer, reason: plainReason(answer) });
+    else if (certificate.der.equals(answer.value.newestCertificate)) accepted.push(peer);
+    else untold.push({ peer, reason: 'it answers, and shows another node key of this server as the newest' });
+  }
+  return { accepted, untold };
 }
 
 /** The reason without the peer's name, which stands before it already. */

@@ -77,7 +77,7 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 
 function tellRebuilt(
   { screen, env }: Telling,
-  { config, accepted, untold, refusing, moved, sequences, running }: Rebuilt,
+  { config, accepted, untold, moved, sequences, running }: Rebuilt,
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
@@ -87,12 +87,6 @@ function tellRebuilt(
     screen.warn(
       `${peer} does not know the new node key yet: ${reason}. It takes it when the node first calls it; until then it ` +
         'does not refuse the former one, and backups that only it holds may not have been seen.',
-    );
-  }
-  for (const peer of refusing) {
-    screen.warn(
-      `${peer} refuses the new node key: it claims to have seen a newer node key of this server, and did not prove that ` +
-        `when it was asked. If the clock of this machine is wrong, set it, and restore again; if it is right, look at ${peer}.`,
     );
   }
   for (const { peer, configured, reached } of moved) {

@@ -3,20 +3,20 @@ import { Failure } from '../terms/failure.js';
 import { parseIdentity } from './identity.js';
 import { type NodeCertificate, verifyNodeCertificate } from './node-certificate.js';
 
-/** The newest node key that a node has seen of an identity, as `.state/epochs.json` has it. */
-export interface SeenKey {
+/** What `.state/epochs.json` has of each identity. */
+interface SeenKey {
   readonly epoch: number;
-  /** Fingerprint of the node key: two keys of one epoch cannot both be the server. */
+  /** Fingerprint of the node key. */
   readonly key: string;
-  /** In base64; an older version wrote none. */
-  readonly certificate?: string;
+  /** In base64. */
+  readonly certificate: string;
 }
 
 /**
- * The newest key of each identity; none where there is no such file.
+ * The newest node key that a node has seen of each identity; none where there is no such file.
  * @throws Failure `damaged` when the file is there and cannot be read
  */
-export async function readSeenKeys(file: string): Promise<Map<string, SeenKey>> {
+export async function readSeenKeys(file: string): Promise<Map<string, NodeCertificate>> {
   try {
     const entries: unknown = JSON.parse(await readFile(file, 'utf8'));
     if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
@@ -30,27 +30,30 @@ export async function readSeenKeys(file: string): Promise<Map<string, SeenKey>> 
   }
 }
 
+/** The bytes of that file. */
+export function formatSeenKeys(seen: ReadonlyMap<string, NodeCertificate>): string {
+  const entries = [...seen].map(([identity, { epoch, fingerprint: key, der }]): [string, SeenKey] => {
+    return [identity, { epoch, key, certificate: der.toString('base64') }];
+  });
+  return `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`;
+}
+
 /**
  * What the certificate does not prove is not believed: one flipped bit would lock the right key out for good, or let an older
  * one in again.
  */
-function parseSeenKey(identity: string, entry: Partial<SeenKey>): SeenKey {
-  const { epoch, key, certificate } = entry;
-  const issuer = parseIdentity(identity);
-  if (!Number.isSafeInteger(epoch) || typeof key !== 'string') throw new Error('an entry is malformed');
-  const seen = { epoch: epoch as number, key };
-  if (certificate === undefined) return seen;
-  if (!isSeen(verifyNodeCertificate(Buffer.from(certificate, 'base64'), issuer), seen)) {
-    throw new Error(`what it has of ${identity} is not what the certificate says`);
-  }
-  return { ...seen, certificate };
+function parseSeenKey(identity: string, { epoch, key, certificate }: Partial<SeenKey>): NodeCertificate {
+  const proven = verifyNodeCertificate(Buffer.from(String(certificate), 'base64'), parseIdentity(identity));
+  if (proven.epoch === epoch && proven.fingerprint === key) return proven;
+  throw new Error(`what it has of ${identity} is not what the certificate says`);
 }
 
-export function isSeen(certificate: NodeCertificate, newest: SeenKey): boolean {
-  return newest.epoch === certificate.epoch && newest.key === certificate.fingerprint;
+/** Two keys of one epoch cannot both be the server. */
+export function isSameKey(a: NodeCertificate, b: NodeCertificate): boolean {
+  return a.epoch === b.epoch && a.fingerprint === b.fingerprint;
 }
 
 /** Whether a key that was seen of the same identity locks this one out. */
-export function locksOut(newest: SeenKey, certificate: NodeCertificate): boolean {
-  return certificate.epoch <= newest.epoch && !isSeen(certificate, newest);
+export function locksOut(newest: NodeCertificate, certificate: NodeCertificate): boolean {
+  return certificate.epoch <= newest.epoch && !isSameKey(certificate, newest);
 }

@@ -10,15 +10,14 @@ export function getNode(connection: Connection, signal?: AbortSignal): Promise<G
 }
 
 /**
- * Whether a node has seen a node key of its caller that is newer than this one: the certificate proves it, for only the recovery
- * key can make one. A claim without it is one of an older version, or no truth.
+ * Whether a node has seen a node key of its caller that is newer than this one. Its certificate proves that, for only the
+ * recovery key can make one.
  */
-export function newerKey(
-  { newestEpochMs, newestCertificate }: GetNodeResponse,
+export function hasSeenNewer(
+  { newestCertificate }: GetNodeResponse,
   { identity, epoch }: Pick<NodeCertificate, 'identity' | 'epoch'>,
-): 'proven' | 'claimed' | null {
-  if (provenEpoch(newestCertificate, identity) > epoch) return 'proven';
-  return newestEpochMs > epoch ? 'claimed' : null;
+): boolean {
+  return provenEpoch(newestCertificate, identity) > epoch;
 }
 
 /** What a node said, and how its clock stands to ours. */

@@ -1,5 +1,5 @@
 import type { NodeCertificate } from '../identity/node-certificate.js';
-import { locksOut, type SeenKey } from '../identity/seen-keys.js';
+import { locksOut } from '../identity/seen-keys.js';
 import { Failure } from '../terms/failure.js';
 import type { Peer } from './peer.js';
 
@@ -8,7 +8,11 @@ import type { Peer } from './peer.js';
  * @param newest the newest node key that was seen of the peer
  * @throws Failure `untrusted` when that one locks the key of whoever answers out
  */
-export function refuseSuperseded({ name }: Peer, certificate: NodeCertificate, newest: SeenKey | undefined): void {
+export function refuseSuperseded(
+  { name }: Peer,
+  certificate: NodeCertificate,
+  newest: NodeCertificate | undefined,
+): void {
   if (newest === undefined || !locksOut(newest, certificate)) return;
   throw new Failure('untrusted', `a superseded node key answers there: ${name} was rebuilt with a newer one`, {
     // The rebuilt one may be there again at the next try.

@@ -114,22 +114,9 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string,
   const isGone = kind === 'interrupted';
   const hint = info?.metadata['hint'];
   return new Failure(isGone ? 'unreachable' : kind, `${whom}: ${message}`, {
-    cause: new StatusError(code, message),
     ...(info === null || isGone ? {} : { retryable: info.metadata['retryable'] === 'true' }),
     ...(hint === undefined ? {} : { hint: `${isOwnNode ? '' : `${whom} says: `}${printable(hint, 500)}` }),
   });
-}
-
-/** What the other side said, as the cause of a Failure. */
-class StatusError extends Error {
-  override readonly name = 'StatusError';
-
-  constructor(
-    readonly code: number,
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 function decoded(message: string): string {
@@ -138,11 +125,6 @@ function decoded(message: string): string {
   } catch {
     return message;
   }
-}
-
-/** Whether a call failed because the other program is older than the call. */
-export function isUnknownCall({ cause }: Failure): boolean {
-  return cause instanceof StatusError && cause.code === statusCode.unimplemented;
 }
 
 function kindOf(reason: string | undefined): FailureKind | undefined {

@@ -4,7 +4,6 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { isUnknownCall } from '../../mesh/wire/status.js';
 import { mayPass } from '../outbox/deliver.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Receipts } from '../outbox/receipts.js';
@@ -90,7 +89,7 @@ export async function auditPeer(
       } catch (thrown) {
         // What stands in the way of one proof need not stand in that of the others, where the peer answers at all.
         const failure = excused(thrown);
-        if (mayPass(failure) || isUnknownCall(failure)) break;
+        if (mayPass(failure)) break;
       }
     }
   } catch (thrown) {
@@ -99,11 +98,8 @@ export async function auditPeer(
     cancel();
   }
   if (excuse === undefined) return { report, problems };
-  // An older program cannot prove anything. A week later that is told as it is of any other.
-  if (!isUnknownCall(excuse)) {
-    parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
-    report.problem = problemOf(excuse);
-  }
+  parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
+  report.problem = problemOf(excuse);
   // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
   if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
   const sets = [...unproven].filter(({ newest }) => newest).map(({ backup: { set } }) => set);
@@ -169,7 +165,6 @@ async function auditBackup(
 
 /** What a failure says about the backup: why it is lost, `gone` for one that retention took, or null for nothing. */
 function lossIn(failure: Failure, newest: boolean): string | null {
-  if (isUnknownCall(failure)) return null;
   // A leaf that there is in the manifest cannot be an invalid one.
   if (failure.kind === 'damaged' || failure.kind === 'invalid') return failure.message;
   if (failure.kind !== 'not-found') return null;

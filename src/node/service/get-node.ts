@@ -24,8 +24,8 @@ export async function getNode(self: Self, vault: Vault, epochs: Epochs, caller: 
     used: vault.used(caller.name),
     quota: caller.quota,
     free: await vault.free(),
-    newestEpochMs: newest.epoch,
-    newestCertificate: newest.certificate,
+    newestEpochMs: newest?.epoch ?? 0,
+    newestCertificate: newest?.der ?? Buffer.alloc(0),
     damaged: vault.damaged(caller.name).slice(0, mostDamaged),
   };
 }

@@ -12,6 +12,7 @@ import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showBackup } from '../../../src/client/commands/show.js';
 import { showStatus } from '../../../src/client/commands/status.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import {
   loadServerIdentity,
   makeServerIdentity,
@@ -21,18 +22,20 @@ import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { openEpochs } from '../../../src/node/service/epochs.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
 let folder: string;
+const keysOfUS1 = deriveKeys(generateRecoveryKey());
 let fr2: PeerNode;
 let us1: PeerNode;
 let first: Restorable;
@@ -42,7 +45,11 @@ let second: Restorable;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-list-'));
   const peers = [peerConfig('FR1', fr1.server)];
-  [fr2, us1] = await Promise.all([startPeerNode({ name: 'FR2', peers }), startPeerNode({ name: 'US1', peers })]);
+  const server = makeServerIdentity(keysOfUS1, 'US1', 1_700_000_000_000);
+  [fr2, us1] = await Promise.all([
+    startPeerNode({ name: 'FR2', peers }),
+    startPeerNode({ name: 'US1', peers, server }),
+  ]);
   await mkdir(join(folder, 'config'));
   const peer = (node: PeerNode) =>
     `  - { name: ${node.name}, vpn_ip: "${formatAddress(node.address)}", identity: "${node.server.identity}" }\n`;
@@ -85,9 +92,10 @@ describe('list', () => {
   });
 
   it('names the lost machine that answers for a server that was rebuilt, as status does', async () => {
-    const { identity, certificate } = us1.server;
-    const seen = { [identity]: { epoch: certificate.epoch + 1, key: 'of the rebuilt one' } };
-    await writeFile(join(folder, 'config-backups/.state/epochs.json'), JSON.stringify(seen));
+    const { epoch } = us1.server.certificate;
+    const rebuilt = makeServerIdentity(keysOfUS1, 'US1', epoch + 1);
+    const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), recordingLog());
+    await epochs.admit(rebuilt.certificate, parseHostname('US1'));
     const list = trial();
     expect(await listMesh(list.context, undefined, {})).toBe(3);
     expect(list.said.stdout).toContain('US1 did not answer: a superseded node key answers there');

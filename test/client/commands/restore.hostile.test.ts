@@ -177,7 +177,7 @@ describe('hostile peers', () => {
       const { said } = await bare({ peer: [liar, pinned(us1)] });
       const [address] = liar.split('#');
       expect(said.stderr).toContain(`peer (${address}) does not prove that it holds`);
-      expect(said.stderr).toMatch(new RegExp(`Taken by .*US1.*, ${address};`));
+      expect(said.stderr).toContain(`${address} does not know the new node key yet`);
     });
   });
 
@@ -190,7 +190,7 @@ describe('hostile peers', () => {
       for (const _ of ['first', 'second']) {
         const { code, said } = await bare({ peer: [liar, pinned(us1)] });
         expect(code).toBe(3);
-        expect(said.stderr).toMatch(/DE1 refuses the new node key: .* did not prove/);
+        expect(said.stderr).toMatch(/DE1 does not know the new node key yet: it answers, and shows another node key/);
         expect(said.stderr).toContain('Taken by FR2, US1;');
         const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
         expect((await getNode(us1.callAs(self))).newestEpochMs).toBe(self.certificate.epoch);
@@ -202,27 +202,22 @@ describe('hostile peers', () => {
     },
   );
 
-  it('one of an older version, which proves no epoch, is believed where its backups do, or up to a day ahead', async () => {
-    const [future, soon] = [Date.UTC(2031, 0, 1), Date.now() + 3_600_000];
+  it('one that proves no epoch itself is believed where the backups that it holds do', async () => {
+    const future = Date.UTC(2031, 0, 1);
     const fromTheFuture = { ...fr1, server: makeServerIdentity(fr1.keys, 'FR1', future) };
     const theirs = await sealTree(fromTheFuture, treeOf('future', fr2, us1), {
       sequence: 3,
       previous: newer.manifest.digest,
     });
     await pushTo(us1, fr1, newer);
-    for (const [newestEpoch, shown] of [
-      [soon, newer],
-      [future, theirs],
-    ] as const) {
-      const old = await machine.addLiar((server) => ({
-        newestEpoch,
-        list: () => [entryOf(shown, server)],
-        fetch: (_name, offset) => [shown.bytes.subarray(offset)],
-      }));
-      expect((await bare({ peer: [old] })).code).toBe(0);
-      const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
-      expect(self.certificate.epoch).toBe(newestEpoch + 1);
-    }
+    const peer = await machine.addLiar((server) => ({
+      list: () => [entryOf(theirs, server)],
+      fetch: (_name, offset) => [theirs.bytes.subarray(offset)],
+    }));
+    const { said } = await bare({ peer: [peer] });
+    expect(said.stderr).toContain('DE1 does not know the new node key yet');
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    expect(self.certificate.epoch).toBe(future + 1);
   });
 
   function* honestFetch(name: string, offset: number): Generator<Uint8Array> {

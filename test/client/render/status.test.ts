@@ -188,14 +188,8 @@ describe('the status', () => {
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
     const newestEpochMs = newer.epoch;
     const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
-    const lying = peer('US1', {}, { newestEpochMs });
-    const document = statusDocument({ server, self, node, peers: [odd, lying], now }) as { peers: unknown[] };
-    expect(text({ peers: [odd, lying] }).map((line) => line.split('\t').slice(0, 2))).toEqual(
-      expect.arrayContaining([
-        ['FR2', 'refuses us'],
-        ['US1', 'ok'],
-      ]),
-    );
+    const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
+    expect(text({ peers: [odd] }).map((line) => line.split('\t').slice(0, 2))).toContainEqual(['FR2', 'refuses us']);
     expect(document.peers).toMatchObject([
       {
         ok: false,
@@ -207,7 +201,6 @@ describe('the status', () => {
           'its clock is 1 h ahead',
         ],
       },
-      { ok: true, remarks: ['claims to know a newer node key of this server, and does not prove it'] },
     ]);
   });
 

@@ -215,7 +215,7 @@ describe('the audit of a peer', () => {
     expect((await later).problems[0]?.message).toContain('for a week');
   });
 
-  it('is nothing that an older program fails, which does not know the calls; but after a week without a proof it is told', async () => {
+  it('loses nothing to a program that does not know the calls; but after a week without a proof it is told', async () => {
     const old: AuditedPeer = {
       ...peer(),
       // biome-ignore lint/correctness/useYield: it fails
@@ -224,7 +224,7 @@ describe('the audit of a peer', () => {
       },
     };
     const { report, problems } = await auditPeer(old, parts(), never);
-    expect(report).toMatchObject({ proven: [], lost: [], problem: undefined });
+    expect(report).toMatchObject({ proven: [], lost: [], gone: [], problem: { kind: 'failed' } });
     expect(problems).toEqual([]);
 
     clock.jump(8 * 86_400_000);

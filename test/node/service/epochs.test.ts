@@ -25,16 +25,7 @@ describe('the epochs that a node has seen', () => {
   it('are kept with the certificate that proves them', async () => {
     const newest = at(2000);
     await (await open()).admit(newest, fr1);
-    expect((await open()).newest(keys.identity)).toEqual({ epoch: 2000, certificate: newest.der });
-  });
-
-  it('get their certificate when the key calls again, where an older version wrote them down without', async () => {
-    const { identity, epoch, fingerprint: key, der } = at(2000);
-    await writeFile(file, JSON.stringify({ [identity]: { epoch, key } }));
-    const epochs = await open();
-    expect(epochs.newest(identity)).toEqual({ epoch, certificate: Buffer.alloc(0) });
-    expect(await epochs.admit({ identity, epoch, fingerprint: key, der } as never, fr1)).toBe(true);
-    expect((await open()).newest(identity)).toEqual({ epoch, certificate: der });
+    expect((await open()).newest(keys.identity)).toEqual(newest);
   });
 
   it('are not believed where their certificate says something else', async () => {
@@ -49,6 +40,7 @@ describe('the epochs that a node has seen', () => {
       right.replace(keys.identity, `${keys.identity.slice(0, -1)}-`),
       right.replace(/"certificate": "[^"]{300}/, '$&_'),
       right.replace(/"certificate": "[^"]*"/, '"certificate": 1'),
+      JSON.stringify({ [keys.identity]: { epoch: 2000, key } }),
       JSON.stringify({ [keys.identity]: { epoch: 2000, key, certificate: der.toString('base64').slice(0, -4) } }),
       '[]',
       '1',
@@ -61,14 +53,14 @@ describe('the epochs that a node has seen', () => {
       await expect(open(), content).rejects.toMatchObject({ kind: 'damaged', message: expect.stringContaining(file) });
     }
     await writeFile(file, right);
-    expect((await open()).newest(keys.identity).epoch).toBe(2000);
+    expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
   });
 
   it('end with the newer one when two new keys call at once, also in the file', async () => {
     const epochs = await open();
     const [newer, older] = [at(3000), at(2000)];
     expect(await Promise.all([epochs.admit(newer, fr1), epochs.admit(older, fr1)])).toEqual([true, false]);
-    for (const each of [epochs, await open()]) expect(each.newest(keys.identity).epoch).toBe(3000);
+    for (const each of [epochs, await open()]) expect(each.newest(keys.identity)?.epoch).toBe(3000);
   });
 
   it('tell who follows them before anything else of a newer key', async () => {
@@ -84,7 +76,7 @@ describe('the epochs that a node has seen', () => {
     const told: string[] = [];
     let fails = true;
     const rebuilt = async (name: string): Promise<void> => {
-      told.push(`${name} ${(await openEpochs(file, recordingLog())).newest(keys.identity).epoch}`);
+      told.push(`${name} ${(await openEpochs(file, recordingLog())).newest(keys.identity)?.epoch}`);
       if (fails) throw new Error('no space left');
     };
     const epochs = await openEpochs(file, recordingLog(), rebuilt);
