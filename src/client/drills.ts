@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { Failure } from '../mesh/terms/failure.js';
+import { isMoment } from '../mesh/terms/moment.js';
 import type { Drill, LastDrill } from './render/drill.js';
 
 /** The newest that are kept. */
@@ -35,7 +36,7 @@ async function readDrills(state: string): Promise<Drill[]> {
 function readDrill(line: string): Drill[] {
   try {
     const drill = JSON.parse(line) as Partial<Drill>;
-    return Number.isSafeInteger(drill.at) && typeof drill.backup === 'string' ? [drill as Drill] : [];
+    return isMoment(drill.at) && typeof drill.backup === 'string' ? [drill as Drill] : [];
   } catch {
     return [];
   }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { isMoment } from '../../mesh/terms/moment.js';
 
 /**
  * When things were last found right, in a file that may be forgotten: what it does not know is looked at first.
@@ -48,7 +49,7 @@ async function write(file: string, times: ReadonlyMap<string, number>): Promise<
 async function read(file: string): Promise<Map<string, number>> {
   try {
     const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')));
-    return new Map(entries.filter((entry): entry is [string, number] => Number.isFinite(entry[1])));
+    return new Map(entries.filter((entry): entry is [string, number] => isMoment(entry[1])));
   } catch {
     return new Map();
   }

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { isMoment } from '../../mesh/terms/moment.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
 export interface History {
@@ -113,7 +114,11 @@ function damaged(file: string): Failure {
 
 function readReport(line: string): RunReport[] {
   try {
-    return [RunReport.fromJSON(JSON.parse(line))];
+    const report = RunReport.fromJSON(JSON.parse(line));
+    // With a number that no message can carry, it would be the status that fails.
+    RunReport.encode(report).finish();
+    const times = [report.startedAtMs, report.finishedAtMs, report.audit?.scrub?.oldestCheckMs ?? 0];
+    return times.every(isMoment) ? [report] : [];
   } catch {
     return [];
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -101,6 +101,14 @@ it('records each one, and list and status show the last', async () => {
   const status = commandTrial({ cwd: folder });
   await showStatus(status.context);
   expect(status.said.stdout).toMatch(/recovery\s+proven .*, with anemone-backup-FR1-20261123-010000\.enc/);
+});
+
+it('is passed over, as by list and status, where its record has a time that no calendar has', async () => {
+  await drill({}, { json: true });
+  await appendFile(record(), (await recorded()).replace(/"at":\d+/, '"at":9000000000000000'));
+  const list = commandTrial({ cwd: folder, json: true });
+  await listMesh(list.context, undefined, {});
+  expect(JSON.parse(list.said.stdout).drill.at).toMatch(/^20/);
 });
 
 it('has never been there before the first, which list and status say', async () => {

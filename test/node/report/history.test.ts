@@ -94,6 +94,23 @@ describe('the history', () => {
     },
   );
 
+  it.each([
+    { startedAtMs: 'x' },
+    { startedAtMs: 1.5 },
+    { startedAtMs: 1e300 },
+    { startedAtMs: -1 },
+    { startedAtMs: 9e15 },
+    { finishedAtMs: 9e15 },
+    { sets: [{ set: 'backup', size: 1.5 }] },
+    { audit: { scrub: { oldestCheckMs: 9e15 } } },
+  ])('passes over a line with a number that no message, or no calendar, has: %j', async (damaged) => {
+    const file = join(folder, 'runs.jsonl');
+    const history = openHistory(file);
+    await history.append(report(1));
+    await appendFile(file, `${JSON.stringify(damaged)}\n`);
+    expect(await history.reports()).toEqual([report(1)]);
+  });
+
   it('keeps the newest 1,000', async () => {
     const file = join(folder, 'runs.jsonl');
     const lines = Array.from({ length: 1000 }, (_, index) => `${JSON.stringify(RunReport.toJSON(report(index)))}\n`);
