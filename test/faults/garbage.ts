@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 import { callerOptions } from '../../src/mesh/identity/trust.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
@@ -53,9 +52,11 @@ async function send(node: PeerNode, bytes: Buffer): Promise<void> {
     ...node.address,
     ...callerOptions(serverOf('FR1')),
   });
+  // The node may reset the connection, which is no fault: whatever the error, it ends with `close`.
   socket.on('error', () => {});
-  const closed = once(socket, 'close');
-  await Promise.race([once(socket, 'secureConnect'), closed]);
+  const closed = new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+  const connected = new Promise<void>((resolve) => void socket.once('secureConnect', resolve));
+  await Promise.race([connected, closed]);
   socket.resume();
   socket.write(bytes);
   // The node may close first, or wait politely for more.
