@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readSmallFile } from '../mesh/files/read-small-file.js';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { isMoment } from '../mesh/terms/moment.js';
@@ -25,7 +25,7 @@ export async function lastDrill(state: string): Promise<LastDrill> {
 
 async function readDrills(state: string): Promise<Drill[]> {
   try {
-    return (await readFile(fileOf(state), 'utf8')).split('\n').flatMap(readDrill);
+    return (await readSmallFile(fileOf(state))).toString().split('\n').flatMap(readDrill);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw Failure.from(thrown, 'the record of drills cannot be read');

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readSmallFile } from '../files/read-small-file.js';
 import { Failure } from '../terms/failure.js';
 import { parseIdentity } from './identity.js';
 import { type NodeCertificate, verifyNodeCertificate } from './node-certificate.js';
@@ -18,7 +18,7 @@ interface SeenKey {
  */
 export async function readSeenKeys(file: string): Promise<Map<string, NodeCertificate>> {
   try {
-    const entries: unknown = JSON.parse(await readFile(file, 'utf8'));
+    const entries: unknown = JSON.parse((await readSmallFile(file)).toString());
     if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
     return new Map(Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)]));
   } catch (cause) {

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readSmallFile } from '../files/read-small-file.js';
 import { replaceFile } from '../files/replace-file.js';
 import { SignedManifest } from '../generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../identity/identity.js';
@@ -20,7 +20,7 @@ export async function readChainHead(
   const file = chainFile(stateFolder, set);
   let bytes: Buffer;
   try {
-    bytes = await readFile(file);
+    bytes = await readSmallFile(file);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw Failure.from(thrown, `${file} cannot be read`);

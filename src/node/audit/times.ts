@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { isMoment } from '../../mesh/terms/moment.js';
@@ -48,7 +48,7 @@ async function write(file: string, times: ReadonlyMap<string, number>): Promise<
 
 async function read(file: string): Promise<Map<string, number>> {
   try {
-    const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')));
+    const entries = Object.entries(JSON.parse((await readSmallFile(file)).toString()));
     return new Map(entries.filter((entry): entry is [string, number] => isMoment(entry[1])));
   } catch {
     return new Map();

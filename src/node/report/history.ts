@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { constants, open, rename } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
@@ -88,7 +88,8 @@ export function lastSuccess(reports: readonly RunReport[], sets: readonly string
 
 async function readLines(file: string): Promise<string[]> {
   try {
-    const handle = await open(file);
+    // A pipe in its place is not waited for.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const start = Math.max(0, (await handle.stat()).size - most);
       // The line in which it begins is torn, so it is passed over.

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 
 /** What went into a backup, so that the next run can tell whether anything changed. */
@@ -25,7 +25,7 @@ export function openFingerprints(folder: string): Fingerprints {
   return {
     async read(set) {
       try {
-        const { backup, sha256, sealedFor } = JSON.parse(await readFile(fileOf(set), 'utf8'));
+        const { backup, sha256, sealedFor } = JSON.parse((await readSmallFile(fileOf(set))).toString());
         return { backup: String(backup), sha256: String(sha256), sealedFor: String(sealedFor) };
       } catch {
         return undefined;

@@ -153,7 +153,7 @@ it('is proven, and list and status show what they found, where the record of dri
   const list = commandTrial({ cwd: folder });
   await listMesh(list.context, undefined, {});
   expect(list.said.stdout).toContain(name);
-  expect(list.said.stderr).toMatch(/cannot be told: the record of drills cannot be read: EISDIR/);
+  expect(list.said.stderr).toMatch(/cannot be told: the record of drills cannot be read: it is not a file/);
   const status = commandTrial({ cwd: folder });
   await showStatus(status.context);
   expect(status.said.stdout).toMatch(/recovery\s+the record of drills cannot be read/);

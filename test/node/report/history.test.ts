@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -141,6 +142,12 @@ describe('the history', () => {
     };
     await expect(openHistory(file).reports()).rejects.toMatchObject(unreadable);
     await expect(openHistory(file).append(report(1))).rejects.toMatchObject(unreadable);
+  });
+
+  it('does not wait for a pipe in its place', async () => {
+    const file = join(folder, 'runs.jsonl');
+    execFileSync('mkfifo', [file]);
+    await expect(openHistory(file).reports()).rejects.toMatchObject({ kind: 'failed' });
   });
 
   it('takes reports of two writers in turn, and leaves no temporary behind', async () => {

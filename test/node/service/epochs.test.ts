@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +55,14 @@ describe('the epochs that a node has seen', () => {
     }
     await writeFile(file, right);
     expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
+  });
+
+  it('are not waited for where a pipe took the place of their file', async () => {
+    execFileSync('mkfifo', [file]);
+    await expect(open()).rejects.toMatchObject({
+      kind: 'damaged',
+      message: expect.stringContaining(`${file} cannot be read: it is not a file`),
+    });
   });
 
   it('end with the newer one when two new keys call at once, also in the file', async () => {

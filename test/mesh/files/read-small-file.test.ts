@@ -1,0 +1,39 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readSmallFile } from '../../../src/mesh/files/read-small-file.js';
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'anemone-small-file-'));
+  path = join(folder, 'file');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('a small file', () => {
+  it('is read whole', async () => {
+    await writeFile(path, 'content');
+    expect((await readSmallFile(path)).toString()).toBe('content');
+  });
+
+  it.each<[string, () => unknown, object]>([
+    ['missing', () => {}, { code: 'ENOENT' }],
+    ['a pipe', () => execFileSync('mkfifo', [path]), { message: 'it is not a file' }],
+    ['a folder', () => mkdir(path), { message: 'it is not a file' }],
+    ['a link', () => symlink('/etc/passwd', path), { code: 'ELOOP' }],
+    [
+      'longer than any of them',
+      async () => {
+        await writeFile(path, '');
+        await truncate(path, 2 ** 40);
+      },
+      { message: expect.stringContaining('too large') },
+    ],
+  ])('that is %s is not waited for, nor read', async (_, make, expected) => {
+    await make();
+    await expect(readSmallFile(path)).rejects.toMatchObject(expected);
+  });
+});
