@@ -96,6 +96,7 @@ export async function startNode(
     config: () => base.config,
     sets: (only) => setsOf(base.config, only, base.self.signer),
     reload: following.reload,
+    needsRestart: following.needsRestart,
     version,
     startedAt,
     epoch: base.self.certificate.epoch,

@@ -22,6 +22,8 @@ export interface ConfigFollower {
    * @throws Failure `config` when the file is wrong; what was in force stays
    */
   reload(): Promise<readonly string[]>;
+  /** What of the file, as it was read last, takes effect only after a restart. */
+  needsRestart(): readonly string[];
   /** Looks at the file no more. */
   stop(): void;
 }
@@ -35,16 +37,21 @@ export function followConfig(node: Configured, known: string | null, follow: () 
   const { log, clock } = node;
   const { file, server } = node.config;
   let followed = node.config;
+  let needsRestart: readonly string[] = [];
   const read = async (): Promise<readonly string[]> => {
     const { config, hints } = await loadConfig(file);
-    const needsRestart = restartKeys(node.config, config);
+    const before = needsRestart;
+    needsRestart = restartKeys(node.config, config);
+    if (needsRestart.length > 0 && !isDeepStrictEqual(needsRestart, before)) {
+      log.warn('configuration needs a restart', { keys: needsRestart.join(', ') });
+    }
     const changed = { ...config, server };
     if (isDeepStrictEqual(changed, followed)) return needsRestart;
     for (const hint of hints) log.warn('configuration', { hint });
     node.config = changed;
     await follow();
     followed = changed;
-    log.info('configuration read again', { peers: config.peers.length, needsRestart: needsRestart.join(', ') });
+    log.info('configuration read again', { peers: config.peers.length });
     return needsRestart;
   };
   // One after the other: whoever read the file first must not have the last word.
@@ -53,5 +60,5 @@ export function followConfig(node: Configured, known: string | null, follow: () 
   const stop = followFile(file, known, clock, async () => {
     await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
   });
-  return { reload, stop };
+  return { reload, needsRestart: () => needsRestart, stop };
 }

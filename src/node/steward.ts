@@ -22,6 +22,8 @@ export interface StewardParts {
   sets(only: string): NightSet[];
   /** Follows the configuration file; returns what takes effect only after a restart. */
   reload(): Promise<readonly string[]>;
+  /** The same, of when the file was read last. */
+  needsRestart(): readonly string[];
   readonly version: string;
   /** Of its node key. */
   readonly epoch: number;
@@ -99,6 +101,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     findings: vault.findings(),
     uploadRate: rate,
     uploadUntil: until ?? '',
+    needsRestart: [...parts.needsRestart()],
     historyProblem: past instanceof Failure ? problemOf(past) : undefined,
     sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseAddress } from '../../src/mesh/config/address.js';
@@ -67,6 +67,26 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       expect(code).toBe(0);
       expect(reportOf(stdout).sets).toMatchObject([{ set: 'hosts', outcome: 'done' }]);
       expect(await fr2.holds('FR1')).toEqual([expect.stringMatching(/^anemone-hosts-FR1-/)]);
+    }));
+
+  it('do not reach a node where its changed configuration says before it is restarted, which is told', () =>
+    withMesh(['FR1'], async (mesh) => {
+      const fr1 = mesh.server('FR1');
+      await fr1.startInside();
+      const before = await readFile(fr1.config, 'utf8');
+      await fr1.edit((text) => text.replace(/listen: .*/, 'listen: 127.0.0.1:7999'));
+      for (const _ of ['told once', 'not twice']) await fr1.peer(['backup']);
+      expect(fr1.events.count('configuration needs a restart')).toBe(1);
+      await fr1.events.until('configuration needs a restart', ({ keys }) => keys === 'server.listen');
+      const told = 'server.listen is another one in the configuration than in the running node';
+      expect(JSON.parse((await fr1.peer(['status', '--json'])).stdout).server.findings).toContain(told);
+      expect(JSON.parse((await fr1.peer(['doctor', '--json'])).stdout).findings).toContainEqual(
+        expect.objectContaining({ check: 'node', severity: 'warning', problem: told, mend: 'Restart the node.' }),
+      );
+
+      await fr1.edit(() => before);
+      await fr1.peer(['backup']);
+      expect(JSON.parse((await fr1.peer(['status', '--json'])).stdout).server.findings).toEqual([]);
     }));
 
   it('are no longer believed at the address of their lost machine, once they were rebuilt and have called', () =>

@@ -3,7 +3,7 @@ import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
-import { mayPass, notSaved } from '../render/status.js';
+import { mayPass, needsRestart, notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 
@@ -28,6 +28,9 @@ export const checkNode: Check = (facts) => {
   if (hasOldKey(facts)) {
     const problem = 'the node was started before its key was replaced, as a restore does, and uses the old one';
     findings.push(error(problem, 'Peers that know the new one refuse what it brings.', 'Restart the node.'));
+  }
+  for (const problem of needsRestart(node)) {
+    findings.push(warning(problem, 'The node reads it only when it is started.', 'Restart the node.'));
   }
   if (node.version !== version) {
     const problem = `the running node is version ${node.version}, and what is installed is ${version}`;

@@ -154,7 +154,12 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
 
 /** What a person should look at on this server. */
 function findingsOf(node: GetStatusResponse, now: number): string[] {
-  return [...faultsOf(node, now), ...node.findings];
+  return [...faultsOf(node, now), ...needsRestart(node), ...node.findings];
+}
+
+/** What of the configuration is not in force. */
+export function needsRestart(node: GetStatusResponse): string[] {
+  return node.needsRestart.map((key) => `${key} is another one in the configuration than in the running node`);
 }
 
 /** Why this server does not save what it should, or may not: whoever watches over it has to hear of that. */

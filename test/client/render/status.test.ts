@@ -44,6 +44,7 @@ const node: GetStatusResponse = {
   sets: [],
   historyProblem: undefined,
   diskTroubles: [],
+  needsRestart: [],
   epochMs: self.certificate.epoch,
 };
 
