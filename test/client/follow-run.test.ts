@@ -120,6 +120,7 @@ describe('a run that is followed', () => {
             problem: { kind: 'unreachable', message: 'US1 (10.8.0.3:7443): no connection', hint: 'Start its node.' },
           },
         ],
+        problems: [{ kind: 'damaged', message: `FR2 has lost ${backup}`, hint: 'Look at the disk of FR2.' }],
       }),
     ]);
     expect(err).toBe(`set backup: sealed 1.00 MiB into ${backup}\n`);
@@ -129,7 +130,9 @@ describe('a run that is followed', () => {
       'US1\tfailed\ttook 0, 2 still owed, US1 (10.8.0.3:7443): no connection',
       'set backup: config/a changed while it was read',
       'set backup: and 4 more, which the log of the node names',
+      `FR2 has lost ${backup}`,
       'Start its node.',
+      'Look at the disk of FR2.',
       'Done in part. It took 1 min 20 s.',
       '',
     ]);

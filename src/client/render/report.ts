@@ -86,12 +86,12 @@ export function reportText(report: RunReport, look: Look): string {
     ...first.map((warning) => `set ${set}: ${warning}`),
     ...(moreWarnings === 0 ? [] : [`set ${set}: and ${moreWarnings} more, which the log of the node names`]),
   ]);
-  const problems = [...report.sets, ...report.peers].flatMap(({ problem }) => problem?.hint || []);
+  const problems = [...[...report.sets, ...report.peers].flatMap(({ problem }) => problem ?? []), ...report.problems];
   return [
     ...(table === '' ? [] : [table]),
     ...warnings.map((warning) => printable(warning)),
     ...report.problems.map((problem) => printable(problem.message)),
-    ...new Set(problems.map((hint) => printable(hint))),
+    ...new Set(problems.flatMap(({ hint }) => printable(hint) || [])),
     ...auditLines(report),
     ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
     `${conclusion(report.outcome)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
