@@ -192,6 +192,14 @@ describe('the night', { timeout: 180_000 }, () => {
       );
     }));
 
+  it('makes the kit again alone, where somebody asks for that', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      await Promise.all(mesh.servers.map((server) => server.startInside()));
+      const { code, stdout } = await mesh.server('FR1').peer(['backup', '--set', 'kit']);
+      expect(code).toBe(0);
+      expect(stdout).toContain('anemone-kit-FR1-');
+    }));
+
   it('is made, and what is kept is served, where the history of past runs cannot be read', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

@@ -1,5 +1,5 @@
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
-import { parseSetName } from '../../mesh/terms/backup-name.js';
+import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import type { Context, ExitCode } from '../context.js';
@@ -17,7 +17,7 @@ export interface BackupOptions {
 export async function runBackup(context: Context, { set = '', force = false }: BackupOptions): Promise<ExitCode> {
   const { backup, server } = await context.loadConfig();
   const names = backup.sets.map(({ name }) => name);
-  if (set !== '' && !names.includes(asUsage('--set', () => parseSetName(set)))) {
+  if (set !== '' && ![...names, kitSet].includes(asUsage('--set', () => parseSetName(set)))) {
     throw new Failure('not-found', `the configuration has no set ${set}`, {
       hint: `It has: ${names.join(', ') || 'none'}.`,
     });
