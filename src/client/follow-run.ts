@@ -1,9 +1,7 @@
 import { Outcome, type RunEvent, type RunReport } from '../mesh/generated/anemone/node/v1/node.js';
-import { parseBackupName } from '../mesh/terms/backup-name.js';
 import { formatByteSize } from '../mesh/terms/byte-size.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Context, ExitCode } from './context.js';
-import type { Progress } from './render/progress.js';
 import { reportDocument, reportText } from './render/report.js';
 
 /**
@@ -16,7 +14,6 @@ export async function followRun(
   events: AsyncIterable<RunEvent>,
 ): Promise<ExitCode> {
   const progress = screen.progress();
-  const sealing = new Map<string, number>();
   const sealed = new Set<string>();
   let report: RunReport | undefined;
   try {
@@ -25,13 +22,15 @@ export async function followRun(
       if (event.$case === 'report') report = event.value;
       else screen.event({ event: event.$case, ...event.value });
       if (event.$case === 'seal') {
-        sealing.set(event.value.set, event.value.bytes);
-        progress.update(`set ${event.value.set}`, event.value.bytes, 0);
+        const { set, bytes, backup } = event.value;
+        if (backup === '') progress.update(`set ${set}`, bytes, 0);
+        else {
+          sealed.add(backup);
+          progress.finish(`set ${set}`, `sealed ${formatByteSize(bytes)} into ${backup}`);
+        }
       }
       if (event.$case === 'delivery') {
-        const { peer, backup, bytes, total } = event.value;
-        sealed.add(backup);
-        finishSealing(sealing, progress, backup);
+        const { peer, bytes, total } = event.value;
         progress.update(peer, bytes, total);
       }
     }
@@ -56,15 +55,6 @@ function ended(sealed: ReadonlySet<string>, cause: Failure): Failure {
       `The node keeps what it had sealed${names}, and delivers that by itself; ` +
       '`anemone-peer status` tells what is owed.',
   });
-}
-
-/** A set whose backup is on its way has been sealed. */
-function finishSealing(sealing: Map<string, number>, progress: Progress, backup: string): void {
-  const { set } = parseBackupName(backup);
-  const bytes = sealing.get(set);
-  if (bytes === undefined) return;
-  sealing.delete(set);
-  progress.finish(`set ${set}`, `sealed ${formatByteSize(bytes)} into ${backup}`);
 }
 
 function conclude(screen: Context['screen'], report: RunReport): ExitCode {

@@ -29,8 +29,20 @@ function report(changes: Partial<RunReport> = {}): RunEvent {
   };
 }
 
-const seal: RunEvent = { event: { $case: 'seal', value: { set: 'backup', bytes: 2 ** 20 } } };
+const sealInto = (name: string): RunEvent => ({
+  event: { $case: 'seal', value: { set: 'backup', bytes: 2 ** 20, backup: name } },
+});
+const seal = sealInto('');
+const sealed = sealInto(backup);
 const delivery: RunEvent = { event: { $case: 'delivery', value: { peer: 'FR2', backup, bytes: 5, total: 10 } } };
+
+/** Of an older backup that the peer lacks. */
+const owed: RunEvent = {
+  event: {
+    $case: 'delivery',
+    value: { peer: 'FR2', backup: 'anemone-backup-FR1-20261122-010000.enc', bytes: 5, total: 10 },
+  },
+};
 
 async function* stream(events: readonly RunEvent[]): AsyncGenerator<RunEvent> {
   yield* events;
@@ -77,7 +89,7 @@ describe('a run that is followed', () => {
 
   it.each([
     ['while it seals', [seal], 'had sealed, and'],
-    ['while it delivers', [seal, delivery], `had sealed (${backup}), and`],
+    ['while it delivers', [seal, sealed, owed, delivery], `had sealed (${backup}), and`],
   ])('that is interrupted %s says that it was ended, and what becomes of its backups', async (_, events, kept) => {
     async function* interrupted() {
       yield* events;
@@ -94,6 +106,8 @@ describe('a run that is followed', () => {
   it('tells a person when a set is sealed, and in the end a line for each set and peer', async () => {
     const { out, err } = await follow([
       seal,
+      sealed,
+      owed,
       delivery,
       report({
         outcome: Outcome.OUTCOME_PARTLY,

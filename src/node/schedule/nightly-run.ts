@@ -180,8 +180,14 @@ async function keepSets(
 ): Promise<SetReport[]> {
   const reports = new Map<string, SetReport>();
   const attempt = async (set: NightSet): Promise<boolean> => {
-    const progress = (bytes: number): void => emit({ event: { $case: 'seal', value: { set: set.name, bytes } } });
+    let bytes = 0;
+    const tell = (backup: string): void => emit({ event: { $case: 'seal', value: { set: set.name, bytes, backup } } });
+    const progress = (count: number): void => {
+      bytes = count;
+      tell('');
+    };
     const { report, mayPass } = await keepSet({ set, force, signal, progress }, parts);
+    if (report.backup !== '' && report.outcome !== Outcome.OUTCOME_UNCHANGED) tell(report.backup);
     flush();
     if (report.problem !== undefined) {
       parts.log.error('set not saved', { set: set.name, kind: report.problem.kind, reason: report.problem.message });

@@ -57,7 +57,7 @@ describe('the node of this server', () => {
     const server = new Server();
     server.addService(grpcService(NodeServiceDefinition), {
       runBackup: (call: { write(message: unknown): void }) =>
-        call.write({ event: { event: { $case: 'seal', value: { set: 'backup', bytes: 1 } } } }),
+        call.write({ event: { event: { $case: 'seal', value: { set: 'backup', bytes: 1, backup: '' } } } }),
     });
     await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
     const node = await connectToOwnNode(socket, systemClock);

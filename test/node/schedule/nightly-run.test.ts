@@ -551,6 +551,17 @@ describe('the progress of a night', () => {
     expect(seals(stage.events)).toEqual([1, 21, 41, 61, 81, 100]);
   });
 
+  it('tells which backup a set was sealed into, once it is kept', async () => {
+    const sealed = (): string[] =>
+      stage.events.flatMap(({ event }) =>
+        event?.$case === 'seal' && event.value.backup !== '' ? [`${event.value.bytes} ${event.value.backup}`] : [],
+      );
+    await stage.run([setOf('backup', 'bytes')]);
+    expect(sealed()).toEqual([`5 ${firstName}`]);
+    await stage.run([setOf('backup', 'bytes')]);
+    expect(sealed()).toHaveLength(1);
+  });
+
   it('tells each delivery from its first byte to its last', async () => {
     await stage.run([config]);
     const told = stage.events.flatMap(({ event }) =>
