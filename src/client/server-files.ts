@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { syncFolder, syncNewFolders } from '../mesh/files/sync-folder.js';
-import { type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
+import { findFirst, type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { stateFolder } from './context.js';
 import { keepOwnRecipient, ownRecipientFile } from './own-recipient.js';
@@ -64,8 +64,9 @@ export async function refuseSecondServer(config: Config): Promise<void> {
     });
   }
   if (hasConfig) {
+    const first = await findFirst(dirname(key));
     throw new Failure('config', `there is a configuration here, but no identity: ${file} exists, ${key} does not`, {
-      hint: `For a new server, move ${file} away, run this again, and copy what you need into the new one. For one that is rebuilt, run \`anemone-peer restore\`.`,
+      hint: `${first === null ? '' : `${first} `}For a new server, move ${file} away, run this again, and copy what you need into the new one. For one that is rebuilt, run \`anemone-peer restore\`.`,
     });
   }
   const left = [...(hasKey ? [key] : []), ...(hasCertificate ? [certificate] : [])];

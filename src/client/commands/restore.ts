@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { findFirst } from '../../mesh/identity/server-identity.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
-import type { Context, ExitCode } from '../context.js';
+import { type Context, type ExitCode, stateFolder } from '../context.js';
 import type { BareMesh } from '../restore/bare.js';
 import { type BringBackOptions, bringBack } from '../restore/bring-back.js';
 import { partPath, removeParts } from '../restore/download/parts.js';
@@ -123,10 +124,9 @@ interface Choice {
 async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): Promise<ExitCode> {
   const { mesh, derived, target, options, keys } = choice;
   const takesOver = derived !== null && mayTakeOver(context, choice);
+  const hasLostData = takesOver && choice.home !== null && (await missesData(context));
   const question: BringBackOptions['question'] = (entries) =>
-    takesOver && configFor(target, entries) !== undefined
-      ? `Put it in place, and let this machine be ${mesh.owner} from now on (its former node key ends)?`
-      : plainQuestion();
+    takesOver && configFor(target, entries) !== undefined ? takeoverQuestion(mesh.owner, hasLostData) : plainQuestion();
   const dryRun = options.dryRun ?? false;
   const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity, { resumable: !dryRun });
   let isFinished = false;
@@ -178,6 +178,13 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
   return false;
 }
 
+/** Whether the data folder of the configuration here is gone, as where its disk is not mounted; a person is told then. */
+async function missesData({ screen, loadConfig }: Context): Promise<boolean> {
+  const first = await findFirst(stateFolder(await loadConfig()));
+  if (first !== null) screen.warn(`${first} A new node key made without it locks out the one that lies there.`);
+  return first !== null;
+}
+
 /** The configuration through which a call reaches the peers that it does not name. */
 async function configNamedBy(context: Context, { kit, server }: RestoreOptions): Promise<string | null> {
   return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
@@ -193,6 +200,11 @@ async function open({ screen }: Context, target: string, { dryRun }: RestoreOpti
   const opened = await openTarget(target);
   for (const warning of await removeStaleStaging(opened.work)) screen.warn(warning);
   return opened;
+}
+
+function takeoverQuestion(owner: string, hasLostData: boolean): string {
+  const how = hasLostData ? 'this makes a new node key in a data folder that is not there, and the' : 'its';
+  return `Put it in place, and let this machine be ${owner} from now on (${how} former node key ends)?`;
 }
 
 const plainQuestion = (): string => 'Put it in place?';

@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { replaceFile } from '../files/replace-file.js';
+import { statsIfThere } from '../files/stats-if-there.js';
 import { Failure } from '../terms/failure.js';
 import type { Identity } from './identity.js';
 import {
@@ -91,8 +92,22 @@ async function readKeyAndCertificate(
     }
     const what =
       code === 'ENOENT' ? 'this server has no identity yet: there is no' : 'the identity of this server is unreadable:';
-    throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint });
+    const first = await findFirst(dirname(keyFile));
+    const advice = first === null ? hint : `${first} Only where there is none: ${hint}`;
+    throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint: advice });
   }
+}
+
+/**
+ * What a person looks for first where a state folder is missing: a new node key, made below a mount point, would lock out
+ * the one on the disk.
+ * @returns null where the folder is there
+ */
+export async function findFirst(folder: string): Promise<string | null> {
+  const isMissing = (await statsIfThere(folder).catch(() => undefined)) === null;
+  if (!isMissing) return null;
+  const data = dirname(folder);
+  return `Is the disk of ${data} mounted? If \`server.data\` was changed, move the content of the old folder there, with its .state.`;
 }
 
 export function nodeKeyPem(identity: ServerIdentity): string {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -124,6 +124,33 @@ describe('a bare machine', () => {
     const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', fr1.server.identity);
     expect(head?.facts.sequence).toBe(2);
   });
+
+  it.each([
+    { how: 'as a server and peers are named', named: true },
+    { how: 'as its configuration names them', named: false },
+  ])(
+    'asks for the disk of the data before it makes a node key in a folder that is not there, $how',
+    async ({ named }) => {
+      await pushTo(fr2, fr1, newer);
+      await bare();
+      await rm(join(folder, 'config-backups'), { recursive: true });
+      const peers = named ? { server: 'FR1', peer: [pinned(fr2)] } : {};
+      const again = async (yes: boolean) => {
+        const trial = commandTrial({ cwd: folder, stdin: `${fr1.recoveryKey}\n`, answers: [false] });
+        const call = restore(trial.context, 'latest', { ...peers, yes, keyStdin: true, takeover: true });
+        return { ...trial, end: await call.catch((thrown) => Failure.from(thrown).message) };
+      };
+      const asked = await again(false);
+      expect(asked.end).toBe('nothing was restored');
+      expect(asked.questions.join()).toContain('makes a new node key in a data folder that is not there');
+      expect(await left()).toEqual(['config']);
+      const told = await again(true);
+      expect(told.end).toBe(0);
+      for (const { said } of [asked, told]) {
+        expect(said.stderr).toContain(`warning: Is the disk of ${join(folder, 'config-backups')} mounted?`);
+      }
+    },
+  );
 
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
     await pushTo(fr2, fr1, newer);

@@ -130,6 +130,17 @@ describe('init', () => {
     expect((await init()).code).toBe(0);
   });
 
+  it('asks first for the disk where the folder with the identity is gone, and so does every command', async () => {
+    await copyServer();
+    await rm(join(cwd, 'config-backups'), { recursive: true });
+    const first = `Is the disk of ${join(cwd, 'config-backups')} mounted?`;
+    for (const end of [await init(), await run('identity')]) {
+      expect(end).toMatchObject({ code: 2, stdout: '' });
+      expect(end.stderr).toContain(first);
+      expect(end.stderr.indexOf(first)).toBeLessThan(end.stderr.search(/(?<!: )`anemone-peer restore`/));
+    }
+  });
+
   it('takes a server for one whose data are elsewhere', async () => {
     await copyServer();
     await rename(join(cwd, 'config-backups'), join(cwd, 'elsewhere'));
