@@ -72,6 +72,20 @@ const golden: readonly Golden[] = [
     moments: ['2026-10-31T05:30:00.000Z', '2026-11-01T05:30:00.000Z', '2026-11-02T06:30:00.000Z'],
   },
   {
+    what: 'Nuuk, spring: 23:30 does not exist, because after 22:59 comes the next day, and is not skipped',
+    pattern: '30 23 * * *',
+    timezone: 'America/Nuuk',
+    after: '2026-03-27T12:00:00Z',
+    moments: ['2026-03-28T01:30:00.000Z', '2026-03-29T01:30:00.000Z', '2026-03-30T00:30:00.000Z'],
+  },
+  {
+    what: 'Nuuk, spring: what comes every hour comes every hour',
+    pattern: '45 * * * *',
+    timezone: 'America/Nuuk',
+    after: '2026-03-29T00:00:00Z',
+    moments: ['2026-03-29T00:45:00.000Z', '2026-03-29T01:45:00.000Z', '2026-03-29T02:45:00.000Z'],
+  },
+  {
     what: 'Tokyo knows no daylight saving',
     pattern: '0 2 * * *',
     timezone: 'Asia/Tokyo',
@@ -127,6 +141,18 @@ describe('the calendar', () => {
       }
     },
   );
+
+  it('has a night every 23 to 25 hours where the clock skips the end of a day, whoever asks when', () => {
+    for (const pattern of ['0 23 * * *', '59 23 * * *']) {
+      const moments = following(pattern, 'America/Nuuk', '2025-12-31T18:00:00Z', 365).map((moment) => at(moment ?? ''));
+      for (const [index, moment] of moments.slice(1).entries()) {
+        const away = moment - (moments[index] ?? 0);
+        expect(Math.abs(away - 24 * 3_600_000)).toBeLessThanOrEqual(3_600_000);
+        expect(nextRun(pattern, 'America/Nuuk', moment - 1)).toBe(moment);
+        expect(previousRun(pattern, 'America/Nuuk', moment + 1)).toBe(moment);
+      }
+    }
+  });
 
   it('never comes again where the pattern names no day', () => {
     expect(nextRun('0 0 30 2 *', 'UTC', at('2026-01-01T00:00:00Z'))).toBeNull();
