@@ -95,8 +95,7 @@ export async function startNode(
   const steward = makeSteward({
     config: () => base.config,
     sets: (only) => setsOf(base.config, only, base.self.signer),
-    reload: following.reload,
-    needsRestart: following.needsRestart,
+    ...following,
     version,
     startedAt,
     epoch: base.self.certificate.epoch,
@@ -115,11 +114,12 @@ export async function startNode(
   return {
     reload: following.reload,
     async stop() {
-      following.stop();
       stopping.abort();
+      await following.stop();
       await scheduler.stop();
       await deliveries.stop();
       await Promise.all([listener.close(grace), ownServer.close(grace)]);
+      await night.over();
       await epochs.settled();
       await vault.close().then(letOthersIn);
       callLog.close();

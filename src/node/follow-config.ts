@@ -19,13 +19,13 @@ export interface ConfigFollower {
   /**
    * Reads the file now, and resolves when what it says is in force.
    * @returns what of it takes effect only after a restart
-   * @throws Failure `config` when the file is wrong; what was in force stays
+   * @throws Failure `config` when the file is wrong; what was in force stays; `interrupted` once it is stopped
    */
   reload(): Promise<readonly string[]>;
   /** What of the file, as it was read last, takes effect only after a restart. */
   needsRestart(): readonly string[];
-  /** Looks at the file no more. */
-  stop(): void;
+  /** Looks at the file no more, and resolves when nothing is being followed. It does not wait for a file that hangs. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -38,8 +38,11 @@ export function followConfig(node: Configured, known: string | null, follow: () 
   const { file, server } = node.config;
   let followed = node.config;
   let needsRestart: readonly string[] = [];
+  let current = Promise.resolve();
+  let stopped = false;
   const read = async (): Promise<readonly string[]> => {
     const { config, hints } = await loadConfig(file);
+    if (stopped) throw new Failure('interrupted', 'the node is being stopped, and follows its configuration no more');
     const before = needsRestart;
     needsRestart = restartKeys(node.config, config);
     if (needsRestart.length > 0 && !isDeepStrictEqual(needsRestart, before)) {
@@ -49,7 +52,8 @@ export function followConfig(node: Configured, known: string | null, follow: () 
     if (isDeepStrictEqual(changed, followed)) return needsRestart;
     for (const hint of hints) log.warn('configuration', { hint });
     node.config = changed;
-    await follow();
+    current = follow();
+    await current;
     followed = changed;
     log.info('configuration read again', { peers: config.peers.length });
     return needsRestart;
@@ -57,8 +61,16 @@ export function followConfig(node: Configured, known: string | null, follow: () 
   // One after the other: whoever read the file first must not have the last word.
   const inTurn = turnsOf(1);
   const reload = (): Promise<readonly string[]> => inTurn(read);
-  const stop = followFile(file, known, clock, async () => {
+  const stopLooking = followFile(file, known, clock, async () => {
     await reload().catch((thrown) => log.error('configuration not followed', { reason: Failure.from(thrown).message }));
   });
-  return { reload, needsRestart: () => needsRestart, stop };
+  return {
+    reload,
+    needsRestart: () => needsRestart,
+    async stop() {
+      stopped = true;
+      stopLooking();
+      await current.catch(() => {});
+    },
+  };
 }

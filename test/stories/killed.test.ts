@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -10,6 +10,7 @@ import type { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js
 import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { watchEvents } from '../support/events.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { type MeshServer, withMesh } from '../support/mesh.js';
 import { nodeProgram, startNodeProcess } from '../support/node-process.js';
 import { frameTypes, rawHttp2 } from '../support/raw-http2.js';
@@ -95,6 +96,30 @@ const stopAtOnce = `
     return written;
   };
 `;
+
+describe('a node that is stopped while it ends a run that was asked for', { timeout: 60_000 }, () => {
+  it('waits for that run, also when whoever asked for it has been hung up on', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const clock = new FakeClock();
+      await Promise.all([fr1.startInside(clock), fr2.startInside()]);
+      // Who opens a named pipe to read it waits until somebody opens it to write.
+      const runs = join(fr1.data, '.state/runs.jsonl');
+      execFileSync('mkfifo', [runs]);
+      const run = fr1.peer(['backup']);
+      await fr1.events.until('backup proven');
+      const stopped = fr1.stop();
+      expect((await clock.runUntil(run)).code).not.toBe(0);
+      expect(fr1.events.count('run finished')).toBe(0);
+      const pipe = await open(runs, 'r+');
+      await rm(runs);
+      await pipe.close();
+      await stopped;
+      const told = fr1.events.all.map(({ event }) => event);
+      expect(told.indexOf('run finished')).toBeGreaterThan(0);
+      expect(told.indexOf('node stopped')).toBeGreaterThan(told.indexOf('run finished'));
+    }));
+});
 
 describe('a node that is stopped as soon as it has started', { timeout: 60_000 }, () => {
   it('ends with exit code 0, as it does later', () =>

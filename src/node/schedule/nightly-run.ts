@@ -70,6 +70,8 @@ export interface NightlyRun {
    */
   hurry(why: string): void;
   running(): boolean;
+  /** Resolves when no run is under way. One goes on to its report also when whoever asked for it was hung up on. */
+  over(): Promise<void>;
 }
 
 interface UnderWay {
@@ -88,6 +90,9 @@ export function nightlyRun(parts: NightParts): NightlyRun {
   return {
     hurry,
     running: () => current !== null,
+    async over() {
+      while (current !== null) await current.over;
+    },
     async run(request, emit, signal) {
       while (current !== null) {
         if (request.trigger !== 'request' || !current.setsRead) {
