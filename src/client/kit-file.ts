@@ -4,11 +4,14 @@ import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { replaceFile } from '../mesh/files/replace-file.js';
 import { statsIfThere } from '../mesh/files/stats-if-there.js';
+import type { Identity } from '../mesh/identity/identity.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import type { Signer } from '../mesh/identity/signer.js';
-import { kitFileName, largestKit } from '../mesh/kit/kit.js';
+import { type Kit, kitFileName, largestKit } from '../mesh/kit/kit.js';
 import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
 import { kitBegin } from '../mesh/kit/markers.js';
+import { parseKit } from '../mesh/kit/parse-kit.js';
+import { verifyKit } from '../mesh/kit/signed-kit.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { type Context, stateFolder } from './context.js';
 import type { Screen } from './render/screen.js';
@@ -18,9 +21,12 @@ export function kitPath({ file, server }: Pick<Config, 'file' | 'server'>): stri
   return join(dirname(file), kitFileName(server.name));
 }
 
-/** Makes the kit of a configuration and writes it, in one step for whoever reads it meanwhile. */
+/**
+ * Makes the kit of a configuration and writes it, in one step for whoever reads it meanwhile. What this user may not read of
+ * the VPN is taken over from the kit that it replaces.
+ */
 export async function writeKit(config: Config, signer: Signer, now: number, path: string): Promise<MadeKit> {
-  const made = await makeKit(config, signer, now);
+  const made = await makeKit(config, signer, now, await formerKit(path, signer.identity));
   try {
     await replaceFile(path, made.text);
   } catch (thrown) {
@@ -29,10 +35,30 @@ export async function writeKit(config: Config, signer: Signer, now: number, path
   return made;
 }
 
-/** Says what a kit does not hold of the VPN, without which a bare machine reaches no peer. */
-export function tellMissing(screen: Screen, { kit, missing }: MadeKit): void {
+/** Null where there is none, or none that can be believed. */
+async function formerKit(path: string, identity: Identity): Promise<Kit | null> {
+  try {
+    return verifyKit(parseKit(await readFile(path), path), identity, path);
+  } catch {
+    return null;
+  }
+}
+
+/** Says what a kit does not hold of the VPN, and what it holds as the former one did. */
+export function warnOfVpn(screen: Screen, { missing, kept }: MadeKit): void {
   for (const { path, reason } of missing) screen.warn(`the kit does not hold ${path}: ${reason}`);
-  if (kit.vpn.files.length > 0) return;
+  for (const { path, reason } of kept) {
+    screen.warn(
+      `the kit holds the VPN configuration as the former kit did, since ${path} cannot be looked at: ${reason}. If it has ` +
+        'changed since, run `anemone-peer kit` as root',
+    );
+  }
+}
+
+/** Says what a kit does not hold of the VPN, without which a bare machine reaches no peer. */
+export function tellMissing(screen: Screen, made: MadeKit): void {
+  warnOfVpn(screen, made);
+  if (made.kit.vpn.files.length > 0) return;
   screen.note(
     'The kit holds no VPN configuration: put it into wireguard/ beside the configuration, or name it with vpn.config, and ' +
       'run `anemone-peer kit`. Or note elsewhere how to join the VPN.',

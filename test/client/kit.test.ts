@@ -198,6 +198,25 @@ describe('the kit', () => {
   });
 });
 
+describe.skipIf(process.geteuid?.() !== 0)('as a user who may not read the VPN configuration', () => {
+  it('the kit holds it as the one that root wrote did', async () => {
+    const conf = join(cwd, 'config/wireguard/wg0.conf');
+    await mkdir(dirname(conf), { recursive: true });
+    await writeFile(conf, '[Interface]\n', { mode: 0o600 });
+    await init();
+    const { vpn } = await readKit();
+    expect(vpn.files).toContainEqual({ path: conf, size: 12 });
+    const ofUser = ['', 'config', 'config/config.yaml', 'config/anemone-kit-FR1.txt', 'config-backups'];
+    const ofNode = ['', '/node.key', '/node.crt'].map((name) => `config-backups/.state${name}`);
+    for (const path of [...ofUser, ...ofNode]) await chown(join(cwd, path), 65_534, 65_534);
+    process.seteuid?.(65_534);
+    const { code, stderr } = await addPeer().finally(() => process.seteuid?.(0));
+    expect(code).toBe(0);
+    expect(await readKit()).toMatchObject({ peers: [{ name: 'FR2' }], vpn });
+    expect(stderr).toContain(`as the former kit did, since ${conf} cannot be looked at`);
+  });
+});
+
 describe.skipIf(process.geteuid?.() !== 0)("as root in the folder of the node's user", () => {
   const nodeUser = 65_534;
   const ownerOf = async (path: string) => (await stat(path)).uid;

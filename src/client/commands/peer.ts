@@ -9,7 +9,7 @@ import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
 import { askOwnNode } from '../ask-own-node.js';
 import type { Context, ExitCode } from '../context.js';
-import { refreshKit } from '../kit-file.js';
+import { refreshKit, warnOfVpn } from '../kit-file.js';
 import { renderTable } from '../render/table.js';
 
 export interface AddPeerOptions {
@@ -103,10 +103,9 @@ async function conclude(context: Context, config: Config, { peer, changed, text 
 async function kitAgain(context: Context, config: Config): Promise<'refreshed' | null | Failure> {
   try {
     const made = await refreshKit(context, config);
-    for (const { path, reason } of made?.missing ?? []) {
-      context.screen.warn(`the kit does not hold ${path}: ${reason}`);
-    }
-    return made === null ? null : 'refreshed';
+    if (made === null) return null;
+    warnOfVpn(context.screen, made);
+    return 'refreshed';
   } catch (thrown) {
     const failure = Failure.from(thrown);
     context.screen.warn(`the kit is not refreshed: ${failure.message}. Run \`anemone-peer kit\``);

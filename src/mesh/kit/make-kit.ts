@@ -6,18 +6,36 @@ import { parseKit } from './parse-kit.js';
 import { renderKit } from './render-kit.js';
 import { sealVpn } from './seal-vpn.js';
 import { signKit, verifyKit } from './signed-kit.js';
-import { type FoundVpn, findVpn } from './vpn-files.js';
+import { type FoundVpn, findVpn, unreadable } from './vpn-files.js';
 
 export interface MadeKit {
   readonly kit: Kit;
   readonly text: string;
   readonly missing: readonly MissingVpn[];
+  /** What this user may not read, so that the kit holds all of the VPN configuration as the former one did. */
+  readonly kept: readonly MissingVpn[];
 }
 
-/** The kit that is kept as a file: its VPN configuration is sealed to the recipients of the configuration. */
-export async function makeKit(config: Config, signer: Signer, now: number): Promise<MadeKit> {
+/**
+ * The kit that is kept as a file: its VPN configuration is sealed to the recipients of the configuration.
+ * @param former the kit that it replaces, which was found genuine
+ */
+export async function makeKit(
+  config: Config,
+  signer: Signer,
+  now: number,
+  former: Kit | null = null,
+): Promise<MadeKit> {
   const facts = factsOf(config, signer.identity);
   const found = await findVpn(config);
+  const kept = former === null ? [] : keptOf(found, former, facts.recipients);
+  if (former !== null && kept.length > 0) {
+    const missing = found.missing.filter((each) => !kept.includes(each));
+    return {
+      ...rendered({ ...facts, vpn: former.vpn }, signer, { folder: config.base, missing, writtenAt: now }),
+      kept,
+    };
+  }
   const { files, missing } = facts.recipients.length > 0 ? found : nothingSealed(found);
   const vpn: KitVpn =
     files.length === 0
@@ -55,7 +73,16 @@ function rendered(kit: Kit, signer: Signer, circumstances: Parameters<typeof ren
       hint: 'If its VPN configuration is to blame, name the files that it is to hold with vpn.config.',
     });
   }
-  return { kit, text, missing: circumstances.missing };
+  return { kit, text, missing: circumstances.missing, kept: [] };
+}
+
+/** What only the former kit holds: sealed to the same recipients, all of it is one piece that nobody opens without their key. */
+function keptOf({ missing }: FoundVpn, { vpn, recipients }: Kit, now: readonly string[]): readonly MissingVpn[] {
+  if (vpn.kind !== 'sealed' || recipients.join() !== now.join()) return [];
+  return missing.filter(
+    ({ path, reason }) =>
+      reason === unreadable && vpn.files.some((file) => file.path === path || file.path.startsWith(`${path}/`)),
+  );
 }
 
 function nothingSealed({ files, missing }: FoundVpn): FoundVpn {
