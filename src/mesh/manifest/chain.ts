@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { readSmallFile } from '../files/read-small-file.js';
 import { replaceFile } from '../files/replace-file.js';
-import { SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../identity/identity.js';
+import { Manifest, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
+import { type Identity, identityFromBytes } from '../identity/identity.js';
 import { Failure } from '../terms/failure.js';
 import { type VerifiedManifest, verifyManifest } from './manifest.js';
 
@@ -10,7 +10,8 @@ import { type VerifiedManifest, verifyManifest } from './manifest.js';
  * The newest manifest of a set that this server made, or that it has seen on its peers when it was restored. A rebuilt vault
  * is empty, and the newest backup in another may be damaged; with this file the sequence goes on where it was, and no peer
  * sees a rollback, or another backup of the same number.
- * @throws Failure `damaged` when it is not a manifest of this server, `failed` when it cannot be read
+ * @returns null also for one of an identity that this server had before: what that signed is no part of the new chain
+ * @throws Failure `damaged` when it is no manifest that its owner signed, `failed` when it cannot be read
  */
 export async function readChainHead(
   stateFolder: string,
@@ -26,7 +27,10 @@ export async function readChainHead(
     throw Failure.from(thrown, `${file} cannot be read`);
   }
   try {
-    return verifyManifest(SignedManifest.decode(bytes), identity);
+    const signed = SignedManifest.decode(bytes);
+    const signer = identityFromBytes(Manifest.decode(signed.manifest).identity);
+    const head = verifyManifest(signed, signer);
+    return signer === identity ? head : null;
   } catch (cause) {
     throw new Failure('damaged', `${file} is damaged: ${Failure.from(cause).message}`, {
       cause,

@@ -135,6 +135,17 @@ describe('the head of the chain', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('of an identity that the server had before counts for nothing, unless it is damaged', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    const former = manifestOf(content, signer).signed;
+    const now = throwawayServer('FR1').identity;
+    await writeChainHead(folder, 'backup', former);
+    expect(await readChainHead(folder, 'backup', now)).toBeNull();
+    await writeChainHead(folder, 'backup', { ...former, signature: randomBytes(64) });
+    await expect(readChainHead(folder, 'backup', now)).rejects.toMatchObject({ kind: 'damaged' });
+    await rm(folder, { recursive: true });
+  });
+
   it('that cannot be read is not called damaged, and nobody is told to remove it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
     await mkdir(join(folder, 'chain', 'backup.manifest'), { recursive: true });
