@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Claim, openRangeQueue } from '../../../src/mesh/peers/range-queue.js';
+import { seeded } from '../../faults/random.js';
 
 const all = (leaves: number): Uint8Array => new Uint8Array(leaves).fill(1);
 const span = (claim: Claim<string> | null) => claim && [claim.start, claim.end];
@@ -81,5 +82,32 @@ describe('a range queue', () => {
     bring(queue, queue.take('B'), 2);
     expect(queue.missing()).toBe(0);
     expect(queue.take('C')).toBeNull();
+  });
+
+  it('has every missing leaf brought, and no holder waits, however they come, go and break', () => {
+    const random = seeded(1);
+    for (let nth = 0; nth < 200; nth += 1) {
+      const share = random.next();
+      const missing = Uint8Array.from({ length: 1 + random.below(300) }, () => Number(random.chance(share)));
+      const lacking = new Set([...missing.keys()].filter((leaf) => missing[leaf] === 1));
+      const queue = openRangeQueue<string>(missing);
+      const open = new Map<string, Claim<string>>();
+      while (queue.missing() > 0) {
+        const holder = random.pick(['A', 'B', 'C', 'D']);
+        const claim = open.get(holder) ?? queue.take(holder, 1 + random.below(80));
+        // Each has one claim at a time, so there is always something for one that has none.
+        expect(claim).not.toBeNull();
+        if (claim === null) break;
+        open.set(holder, claim);
+        for (let count = random.below(40); count > 0 && claim.next < claim.end; count -= 1) {
+          lacking.delete(claim.next);
+          queue.arrived(claim);
+        }
+        if (!queue.isOver(claim) && random.chance(0.7)) continue;
+        queue.release(claim);
+        open.delete(holder);
+      }
+      expect(lacking.size).toBe(0);
+    }
   });
 });

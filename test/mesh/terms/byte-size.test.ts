@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { parseByteSize } from '../../../src/mesh/terms/byte-size.js';
+import { formatByteSize, parseByteSize } from '../../../src/mesh/terms/byte-size.js';
+import { seeded } from '../../faults/random.js';
 
 describe('a size', () => {
+  it('that is shown is within half a percent of what it is', () => {
+    const random = seeded(1);
+    for (let nth = 0; nth < 500; nth += 1) {
+      const bytes = Math.floor(2 ** (random.next() * 49));
+      const shown = formatByteSize(bytes);
+      expect(Math.abs(parseByteSize(shown) - bytes), `${bytes} shown as ${shown}`).toBeLessThanOrEqual(bytes * 0.005);
+    }
+  });
+
   it.each<[string | number, number]>([
     ['10GB', 10e9],
     ['1.5 KiB', 1536],

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { KeepRules } from '../../../src/mesh/config/config.js';
 import { expire } from '../../../src/node/retention/expire.js';
+import { seeded } from '../../faults/random.js';
 
 const none: KeepRules = { keepLast: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 0 };
 const now = '2026-11-30T12:00:00Z'; // a Monday
+
+type Five = [number, number, number, number, number];
 
 interface Case {
   /** Times of the backups; a backup is called by its time. */
@@ -201,6 +204,34 @@ describe('which backups stay', () => {
     const rules = { ...none, keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6 };
     const once = run({ times: daily(400), rules, keep: [] });
     expect(run({ times: once.keep.map(({ name }) => name), rules, keep: [] }).remove).toEqual([]);
+  });
+
+  it('is the same in any order, and again about what it kept, whatever the backups and the rules', () => {
+    const random = seeded(1);
+    const latest = Date.parse(now);
+    for (let nth = 0; nth < 200; nth += 1) {
+      const backups = Array.from({ length: 1 + random.below(15) }, (_, index) => ({
+        name: `${random.below(10)}-${index}`,
+        time: latest + 86_400_000 - random.below(60) * random.pick([3_600_000, 28_800_000, 86_400_000]),
+        sequence: 1 + random.below(8),
+      }));
+      const [keepLast, keepDaily, keepWeekly, keepMonthly, minimumDays] = [4, 4, 3, 3, 3].map(random.below) as Five;
+      const rules = { keepLast, keepDaily, keepWeekly, keepMonthly, minimumDays };
+      const timezone = random.pick(['UTC', 'Europe/Paris', 'Pacific/Apia']);
+      const verdict = expire(backups, rules, latest, timezone);
+      const kept = new Set(verdict.keep.map(({ name }) => name));
+      expect(kept.size + verdict.remove.length).toBe(backups.length);
+      const turned = backups.map((backup) => ({ backup, at: random.next() })).sort((a, b) => a.at - b.at);
+      const again = expire(
+        turned.map(({ backup }) => backup),
+        rules,
+        latest,
+        timezone,
+      );
+      expect(again).toEqual(verdict);
+      const left = backups.filter(({ name }) => kept.has(name));
+      expect(expire(left, rules, latest, timezone).remove).toEqual([]);
+    }
   });
 
   it('does not change the list that it is given', () => {
