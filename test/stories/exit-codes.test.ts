@@ -92,6 +92,7 @@ describe('the exit code', { timeout: 180_000 }, () => {
     await fr1.events.until('run started');
     const second = await fr1.peer(['backup', '--set', 'backup']);
     expect(second).toMatchObject({ code: 11, stderr: expect.stringContaining('another run is under way') });
+    expect(fr1.events.count('call refused', ({ kind, from }) => kind === 'locked' && from === 'this server')).toBe(1);
     first.child.kill('SIGINT');
     expect(await first.ended).toBe(130);
     await fr1.events.until('run finished', ({ summary }) => String(summary).includes('interrupted'));

@@ -188,6 +188,6 @@ function callOf({ session }: ServerHttp2Stream, path: string): Call {
 }
 
 function lookAt(socket: Socket): Omit<Call, 'path'> {
-  const from = `${socket.remoteAddress}:${socket.remotePort}`;
-  return { from, certificate: socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined };
+  if (!(socket instanceof TLSSocket)) return { from: 'this server', certificate: undefined };
+  return { from: `${socket.remoteAddress}:${socket.remotePort}`, certificate: socket.getPeerCertificate() };
 }

@@ -13,7 +13,7 @@ export interface Incoming<C> {
 export interface Call {
   /** `/package.Service/Method` */
   readonly path: string;
-  /** Address and port of the caller. */
+  /** Address and port of the caller; `this server` for the own client, whose socket has none. */
   readonly from: string;
   /** What the handshake has proven; the own client shows none. */
   readonly certificate: PeerCertificate | undefined;
