@@ -113,7 +113,8 @@ export function diskFailure(thrown: unknown, context: string): Failure {
   }
   const failure = Failure.from(thrown, context);
   if (failure === thrown || !isOfSystem(thrown)) return failure;
-  return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true });
+  const mend = failure.kind === 'no-space' ? { hint: 'Free some disk on this server.' } : {};
+  return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true, ...mend });
 }
 
 function isOfSystem(thrown: unknown): boolean {

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
@@ -44,9 +45,10 @@ export interface DraftOptions {
 export async function openDraft(options: DraftOptions): Promise<Draft> {
   const { disk, inventory, keeping, leaves, temporaries } = options;
   const path = temporaries.take();
+  const what = `a new backup in ${dirname(path)}`;
   const handle = await create(disk, path).catch((thrown) => {
     temporaries.giveBack(path);
-    throw diskFailure(thrown, 'a new backup');
+    throw diskFailure(thrown, what);
   });
   const hashes = leaves.record();
   const running = new FileDigest(hashes.add);
@@ -78,7 +80,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
       checkOpen();
       if (digest !== null) throw new Failure('failed', 'this draft has its digest already');
       await behind.add(chunk).catch((thrown) => {
-        throw diskFailure(thrown, 'a new backup');
+        throw diskFailure(thrown, what);
       });
       running.update(chunk);
       await hashes.flush();
@@ -101,7 +103,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
           return entry;
         });
       } catch (thrown) {
-        throw diskFailure(thrown, 'a new backup');
+        throw diskFailure(thrown, what);
       } finally {
         await end();
       }

@@ -214,6 +214,22 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
   });
 });
 
+it('says of an own backup which disk has no room for it, and what to do', async () => {
+  const fixture = await VaultFixture.make();
+  try {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'handle.writev');
+    await expect(stories['an own backup'].run(vault)).rejects.toMatchObject({
+      kind: 'no-space',
+      message: expect.stringContaining(`a new backup in ${fixture.data}`),
+      hint: expect.stringContaining('Free some disk'),
+    });
+  } finally {
+    await fixture.remove();
+  }
+});
+
 describe('the way into quarantine, over a failing disk', () => {
   /** Puts a backup aside while one call of the disk fails. @returns the calls that this took */
   async function putAside(fault: Fault, bad: number): Promise<number> {

@@ -129,5 +129,5 @@ function startOf([first]: readonly Uint8Array[]): readonly Uint8Array[] {
 }
 
 function madeToFail(fault: Fault, name: string): Error {
-  return Object.assign(new Error(`${fault}: made to fail, ${name}`), { code: fault });
+  return Object.assign(new Error(`${fault}: made to fail, ${name}`), { code: fault, syscall: name });
 }
