@@ -195,6 +195,13 @@ describe('a node that cannot listen', { timeout: 60_000 }, () => {
         await once(other, 'close');
       }
     }));
+
+  it('says what to do when its machine has not the address, as after a move', () =>
+    withMesh(['FR1'], async (mesh) => {
+      const fr1 = mesh.server('FR1');
+      await fr1.edit((text) => text.replace(fr1.address, '192.0.2.1:7443'));
+      await expect(fr1.start()).rejects.toThrow(/cannot listen on 192\.0\.2\.1:7443.*no such address.*peer add/s);
+    }));
 });
 
 describe('a node that is started while another one still ends on its data folder', { timeout: 60_000 }, () => {

@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
+import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from '../../mesh/config/config.js';
+import { isEveryAddress } from '../../mesh/config/address.js';
+import type { Address, Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
 import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -33,6 +36,8 @@ export interface Rebuilt {
   readonly untold: readonly { readonly peer: string; readonly reason: string }[];
   /** Peers that were reached at another address than the configuration has. */
   readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
+  /** Where the configuration has the node listen, if this machine has no such address; null if it has. */
+  readonly absentAddress: string | null;
   /** The number of the newest backup of each set, after which the next one goes on. */
   readonly sequences: Readonly<Record<string, number>>;
   /** Whether the node runs here, which goes on with the former node key until it is restarted. */
@@ -92,6 +97,7 @@ export async function rebuild(
     epoch,
     ...standings(answers, self),
     moved: movedOf(config, peers),
+    absentAddress: absentAddress(config.server.listen),
     sequences: Object.fromEntries(heads.map(({ facts }) => [facts.set, facts.sequence])),
     running: (await askOwnNode(context, config, async () => 'runs')) === 'runs',
   };
@@ -140,6 +146,17 @@ function movedOf(config: Config, peers: readonly Peer[]): Rebuilt['moved'] {
     const reached = formatAddress(peers.find((peer) => peer.identity === identity)?.address ?? address);
     return reached === configured ? [] : [{ peer: name, configured, reached }];
   });
+}
+
+/** Null also for a name: what that means may be another address by the time the node is started. */
+function absentAddress(listen: Address): string | null {
+  if (isIP(listen.host) === 0 || isEveryAddress(listen)) return null;
+  const here = new BlockList();
+  here.addSubnet('127.0.0.0', 8);
+  for (const { address, family } of Object.values(networkInterfaces()).flatMap((each) => each ?? [])) {
+    here.addAddress(address, family === 'IPv6' ? 'ipv6' : 'ipv4');
+  }
+  return here.check(listen.host, isIP(listen.host) === 6 ? 'ipv6' : 'ipv4') ? null : listen.host;
 }
 
 /** Asks every peer, as a visitor still, for the backups of the server and the epoch to beat. */

@@ -77,7 +77,7 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 
 function tellRebuilt(
   { screen, env }: Telling,
-  { config, accepted, untold, moved, sequences, running }: Rebuilt,
+  { config, accepted, untold, moved, absentAddress, sequences, running }: Rebuilt,
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
@@ -104,6 +104,13 @@ function tellRebuilt(
   // From a checkout the programs are started with npx only.
   const npx = env['npm_command'] === 'exec' ? 'npx ' : '';
   const start = `${npx}anemone-node --config ${shellWord(config)}`;
+  if (absentAddress !== null) {
+    screen.warn(
+      `This machine has no address ${absentAddress}, where ${config} has the node listen. Join the VPN with it. Or write the ` +
+        'address of this machine to `server.listen` before the node is started, and on every other server give it to ' +
+        '`anemone-peer peer add`, with the same name and identity.',
+    );
+  }
   if (running) {
     screen.warn(
       'The node is running with the former node key, and whoever has taken the new one refuses it. Restart it now: ' +

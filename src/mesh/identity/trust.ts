@@ -115,8 +115,9 @@ function anotherServer(shown: string, cause?: unknown): Failure {
     // The right one may be there again at the next try.
     retryable: true,
     hint:
-      'Look at the address, and at what listens there. If that server was set up anew, it has another identity, and each of ' +
-      'its peers must be told: `anemone-peer peer remove`, then `anemone-peer peer add`.',
+      'Look at the address, and at what listens there. If that server has another address now, `anemone-peer peer add` with ' +
+      'it changes the peer. If it was set up anew, it has another identity, and each of its peers must be told: ' +
+      '`anemone-peer peer remove`, then `anemone-peer peer add`.',
   });
 }
 

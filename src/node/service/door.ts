@@ -6,12 +6,18 @@ import type { CallServer } from './call-server.js';
 /**
  * Begins to accept connections.
  * @param where as a person calls it
+ * @param hint what to do about an error of this code
  * @throws Failure `config` when that is not possible there
  */
-export function openDoor(door: Server, at: ListenOptions, where: string, hint?: string): Promise<void> {
+export function openDoor(
+  door: Server,
+  at: ListenOptions,
+  where: string,
+  hint?: (code: string | undefined) => string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    door.once('error', (cause) => {
-      const options = { cause, ...(hint === undefined ? {} : { hint }) };
+    door.once('error', (cause: NodeJS.ErrnoException) => {
+      const options = { cause, ...(hint === undefined ? {} : { hint: hint(cause.code) }) };
       reject(new Failure('config', `cannot listen on ${where}: ${cause.message}`, options));
     });
     door.listen(at, () => {

@@ -82,8 +82,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     listener.emit('connection', socket);
   });
   epochs.whenNewer((newest) => connections.closeIf((certificate) => isSuperseded(certificate, newest)));
-  const hint = 'Is another node running? Is the VPN up? `server.listen` of the configuration names the address.';
-  await openDoor(door, address, formatAddress(address), hint);
+  await openDoor(door, address, formatAddress(address), hintOf);
 
   return {
     address,
@@ -96,4 +95,12 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       await closeDoor(door, server, connections.all(), graceMs, clock);
     },
   };
+}
+
+/** What to do where the address cannot be listened on. */
+function hintOf(code: string | undefined): string {
+  return code === 'EADDRNOTAVAIL'
+    ? 'This machine has no such address. Is the VPN up? If this server has another address now, write that to `server.listen`, ' +
+        'and give it to `anemone-peer peer add` on every other server.'
+    : 'Is another node running? `server.listen` of the configuration names the address.';
 }

@@ -58,6 +58,7 @@ describe('a bare machine', () => {
     expect(self.certificate.epoch).toBeGreaterThan(fr1.server.certificate.epoch);
     expect((await readChainHead(state, 'backup', self.identity))?.facts.sequence).toBe(2);
     expect(said.stderr).toContain('anemone-node --config');
+    expect(said.stderr).not.toContain('This machine has no address');
   });
 
   it('is told from its stolen predecessor by both peers from then on, though only one address was given', async () => {
@@ -151,6 +152,15 @@ describe('a bare machine', () => {
       }
     },
   );
+
+  it('says what to change where it has not the address that its configuration has the node listen on', async () => {
+    const tree = treeOf('new', fr2, us1).map((entry) =>
+      entry.body === undefined ? entry : { ...entry, body: entry.body.replace('127.0.0.1:7443', '192.0.2.1:7443') },
+    );
+    await pushTo(us1, fr1, await sealTree(fr1, tree, { sequence: 3, previous: newer.manifest.digest }));
+    const { said } = await bare();
+    expect(said.stderr).toContain('warning: This machine has no address 192.0.2.1,');
+  });
 
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
     await pushTo(fr2, fr1, newer);
