@@ -67,7 +67,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
       isTrial: dryRun,
       isLook: options.target !== undefined && target !== known?.base,
     });
-    tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, remaining });
+    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, remaining });
     if (known === null && options.dryRun !== true) {
       const server = sealed.manifest?.facts.owner ?? 'NAME';
       context.screen.note(
@@ -145,7 +145,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       isTrial: dryRun,
       isLook: !takesOver && options.target !== undefined && target !== choice.home,
     });
-    tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, remaining });
+    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, remaining });
     const isDone = remaining?.matters !== true;
     if (rebuilt instanceof Failure) {
       const { message, hint } = rebuilt;

@@ -28,6 +28,8 @@ import type { UnpackedEntry } from './unpack/unpack.js';
 export interface Rebuilt {
   /** The configuration that the node is started with. */
   readonly config: string;
+  /** Where that has the node keep its data. */
+  readonly data: string;
   /** Of the new node key, milliseconds since 1970. */
   readonly epoch: number;
   /** Peers that took the new node key, and refuse any older one from now on. */
@@ -94,6 +96,7 @@ export async function rebuild(
   const answers = await askPeers(peers, { ...context, self, signal: new AbortController().signal }, getNode);
   return {
     config: config.file,
+    data: config.server.data,
     epoch,
     ...standings(answers, self),
     moved: movedOf(config, peers),

@@ -3,6 +3,7 @@ import { printable } from '../../mesh/terms/clean-text.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
+import { leftToRoot } from './left-to-root.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';
 import type { SealedFile } from './sealed-file.js';
@@ -22,10 +23,11 @@ export interface Restored {
 type Telling = Pick<Context, 'screen' | 'env'>;
 
 /** Says what was restored where, what lies beside it now, and what to do next. */
-export function tellRestored(context: Telling, restored: Restored): void {
+export async function tellRestored(context: Telling, restored: Restored): Promise<void> {
   const { screen } = context;
   screen.result(restoredDocument(restored), () => (restored.dryRun ? dryRunText(restored) : doneText(restored)));
   if (restored.remaining !== null) screen[restored.remaining.matters ? 'warn' : 'note'](restored.remaining.words);
+  if (!restored.dryRun) await tellOwner(context, restored);
   if (restored.rebuilt !== null) tellRebuilt(context, restored.rebuilt, restored.sealed);
 }
 
@@ -73,6 +75,17 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
   return [...lines, `${sealed.label} (${format}) is in place in ${target}: ${inWords(comparison)}`]
     .map((line) => printable(line))
     .join('\n');
+}
+
+async function tellOwner({ screen }: Telling, { target, outcome, rebuilt }: Restored): Promise<void> {
+  const written = [...outcome.switched.map(({ path }) => path), ...(rebuilt === null ? [] : [rebuilt.data])];
+  const left = await leftToRoot(target, written);
+  if (left === null) return;
+  const command = `chown -R ${left.uid}:${left.gid} ${left.paths.map(shellWord).join(' ')}`;
+  screen.warn(
+    `What was restored belongs to root, and ${target} to another user, who may not be able to read it. If that is the ` +
+      `user of the node: ${command}`,
+  );
 }
 
 function tellRebuilt(

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -161,6 +161,19 @@ describe('a bare machine', () => {
     const { said } = await bare();
     expect(said.stderr).toContain('warning: This machine has no address 192.0.2.1,');
   });
+
+  it.skipIf(process.geteuid?.() !== 0)(
+    'says how to give what root restored to the user whose folder it is in',
+    async () => {
+      await pushTo(fr2, fr1, newer);
+      await chown(folder, 65_534, 65_533);
+      const { said } = await bare();
+      const [config, data] = [join(folder, 'config'), join(folder, 'config-backups')];
+      expect(said.stderr).toContain(`chown -R 65534:65533 ${config} ${data}`);
+      for (const path of [config, data]) await chown(path, 65_534, 65_533);
+      expect((await bare()).said.stderr).not.toContain('chown');
+    },
+  );
 
   it('with --no-takeover brings the files and leaves the living server its place', async () => {
     await pushTo(fr2, fr1, newer);
