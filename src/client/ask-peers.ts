@@ -1,5 +1,3 @@
-import type { Config } from '../mesh/config/config.js';
-import { parseIdentity } from '../mesh/identity/identity.js';
 import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { type Connection, connectTo, controlPatience, type Meet } from '../mesh/peers/connection.js';
 import { describePeer, type Peer } from '../mesh/peers/peer.js';
@@ -17,13 +15,6 @@ export interface AskOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly flags: Pick<CommonFlags, 'timeout'>;
-}
-
-/** The peers of a configuration that may be called. */
-export function enabledPeers(config: Pick<Config, 'peers'>): Peer[] {
-  return config.peers
-    .filter((peer) => peer.enabled)
-    .map(({ name, address, identity }) => ({ name, address, identity: parseIdentity(identity) }));
 }
 
 /** Milliseconds that a silent peer is waited for. */

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import type { Config, PeerConfig } from '../mesh/config/config.js';
 import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
+import type { Identity } from '../mesh/identity/identity.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
+import { enabledPeers, identityOf, knownPeers } from '../mesh/peers/configured-peers.js';
 import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import { formatAddress } from '../mesh/terms/address.js';
@@ -34,7 +36,6 @@ import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
 import { startScheduler } from './start-scheduler.js';
 import { makeSteward } from './steward.js';
-import { identitiesIn, identityOf, ownersIn, trustedPeers } from './trusted-peers.js';
 import { openVault } from './vault/vault.js';
 
 export interface RunningNode {
@@ -128,6 +129,11 @@ export async function startNode(
   };
 }
 
+/** Who is let in. */
+function identitiesIn(config: Config): Identity[] {
+  return enabledPeers(config).map(({ identity }) => identity);
+}
+
 type Stores = Awaited<ReturnType<typeof openStores>>;
 
 /** Everything of the node that is on disk. */
@@ -167,7 +173,7 @@ function startDeliveries(base: Base, { vault, epochs, receipts, ownBackups }: St
   let known = new Map<Connection, OutboxPeer>();
   const currentPeers = (): OutboxPeer[] => {
     const next = new Map<Connection, OutboxPeer>();
-    for (const connection of pool.follow(trustedPeers(base.config))) {
+    for (const connection of pool.follow(enabledPeers(base.config))) {
       const { name, identity } = connection.peer;
       const recipient = () => peerRecipient(connection, vault, self.identity, limit);
       next.set(connection, known.get(connection) ?? { name, identity, recipient: recipient() });
@@ -199,7 +205,7 @@ function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deli
     ...stores,
     host: config.server.name,
     identity: self.identity,
-    owners: () => ownersIn(base.config),
+    owners: () => knownPeers(base.config),
     nights: () => base.config.backup.schedule !== null,
     connections,
     kick,

@@ -1,5 +1,6 @@
 import type { Config } from '../mesh/config/config.js';
 import type { Identity } from '../mesh/identity/identity.js';
+import { identityOf } from '../mesh/peers/configured-peers.js';
 import { formatByteSize } from '../mesh/terms/byte-size.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -9,7 +10,6 @@ import { holdData } from './hold-data.js';
 import { openHistory } from './report/history.js';
 import { strangeTime } from './retention/strange-time.js';
 import { type Judgement, judge, type SweepResult, sweep } from './retention/sweep.js';
-import { identityOf } from './trusted-peers.js';
 import { hasCode, realDisk } from './vault/disk.js';
 import type { HeldEntry } from './vault/held-entry.js';
 import { layoutOf } from './vault/layout.js';

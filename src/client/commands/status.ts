@@ -1,8 +1,9 @@
 import type { Config, PeerConfig } from '../../mesh/config/config.js';
+import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../ask-own-node.js';
-import { askPeers, enabledPeers } from '../ask-peers.js';
+import { askPeers } from '../ask-peers.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { lastDrill } from '../drills.js';
 import {

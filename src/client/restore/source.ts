@@ -1,10 +1,10 @@
 import { findConfig } from '../../mesh/config/find.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
+import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../as-usage.js';
-import { enabledPeers } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { type Mesh, openMesh, ownersOf } from '../survey/mesh.js';
 import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';

@@ -1,8 +1,8 @@
 import type { Config } from '../../mesh/config/config.js';
-import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { enabledPeers, knownPeers } from '../../mesh/peers/configured-peers.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { enabledPeers } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { type Holder, ownHolder, peerHolder } from './holders.js';
 
@@ -36,8 +36,7 @@ export async function openMesh(context: Context, only?: string): Promise<Mesh> {
 }
 
 export function ownersOf(config: Pick<Config, 'server' | 'peers'>, self: Identity): Map<string, Identity> {
-  const known = config.peers.filter((peer) => peer.identity !== '');
-  const peers = known.map((peer): [string, Identity] => [peer.name, parseIdentity(peer.identity)]);
+  const peers = knownPeers(config).map(({ name, identity }) => [name, identity] as const);
   return new Map([...peers, [config.server.name, self]]);
 }
 

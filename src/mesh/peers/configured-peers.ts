@@ -1,0 +1,27 @@
+import type { Config, PeerConfig } from '../config/config.js';
+import { type Identity, parseIdentity } from '../identity/identity.js';
+import type { Hostname } from '../terms/hostname.js';
+import type { Peer } from './peer.js';
+
+/** What has the peers of a configuration. */
+type Configured = Pick<Config, 'peers'>;
+
+/** The peers that are called and let in. */
+export function enabledPeers({ peers }: Configured): Peer[] {
+  return peers.filter(({ enabled }) => enabled).map(peerOf);
+}
+
+/** The peers whose identity is known, disabled ones too: what those stored before is still their own. */
+export function knownPeers({ peers }: Configured): Peer[] {
+  return peers.filter(({ identity }) => identity !== '').map(peerOf);
+}
+
+/** The identity of a peer, also of a disabled one; null where it is not known. */
+export function identityOf({ peers }: Configured, name: Hostname): Identity | null {
+  const [peer] = knownPeers({ peers: peers.filter((each) => each.name === name) });
+  return peer?.identity ?? null;
+}
+
+function peerOf({ name, address, identity }: PeerConfig): Peer {
+  return { name, address, identity: parseIdentity(identity) };
+}
