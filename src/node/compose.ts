@@ -182,6 +182,9 @@ function startDeliveries(base: Base, { vault, epochs, receipts, ownBackups }: St
     return [...next.values()];
   };
   const outbox = startOutbox([], { clock, log, receipts, ownBackups, patience: bulkPatience });
+  epochs.whenNewer(({ identity }) => {
+    for (const { peer } of known.keys()) if (peer.identity === identity) outbox.kick(peer.name);
+  });
   return {
     outbox,
     upload,

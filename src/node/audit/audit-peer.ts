@@ -71,7 +71,6 @@ export async function auditPeer(
   const late = new AbortController();
   const cancel = clock.after(patience, () => late.abort());
   const signal = AbortSignal.any([stopping, late.signal]);
-  const unproven = new Set<Choice>();
   let excuse: Failure | undefined;
   const excused = (thrown: unknown): Failure => {
     const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
@@ -79,12 +78,11 @@ export async function auditPeer(
     return failure;
   };
   try {
-    for (const choice of await choicesFor(peer, parts)) unproven.add(choice);
+    const choices = await choicesFor(peer, parts);
     if (before.problem !== undefined) throw failureOf(before.problem);
-    for (const choice of unproven) {
+    for (const choice of choices) {
       try {
         const problem = await auditBackup(peer, choice, parts, signal, report);
-        unproven.delete(choice);
         if (problem !== null) problems.push(problem);
       } catch (thrown) {
         // What stands in the way of one proof need not stand in that of the others, where the peer answers at all.
@@ -97,14 +95,14 @@ export async function auditPeer(
   } finally {
     cancel();
   }
-  if (excuse === undefined) return { report, problems };
-  parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
-  report.problem = problemOf(excuse);
-  // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
-  if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
-  const sets = [...unproven].filter(({ newest }) => newest).map(({ backup: { set } }) => set);
-  const overdue = sets.filter((set) => proofs.isOverdue(peer, set));
-  if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse)));
+  if (excuse !== undefined) {
+    parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
+    report.problem = problemOf(excuse);
+    // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
+    if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
+  }
+  const overdue = proofs.overdue(peer, await parts.ownBackups());
+  if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse ?? nothingToProve())));
   return { report, problems };
 }
 
@@ -199,6 +197,11 @@ function tooSlow(peer: AuditedPeer): Failure {
 /** In the words in which a report tells any other excuse, so that it is not told twice. */
 function refusal(peer: AuditedPeer, failure: Failure): Problem {
   return { ...problemOf(failure), message: `${peer.name} did not prove everything: ${failure.message}` };
+}
+
+/** Of a peer that comes with one node key after another, no receipt stays until the night. */
+function nothingToProve(): Failure {
+  return new Failure('failed', 'there was nothing acknowledged by it that it could be asked for');
 }
 
 function withoutProof(peer: AuditedPeer, sets: readonly string[], failure: Failure): Failure {

@@ -21,10 +21,10 @@ export interface Proofs {
   /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
   expect(peer: Holder, set: string): void;
   /**
-   * Whether a peer proved no newest backup of a set for a week. The backup itself may be of today: where a set changes
-   * every night, it always is.
+   * The sets among these backups of which a peer owes a proof for a week. The newest backup itself may be of today: where a set
+   * changes every night, it always is.
    */
-  isOverdue(peer: Holder, set: string): boolean;
+  overdue(peer: Holder, backups: readonly OwnBackup[]): string[];
   /**
    * When a peer last proved what it holds of these backups, milliseconds since 1970: the newest of that set which it proved
    * longest ago; 0 where it never proved one of the sets.
@@ -44,6 +44,9 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     const time = times.get(key) ?? 0;
     return time > clock.now() ? 0 : time;
   };
+  const owing = (peer: Holder, backups: readonly OwnBackup[]): string[] => {
+    return setsOf(backups).filter((set) => times.get(owedSince(peer, set)) !== undefined);
+  };
   return {
     askedAt: (peer, { name }) => past(ofBackup(peer, name)),
     asked: (peer, { name }) => times.set(ofBackup(peer, name), clock.now()),
@@ -54,9 +57,10 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     expect(peer, set) {
       if (past(owedSince(peer, set)) === 0) times.set(owedSince(peer, set), clock.now());
     },
-    isOverdue: (peer, set) => clock.now() - past(owedSince(peer, set)) > longestExcuse,
+    overdue: (peer, backups) =>
+      owing(peer, backups).filter((set) => clock.now() - past(owedSince(peer, set)) > longestExcuse),
     lastOf(peer, backups) {
-      const asked = setsOf(backups).filter((set) => times.get(owedSince(peer, set)) !== undefined);
+      const asked = owing(peer, backups);
       return asked.length === 0 ? 0 : Math.min(...asked.map((set) => past(ofSet(peer, set))));
     },
     save(peers, backups) {

@@ -47,6 +47,7 @@ const ending = '.receipt';
 /** @param folder `<data>/.state/receipts`: a folder a peer, a file a receipt */
 export function openReceipts(folder: string, log: Log): Receipts {
   const reported = new Set<string>();
+  const beingKept = new Set<Promise<void>>();
   const fileOf = (peer: Holder, backup: OwnBackup): string => join(folder, peer.name, backup.name + ending);
 
   const report = (peer: Holder, backup: OwnBackup, failure: Failure): void => {
@@ -74,10 +75,15 @@ export function openReceipts(folder: string, log: Log): Receipts {
     read,
     async keep(peer, backup, receipt) {
       readReceipt(receipt, peer.identity, backup.digest);
-      await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
+      const kept = replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
+      beingKept.add(kept);
+      await kept.finally(() => beingKept.delete(kept));
     },
     drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),
-    dropAll: (peer) => rm(join(folder, peer), { recursive: true, force: true }),
+    async dropAll(peer) {
+      await Promise.allSettled(beingKept);
+      await rm(join(folder, peer), { recursive: true, force: true });
+    },
     async held(peer, backups) {
       const names = new Set<string>();
       for (const backup of backups) {

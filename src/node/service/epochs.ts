@@ -2,6 +2,7 @@ import { replaceFile } from '../../mesh/files/replace-file.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import { formatSeenKeys, isSameKey, locksOut, readSeenKeys } from '../../mesh/identity/seen-keys.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 
@@ -18,8 +19,8 @@ export interface Epochs {
 }
 
 /**
- * @param rebuilt awaited when an identity that is known has a newer key, before that is remembered: so it happens again where it
- *   was cut off
+ * @param rebuilt awaited when an identity that is known has a newer key: before that is remembered, so that it happens again where
+ *   it was cut off, and once more when whoever has an older key is locked out
  * @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again
  */
 export async function openEpochs(
@@ -40,6 +41,9 @@ export async function openEpochs(
     seen.set(identity, certificate);
     if (known !== undefined) {
       for (const follow of followers) follow(certificate);
+      await rebuilt(name).catch((thrown) => {
+        log.warn('what an older key gave may count still', { peer: name, reason: Failure.from(thrown).message });
+      });
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
     }
     return true;

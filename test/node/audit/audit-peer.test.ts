@@ -233,6 +233,17 @@ describe('the audit of a peer', () => {
     ]);
   });
 
+  it('calls it a problem after a week that nothing is proven by a peer whose receipts never stay until the night', async () => {
+    expect((await auditPeer(peer(), parts(), never)).problems).toEqual([]);
+    await receipts.dropAll(peer().name);
+    clock.jump(6 * 86_400_000);
+    expect((await auditPeer(peer(), parts(), never)).problems).toEqual([]);
+    clock.jump(2 * 86_400_000);
+    expect((await auditPeer(peer(), parts(), never)).problems).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('for a week') }),
+    ]);
+  });
+
   it('calls it a problem after a week that a set is not proven, also when it changes nightly and another one is proven', async () => {
     await deliver(1, 'kit');
     const fr2 = evasive();

@@ -83,8 +83,10 @@ describe('the receipts', () => {
     const receipts = open();
     for (const each of [backup, other]) await receipts.keep(peer, each, receiptFor(each));
     await receipts.keep(another, backup, receiptFor(backup, us1));
+    const arriving = receipts.keep(peer, backupOf('three', 25), receiptFor(backupOf('three', 25)));
     await receipts.dropAll(peer.name);
-    expect(await receipts.held(peer, [backup, other])).toEqual(new Set());
+    await arriving;
+    expect(await receipts.held(peer, [backup, other, backupOf('three', 25)])).toEqual(new Set());
     expect(await receipts.held(another, [backup])).toEqual(new Set([backup.name]));
     await receipts.dropAll(peer.name);
   });

@@ -94,6 +94,6 @@ describe('the epochs that a node has seen', () => {
     fails = false;
     expect(await epochs.admit(at(2000), fr1)).toBe(true);
     expect(await epochs.admit(at(1000), fr1)).toBe(false);
-    expect(told).toEqual(['FR1 1000', 'FR1 1000']);
+    expect(told).toEqual(['FR1 1000', 'FR1 1000', 'FR1 2000']);
   });
 });
