@@ -10,6 +10,6 @@ export function asUsage<T>(flag: string, read: () => T): T {
     return read();
   } catch (thrown) {
     const { message, hint } = Failure.from(thrown);
-    throw new Failure('usage', `${flag}: ${message}`, { cause: thrown, ...(hint === undefined ? {} : { hint }) });
+    throw new Failure('usage', `${flag}: ${message}`, { cause: thrown, hint });
   }
 }

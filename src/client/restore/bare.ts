@@ -11,6 +11,7 @@ import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import { asUsage } from '../as-usage.js';
 import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../survey/holders.js';
@@ -55,12 +56,10 @@ export interface BareMesh extends Mesh {
  */
 export function parsePeerAddress(text: string): PeerAddress {
   const [place = '', ...rest] = text.split('#');
-  try {
-    return { address: parseAddress(place), identity: rest.length === 0 ? null : parseIdentity(rest.join('#')) };
-  } catch (cause) {
-    const { message, hint } = Failure.from(cause);
-    throw new Failure('usage', `--peer ${text}: ${message}`, { cause, ...(hint === undefined ? {} : { hint }) });
-  }
+  return asUsage(`--peer ${text}`, () => ({
+    address: parseAddress(place),
+    identity: rest.length === 0 ? null : parseIdentity(rest.join('#')),
+  }));
 }
 
 /**
@@ -81,9 +80,7 @@ export async function confirmPeers(
   if (first === undefined || failures.length < known.length) return known;
   if (failures.length === 1) throw first;
   const reasons = failures.map(({ message }) => `\n  ${message}`).join('');
-  throw new Failure(first.kind, `none of the peers can be asked:${reasons}`, {
-    ...(first.hint === undefined ? {} : { hint: first.hint }),
-  });
+  throw new Failure(first.kind, `none of the peers can be asked:${reasons}`, { hint: first.hint });
 }
 
 async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress, yes: boolean): Promise<KnownPeer> {

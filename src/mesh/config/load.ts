@@ -89,7 +89,7 @@ export async function readConfigBytes(file: string): Promise<Buffer> {
         : code === 'EACCES'
           ? ['may not be read', 'Run this as the user that owns it, or change its owner.']
           : [`cannot be read (${code})`, undefined];
-    throw new Failure('config', `${file} ${why}`, { cause: thrown, ...(hint === undefined ? {} : { hint }) });
+    throw new Failure('config', `${file} ${why}`, { cause: thrown, hint });
   } finally {
     await handle?.close();
   }

@@ -56,7 +56,7 @@ function asText(raw: unknown, what: string): string {
   if (typeof raw === 'string' && raw.trim() !== '') return raw;
   if (raw === null || raw === '') throw new Failure('config', `has no value; it is ${what}`);
   throw new Failure('config', `is ${quote(raw)}; it is ${what}`, {
-    ...(typeof raw === 'number' || typeof raw === 'boolean' ? { hint: 'Put it in quotes to make it text.' } : {}),
+    hint: typeof raw === 'number' || typeof raw === 'boolean' ? 'Put it in quotes to make it text.' : undefined,
   });
 }
 

@@ -40,7 +40,7 @@ export interface FailureOptions {
   /** Whether the same call may succeed later without anyone changing anything. */
   readonly retryable?: boolean;
   /** What to do now, as one sentence or one command. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
 }
 
 export class Failure extends Error {

@@ -119,7 +119,7 @@ function open(channel: Channel, path: string, watch: Watch, whom: string): Promi
 function noConnection(whom: string, cause: Error): Failure {
   if (cause instanceof Failure) {
     const { kind, message, retryable, hint } = cause;
-    return new Failure(kind, `${whom}: ${message}`, { cause, retryable, ...(hint === undefined ? {} : { hint }) });
+    return new Failure(kind, `${whom}: ${message}`, { cause, retryable, hint });
   }
   return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
 }

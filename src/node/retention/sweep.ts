@@ -59,9 +59,7 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
     } catch (thrown) {
       const cause = Failure.from(thrown);
       const { kind, message, hint, retryable } = cause;
-      failures.push(
-        new Failure(kind, `${context}: ${message}`, { cause, retryable, ...(hint === undefined ? {} : { hint }) }),
-      );
+      failures.push(new Failure(kind, `${context}: ${message}`, { cause, retryable, hint }));
       return false;
     }
   };
