@@ -21,7 +21,7 @@ export function httpExportSource(config: UrlConfig, sealed: boolean): Source {
 }
 
 async function* download(config: UrlConfig, sealed: boolean, context: SourceContext): AsyncGenerator<Uint8Array> {
-  const url = parseUrl(config.url);
+  const url = new URL(config.url);
   // Neither a password nor a token of the query belongs into a message.
   const shown = `${url.origin}${url.pathname}`;
   const authorization = await readCredentials(config.credentialsFile, context.remark);
@@ -84,7 +84,7 @@ function checkHead(response: IncomingMessage, shown: string): void {
   if (status !== 200) {
     throw new Failure('failed', `${shown}: answered HTTP ${status} instead of 200`, {
       retryable: status >= 500 || status === 429,
-      ...(status === 401 || status === 403 ? { hint: 'Check `credentials_file` of this set.' } : {}),
+      hint: status === 401 || status === 403 ? 'Check `credentials_file` of this set.' : undefined,
     });
   }
   if (/^\s*(?:text\/html|application\/xhtml)/i.test(response.headers['content-type'] ?? '')) throw page(shown);
@@ -133,14 +133,6 @@ function explain(error: unknown, shown: string): Failure {
   const { code, message } = error as NodeJS.ErrnoException;
   const what = code === 'ECONNRESET' ? 'the connection was cut before the end of the export' : message || code;
   return new Failure('failed', `${shown}: ${what}`, { cause: error, retryable: true });
-}
-
-function parseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-    throw new Failure('config', 'url: is not an address that starts with http:// or https://');
-  }
-  return url;
 }
 
 async function readCredentials(file: string | null, remark: (message: string) => void): Promise<string | null> {

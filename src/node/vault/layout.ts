@@ -38,8 +38,6 @@ export interface Layout {
   factsOf(owner: Hostname): string;
   /** @param digest of the manifest */
   leavesOf(digest: Uint8Array): string;
-  /** Receipts that a peer gave for the server's own backups. */
-  receiptsOf(peer: Hostname): string;
   folderOf(owner: Hostname): string;
   backup(name: BackupName): BackupFiles;
   /** @param digest of the manifest */
@@ -73,7 +71,6 @@ export function layoutOf(data: string, host: Hostname): Layout {
     leaves: join(state, 'leaves'),
     factsOf: (owner) => join(state, 'facts', owner),
     leavesOf: (digest) => join(state, 'leaves', Buffer.from(digest).toString('hex')),
-    receiptsOf: (peer) => join(state, 'receipts', peer),
     folderOf,
     backup(name) {
       const folder = folderOf(name.owner);
