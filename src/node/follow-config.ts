@@ -4,9 +4,9 @@ import { loadConfig } from '../mesh/config/load.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Log } from '../mesh/terms/log.js';
+import { turnsOf } from '../mesh/terms/turns.js';
 import { followFile } from './follow-file.js';
 import { restartKeys } from './restart-keys.js';
-import { turnsOf } from './vault/turns.js';
 
 /** Whose configuration is replaced when its file changes. */
 export interface Configured {

@@ -2,6 +2,7 @@ import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { isMoment } from '../../mesh/terms/moment.js';
+import { turnsOf } from '../../mesh/terms/turns.js';
 
 /**
  * When things were last found right, in a file that may be forgotten: what it does not know is looked at first.
@@ -20,15 +21,13 @@ export interface Times {
 /** @param file such as `<data>/.state/scrub.json`; one that cannot be read counts as empty */
 export async function openTimes(file: string): Promise<Times> {
   const times = await read(file);
-  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = turnsOf(1);
   return {
     get: (key) => times.get(key),
     set: (key, time) => void times.set(key, time),
     save(isKept) {
       for (const key of times.keys()) if (!isKept(key)) times.delete(key);
-      const mine = turn.then(() => write(file, times));
-      turn = mine;
-      return mine;
+      return inTurn(() => write(file, times));
     },
   };
 }

@@ -4,6 +4,7 @@ import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { isMoment } from '../../mesh/terms/moment.js';
+import { turnsOf } from '../../mesh/terms/turns.js';
 
 /** The reports of past runs, one JSON object a line, oldest first: a file to read with `tail` and `jq`. */
 export interface History {
@@ -25,7 +26,7 @@ const most = 8 * 2 ** 20;
 
 /** @param file `<data>/.state/runs.jsonl` */
 export function openHistory(file: string): History {
-  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = turnsOf(1);
 
   const reports = async (): Promise<RunReport[]> => {
     const lines = await readLines(file);
@@ -49,14 +50,7 @@ export function openHistory(file: string): History {
     await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
   };
 
-  return {
-    reports,
-    append(report) {
-      const mine = turn.then(() => append(report));
-      turn = mine.catch(() => undefined);
-      return mine;
-    },
-  };
+  return { reports, append: (report) => inTurn(() => append(report)) };
 }
 
 /** How sets stand, each by the last run that tried it; one that none ever tried is left out. */

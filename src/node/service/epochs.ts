@@ -5,6 +5,7 @@ import { formatSeenKeys, isSameKey, locksOut, readSeenKeys } from '../../mesh/id
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { turnsOf } from '../../mesh/terms/turns.js';
 
 /** The newest node key seen of each identity: a rebuilt server locks its stolen predecessor out by coming back. */
 export interface Epochs {
@@ -30,7 +31,7 @@ export async function openEpochs(
 ): Promise<Epochs> {
   const seen = await readSeenKeys(file);
   const followers: ((newest: NodeCertificate) => void)[] = [];
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = turnsOf(1);
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch } = certificate;
     const known = seen.get(identity);
@@ -55,11 +56,9 @@ export async function openEpochs(
       // Nearly every call: none of them waits until the key of another server is on the disk.
       if (known !== undefined && isSameKey(certificate, known)) return Promise.resolve(true);
       // In turn: of two new keys that call at once, the file has to end with the newer one.
-      const decision = last.then(() => decide(certificate, name));
-      last = decision.catch(() => {});
-      return decision;
+      return inTurn(() => decide(certificate, name));
     },
     whenNewer: (follow) => void followers.push(follow),
-    settled: () => last,
+    settled: () => inTurn(async () => {}),
   };
 }

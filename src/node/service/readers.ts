@@ -1,5 +1,5 @@
 import { Failure } from '../../mesh/terms/failure.js';
-import { turnsOfEach } from '../vault/turns.js';
+import { turnsOfEach } from '../../mesh/terms/turns.js';
 import type { Incoming } from './call.js';
 import type { Caller } from './callers.js';
 

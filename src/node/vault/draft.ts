@@ -5,13 +5,13 @@ import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { Turn } from '../../mesh/terms/turns.js';
 import { create, type Disk, diskFailure, removeLeftovers } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Keeping } from './keeping.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
-import type { Turn } from './turns.js';
 import { WriteBehind } from './write-behind.js';
 
 type Digest = ReturnType<FileDigest['finish']>;

@@ -7,6 +7,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
 import { type Disk, hasCode, removeFile, removeLeftovers, syncFolder } from './disk.js';
 import { makeFolder } from './folders.js';
@@ -15,7 +16,6 @@ import type { Inventory } from './inventory.js';
 import { type BackupFiles, type Layout, settledName, sidecarOf } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Temporaries } from './temporaries.js';
-import { turnsOf } from './turns.js';
 
 /** Commits at once: each has a few files open, and more would not make the disk faster. */
 const atOnce = 16;

@@ -3,6 +3,7 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { turnsByKey } from '../../mesh/terms/turns.js';
 import type { Disk } from './disk.js';
 import type { DraftOptions } from './draft.js';
 import { makeFolders } from './folders.js';
@@ -15,7 +16,6 @@ import { readInventory } from './read-inventory.js';
 import type { ReceivingOptions } from './receiving.js';
 import { openSidecars } from './sidecars.js';
 import { openTemporaries } from './temporaries.js';
-import { turnsByKey } from './turns.js';
 import { Uploads } from './uploads.js';
 
 export interface VaultOptions {

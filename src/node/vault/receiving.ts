@@ -5,6 +5,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import type { Turn } from '../../mesh/terms/turns.js';
 import type { Staged } from './commit-file.js';
 import { diskFailure } from './disk.js';
 import type { Examining } from './examining.js';
@@ -15,7 +16,6 @@ import { checkRange } from './leaf-map.js';
 import type { KeptLeaves } from './leaves.js';
 import { openRangeWriter, type RangeWriter } from './range-writer.js';
 import type { Sidecars } from './sidecars.js';
-import type { Turn } from './turns.js';
 import type { Upload } from './upload.js';
 import type { Uploads } from './uploads.js';
 

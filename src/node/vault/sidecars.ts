@@ -5,11 +5,11 @@ import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import { turnsOf } from '../../mesh/terms/turns.js';
 import { type Disk, diskFailure, hasCode, readSmall } from './disk.js';
 import { type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Layout } from './layout.js';
-import { turnsOf } from './turns.js';
 
 /** Sidecars that are read at once: each has a file open. */
 const atOnce = 16;
