@@ -11,7 +11,7 @@ import { formatAddress } from '../mesh/terms/address.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
-import { type Auditing, openAuditing } from './auditing.js';
+import { type Auditing, openAuditing } from './audit/auditing.js';
 import { currentServers } from './current-servers.js';
 import { type Configured, followConfig } from './follow-config.js';
 import { holdData } from './hold-data.js';
