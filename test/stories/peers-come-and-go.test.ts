@@ -151,25 +151,19 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
   ])('get all their backups again when they were rebuilt with an empty disk, %s', (_, calls) =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
-      const clock = new FakeClock(mesh.setUpAt);
-      await Promise.all([fr1.startInside(clock), fr2.startInside()]);
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
       for (const content of ['one', 'two', 'three']) {
         await writeFile(join(fr1.folder, 'config/changing.txt'), content);
         expect((await fr1.peer(['backup'])).code).toBe(0);
       }
-      const [first] = await fr1.holds('local');
       await fr2.stop();
       await rm(fr2.data, { recursive: true });
       const keys = deriveKeys(parseRecoveryKey(fr2.recoveryKey));
       await storeServerIdentity(makeServerIdentity(keys, 'FR2', mesh.setUpAt + 1), join(fr2.data, '.state'));
       await fr2.startInside();
       if (calls) expect((await fr2.peer(['list', '--peer', 'FR1'])).code).toBe(0);
-      const again = fr1.events.until('backup delivered', ({ backup }) => backup === first);
       if (!calls) await writeFile(join(fr1.folder, 'config/changing.txt'), 'four');
       expect((await fr1.peer(['backup'])).code).toBe(0);
-      if (!calls) await clock.advance(10_000);
-      await again;
-      await fr1.stop();
       expect(await fr2.holds('FR1')).toEqual(await fr1.holds('local'));
     }),
   );
