@@ -29,8 +29,8 @@ export interface Delivery {
   progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
   delivered(backup: OwnBackup): void;
-  /** Told when a backup failed for its own sake: trying it again soon would not help. */
-  refused(backup: OwnBackup): void;
+  /** Told when a backup was not taken, also where it was broken off here. */
+  failed(backup: OwnBackup, failure: Failure): void;
 }
 
 /** Backups of one peer that may be on their way at once, and their bytes together. */
@@ -58,10 +58,8 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
     } catch (thrown) {
       const failure = Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`);
       if (delivery.signal.aborted || mayPass(failure)) ending ??= failure;
-      else {
-        first ??= failure;
-        delivery.refused(backup);
-      }
+      else first ??= failure;
+      delivery.failed(backup, failure);
     } finally {
       underWay.delete(backup);
     }

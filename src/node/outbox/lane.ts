@@ -41,8 +41,10 @@ export class Lane {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<LaneListener>();
   #turn: Promise<unknown> = Promise.resolve();
-  /** File names of backups of which the peer has a part, as far as this process knows. */
+  /** File names of backups of which the last attempt brought a part that no attempt before had brought. */
   readonly #begun = new Set<string>();
+  /** How many bytes of a backup were brought at most, by its file name. */
+  readonly #furthest = new Map<string, number>();
   #waiting = 0;
   #kicked = false;
   #failures = 0;
@@ -146,6 +148,7 @@ export class Lane {
 
   async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean }> {
     let moved = false;
+    const reached = new Map<string, number>();
     const tell = (act: (listener: LaneListener) => void): void => {
       for (const listener of this.#listeners) act(listener);
     };
@@ -156,13 +159,21 @@ export class Lane {
         recipient: this.peer.recipient,
         signal,
         progress: (backup, bytes) => {
-          if (bytes > 0) this.#begun.add(backup.name);
+          reached.set(backup.name, bytes);
           tell((listener) => listener.progress(backup, bytes));
         },
-        refused: (backup) => void this.#begun.delete(backup.name),
+        failed: ({ name }, failure) => {
+          const bytes = reached.get(name) ?? 0;
+          // What gets no further, for whatever reason, holds up no newer one.
+          if (mayPass(failure) && bytes > (this.#furthest.get(name) ?? 0)) {
+            this.#furthest.set(name, bytes);
+            this.#begun.add(name);
+          } else if (!signal.aborted) this.#begun.delete(name);
+        },
         delivered: (backup) => {
           moved = true;
           this.#begun.delete(backup.name);
+          this.#furthest.delete(backup.name);
           this.#parts.log.info('backup delivered', { peer: this.peer.name, backup: backup.name, size: backup.size });
           tell((listener) => listener.delivered(backup));
         },

@@ -119,7 +119,7 @@ export const senderTasks = {
           signal: new AbortController().signal,
           patience: 60_000,
           progress: () => {},
-          refused: () => {},
+          failed: () => {},
           delivered: (backup) => {
             sent[name] = (sent[name] ?? 0) + backup.size;
           },

@@ -298,6 +298,23 @@ describe('the outbox', () => {
     expect(fr2.taken).toEqual([night(1).name, night(2).name, night(3).name, night(5).name]);
   });
 
+  it('holds up nothing newer for one that gets no further, although that may pass', async () => {
+    backups = [first];
+    const halfway: Recipient = {
+      deliver(backup, options) {
+        if (backup !== first) return fr2.deliver(backup, options);
+        options.progress(backup.size / 2);
+        return Promise.reject(new Failure('failed', 'EIO: i/o error, read', { retryable: true }));
+      },
+    };
+    start();
+    await outbox.follow([{ ...fr2.peer, recipient: halfway }]);
+    await deliverNow();
+    backups = [first, second];
+    for (let round = 1; round <= 2; round += 1) await deliverNow();
+    expect(fr2.taken).toEqual([second.name]);
+  });
+
   it('goes on first with nothing that was refused for its own sake', async () => {
     const tried: string[] = [];
     backups = [first];
