@@ -21,10 +21,19 @@ const hint = 'Name a file on a disk with more room, with -o.';
 /**
  * Downloads a backup as it is, still sealed, with its manifest beside it. The file has its name only once its bytes are
  * those of the manifest. What an attempt that was cut off left is used by the next one.
- * @throws Failure `usage` when it, or another manifest, is there already
+ * @throws Failure `usage` when it, or another manifest, is there already, or it is to go to standard output
  */
 export async function fetchToFile(context: Context, reference: string, options: FetchOptions): Promise<ExitCode> {
   const { screen, clock, signal } = context;
+  if (options.output === '-') {
+    throw new Failure(
+      'usage',
+      'a backup is not written to standard output, which would pass it on before it is verified',
+      {
+        hint: 'Name a file with -o. To look into the backup, restore it into an empty folder with --target.',
+      },
+    );
+  }
   const mesh = await openMesh(context, options.peer);
   try {
     const { backup } = await findOne(context, mesh, reference);

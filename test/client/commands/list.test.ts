@@ -440,6 +440,13 @@ describe('fetch', () => {
     await relay.close();
   });
 
+  it('refuses standard output, which would pass on what is not verified yet', async () => {
+    await expect(fetchToFile(trial().context, 'latest', { output: '-' })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('not written to standard output'),
+    });
+  });
+
   it('does not replace a file, unless told to', async () => {
     const output = join(folder, 'mine');
     await writeFile(output, 'mine');
