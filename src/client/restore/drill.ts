@@ -7,7 +7,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../as-usage.js';
 import { type Context, type ExitCode, stateFolder } from '../context.js';
 import { recordDrill } from '../drills.js';
-import type { Drill } from '../render/drill.js';
+import { type Drill, drillDocument } from '../render/drill.js';
 import { formatDuration } from '../render/moments.js';
 import { openBareMesh } from './bare.js';
 import { type BroughtBack, bringBack } from './bring-back.js';
@@ -151,7 +151,7 @@ function tellDrill({ screen }: Context, server: string, tried: Tried, notTried: 
     ? `${server} can be brought back.`
     : `${drill.backup} can be brought back. It holds no config.yaml, so it alone makes no machine ${server}.`;
   const result = {
-    drill,
+    drill: drillDocument(drill),
     makes_server: makesServer,
     not_tried: notTried,
     elsewhere: outcome.elsewhere,
