@@ -185,7 +185,8 @@ export function rootProblem(value: unknown): Problem | undefined {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return undefined;
   const message =
     value === null || value === undefined
-      ? 'is empty. Remove it, and run `anemone-peer init`'
+      ? 'is empty. Of a server that has backups, bring it back: `anemone-peer restore latest --server NAME --peer ADDRESS ' +
+        '--include config/config.yaml`. For a new server, remove it, and run `anemone-peer init`'
       : `holds ${quote(value)}. A configuration is a mapping that begins with \`server:\``;
   return { line: 1, key: keyText([]), message };
 }
