@@ -83,7 +83,7 @@ function ownerOfKey(mesh: Mesh, backups: readonly FoundBackup[]): string | undef
   return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === identity)?.facts.owner;
 }
 
-/** Shows the backups that can be restored, the usual set first and each newest first, and lets a person pick one. */
+/** Shows the backups that can be restored, numbered from the usual set on, and each from its newest; a person picks one. */
 async function askWhich({ screen, prompts, clock }: Context, backups: readonly FoundBackup[]): Promise<Candidate> {
   const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
   // The first one is what most people take: a dump, which is often made last, brings no server back.
@@ -103,7 +103,8 @@ async function askWhich({ screen, prompts, clock }: Context, backups: readonly F
     copies.map(({ holder }) => holder.name).join(', '),
   ]);
   const headings = ['', 'BACKUP', ...(hasSets ? ['SET'] : []), 'SIZE', 'AGE', 'HELD BY'];
-  screen.asked(renderTable(makeLook(true, false), headings, rows));
+  // Number 1 stands nearest to the question: of a long list the beginning leaves the screen.
+  screen.asked(renderTable(makeLook(true, false), headings, rows.toReversed()));
   if (hasSets && setOf(first) === defaultSet) {
     screen.asked(`The set \`${defaultSet}\` is the one that makes a machine ${owner}.`);
   }

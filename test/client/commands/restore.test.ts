@@ -359,15 +359,15 @@ describe('choosing in a terminal', () => {
     return { ...trial, end: restore(trial.context, undefined, options) };
   };
 
-  it('shows a numbered list, newest first, with who holds each; then asks before it changes anything', async () => {
+  it('shows a numbered list, the newest last, as number 1, with who holds each; then asks before it changes anything', async () => {
     await pushTo(fr2, fr1, older);
     await pushTo(fr2, fr1, newer);
     await pushTo(us1, fr1, newer);
     const { end, said, questions } = choosing([fr1.recoveryKey.toLowerCase(), '7', '2', true]);
     expect(await end).toBe(0);
     const list = said.stderr.split('\n').filter((line) => line.includes('.enc'));
-    expect(list[0]).toMatch(/^1 +anemone-backup-FR1-20261121-010000\.enc.*FR2, US1/);
-    expect(list[1]).toMatch(/^2 +anemone-backup-FR1-20261120-010000\.enc.*FR2$/);
+    expect(list[0]).toMatch(/^2 +anemone-backup-FR1-20261120-010000\.enc.*FR2$/);
+    expect(list[1]).toMatch(/^1 +anemone-backup-FR1-20261121-010000\.enc.*FR2, US1/);
     expect(questions[0]).toBe('Recovery key:');
     expect(said.stderr).toContain('Give a number from 1 to 2, or q.');
     expect(await readFile(join(folder, 'config/secret.key'), 'utf8')).toBe('secret old');
@@ -648,7 +648,7 @@ describe('several sets', () => {
     },
   );
 
-  it('are told apart in the list to choose from, where `backup` comes first, as the one that makes this machine the server', async () => {
+  it('are told apart in the list to choose from, where `backup` has the first numbers, as the one that makes this machine the server', async () => {
     for (const made of [older, newer, await dump()]) await pushTo(fr2, fr1, made);
     const { context, said } = commandTrial({ cwd: folder, answers: [fr1.recoveryKey, 'q'] });
     const call = restore(context, undefined, { server: 'FR1', peer: [pinned(fr2)], takeover: true });
@@ -656,9 +656,9 @@ describe('several sets', () => {
     const lines = said.stderr.split('\n').filter((line) => /^\d? +(BACKUP|anemone-)/.test(line));
     expect(lines).toEqual([
       expect.stringMatching(/^ +BACKUP +SET /),
-      expect.stringMatching(/^1 +anemone-backup-FR1-20261121-010000\.enc +backup /),
-      expect.stringMatching(/^2 +anemone-backup-FR1-20261120-010000\.enc +backup /),
       expect.stringMatching(/^3 +anemone-db-FR1-20261121-010100\.enc +db /),
+      expect.stringMatching(/^2 +anemone-backup-FR1-20261120-010000\.enc +backup /),
+      expect.stringMatching(/^1 +anemone-backup-FR1-20261121-010000\.enc +backup /),
     ]);
     expect(said.stderr).toContain('The set `backup` is the one that makes a machine FR1.');
   });
