@@ -168,7 +168,7 @@ function noParts(label: string): Failure {
 
 function nothingSelected(label: string): Failure {
   return new Failure('not-found', `nothing in ${label} fits --include and --exclude`, {
-    hint: 'Patterns are as in .gitignore, over the names that `restore --dry-run` shows: config/ssh, *.conf.',
+    hint: 'Patterns are as in .gitignore, over the names that `restore --dry-run --target EMPTY` shows: config/ssh, *.conf.',
   });
 }
 

@@ -36,6 +36,10 @@ function declareRestore(program: Command, run: Run): void {
     ['anemone-peer restore --kit anemone-kit-FR1.txt', 'on a bare machine; the kit knows the peers'],
     ['anemone-peer restore --server FR1 --peer 10.8.0.2', 'on a bare machine, with nothing but the recovery key'],
     ['anemone-peer restore --at "3 days ago" --dry-run', 'what would be new and changed'],
+    [
+      'anemone-peer restore latest --dry-run --target EMPTY',
+      'everything that is in it: all is new in a folder that is not there',
+    ],
     ['anemone-peer restore latest --include config/ssh', 'only this; everything else stays as it is'],
     ['anemone-peer restore --drill', 'prove, from time to time, that the peers can bring this server back'],
     ['anemone-peer restore --from old.enc --allow-unauthenticated', "a file from disk: age, or the predecessor's"],
