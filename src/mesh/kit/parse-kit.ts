@@ -36,16 +36,18 @@ const kitSchema = v.strictObject({
 
 /**
  * Reads a kit, strictly: what this program would not write, it does not read. Line ends and white space at their ends may
- * be those of any mail program.
+ * be those of any mail program, and so may what it puts before the lines of a quoted one.
  * @param label as messages name the kit: its path
  * @throws Failure `damaged`, with the line and the key
  */
 export function parseKit(bytes: Uint8Array, label: string): SignedKit {
   if (bytes.length > largestKit) throw damaged(label, `it has more than ${largestKit} bytes: this is another file`);
-  const lines = Buffer.from(bytes)
-    .toString('utf8')
-    .split('\n')
-    .map((line) => line.replace(/\r$/, ''));
+  const lines = unquoted(
+    Buffer.from(bytes)
+      .toString('utf8')
+      .split('\n')
+      .map((line) => line.replace(/\r$/, '')),
+  );
   const { from, to } = between(lines, kitBegin, kitEnd, label);
   const block = lines.slice(from, to).join('\n');
   const document = readDocument(block);
@@ -65,6 +67,17 @@ export function parseKit(bytes: Uint8Array, label: string): SignedKit {
   const peers = facts.peers.map((peer) => ({ ...peer, identity: parseIdentity(peer.identity) }));
   const kit = { ...facts, identity: parseIdentity(facts.identity), peers, vpn: vpnOf(vpn, lines, label) };
   return { kit, certificate, signature };
+}
+
+/** What a mail program put before each line of a kit that it quoted stands before its first marker too. */
+function unquoted(lines: readonly string[]): readonly string[] {
+  const marker = lines.find((line) => line.trimEnd().endsWith(kitBegin)) ?? '';
+  const quote = marker.slice(0, marker.indexOf(kitBegin));
+  if (!/^[> ]+$/.test(quote)) return lines;
+  // Of an empty line the space at its end may be gone.
+  return lines.map((line) =>
+    line.startsWith(quote) ? line.slice(quote.length) : line === quote.trimEnd() ? '' : line,
+  );
 }
 
 function refuseOtherVersion(value: unknown, label: string): void {

@@ -70,6 +70,14 @@ describe('a kit', () => {
     expect(opened).toEqual([{ path, size: wireguard.length, content: wireguard }]);
   });
 
+  it.each(['> ', '>', '> > '])('is read also where a mail program has put %j before each line', async (quote) => {
+    await withWireguard();
+    const { text, kit } = await makeKit(await configWith(), fr1.server.signer, now);
+    const quoted = text.split('\n').map((line) => `${quote}${line}`.trimEnd());
+    const signed = parseKit(Buffer.from(`You wrote:\n${quoted.join('\n')}\n`), 'the kit');
+    expect(verifyKit(signed, fr1.keys.identity, 'the kit')).toEqual(kit);
+  });
+
   it('shows nothing of the VPN configuration, nor any secret, to who reads it', async () => {
     await withWireguard();
     const { text } = await makeKit(await configWith(), fr1.server.signer, now);
