@@ -27,6 +27,12 @@ export async function addPeer(context: Context, name: string, options: AddPeerOp
     ...(options.quota === undefined ? {} : { quota: checkedSize(options.quota) }),
   };
   const config = await context.loadConfig();
+  const own = await context.self().catch(() => null);
+  if (own?.identity === peer.identity) {
+    throw new Failure('usage', `--identity is the one of this server itself, ${config.server.name}`, {
+      hint: `Give the one that \`anemone-peer identity\` shows on ${peer.name}.`,
+    });
+  }
   const done = await addToFile(config.file, peer);
   const text = {
     added: `${peer.name} is now in ${config.file}.`,

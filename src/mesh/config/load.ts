@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import * as v from 'valibot';
+import { formatAddress } from '../terms/address.js';
 import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
 import { isEveryAddress } from './address.js';
@@ -123,6 +124,13 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
   if (isEveryAddress(config.server.listen)) {
     const message = "server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443";
     found.push({ line: lineOf(['server', 'listen']), message });
+  }
+  for (const [index, { name, address, enabled }] of config.peers.entries()) {
+    const before = config.peers.slice(0, index).filter((peer) => peer.enabled);
+    const twin = before.find((peer) => formatAddress(peer.address) === formatAddress(address));
+    if (!enabled || twin === undefined) continue;
+    const message = `peers[${index}].vpn_ip: ${formatAddress(address)} is also the address of ${twin.name}; only one of ${twin.name} and ${name} answers there`;
+    found.push({ line: lineOf(['peers', index, 'vpn_ip']), message });
   }
   const names = [config.server.name, ...config.peers.map((peer) => peer.name)];
   for (const [index, peer] of config.peers.entries()) {

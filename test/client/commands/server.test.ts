@@ -292,6 +292,14 @@ describe('peer', () => {
     expect(await readFile(join(cwd, 'config/config.yaml'), 'utf8')).toBe(before);
   });
 
+  it('add refuses the identity of this server itself', async () => {
+    await copyServer();
+    const { identity } = await loadServerIdentity(join(made, 'config-backups/.state'));
+    const { code, stdout, stderr } = await run('peer', 'add', 'FR2', '--vpn-ip', '10.8.0.2', '--identity', identity);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('the one of this server itself, FR1');
+  });
+
   it('remove of an unknown one names the nearest', async () => {
     await copyServer();
     await add();

@@ -142,6 +142,14 @@ peers:
     ]);
   });
 
+  it('hints at two peers with one address', () => {
+    const peers = `[{ name: A, vpn_ip: 10.8.0.2, identity: ${identity} }, { name: B, vpn_ip: "10.8.0.2:7443", identity: ${otherIdentity} }]`;
+    const { hints } = parseConfig('/c.yaml', `server: { name: FR1 }\npeers: ${peers}`);
+    expect(hints).toContainEqual(
+      '/c.yaml:2: peers[1].vpn_ip: 10.8.0.2:7443 is also the address of A; only one of A and B answers there',
+    );
+  });
+
   it.each(['0.0.0.0', '"[::]:7444"', '"0:0::0"'])('hints at %s, which is every address of the machine', (listen) => {
     const { hints } = parseConfig('/c.yaml', `server: { name: FR1, listen: ${listen} }`);
     expect(hints).toContainEqual(expect.stringContaining('server.listen is every address'));
