@@ -165,10 +165,14 @@ describe('a restore with the kit', () => {
     await expect(fromKit(call, { answers: [true, false] })).rejects.toMatchObject({ kind: 'interrupted' });
   });
 
-  it('takes a peer that has moved beside those of the kit', async () => {
+  it('takes a peer that has moved beside those of the kit, and asks for one when none of those answers', async () => {
     const { us1, fr1, newer, fr2 } = machine;
     await pushTo(us1, fr1, newer);
-    const kit = await kitOf(fr2);
+    const kit = await kitOf({ ...fr2, address: { host: '127.0.0.1', port: 1 } });
+    await expect(fromKit({ kit })).rejects.toMatchObject({
+      kind: 'unreachable',
+      hint: expect.stringContaining('If one has moved, --kit and --server take its new address: --peer ADDRESS'),
+    });
     const { code } = await machine.restore({ server: undefined, kit, peer: [pinned(us1)], dryRun: true } as never);
     expect(code).toBe(0);
   });

@@ -33,7 +33,8 @@ export interface Chosen extends Candidate {
 export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen> {
   const { screen } = context;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
-  const nobody = nobodyAnswered(found);
+  const moved = ' If one has moved, --kit and --server take its new address: --peer ADDRESS.';
+  const nobody = nobodyAnswered(found, 'reached' in mesh ? moved : '');
   if (nobody !== null) throw nobody;
   for (const answer of found.answers) {
     if ('failure' in answer) screen.warn(silence(answer));

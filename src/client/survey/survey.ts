@@ -46,8 +46,11 @@ export async function survey(
   return weigh(answers, filter);
 }
 
-/** The failure to end with when not one holder answered; null when at least one did. */
-export function nobodyAnswered({ answers }: Survey): Failure | null {
+/**
+ * The failure to end with when not one holder answered; null when at least one did.
+ * @param otherwise what helps beside waiting
+ */
+export function nobodyAnswered({ answers }: Survey, otherwise = ''): Failure | null {
   const silent = answers.flatMap((answer) => ('failure' in answer ? [answer] : []));
   if (silent.length < answers.length) return null;
   // The own node may be stopped for good reasons; why the peers are silent says more.
@@ -58,7 +61,7 @@ export function nobodyAnswered({ answers }: Survey): Failure | null {
   const [first] = telling;
   const reasons = silent.map(({ failure }) => `\n  ${failure.message}`).join('');
   return new Failure(isRefusal && first !== undefined ? first.kind : 'unreachable', `nobody answered:${reasons}`, {
-    hint: first?.hint ?? 'Is the VPN up? Try again when a peer can be reached.',
+    hint: first?.hint ?? `Is the VPN up? Try again when a peer can be reached.${otherwise}`,
   });
 }
 
