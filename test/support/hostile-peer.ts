@@ -23,6 +23,8 @@ export interface Lies {
   readonly hostname?: string;
   /** The newest epoch that it claims to have seen of its caller, as a version that sends no proof of it. */
   readonly newestEpoch?: number;
+  /** The certificate of the newest node key that it has seen of its caller; none without it. */
+  newestCertificate?(): Buffer;
   /** How often it answers the question who it is, as if it never came to an end; without it, once. */
   readonly nodeAnswers?: number;
   /** Called before it says who it is. */
@@ -61,12 +63,13 @@ export async function startHostilePeer(
   const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt, missing } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
   const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
-  const node = { ...self, newestEpochMs: newestEpoch, newestCertificate: Buffer.alloc(0) };
   const grpc = new Server();
   const service = grpcService(PeerServiceDefinition);
   grpc.addService({ ...service, getNode: { ...service.getNode, responseStream: true } }, {
     getNode: (call: { write(message: object): void; end(): void }) => {
       told.met?.();
+      const newestCertificate = told.newestCertificate?.() ?? Buffer.alloc(0);
+      const node = { ...self, newestEpochMs: newestEpoch, newestCertificate };
       for (let answer = 0; answer < nodeAnswers; answer += 1) call.write(node);
       // Whoever says more than was asked goes on for ever.
       if (nodeAnswers === 1) call.end();

@@ -161,7 +161,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       else context.screen.warn(missing);
       return isNamed && isDone ? 0 : 3;
     }
-    return isDone && (told === null || told.untold.length === 0) ? 0 : 3;
+    return isDone && (told === null || told.untold.length + told.refusing.length === 0) ? 0 : 3;
   } finally {
     await (isFinished ? sealed.discard() : sealed.leave());
     if (isFinished) await removeParts(choice.work, chosen.manifest.facts);

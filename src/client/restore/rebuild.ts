@@ -13,7 +13,7 @@ import { makeServerIdentity, type ServerIdentity, storeServerIdentity } from '..
 import { readChainHead, writeChainHead } from '../../mesh/manifest/chain.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { enabledPeers } from '../../mesh/peers/configured-peers.js';
-import { getNode } from '../../mesh/peers/get-node.js';
+import { getNode, hasSeenNewer } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -35,6 +35,8 @@ export interface Rebuilt {
   readonly epoch: number;
   /** Peers that took the new node key, and refuse any older one from now on. */
   readonly accepted: readonly string[];
+  /** Peers that prove to have seen a node key that is newer still, and refuse this one for good. */
+  readonly refusing: readonly string[];
   /** Peers that could not be told, or do not show that they took it, with the reason. */
   readonly untold: readonly { readonly peer: string; readonly reason: string }[];
   /** Peers that were reached at another address than the configuration has. */
@@ -111,16 +113,18 @@ export async function rebuild(
 function standings(
   answers: readonly PeerAnswer<GetNodeResponse>[],
   { certificate }: ServerIdentity,
-): Pick<Rebuilt, 'accepted' | 'untold'> {
+): Pick<Rebuilt, 'accepted' | 'refusing' | 'untold'> {
   const accepted: string[] = [];
+  const refusing: string[] = [];
   const untold: Rebuilt['untold'][number][] = [];
   for (const answer of answers) {
     const peer = shortName(answer.peer);
     if ('failure' in answer) untold.push({ peer, reason: plainReason(answer) });
     else if (certificate.der.equals(answer.value.newestCertificate)) accepted.push(peer);
+    else if (hasSeenNewer(answer.value, certificate)) refusing.push(peer);
     else untold.push({ peer, reason: 'it answers, and shows another node key of this server as the newest' });
   }
-  return { accepted, untold };
+  return { accepted, refusing, untold };
 }
 
 /** The reason without the peer's name, which stands before it already. */

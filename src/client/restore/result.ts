@@ -90,12 +90,18 @@ async function tellOwner({ screen }: Telling, { target, outcome, rebuilt }: Rest
 
 function tellRebuilt(
   { screen, env }: Telling,
-  { config, accepted, untold, moved, absentAddress, sequences, running }: Rebuilt,
+  { config, accepted, refusing, untold, moved, absentAddress, sequences, running }: Rebuilt,
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
   const who = accepted.length > 0 ? `Taken by ${accepted.join(', ')}` : 'No peer has taken it yet';
   screen.note(`This machine has a new node key. ${who}; whoever takes it refuses the former one.`);
+  for (const peer of refusing) {
+    screen.warn(
+      `${peer} refuses the new node key: it has seen one that is newer still, as of a restore that this one knew nothing of. ` +
+        'Give the same command again.',
+    );
+  }
   for (const { peer, reason } of untold) {
     screen.warn(
       `${peer} does not know the new node key yet: ${reason}. It takes it when the node first calls it; until then it ` +

@@ -455,6 +455,21 @@ describe('the step that makes this machine the server', () => {
     expect(code).toBe(3);
   });
 
+  it('says to restore again where a peer proves, when it is told of the new node key, that it has seen a newer one', async () => {
+    await pushTo(us1, fr1, newer);
+    const keyFile = join(folder, 'config-backups/.state/node.key');
+    const later = makeServerIdentity(fr1.keys, 'FR1', Date.now() + 3_600_000).certificate;
+    const knowing = await machine.addLiar(() => ({
+      newestCertificate: () => (existsSync(keyFile) ? later.der : Buffer.alloc(0)),
+      list: () => [],
+      fetch: () => [],
+    }));
+    const { code, said } = await bare({ peer: [knowing, pinned(us1)] });
+    expect(code).toBe(3);
+    expect(said.stderr).toMatch(/DE1 refuses the new node key: .*Give the same command again/);
+    expect(said.stderr).not.toContain('DE1 does not know the new node key yet');
+  });
+
   it('has a node that runs here restarted: it goes on with the former node key, which its peers refuse', async () => {
     await pushTo(us1, fr1, newer);
     expect((await bare()).said.stderr).toContain('Start the node now');
