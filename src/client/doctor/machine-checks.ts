@@ -11,7 +11,9 @@ export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
   const findings = hints.map((hint) => {
     return warning(hint, 'What is old or surprising here may not do what you think.', `Correct it in ${config.file}.`);
   });
-  const { encryption } = config.backup;
+  const { encryption, sets } = config.backup;
+  // What a source has sealed is kept as it is, whoever the recipients are.
+  if (sets.every(({ sealed }) => sealed)) return findings;
   if (ownRecipient === null || encryption.format !== 'age' || encryption.recipients.includes(ownRecipient.key)) {
     return findings;
   }

@@ -154,6 +154,11 @@ const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
 };
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
 const keeper = { ...config, backup: { ...config.backup, sets: [] } };
+const passing = {
+  ...config,
+  backup: { ...config.backup, sets: config.backup.sets.map((set) => ({ ...set, sealed: true })) },
+};
+const stranger = { ownRecipient: { key: 'age1own', file: '/data/.state/recipient' } };
 const noNode = { failure: new Failure('unreachable', 'the node is not running', { hint: 'Start it.' }) };
 const kitWith = (changes: Partial<NonNullable<DoctorFacts['kit']>>) => ({ kit: { ...kit, ...changes } });
 
@@ -173,6 +178,14 @@ const [near, far] = [linkOf(2), linkOf(50)];
 
 const cases: Case[] = [
   ['a hint of the configuration', checkConfiguration, { hints: ['old'] }, [['warning', 'old', '/srv/config.yaml']]],
+  [
+    'backups that its own key does not open',
+    checkConfiguration,
+    stranger,
+    [['error', 'to other keys only', '--force']],
+  ],
+  ['no such backups where none is made', checkConfiguration, { ...stranger, config: keeper }, []],
+  ['no such backups where all are sealed by their sources', checkConfiguration, { ...stranger, config: passing }, []],
   [
     'a server without an identity',
     checkKeys,
@@ -500,7 +513,7 @@ describe('the doctor finds', () => {
       expect(finding?.severity).toBe(severity);
       expect(finding?.problem).toContain(problem);
       expect(finding?.mend).toContain(mend);
-      expect(finding?.why).toMatch(/\.$/);
+      expect(finding?.why).toMatch(/[.?]$/);
     }
   });
 });
