@@ -16,7 +16,7 @@ import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import type { Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
-import { openTarget } from './place/target.js';
+import { isHeld, openTarget } from './place/target.js';
 import { configFor } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
@@ -126,15 +126,13 @@ async function inDrillFolder<T>({ screen }: Context, base: string, action: (fold
   }
 }
 
-/** What killed drills left; one that is still at work is locked. */
+/** What killed drills left, those of other users too; one that is still at work is locked. */
 async function staleIn(work: string): Promise<string[]> {
   const stale: string[] = [];
   for (const name of await readdir(work)) {
     if (!name.startsWith(prefix)) continue;
-    const target = await openTarget(join(work, name)).catch(() => null);
-    if (target === null) continue;
-    await target.close();
-    stale.push(join(work, name));
+    const folder = join(work, name);
+    if (!(await isHeld(folder))) stale.push(folder);
   }
   return stale;
 }

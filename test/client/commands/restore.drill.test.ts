@@ -8,6 +8,7 @@ import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showStatus } from '../../../src/client/commands/status.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import { openTarget } from '../../../src/client/restore/place/target.js';
 import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -72,6 +73,17 @@ it('is kept from nothing by what a killed one left and cannot be removed, and na
     expect([code, said.stderr]).toEqual([0, expect.stringContaining(`warning: ${stale} cannot be removed`)]);
   } finally {
     execFileSync('rm', ['-rf', stale]);
+  }
+});
+
+it('leaves the files of one alone that is still at work', async () => {
+  const busy = join(folder, '.anemone-drill-busy');
+  const { close } = await openTarget(busy);
+  try {
+    expect((await drill()).code).toBe(0);
+    expect(await readdir(folder)).toContain('.anemone-drill-busy');
+  } finally {
+    await close();
   }
 });
 

@@ -1,6 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openTarget } from '../../../src/client/restore/place/target.js';
+import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { anemonePeer, type ProgramEnd } from '../../support/program.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
@@ -78,4 +82,26 @@ describe('a restore by a user who is not root', () => {
     expect(stderr).toContain('as root, or restore into another --target');
     expect(await readdir(folder)).toEqual([]);
   });
+});
+
+it('a drill by a user who is not root names what a killed one of root has left, and not what one at work has', async () => {
+  const { fr1, fr2 } = machine;
+  const peer = `{ name: FR2, vpn_ip: "${formatAddress(fr2.address)}", identity: "${fr2.server.identity}" }`;
+  await mkdir(join(folder, 'config'));
+  const config = `server: { name: FR1, listen: "127.0.0.1:7443" }\npeers: [${peer}]\n`;
+  await writeFile(join(folder, 'config/config.yaml'), config);
+  await storeServerIdentity(fr1.server, join(folder, 'config-backups/.state'));
+  execFileSync('chown', ['-R', `${user}:${user}`, folder]);
+  await put('.anemone-drill-killed/page');
+  await put('.anemone-drill-busy/page');
+  const { close } = await openTarget(join(folder, '.anemone-drill-busy'));
+  const { code, stderr } = await anemonePeer(['restore', '--drill', '--key-stdin'], {
+    cwd: folder,
+    user,
+    input: `${fr1.recoveryKey}\n`,
+  }).finally(close);
+  const stale = join(folder, '.anemone-drill-killed');
+  expect([code, stderr]).toEqual([0, expect.stringContaining(`warning: ${stale} cannot be removed`)]);
+  expect(stderr).toContain('it holds files of a backup, unsealed. Remove it yourself.');
+  expect(stderr).not.toContain('busy');
 });

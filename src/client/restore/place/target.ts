@@ -36,6 +36,17 @@ export async function openTarget(target: string): Promise<Target> {
   }
 }
 
+/** Whether a restore is at work in a folder, whoever runs it: also where this user may not look into it. */
+export async function isHeld(folder: string): Promise<boolean> {
+  try {
+    const unlock = await lock(folder);
+    await unlock();
+    return false;
+  } catch (thrown) {
+    return Failure.from(thrown).kind === 'locked';
+  }
+}
+
 /** A folder outside of any target, for a restore that is only looked at. It is removed with all that is in it. */
 export async function openTrial(warn: (text: string) => void): Promise<Target> {
   const work = await mkdtemp(join(tmpdir(), 'anemone-dry-run-'));
