@@ -60,10 +60,12 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
 }
 
 /** What a peer found damaged comes back from whoever still holds it; of the rest there is no other copy to wait for. */
-function damagedOn(name: string, damaged: readonly string[], { held, listed, config }: DoctorFacts): Finding[] {
-  // Where the own node does not say what it holds, each may still be here.
-  const isHeld = (each: string): boolean => !listed.includes(config.server.name) || held.has(each);
-  const [lacking, lost] = [damaged.filter(isHeld), damaged.filter((each) => !isHeld(each))];
+function damagedOn(name: string, damaged: readonly string[], facts: DoctorFacts): Finding[] {
+  const { held, listed, peers, config } = facts;
+  // Who does not say what it holds, this server or a peer, may still hold each.
+  const isKnown = [config.server, ...peers].every((each) => listed.includes(each.name));
+  const lost = isKnown ? damaged.filter((each) => !held.has(each)) : [];
+  const lacking = damaged.filter((each) => !lost.includes(each));
   const findings: Finding[] = [];
   if (lacking.length > 0) {
     const problem = `${name} found ${lacking.join(', ')} damaged on its disk`;
@@ -71,7 +73,7 @@ function damagedOn(name: string, damaged: readonly string[], { held, listed, con
     findings.push(warning(problem, 'That copy brings nothing back.', mend));
   }
   if (lost.length > 0) {
-    const problem = `${name} found ${lost.join(', ')} damaged on its disk, and nobody who answers holds it any more`;
+    const problem = `${name} found ${lost.join(', ')} damaged on its disk, and nobody holds it any more`;
     const why = 'What rotation removed here is not sent again.';
     const mend = `Look at the disk of ${name}. Once it is removed from .quarantine there, and the node restarted, this ends.`;
     findings.push(advice(problem, why, mend));

@@ -399,6 +399,12 @@ const cases: Case[] = [
     { peers: [peer('FR2', { damaged: ['old.enc'] })], listed: ['FR2', 'US1'] },
     [['warning', 'old.enc', 'anemone-peer backup']],
   ],
+  [
+    'a damaged copy that may still be held by a peer that shows no list',
+    checkPeers,
+    { peers: [peer('FR2', { damaged: ['old.enc'] }), peer('US1')], listed: ['FR1', 'FR2'] },
+    [['warning', 'old.enc', 'anemone-peer backup']],
+  ],
   ['no backup anywhere', checkBackups, { newest: [] }, [['error', 'the set backup anywhere', 'anemone-peer backup']]],
   [
     'a backup that no peer holds',
