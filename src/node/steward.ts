@@ -70,6 +70,9 @@ export function makeSteward(parts: StewardParts): Steward {
   };
 }
 
+/** Of a peer that was configured a moment ago. */
+const noDelivery = { owed: [], problem: undefined, problemMayPass: false, nextTryAtMs: 0 };
+
 async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const { config, vault, outbox, nightlyRun, history, scheduler } = parts;
   const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
@@ -88,10 +91,10 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     startedAtMs: parts.startedAt,
     epochMs: parts.epoch,
     peers: peers.map(({ name, quota }) => {
-      const { owed = [], problem, nextTryAtMs = 0 } = deliveries.get(name) ?? {};
+      const delivery = deliveries.get(name) ?? { ...noDelivery, name };
       const lastSeenAtMs = parts.lastSeen(name);
       const provenAtMs = proofs.get(name) ?? 0;
-      return { name, owed, used: vault.used(name), quota, lastSeenAtMs, problem, nextTryAtMs, provenAtMs };
+      return { ...delivery, used: vault.used(name), quota, lastSeenAtMs, provenAtMs };
     }),
     lastRun: reports.at(-1),
     nextRunAtMs: scheduler.nextRunAt,

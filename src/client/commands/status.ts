@@ -17,8 +17,8 @@ import {
 } from '../render/status.js';
 
 /**
- * Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, a peer refuses this server, or
- * this server does not save what it should.
+ * Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, a peer does not get what it is
+ * owed and that will not pass, or this server does not save what it should.
  */
 export async function showStatus(context: Context): Promise<ExitCode> {
   const config = await context.loadConfig();

@@ -3,7 +3,7 @@ import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
-import { mayPass, needsRestart, notSaved } from '../render/status.js';
+import { needsRestart, notSaved } from '../render/status.js';
 import type { DoctorFacts, KitFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 
@@ -120,8 +120,9 @@ export const checkBackups: Check = (facts) => {
 
 /** Why a peer did not take a backup, where trying again changes nothing as long as that lasts. */
 function refusal(peer: string, backup: string, { node }: DoctorFacts): Problem[] {
-  const { owed = [], problem } = 'failure' in node ? {} : (node.peers.find(({ name }) => name === peer) ?? {});
-  return problem === undefined || !owed.includes(backup) || mayPass.includes(problem.kind) ? [] : [problem];
+  const status = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer);
+  if (status?.problem === undefined || !status.owed.includes(backup) || status.problemMayPass) return [];
+  return [status.problem];
 }
 
 /** Brings what peers lack, once that is mended which they refuse it for. */

@@ -191,20 +191,16 @@ function stateOf(peer: PeerView, self: ServerIdentity, look: Look): Cell {
   if (answer === undefined) return { text: 'disabled', dress: look.dim };
   if ('failure' in answer) return { text: 'no answer', dress: look.bad };
   if (refusalOf(peer, self) === null) return { text: 'ok', dress: look.good };
-  const isOurs = peer.status?.problem?.kind === 'damaged' || peer.status?.problem?.kind === 'failed';
-  return { text: isOurs ? 'not served' : 'refuses us', dress: look.bad };
+  return { text: 'not served', dress: look.bad };
 }
 
 /** Why a peer that answers does not get what it is owed, unless that may pass; null when nothing is known against it. */
 export function refusalOf({ answer, status }: PeerView, self: ServerIdentity): string | null {
   if (answer === undefined || 'failure' in answer) return null;
   if (hasSeenNewer(answer.node, self.certificate)) return superseded;
-  const problem = status !== undefined && status.owed.length > 0 ? status.problem : undefined;
-  return problem === undefined || mayPass.includes(problem.kind) ? null : problem.message;
+  if (status?.problem === undefined || status.owed.length === 0 || status.problemMayPass) return null;
+  return status.problem.message;
 }
-
-/** Kinds of what ends by itself, or was seen a moment ago and is not seen now. */
-export const mayPass = ['unreachable', 'timeout', 'interrupted'];
 
 const superseded = 'knows a newer node key of this server: this one is superseded';
 

@@ -28,6 +28,9 @@ export interface LaneListener {
   delivered(backup: OwnBackup): void;
 }
 
+/** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */
+const mostBusyRounds = 5;
+
 /** A peer that calls often is not tried more often than this, in milliseconds. */
 const kickGap = 10_000;
 
@@ -64,6 +67,14 @@ export class Lane {
   /** The last failure, until a round brings everything. */
   get problem(): Failure | undefined {
     return this.#problem;
+  }
+
+  /** Whether the problem may end with nobody doing anything about it. */
+  get problemMayPass(): boolean {
+    const problem = this.#problem;
+    if (problem === undefined) return false;
+    if (!isRefusal(problem)) return true;
+    return mayPass(problem) && problem.kind !== 'no-space' && this.#failures <= mostBusyRounds;
   }
 
   /** When the next try is planned, in milliseconds since 1970; 0 when none is. */

@@ -28,10 +28,13 @@ export interface Outbox {
   ): Promise<PeerReport[]>;
   /** The peers without a receipt for a backup that is in the vault. @param name its file name */
   peersWithout(name: string): Promise<Hostname[]>;
-  status(): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>[]>;
+  status(): Promise<LaneStatus[]>;
   /** Interrupts what is under way, and resolves when nothing is. What was not delivered is owed after the next start. */
   stop(): Promise<void>;
 }
+
+/** What is owed to a peer, and how the last delivery failed. */
+type LaneStatus = Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'problemMayPass' | 'nextTryAtMs'>;
 
 export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): Outbox {
   const lanes = new Map<string, Lane>();
@@ -109,13 +112,14 @@ function outcomeFor(delivered: number, failure: Failure | undefined): Outcome {
   return delivered === 0 ? Outcome.OUTCOME_FAILED : Outcome.OUTCOME_PARTLY;
 }
 
-async function statusOf(lane: Lane): Promise<Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'nextTryAtMs'>> {
-  const problem = lane.problem;
+async function statusOf(lane: Lane): Promise<LaneStatus> {
+  const { problem, problemMayPass } = lane;
   const left = await lane.owed();
   return {
     name: lane.peer.name,
     owed: left.map((backup) => backup.name),
     problem: problem === undefined ? undefined : problemOf(problem),
+    problemMayPass,
     nextTryAtMs: left.length === 0 ? 0 : lane.nextTryAt,
   };
 }

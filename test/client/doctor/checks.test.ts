@@ -503,9 +503,9 @@ const cases: Case[] = [
   ],
 ];
 
-it('checkBackups says nothing of a peer that was away, and answers now, but that it lacks the backup', () => {
+it('checkBackups says nothing of a peer that was away or busy, and answers now, but that it lacks the backup', () => {
   const lacking: DoctorFacts = { ...well, newest: heldBy('US1') };
-  const away = refusedBy('FR2', { ...noRoom, kind: 'unreachable' });
+  const away = PeerStatus.fromPartial({ ...refusedBy('FR2', noRoom), problemMayPass: true });
   expect(checkBackups({ ...lacking, node: status({ peers: [away] }) })).toEqual(checkBackups(lacking));
 });
 

@@ -145,6 +145,7 @@ describe('the status', () => {
       problem: { kind: 'unreachable', message, hint: '' },
       nextTryAtMs: now + 60_000,
       provenAtMs: 0,
+      problemMayPass: false,
     };
     const silent = peer('FR2', { answer: { failure: new Failure('unreachable', message) }, status });
     expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t2\t?\t0 B\t${message}; next try in 1 min`);
@@ -162,6 +163,7 @@ describe('the status', () => {
       problem: { kind: found.kind, message: found.message, hint: '' },
       nextTryAtMs: 0,
       provenAtMs: 0,
+      problemMayPass: false,
     };
     const silent = peer('FR2', { answer: { failure: asked }, status });
     expect(text({ peers: [silent] }).at(-1)).toBe(`FR2\tno answer\t1\t?\t0 B\t${asked.message}`);
@@ -177,6 +179,7 @@ describe('the status', () => {
       problem: { kind: 'no-space', message: `${name}: full`, hint },
       nextTryAtMs: 0,
       provenAtMs: 0,
+      problemMayPass: false,
     });
     const peers = [
       peer('FR2', { status: status('FR2', 'Make room.') }),
@@ -190,7 +193,7 @@ describe('the status', () => {
     const newestEpochMs = newer.epoch;
     const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
     const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
-    expect(text({ peers: [odd] }).map((line) => line.split('\t').slice(0, 2))).toContainEqual(['FR2', 'refuses us']);
+    expect(text({ peers: [odd] }).map((line) => line.split('\t').slice(0, 2))).toContainEqual(['FR2', 'not served']);
     expect(document.peers).toMatchObject([
       {
         ok: false,
@@ -247,21 +250,30 @@ describe('the status', () => {
     });
   });
 
-  it('calls no peer ok that refuses what the own node brings, such as with the key from before a restore', () => {
+  it('calls no peer ok that does not get what it is owed, unless that may pass, as where it is busy', () => {
     const refusal = { kind: 'untrusted', message: 'this node key of FR1 is superseded', hint: '' };
-    const status = { name: 'FR2', owed: ['a'], used: 0, quota: 0, lastSeenAtMs: 0, nextTryAtMs: 0, provenAtMs: 0 };
+    const status = {
+      name: 'FR2',
+      owed: ['a'],
+      used: 0,
+      quota: 0,
+      lastSeenAtMs: 0,
+      nextTryAtMs: 0,
+      provenAtMs: 0,
+      problemMayPass: false,
+    };
     const refusing = peer('FR2', { status: { ...status, problem: refusal } });
     const served = peer('US1', { status: { ...status, owed: [], problem: refusal } });
     const full = peer('DE1', { status: { ...status, problem: { ...refusal, kind: 'no-space' } } });
-    const away = peer('DE2', { status: { ...status, problem: { ...refusal, kind: 'unreachable' } } });
+    const busy = peer('DE2', { status: { ...status, problem: { ...refusal, kind: 'failed' }, problemMayPass: true } });
     const unread = peer('DE3', { status: { ...status, problem: { ...refusal, kind: 'damaged' } } });
-    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full, away, unread], now }) as {
+    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full, busy, unread], now }) as {
       peers: unknown[];
     };
     const refused = { ok: false, error: refusal.message };
     expect(peers).toMatchObject([refused, { ok: true }, refused, { ok: true }, refused]);
-    expect(text({ peers: [refusing] }).at(-1)).toMatch(/^FR2\trefuses us\t1\t/);
-    expect(text({ peers: [full] }).at(-1)).toMatch(/^DE1\trefuses us\t1\t/);
+    expect(text({ peers: [refusing] }).at(-1)).toMatch(/^FR2\tnot served\t1\t/);
+    expect(text({ peers: [full] }).at(-1)).toMatch(/^DE1\tnot served\t1\t/);
     expect(text({ peers: [unread] }).at(-1)).toMatch(/^DE3\tnot served\t1\t/);
   });
 

@@ -108,8 +108,8 @@ describe('the outbox', () => {
     expect(fr2.taken).toEqual([second.name, first.name]);
     expect(us1.taken).toEqual([second.name, first.name]);
     expect(await outbox.status()).toEqual([
-      { name: 'FR2', owed: [], problem: undefined, nextTryAtMs: 0 },
-      { name: 'US1', owed: [], problem: undefined, nextTryAtMs: 0 },
+      { name: 'FR2', owed: [], problem: undefined, problemMayPass: false, nextTryAtMs: 0 },
+      { name: 'US1', owed: [], problem: undefined, problemMayPass: false, nextTryAtMs: 0 },
     ]);
   });
 
@@ -186,6 +186,33 @@ describe('the outbox', () => {
     await clock.advance(30_000);
     await caughtUp();
     expect((await outbox.status())[0]?.problem).toBeUndefined();
+  });
+
+  it.each([
+    ['is away', new Failure('unreachable', 'no connection'), true],
+    ['did not answer where another server does', new Failure('untrusted', 'another server', { retryable: true }), true],
+    ['is busy', new Failure('failed', 'FR1 sends 16 ranges already', { retryable: true }), true],
+    ['has no room, though it is asked again', new Failure('no-space', 'the disk is full', { retryable: true }), false],
+    ['refuses the key of this server', new Failure('untrusted', 'superseded'), false],
+  ])('says of a peer that %s whether that may pass', async (_what, failure, problemMayPass) => {
+    fr2.instead = () => Promise.reject(failure);
+    start(fr2);
+    await planned();
+    expect(await outbox.status()).toMatchObject([{ problem: { message: failure.message }, problemMayPass }]);
+  });
+
+  it('says no longer that it may pass when a peer is busy again and again, as with a disk that takes nothing', async () => {
+    fr2.instead = () => Promise.reject(new Failure('failed', 'FR2: EROFS: read-only', { retryable: true }));
+    start(fr2);
+    for (let tries = 1; tries <= 5; tries += 1) {
+      await planned();
+      const [status] = await outbox.status();
+      expect(status?.problemMayPass).toBe(true);
+      await clock.advance((status?.nextTryAtMs ?? 0) - clock.now());
+      await until(() => fr2.tries === tries + 1);
+    }
+    await planned();
+    expect(await outbox.status()).toMatchObject([{ problemMayPass: false }]);
   });
 
   it('tries at once when a peer that was away is seen, but not more than every ten seconds', async () => {
