@@ -14,7 +14,7 @@ import { openDoorway } from './doorway.js';
 import type { Epochs } from './epochs.js';
 import type { PatientLog } from './patient-log.js';
 
-/** The port that peers call. Only they get through the handshake; who is a peer can change while it listens. */
+/** The port that peers call. Others are cut off after the handshake; who is a peer can change while it listens. */
 export interface Listener {
   readonly address: Address;
   /** From now on lets these in, and no others; connections of an identity that is not among them are closed. */
