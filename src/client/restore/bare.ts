@@ -5,7 +5,7 @@ import { visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { askIdentity } from '../../mesh/identity/trust.js';
-import { connectTo } from '../../mesh/peers/connection.js';
+import { connectTo, type Meet } from '../../mesh/peers/connection.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -125,17 +125,19 @@ function withHint(failure: Failure): Failure {
 /**
  * Calls peers as a visitor: they let it list and fetch its own backups, and do not take its node key for a new one. A peer
  * that cannot be reached, at any of its addresses, stays in the mesh as one that does not answer.
+ * @param meet what a machine that is not bare knows of whoever answers
  */
 export async function openBareMesh(
   context: Context,
   server: Hostname,
   peers: readonly KnownPeer[],
   keys: DerivedKeys,
+  meet?: Meet,
 ): Promise<BareMesh> {
   const visitor = makeServerIdentity(keys, server, visitorEpoch);
   const reached: ReachedPeer[] = [];
   const holders: Holder[] = [];
-  const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
+  const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor, meet)));
   const told = visited.flatMap((peer) => ('failure' in peer ? [] : [peer]));
   const answering = new Set<Identity | Failure>(told.map(({ identity }) => identity));
   for (const peer of visited) {
@@ -149,7 +151,7 @@ export async function openBareMesh(
     } else {
       const called = { ...peer, name: nameOf(peer, { peers, told, server }) };
       reached.push(called);
-      holders.push({ ...peerHolder(called, visitor, context.clock), name: shortName(called) });
+      holders.push({ ...peerHolder(called, visitor, context.clock, meet), name: shortName(called) });
     }
   }
   return { owner: server, owners: new Map([[server, keys.identity]]), holders, reached, close: closing(holders) };
@@ -175,12 +177,13 @@ async function visit(
   context: Context,
   known: KnownPeer,
   visitor: ServerIdentity,
+  meet: Meet | undefined,
 ): Promise<ReachedPeer | (KnownPeer & { readonly failure: Failure })> {
   const { address, identity } = known;
   if (identity instanceof Failure) return { ...known, failure: identity };
   const { clock, signal, flags } = context;
   const peer = { name: known.name ?? unnamed, address, identity };
-  const connection = connectTo(peer, visitor, clock);
+  const connection = connectTo(peer, visitor, clock, meet);
   const patience = patienceOf(flags);
   const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
   try {

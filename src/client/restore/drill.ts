@@ -38,7 +38,7 @@ const room = 'A drill needs as much room as a recovery would: make some, or try 
 /**
  * Proves that this server can be brought back, as a bare machine would be: with nothing but the recovery key, from the
  * peers alone. Everything is fetched, verified, opened and unpacked into a temporary folder; only the last step is left
- * out. What it took is recorded.
+ * out. What it took is recorded. A lost machine that answers in the place of a peer proves nothing.
  * @throws Failure as a restore does; `wrong-key` for the key of another server
  */
 export async function runDrill(
@@ -63,7 +63,7 @@ export async function runDrill(
   });
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
-  const mesh = await openBareMesh(context, config.server.name, peers, derived);
+  const mesh = await openBareMesh(context, config.server.name, peers, derived, await context.currentOnly());
   try {
     const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
     const chosen = await findInMesh(context, mesh, wanted);

@@ -10,23 +10,28 @@ import { showStatus } from '../../../src/client/commands/status.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { openTarget } from '../../../src/client/restore/place/target.js';
 import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
-import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity, storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { openEpochs } from '../../../src/node/service/epochs.js';
 import { entryOf, treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
 import { manifestOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
+const keysOfFR2 = deriveKeys(generateRecoveryKey());
 const name = 'anemone-backup-FR1-20261123-010000.enc';
 let folder: string;
 let fr2: PeerNode;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-drill-test-'));
-  fr2 = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', fr1.server)] });
+  const server = makeServerIdentity(keysOfFR2, 'FR2', 1000);
+  fr2 = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', fr1.server)], server });
   await mkdir(join(folder, 'config'));
   await writeFile(
     join(folder, 'config/config.yaml'),
@@ -140,6 +145,17 @@ it('proves nothing, and records nothing, with another key or without peers', asy
   await expect(drill()).rejects.toMatchObject({ kind: 'unreachable' });
   await expect(recorded()).rejects.toMatchObject({ code: 'ENOENT' });
   expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
+});
+
+it('takes nothing from a machine that has a superseded node key of a peer, and records nothing', async () => {
+  const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), recordingLog());
+  await epochs.admit(makeServerIdentity(keysOfFR2, 'FR2', 2000).certificate, parseHostname('FR2'));
+  await epochs.settled();
+  await expect(drill()).rejects.toMatchObject({
+    kind: 'untrusted',
+    message: expect.stringContaining('a superseded node key answers there'),
+  });
+  await expect(recorded()).rejects.toMatchObject({ code: 'ENOENT' });
 });
 
 it('without a peer in the configuration says so, and asks for no key', async () => {
