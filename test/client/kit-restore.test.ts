@@ -270,6 +270,23 @@ describe('the kit that travels', () => {
     expect(await secretOf()).toBe('secret new');
   });
 
+  it('takes from the peer that holds it the name of another that it names, whatever it calls itself', async () => {
+    const { fr2, us1, fr1, newer } = machine;
+    const kit = await travellingKit(fr2, us1);
+    const liar = await machine.addLiar((server) => ({
+      hostname: 'FR2',
+      list: () => [entryOf(kit, server), entryOf(newer, server)],
+      fetch: (name) => [name === kit.manifest.facts.name ? kit.bytes : garbage(newer.bytes.length)],
+    }));
+    await pushTo(fr2, fr1, newer);
+    const { code, said } = await machine.restore({ peer: [liar], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('names FR2, US1 too');
+    const { address } = parsePeerAddress(liar);
+    expect(said.stderr).toContain(`warning: peer (${formatAddress(address)}) sent other bytes`);
+    expect(said.stderr).not.toContain('warning: FR2');
+  });
+
   it('is never what `latest` means, although it is the newest, and is nothing to restore', async () => {
     const { fr2, fr1, newer } = machine;
     await pushTo(fr2, fr1, newer);

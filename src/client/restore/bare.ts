@@ -151,10 +151,32 @@ export async function openBareMesh(
     } else {
       const called = { ...peer, name: nameOf(peer, { peers, told, server }) };
       reached.push(called);
-      holders.push({ ...peerHolder(called, visitor, context.clock, meet), name: shortName(called) });
+      holders.push(visitedHolder(called, visitor, context, meet));
     }
   }
   return { owner: server, owners: new Map([[server, keys.identity]]), holders, reached, close: closing(holders) };
+}
+
+/**
+ * The same mesh, in which whom the kit knows is called as it says, and nobody else has a name from it. A holder that gets
+ * another name is opened anew: whatever it is told to have done has its name in it.
+ */
+export function namedAsIn(kit: readonly Peer[], context: Context, mesh: BareMesh, keys: DerivedKeys): BareMesh {
+  const visitor = makeServerIdentity(keys, mesh.owner, visitorEpoch);
+  const among = { peers: kit, told: [], server: mesh.owner };
+  const reached = mesh.reached.map((peer) => ({ ...peer, name: nameOf(peer, among) }));
+  const holders = mesh.holders.map((holder) => {
+    const isIts = (peer: Peer): boolean => peer.identity === holder.identity && describePeer(peer) === holder.described;
+    const called = reached[mesh.reached.findIndex(isIts)];
+    if (called === undefined || isIts(called)) return holder;
+    holder.close();
+    return visitedHolder(called, visitor, context);
+  });
+  return { ...mesh, holders, reached, close: closing(holders) };
+}
+
+function visitedHolder(peer: Peer, visitor: ServerIdentity, { clock }: Context, meet?: Meet): Holder {
+  return { ...peerHolder(peer, visitor, clock, meet), name: shortName(peer) };
 }
 
 /**

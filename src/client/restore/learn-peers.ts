@@ -10,7 +10,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import { closing } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
-import { type BareMesh, openBareMesh, type PeerAddress } from './bare.js';
+import { type BareMesh, namedAsIn, openBareMesh, type PeerAddress } from './bare.js';
 import { type Candidate, candidatesOf } from './choose.js';
 import { download } from './download/download.js';
 import { type OpenedKit, openKitText } from './kit-source.js';
@@ -21,8 +21,9 @@ const mostTried = 3;
 
 /**
  * Looks in the mesh for the newest kit of the server that is brought back that can be read, and asks the peers it names as
- * well: one address is enough to find all others, with the identity that the kit pins. Whatever goes wrong with it, the
- * restore goes on with the peers that it has.
+ * well: one address is enough to find all others, with the identity that the kit pins. From then on all have the names that
+ * the kit gives them, so that nobody is taken for another. Whatever goes wrong with it, the restore goes on with the peers
+ * that it has.
  * @param asked the peers that the mesh was opened with
  */
 export async function learnPeers(
@@ -40,9 +41,10 @@ export async function learnPeers(
     const { kit, vpn } = opened;
     if (options.vpnDir !== undefined) await offerVpn(context, kit.server, vpn, options);
     const others = kit.peers.filter((peer) => !isAsked(peer, mesh, asked));
-    if (others.length === 0) return mesh;
+    if (others.length === 0) return namedAsIn(kit.peers, context, mesh, derived);
     screen.note(`The kit that the peers hold names ${others.map((peer) => peer.name).join(', ')} too.`);
-    return joined(mesh, await openBareMesh(context, mesh.owner, others, derived));
+    const learned = await openBareMesh(context, mesh.owner, others, derived);
+    return joined(namedAsIn(kit.peers, context, mesh, derived), learned);
   } catch (thrown) {
     tellUseless(context, 'the kit that the peers hold', thrown);
     return mesh;
