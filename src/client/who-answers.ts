@@ -17,10 +17,15 @@ export interface Asking {
  * Why a peer could not be called, in better words where there are any: whether a peer hangs up on us again is worth one more
  * question.
  * @param failure what the call ended with
+ * @param unknown how a peer that does not know us is told
  */
-export async function whoAnswers(peer: Peer, { self, clock, signal }: Asking, failure: Failure): Promise<Failure> {
-  if (hadConnection(failure) && (await hangsUp(peer, { self, clock, signal }))) return unknownThere(peer, failure);
-  return failure;
+export async function whoAnswers(
+  peer: Peer,
+  asking: Asking,
+  failure: Failure,
+  unknown: (cause: Failure) => Failure = (cause) => unknownThere(peer, cause),
+): Promise<Failure> {
+  return hadConnection(failure) && (await hangsUp(peer, asking)) ? unknown(failure) : failure;
 }
 
 /**

@@ -16,6 +16,7 @@ import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { deadHolder, type Holder, peerHolder } from '../survey/holders.js';
 import { closing, type Mesh } from '../survey/mesh.js';
+import { whoAnswers } from '../who-answers.js';
 
 /** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {
@@ -214,20 +215,14 @@ async function visit(
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;
-    const why = failure.kind === 'unreachable' ? await refusedBy(context, peer, visitor, failure) : failure;
-    return { ...known, failure: why };
+    const unknown = (cause: Failure): Failure => wrongKeyThere(peer, visitor, cause);
+    return { ...known, failure: await whoAnswers(peer, { self: visitor, clock, signal }, failure, unknown) };
   } finally {
     connection.close();
   }
 }
 
-/**
- * A peer that refuses us after the handshake looks like one that cannot be reached. Whether it is there is worth one more
- * question: it tells a wrong key from a broken link.
- */
-async function refusedBy({ clock }: Context, peer: Peer, visitor: ServerIdentity, cause: Failure): Promise<Failure> {
-  const shown = await askIdentity(peer.address, visitor, clock).catch(() => null);
-  if (shown !== peer.identity) return cause;
+function wrongKeyThere(peer: Peer, visitor: ServerIdentity, cause: Failure): Failure {
   const where = formatAddress(peer.address);
   return new Failure('wrong-key', `the peer at ${where} does not know the server of this recovery key`, {
     cause,

@@ -22,6 +22,7 @@ import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
 import { type PeerNode, peerConfig } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
+import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 let machine: BareMachine;
@@ -278,6 +279,17 @@ describe('a bare machine', () => {
       kind: 'wrong-key',
       message: expect.stringContaining('does not know the server of this recovery key'),
     });
+  });
+
+  it('accuses no peer of not knowing the server of the key that was only started again', async () => {
+    const relay = await openRelay(formatAddress(fr2.address));
+    // The handshake takes 977 of them.
+    relay.endAfter(1160);
+    await expect(bare({ peer: [`${relay.address}#${fr2.server.identity}`] })).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringContaining('the connection broke'),
+    });
+    await relay.close();
   });
 
   it('refuses the recovery key of another server that the peers know, and names that', async () => {
