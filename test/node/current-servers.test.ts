@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { TLSSocket } from 'node:tls';
+import { createServer, TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { visitorEpoch } from '../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import { type Connection, connectTo, type Meet } from '../../src/mesh/peers/connection.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../src/mesh/terms/address.js';
@@ -50,16 +52,28 @@ async function callTo(server: ServerIdentity, met: Meet = meet): Promise<Connect
 }
 
 describe('a machine that answers in the place of a peer', () => {
-  it('with a node key that is superseded is told as what it is, and not called', async () => {
+  it('with a node key that is superseded is told as what it is, and sent nothing', async () => {
     await epochs.admit(at(2000).certificate, fr2);
-    const call = await callTo(at(1000));
+    const received: Buffer[] = [];
+    const lost = createServer(listenerOptions(at(1000)), (socket) => {
+      socket.on('error', () => {}).on('data', (data) => received.push(data));
+    });
+    lost.listen(0, '127.0.0.1');
+    await once(lost, 'listening');
+    const gone = once(lost, 'connection').then(([socket]) => once(socket, 'close'));
+    const { port } = lost.address() as AddressInfo;
+    const address = { host: '127.0.0.1', port };
+    const call = connectTo({ name: fr2, address, identity: keys.identity }, self, systemClock, meet);
+    connections.push(call);
     await expect(getNode(call)).rejects.toMatchObject({
       kind: 'untrusted',
-      message: `FR2 (${formatAddress(call.peer.address)}): a superseded node key answers there: FR2 was rebuilt with a newer one`,
+      message: `FR2 (${formatAddress(address)}): a superseded node key answers there: FR2 was rebuilt with a newer one`,
       hint: expect.stringContaining('VPN key'),
       retryable: true,
     });
-    expect(nodes[0]?.log.events.filter(({ event }) => event === 'call refused')).toEqual([]);
+    await gone;
+    lost.close();
+    expect(Buffer.concat(received)).toHaveLength(0);
   });
 
   it('with another node key of the same epoch is not called: two cannot both be the server', async () => {
