@@ -74,11 +74,15 @@ export function certificatePem(certificate: Buffer): string {
  * @throws Failure `untrusted` when it has another shape
  */
 export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
+  return ofSomeMoment(parseNodeCertificate(bytes));
+}
+
+function parseNodeCertificate(bytes: Uint8Array): NodeCertificate {
   try {
     const certificate = new X509Certificate(bytes);
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
     const { publicKey } = certificate;
-    if (publicKey.asymmetricKeyType !== 'ed25519' || !isMoment(epoch)) throw new Error();
+    if (publicKey.asymmetricKeyType !== 'ed25519' || !Number.isSafeInteger(epoch)) throw new Error();
     return {
       der: Buffer.from(certificate.raw),
       // Not `issuer`, which is text with escapes.
@@ -92,6 +96,11 @@ export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
   }
 }
 
+function ofSomeMoment(certificate: NodeCertificate): NodeCertificate {
+  if (isMoment(certificate.epoch)) return certificate;
+  throw new Failure('untrusted', 'this is not the certificate of a node: no calendar has its epoch');
+}
+
 /** Certificates that were proven, by the identity that issued them: a server has one for all its backups and calls. */
 const proven = new Map<string, NodeCertificate>();
 const mostProven = 1000;
@@ -103,13 +112,21 @@ const longestCertificate = 1024;
  * @throws Failure `untrusted`
  */
 export function verifyNodeCertificate(bytes: Uint8Array, identity: Identity): NodeCertificate {
+  return ofSomeMoment(verifyWhateverEpoch(bytes, identity));
+}
+
+/**
+ * As {@link verifyNodeCertificate}, for what version 0.1.0 has written down: it took epochs that no calendar has.
+ * @throws Failure `untrusted`
+ */
+export function verifyWhateverEpoch(bytes: Uint8Array, identity: Identity): NodeCertificate {
   if (bytes.length > longestCertificate) {
     throw new Failure('untrusted', `the certificate has ${bytes.length} bytes: it is not that of a node`);
   }
   const key = `${identity} ${createHash('sha256').update(bytes).digest('base64')}`;
   const known = proven.get(key);
   if (known !== undefined) return known;
-  const certificate = readNodeCertificate(bytes);
+  const certificate = parseNodeCertificate(bytes);
   // OpenSSL passes over what follows a certificate: one would be endlessly many, each remembered by itself.
   if (!certificate.der.equals(bytes)) throw new Failure('untrusted', 'the certificate is followed by other bytes');
   if (certificate.identity !== identity) {

@@ -1,7 +1,8 @@
 import { readSmallFile } from '../files/read-small-file.js';
 import { Failure } from '../terms/failure.js';
+import { isMoment } from '../terms/moment.js';
 import { parseIdentity } from './identity.js';
-import { type NodeCertificate, verifyNodeCertificate } from './node-certificate.js';
+import { type NodeCertificate, verifyWhateverEpoch } from './node-certificate.js';
 
 /** What `.state/epochs.json` has of each identity. */
 interface SeenKey {
@@ -20,7 +21,9 @@ export async function readSeenKeys(file: string): Promise<Map<string, NodeCertif
   try {
     const entries: unknown = JSON.parse((await readSmallFile(file)).toString());
     if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
-    return new Map(Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)]));
+    const seen = Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)] as const);
+    // Version 0.1.0 took keys of any epoch. One that no calendar has is refused now, so it need not be remembered.
+    return new Map(seen.filter(([, { epoch }]) => isMoment(epoch)));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
     throw new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
@@ -43,7 +46,7 @@ export function formatSeenKeys(seen: ReadonlyMap<string, NodeCertificate>): stri
  * one in again.
  */
 function parseSeenKey(identity: string, { epoch, key, certificate }: Partial<SeenKey>): NodeCertificate {
-  const proven = verifyNodeCertificate(Buffer.from(String(certificate), 'base64'), parseIdentity(identity));
+  const proven = verifyWhateverEpoch(Buffer.from(String(certificate), 'base64'), parseIdentity(identity));
   if (proven.epoch === epoch && proven.fingerprint === key) return proven;
   throw new Error(`what it has of ${identity} is not what the certificate says`);
 }

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { createHash, sign, X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { publicKeyBytes } from '../../../src/mesh/identity/identity.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
@@ -21,6 +23,17 @@ const keys = deriveKeys(generateRecoveryKey());
 const fr1 = parseHostname('FR1');
 const at = (epoch: number) => makeServerIdentity(keys, fr1, epoch).certificate;
 const open = () => openEpochs(file, recordingLog());
+
+/** A certificate of an epoch that no calendar has, as this version makes none, with its signature and with that of another one. */
+function oddCertificates(): { readonly signed: Buffer; readonly unsigned: Buffer } {
+  const hexOf = (epoch: number) => epoch.toString(16).padStart(14, '0');
+  const { der } = at(8e15);
+  const unsigned = Buffer.from(der.toString('hex').replace(hexOf(8e15), hexOf(9e15)), 'hex');
+  // Before it the header of the whole, behind it the algorithm (7 bytes) and the signature (67).
+  const body = unsigned.subarray(4, -74);
+  const signature = sign(null, body, keys.identityKey);
+  return { unsigned, signed: Buffer.concat([unsigned.subarray(0, -signature.length), signature]) };
+}
 
 describe('the epochs that a node has seen', () => {
   it('are kept with the certificate that proves them', async () => {
@@ -55,6 +68,27 @@ describe('the epochs that a node has seen', () => {
     }
     await writeFile(file, right);
     expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
+  });
+
+  it('are without a key that version 0.1.0 took and no calendar has, which keeps no node from starting', async () => {
+    const us1 = deriveKeys(generateRecoveryKey());
+    await (await open()).admit(makeServerIdentity(us1, 'US1', 2000).certificate, parseHostname('US1'));
+    const { [us1.identity]: right } = JSON.parse(await readFile(file, 'utf8'));
+    const { signed, unsigned } = oddCertificates();
+    const key = createHash('sha256')
+      .update(publicKeyBytes(new X509Certificate(signed).publicKey))
+      .digest('base64');
+    const odd = { epoch: 9e15, key, certificate: signed.toString('base64') };
+    const write = (changes: object) =>
+      writeFile(file, JSON.stringify({ [keys.identity]: { ...odd, ...changes }, [us1.identity]: right }));
+    await write({});
+    const epochs = await open();
+    expect(epochs.newest(keys.identity)).toBeUndefined();
+    expect(epochs.newest(us1.identity)?.epoch).toBe(2000);
+    for (const changes of [{ epoch: 2000 }, { key: right.key }, { certificate: unsigned.toString('base64') }]) {
+      await write(changes);
+      await expect(open(), Object.keys(changes)[0]).rejects.toMatchObject({ kind: 'damaged' });
+    }
   });
 
   it('are not waited for where a pipe took the place of their file', async () => {
