@@ -236,7 +236,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     deliverAll: outbox.deliverNow,
     async sweep() {
       const { retention: rules, backup } = base.config;
-      const strange = strangeTime(clock.now(), await history.reports());
+      const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
       if (strange !== null) throw strange;
       const swept = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
       await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));

@@ -68,7 +68,8 @@ async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log):
     minimumFree: () => 0,
   });
   try {
-    const strange = strangeTime(clock.now(), await openHistory(vault.layout.runs).reports());
+    const history = openHistory(vault.layout.runs);
+    const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
     if (strange !== null) throw strange;
     return await sweep({ vault, clock, ...rulesOf(config) });
   } finally {

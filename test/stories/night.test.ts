@@ -225,7 +225,7 @@ describe('the night', { timeout: 180_000 }, () => {
       ]);
     }));
 
-  it('removes nothing while the history of past runs is damaged, and begins a new one', () =>
+  it('removes nothing while the history of past runs is damaged, nor before a new one is a day old', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
       const runs = join(fr1.data, '.state/runs.jsonl');
@@ -238,9 +238,14 @@ describe('the night', { timeout: 180_000 }, () => {
       const first = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
       expect(first).toMatchObject({ outcome: 'partly', removed: [], problems: [{ kind: 'damaged' }] });
       expect(await fr1.holds('local')).toHaveLength(2);
-      clock.jump(3_600_000);
+      clock.jump(60_000);
       const second = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
-      expect(second).toMatchObject({ outcome: 'done', problems: [] });
+      const young = expect.stringContaining('history of runs was damaged');
+      expect(second).toMatchObject({ outcome: 'partly', removed: [], problems: [{ kind: 'failed', message: young }] });
+      expect(await fr1.holds('local')).toHaveLength(3);
+      clock.jump(86_400_000);
+      const third = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      expect(third).toMatchObject({ outcome: 'done', problems: [] });
       expect(await fr1.holds('local')).toHaveLength(1);
     }));
 

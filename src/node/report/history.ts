@@ -1,4 +1,4 @@
-import { constants, open, rename } from 'node:fs/promises';
+import { access, constants, open, rename } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
@@ -18,6 +18,8 @@ export interface History {
    * @throws Failure `failed` when the file cannot be read at all, `damaged` when something is in it, but no report
    */
   reports(): Promise<RunReport[]>;
+  /** Whether a damaged file was ever moved aside and still lies there: older runs than those of {@link reports} are lost. */
+  isCut(): Promise<boolean>;
 }
 
 const longest = 1000;
@@ -50,7 +52,17 @@ export function openHistory(file: string): History {
     await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
   };
 
-  return { reports, append: (report) => inTurn(() => append(report)) };
+  const isCut = async (): Promise<boolean> => {
+    try {
+      await access(`${file}.damaged`);
+      return true;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw thrown;
+    }
+  };
+
+  return { reports, isCut, append: (report) => inTurn(() => append(report)) };
 }
 
 /** How sets stand, each by the last run that tried it; one that none ever tried is left out. */

@@ -7,23 +7,35 @@ const longestPause = 30 * day;
 const longestStepBack = day;
 /** Milliseconds for which a jump is doubted: less than from one night to the next. */
 const doubt = 20 * 3_600_000;
+const hint = 'If the clock is wrong, set it right before the next night. If it is right, nothing is to be done.';
 
 /**
  * Why nothing should be removed by this clock now: since the last run, or between runs of the last {@link doubt}, it has
  * jumped, or the server was off for very long. A clock that is a year ahead would make every backup old enough to go. So a
  * person has a night to set the clock right, whoever asks for a run meanwhile, and a server that was merely off removes
- * tomorrow what it keeps today.
+ * tomorrow what it keeps today. What damages the history may set the clock as well, as a power cut does: so much of a new
+ * history is needed that a jump would show in it.
  * @param now milliseconds since 1970
  * @param runs what past runs told, oldest first; they ended by the same clock
+ * @param isCut whether there were runs before these that are lost
  */
-export function strangeTime(now: number, runs: readonly { readonly finishedAtMs: number }[]): Failure | null {
+export function strangeTime(
+  now: number,
+  runs: readonly { readonly finishedAtMs: number }[],
+  isCut: boolean,
+): Failure | null {
   let later = now;
   for (const { finishedAtMs: run } of runs.toReversed()) {
     if (later - run > longestPause || run - later > longestStepBack) return doubted(later, run, later === now);
     if (now - run >= doubt) return null;
     later = run;
   }
-  return null;
+  if (!isCut) return null;
+  return new Failure(
+    'failed',
+    'the history of runs was damaged, and the new one is younger than 20 hours: no old backups are removed this time',
+    { hint },
+  );
 }
 
 function doubted(later: number, earlier: number, isNow: boolean): Failure {
@@ -33,7 +45,5 @@ function doubted(later: number, earlier: number, isNow: boolean): Failure {
     ? [`the last run was ${days} ago`, `the last run is ${days} in the future`]
     : [`${days} passed between two of the last runs`, `it was set back by ${days} between two of the last runs`];
   const what = later > earlier ? pause : stepBack;
-  return new Failure('failed', `by the clock of this server ${what}: no old backups are removed this time`, {
-    hint: 'If the clock is wrong, set it right before the next night. If it is right, nothing is to be done.',
-  });
+  return new Failure('failed', `by the clock of this server ${what}: no old backups are removed this time`, { hint });
 }

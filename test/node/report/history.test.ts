@@ -89,7 +89,9 @@ describe('the history', () => {
         hint: expect.stringContaining('next run'),
       };
       await expect(history.reports()).rejects.toMatchObject(damaged);
+      expect(await history.isCut()).toBe(false);
       await history.append(report(1));
+      expect(await history.isCut()).toBe(true);
       expect((await history.reports()).map((each) => each.startedAtMs)).toEqual([1]);
       expect(await readFile(`${file}.damaged`)).toEqual(bytes);
     },

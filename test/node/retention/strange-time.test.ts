@@ -14,7 +14,7 @@ describe('a clock that jumped since the last run', () => {
     ['30 days ahead and a little', 30 * day + 1, 'the last run was 30 days ago'],
     ['one day behind and a little', -day - 1, 'the last run is 1 day in the future'],
   ])('is doubted: it is %s', (_, jump, words) => {
-    expect(strangeTime(lastRun + jump, runs(lastRun))?.message).toContain(words);
+    expect(strangeTime(lastRun + jump, runs(lastRun), false)?.message).toContain(words);
   });
 
   it.each([
@@ -24,9 +24,9 @@ describe('a clock that jumped since the last run', () => {
     const strange = lastRun + jump;
     const past = runs(lastRun - day, lastRun, strange, strange + 10 * hour);
     for (const later of [strange + 10 * hour + 60_000, strange + 20 * hour - 1]) {
-      expect(strangeTime(later, past)?.message).toContain(words);
+      expect(strangeTime(later, past, false)?.message).toContain(words);
     }
-    expect(strangeTime(strange + 20 * hour, past)).toBeNull();
+    expect(strangeTime(strange + 20 * hour, past, false)).toBeNull();
   });
 
   it.each([
@@ -34,10 +34,20 @@ describe('a clock that jumped since the last run', () => {
     ['after 30 days without the server', 30 * day],
     ['one day behind', -day],
   ])('is believed: it is %s', (_, jump) => {
-    expect(strangeTime(lastRun + jump, runs(lastRun - day, lastRun))).toBeNull();
+    expect(strangeTime(lastRun + jump, runs(lastRun - day, lastRun), false)).toBeNull();
+  });
+
+  it.each([
+    ['of which nothing is left', []],
+    ['that begins anew', [lastRun]],
+    ['that begins anew with several runs', [lastRun, lastRun + hour, lastRun + 19 * hour]],
+  ])('is doubted by a damaged history %s, until that shows a day without a jump', (_, ends) => {
+    const past = runs(...ends);
+    expect(strangeTime(lastRun + 20 * hour - 1, past, true)?.message).toContain('history of runs was damaged');
+    expect(strangeTime(lastRun + 20 * hour, runs(lastRun, ...ends), true)).toBeNull();
   });
 
   it('is believed before the first run', () => {
-    expect(strangeTime(lastRun, [])).toBeNull();
+    expect(strangeTime(lastRun, [], false)).toBeNull();
   });
 });
