@@ -85,6 +85,17 @@ export function readSmallNow(disk: Disk, path: string, scratch: Buffer): Buffer 
   }
 }
 
+/** Null where there is nothing; -1 for what is no ordinary file. */
+export async function sizeOf(disk: Disk, path: string): Promise<number | null> {
+  try {
+    const stat = await disk.lstat(path);
+    return stat.isFile() ? stat.size : -1;
+  } catch (thrown) {
+    if (hasCode(thrown, 'ENOENT')) return null;
+    throw thrown;
+  }
+}
+
 /** Removes a file; it is no failure when there is none. */
 export async function removeFile(disk: Disk, path: string): Promise<void> {
   try {

@@ -9,7 +9,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
-import { type Disk, hasCode, removeFile, removeLeftovers, syncFolder } from './disk.js';
+import { type Disk, hasCode, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
 import { makeFolder } from './folders.js';
 import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
@@ -72,7 +72,7 @@ export class Keeping {
 
   /** Whether the data on the disk still is what was committed, by its size; if not, it is put into quarantine. */
   async isIntact(entry: HeldEntry): Promise<boolean> {
-    const size = await this.#sizeOf(this.#filesOf(entry).data);
+    const size = await sizeOf(this.#options.disk, this.#filesOf(entry).data);
     if (size === entry.size) return true;
     await this.quarantine(
       entry,
@@ -89,15 +89,24 @@ export class Keeping {
     const { disk, inventory, log, temporaries } = this.#options;
     const { folder, data, sidecar } = this.#filesOf(entry);
     const second = temporaries.take();
+    const dropSecond = async (): Promise<void> => {
+      await removeLeftovers(disk, [second]);
+      temporaries.giveBack(second);
+    };
     // A disk without room for a name has to be made room on all the same.
     await disk.link(sidecar, second).catch(() => undefined);
-    await removeFile(disk, data);
+    try {
+      await removeFile(disk, data);
+    } catch (thrown) {
+      await dropSecond();
+      throw thrown;
+    }
+    // What fails from here on leaves the second name in use, so that it is there for the next start.
     inventory.drop(entry.name);
     inventory.settle(data);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
-    await removeLeftovers(disk, [second]);
-    temporaries.giveBack(second);
+    await dropSecond();
     await this.#forgetLosses(entry);
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
   }
@@ -127,7 +136,7 @@ export class Keeping {
     const { owner } = parseBackupName(name);
     const files = layout.backup(parseBackupName(name));
     try {
-      if ((await this.#sizeOf(files.data)) === -1) return;
+      if ((await sizeOf(this.#options.disk, files.data)) === -1) return;
       await this.#putAside(files, name, why);
       inventory.settle(files.sidecar);
       log.error('backup put into quarantine', { owner, backup: name, reason: why });
@@ -224,17 +233,6 @@ export class Keeping {
 
   #filesOf(entry: HeldEntry): BackupFiles {
     return this.#options.layout.backup(parseBackupName(entry.name));
-  }
-
-  /** Null where there is nothing; -1 for what is no ordinary file. */
-  async #sizeOf(path: string): Promise<number | null> {
-    try {
-      const stat = await this.#options.disk.lstat(path);
-      return stat.isFile() ? stat.size : -1;
-    } catch (thrown) {
-      if (hasCode(thrown, 'ENOENT')) return null;
-      throw thrown;
-    }
   }
 
   async #moveAway(from: string, to: string): Promise<void> {

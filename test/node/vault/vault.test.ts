@@ -688,6 +688,27 @@ describe('what is on the disk', () => {
     expect((await fixture.open()).find(name)).toBeNull();
   });
 
+  it('is still held when its data cannot be removed, and leaves no second name behind', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${name}`);
+    await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'failed' });
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is not missed by a start when its data was removed, and its manifest could not be', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${name}.manifest`);
+    await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'failed' });
+    await vault.tidy();
+    expect((await fixture.open()).damaged(FR2)).toEqual([]);
+    expect(await fixture.files('FR2')).toEqual([]);
+  });
+
   it('is listed newest first, by owner and by set', async () => {
     await makeOwn(content, manifestOf(content, servers.FR1.signer));
     const bodies = [randomBytes(10), randomBytes(10), randomBytes(10)];
