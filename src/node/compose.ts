@@ -238,8 +238,8 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       const { retention: rules, backup } = base.config;
       const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
       if (strange !== null) throw strange;
-      const swept = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone });
-      await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
+      const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
+      const swept = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone, pruneReceipts });
       for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
       return swept;
     },

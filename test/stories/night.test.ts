@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
@@ -247,6 +247,22 @@ describe('the night', { timeout: 180_000 }, () => {
       const third = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
       expect(third).toMatchObject({ outcome: 'done', problems: [] });
       expect(await fr1.holds('local')).toHaveLength(1);
+    }));
+
+  it('tells what retention removed also when the receipts of it cannot be removed', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
+      const clock = new FakeClock();
+      await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      const first = await fr1.holds('local');
+      const loop = join(fr1.data, '.state/receipts/loop');
+      await symlink(loop, loop);
+      clock.jump(86_400_000);
+      const told = reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      const unpruned = expect.stringContaining('the receipts of removed backups could not be removed');
+      expect(told).toMatchObject({ outcome: 'partly', removed: first, problems: [{ message: unpruned }] });
     }));
 
   it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>

@@ -36,6 +36,8 @@ export interface SweepOptions {
   isPeer(owner: Hostname): boolean;
   readonly clock: Clock;
   readonly timezone?: string;
+  /** Removes what peers acknowledged of backups that do not exist here any more. */
+  pruneReceipts?(): Promise<void>;
 }
 
 export interface SweepResult {
@@ -49,7 +51,14 @@ export interface SweepResult {
  * which nobody else can set. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
  * be removed stops no other, and one that cannot be proven stops those of its owner only. Never throws.
  */
-export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOptions): Promise<SweepResult> {
+export async function sweep({
+  vault,
+  rules,
+  isPeer,
+  clock,
+  timezone,
+  pruneReceipts,
+}: SweepOptions): Promise<SweepResult> {
   const removed: string[] = [];
   const failures: Failure[] = [];
   const attempt = async (context: string, work: () => Promise<void>): Promise<boolean> => {
@@ -73,6 +82,7 @@ export async function sweep({ vault, rules, isPeer, clock, timezone }: SweepOpti
     }
   }
   await attempt('unfinished uploads could not be removed', () => vault.tidy());
+  await attempt('the receipts of removed backups could not be removed', async () => pruneReceipts?.());
   return { removed, failures };
 }
 
