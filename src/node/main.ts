@@ -91,7 +91,9 @@ async function main(): Promise<void> {
     const { identity } = await loadServerIdentity(join(config.server.data, '.state'));
     const { removed, failures } = await prune(config, identity, systemClock, log).finally(() => log.close());
     process.stdout.write(removed.map((name) => `removed ${name}\n`).join(''));
-    if (failures[0] !== undefined) throw failures[0];
+    const last = failures.at(-1);
+    failures.slice(0, -1).forEach(tell);
+    if (last !== undefined) throw last;
     if (removed.length === 0) process.stdout.write('nothing to remove\n');
     return;
   }
@@ -126,9 +128,13 @@ function askedToStop(): Promise<NodeJS.Signals> {
   });
 }
 
+function tell({ message, hint }: Failure): void {
+  process.stderr.write(`anemone-node: ${message}\n${hint === undefined ? '' : `${hint}\n`}`);
+}
+
 main().catch((thrown: unknown) => {
   const failure = Failure.from(thrown);
-  process.stderr.write(`anemone-node: ${failure.message}\n${failure.hint === undefined ? '' : `${failure.hint}\n`}`);
+  tell(failure);
   // The exit code alone would not end it: what a start had opened keeps the process, and nobody would start it again.
   process.exit(failure.kind === 'config' || failure.kind === 'usage' ? 2 : 1);
 });

@@ -1,8 +1,8 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/mesh/terms/clock.js';
-import { type Mesh, type MeshServer, makeMesh } from '../support/mesh.js';
+import { type Mesh, type MeshServer, makeMesh, withMesh } from '../support/mesh.js';
 import { anemoneNode } from '../support/program.js';
 
 let mesh: Mesh;
@@ -95,4 +95,25 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     expect(await fr1.holds('local')).toEqual([newer]);
     expect(await run('--prune')).toMatchObject({ code: 0, stdout: 'nothing to remove\n' });
   });
+
+  it('tells with --prune of everything that could not be removed', () =>
+    withMesh(['FR1'], async (lone) => {
+      const server = lone.server('FR1');
+      for (const hours of [3, 2, 1]) {
+        await server.startInside({ ...systemClock, now: () => systemClock.now() - hours * 3_600_000 });
+        await server.peer(['backup', '--force']);
+        await server.stop();
+      }
+      const [first = '', second = ''] = await server.holds('local');
+      await server.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
+      const leaves = join(server.data, '.state/leaves');
+      for (const file of await readdir(leaves)) {
+        await rm(join(leaves, file));
+        await mkdir(join(leaves, file));
+      }
+      const { code, stdout, stderr } = await anemoneNode(['--prune', '--log', 'error'], { cwd: server.folder });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toContain(`anemone-node: ${first} could not be removed`);
+      expect(stderr).toContain(`anemone-node: ${second} could not be removed`);
+    }));
 });
