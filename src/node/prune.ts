@@ -10,6 +10,7 @@ import { holdData } from './hold-data.js';
 import { openHistory } from './report/history.js';
 import { strangeTime } from './retention/strange-time.js';
 import { type Judgement, judge, type SweepResult, sweep } from './retention/sweep.js';
+import { isServed } from './service/own-server.js';
 import { hasCode, realDisk } from './vault/disk.js';
 import type { HeldEntry } from './vault/held-entry.js';
 import { layoutOf } from './vault/layout.js';
@@ -39,13 +40,13 @@ export async function previewPrune(config: Config, self: Identity, clock: Clock)
  * @throws Failure `locked` while a node runs: two programs must not change one vault; `failed` when the clock is in doubt
  */
 export async function prune(config: Config, self: Identity, clock: Clock, log: Log): Promise<SweepResult> {
-  const { data } = config.server;
-  const letOthersIn = await holdData(config.server).catch((cause) => {
+  const { data, socket } = config.server;
+  if (await isServed(socket)) {
     throw new Failure('locked', `a node is running on ${data}: it prunes by itself, every night`, {
-      cause,
       hint: 'See what it will remove with `anemone-node --prune --dry-run`.',
     });
-  });
+  }
+  const letOthersIn = await holdData(config.server);
   try {
     return await sweepNow(config, self, clock, log);
   } finally {

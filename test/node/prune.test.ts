@@ -127,11 +127,23 @@ describe('a pruning', () => {
 
   it('is refused while another program has the data folder, and a node while it is pruned', async () => {
     const letOthersIn = await holdData(config.server);
-    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });
+    const inTheWay = expect.stringContaining('it is still ending, or starting, or it prunes');
+    const refused = { kind: 'locked', message: inTheWay, hint: expect.stringContaining('again in a moment') };
+    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject(refused);
     await expect(holdData(config.server)).rejects.toMatchObject({ kind: 'locked' });
     await letOthersIn();
     expect((await prune(config, fr1.identity, clock, recordingLog())).removed).toHaveLength(2);
     await (await holdData(config.server))();
+  });
+
+  it('does not say that a node runs where that cannot be found out', async () => {
+    const socket = join(data, 'FR2', (await held())[0] ?? '', 'node.sock');
+    const refused = prune({ ...config, server: { ...config.server, socket } }, fr1.identity, clock, recordingLog());
+    await expect(refused).rejects.toMatchObject({
+      message: expect.stringContaining('cannot be found out'),
+      hint: expect.stringContaining('Run this as the user of the node'),
+    });
+    expect(await held()).toHaveLength(4);
   });
 
   it('is refused while a node runs, which does it itself', async () => {
@@ -143,7 +155,10 @@ describe('a pruning', () => {
       openPatientLog(recordingLog(), clock),
     );
     try {
-      await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({ kind: 'locked' });
+      await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({
+        kind: 'locked',
+        message: expect.stringContaining('a node is running'),
+      });
       expect(await previewPrune(config, fr1.identity, clock)).toContain('2 would go');
     } finally {
       await server.close(0);

@@ -98,6 +98,14 @@ async function* events(run: (emit: Emit) => Promise<void>): AsyncGenerator<{ eve
 
 /** @throws Failure `config` when a node serves the socket, or when that cannot be found out */
 export async function checkNobodyServes(socket: string): Promise<void> {
+  if (!(await isServed(socket))) return;
+  throw new Failure('config', `another node is running: it serves ${socket}`, {
+    hint: 'Stop it first; two nodes must not share a data folder.',
+  });
+}
+
+/** Whether a node serves the socket. @throws Failure `config` when that cannot be found out */
+export async function isServed(socket: string): Promise<boolean> {
   const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
     const probe = connect(socket, () => {
       probe.destroy();
@@ -105,15 +113,11 @@ export async function checkNobodyServes(socket: string): Promise<void> {
     });
     probe.once('error', resolve);
   });
-  if (error?.code === 'ECONNREFUSED' || error?.code === 'ENOENT') return;
-  if (error !== null) {
-    throw new Failure('config', `whether a node serves ${socket} cannot be found out: ${error.message}`, {
-      cause: error,
-      hint: 'Run this as the user of the node, or name another path as server.socket.',
-    });
-  }
-  throw new Failure('config', `another node is running: it serves ${socket}`, {
-    hint: 'Stop it first; two nodes must not share a data folder.',
+  if (error === null) return true;
+  if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') return false;
+  throw new Failure('config', `whether a node serves ${socket} cannot be found out: ${error.message}`, {
+    cause: error,
+    hint: 'Run this as the user of the node, or name another path as server.socket.',
   });
 }
 
