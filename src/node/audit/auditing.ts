@@ -40,6 +40,7 @@ export interface Auditing extends Audit {
   /**
    * Reads a part of the vault again.
    * @param atNight a night's part; else little, because somebody waits
+   * @param signal aborts also when somebody waits for the next run: it ends at once
    * @param enough aborts when the next run waits: it ends with the backup that it reads
    */
   scrub(atNight: boolean, signal: AbortSignal, enough: AbortSignal): Promise<ScrubResult>;

@@ -19,7 +19,7 @@ export interface ScrubParts {
   heal(signal: AbortSignal): Promise<readonly string[]>;
   /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
   nights(): boolean;
-  /** Aborts when the next run is due: the backup that is being read is the last one then. */
+  /** Aborts when the next run waits: the backup that is being read is the last one then. */
   readonly enough: AbortSignal;
   /** Bytes a second. */
   readonly rate?: number;
@@ -69,6 +69,9 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
       if (await parts.recover(name, signal)) report.recovered.push(name);
     }
     if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(signal)));
+  } catch (thrown) {
+    // Somebody waits for the next run: what is left is for later ones, and nothing is wrong.
+    if (!enough.aborted || Failure.from(thrown).kind !== 'interrupted') throw thrown;
   } finally {
     const unsaved = await times.save((name) => vault.find(name) !== null);
     if (unsaved !== null) problems.push(problemOf(unsaved));

@@ -43,7 +43,12 @@ export interface NightParts extends SetParts {
     before: readonly PeerAudit[],
     signal: AbortSignal,
   ): Promise<{ readonly peers: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
-  /** Reads a part of what is kept here again, until {@link enough} aborts. @param atNight more of it than while somebody waits */
+  /**
+   * Reads a part of what is kept here again.
+   * @param atNight more of it than while somebody waits
+   * @param signal aborts also when somebody waits for the next run: what is under way is left then
+   * @param enough aborts when the next run waits: nothing more is begun then
+   */
   scrub(
     atNight: boolean,
     signal: AbortSignal,
@@ -78,6 +83,11 @@ interface UnderWay {
   /** Whether nothing is saved by it any more: what is left may end early. */
   setsRead: boolean;
   readonly enough: AbortController;
+  /**
+   * Aborts when somebody waits: what looks after backups is left to later runs. The next night does not: a peer that takes
+   * days for its delivery would keep all others from being asked for proofs.
+   */
+  readonly waitedFor: AbortController;
   over: Promise<unknown>;
 }
 
@@ -101,12 +111,14 @@ export function nightlyRun(parts: NightParts): NightlyRun {
           });
         }
         hurry('another run was asked for');
+        current.waitedFor.abort();
         await current.over;
         if (signal.aborted) throw new Failure('interrupted', 'interrupted while another run was ending');
       }
-      const mine: UnderWay = { setsRead: false, enough: new AbortController(), over: Promise.resolve() };
+      const [enough, waitedFor] = [new AbortController(), new AbortController()];
+      const mine: UnderWay = { setsRead: false, enough, waitedFor, over: Promise.resolve() };
       // Each peer's delivery listens to it, and Node.js warns of more than ten.
-      setMaxListeners(0, mine.enough.signal);
+      setMaxListeners(0, enough.signal);
       current = mine;
       const work = night(request, parts, mine, emit, signal).finally(() => {
         current = null;
@@ -127,7 +139,6 @@ async function night(
   emit: (event: RunEvent) => void,
   signal: AbortSignal,
 ): Promise<RunReport> {
-  const enough = underWay.enough.signal;
   const startedAtMs = parts.clock.now();
   const problems: Problem[] = [];
   const progress = thinned(parts.clock, emit);
@@ -141,23 +152,18 @@ async function night(
   const sets = await keepSets(request, parts, progress, signal);
   underWay.setsRead = true;
   const lost = signal.aborted ? [] : await attempt('the losses of peers', () => parts.losses(signal), []);
-  const peers = await attempt('delivery', () => deliver(parts, progress, signal, enough), null);
-  const { audit, found } = await auditKept(request, lost, parts, attempt, signal, enough);
+  const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
+  const deliver = () => parts.deliverAll(tell, signal, underWay.enough.signal).finally(progress.flush);
+  const peers = await attempt('delivery', deliver, null);
+  const { audit, found } = await auditKept(request, lost, parts, attempt, signal, underWay);
   problems.push(...found);
   const none = { removed: [], failures: [] };
   const { removed, failures } = signal.aborted ? none : await attempt('retention', () => parts.sweep(), none);
   problems.push(...failures.map(problemOf));
 
   if (peers?.length === 0) problems.push(noPeers);
-  const facts = {
-    trigger: request.trigger,
-    startedAtMs,
-    sets,
-    peers: peers ?? [],
-    removed: [...removed],
-    problems,
-    audit,
-  };
+  const { trigger } = request;
+  const facts = { trigger, startedAtMs, sets, peers: peers ?? [], removed: [...removed], problems, audit };
   const report = { ...facts, finishedAtMs: parts.clock.now(), outcome: outcomeOf(facts) };
   await attempt('the history', () => parts.record(report), undefined);
   return announce({ ...report, outcome: outcomeOf(report) }, parts, progress);
@@ -209,17 +215,6 @@ async function keepSets(
   return [...reports.values()];
 }
 
-async function deliver(
-  parts: NightParts,
-  { emit, flush }: Progress,
-  signal: AbortSignal,
-  enough: AbortSignal,
-): Promise<PeerReport[]> {
-  const reports = await parts.deliverAll((value) => emit({ event: { $case: 'delivery', value } }), signal, enough);
-  flush();
-  return reports;
-}
-
 /** Whether what was acknowledged is still kept: by the peers, and here. */
 async function auditKept(
   { trigger }: NightRequest,
@@ -227,12 +222,13 @@ async function auditKept(
   parts: NightParts,
   attempt: Attempt,
   signal: AbortSignal,
-  enough: AbortSignal,
+  { enough, waitedFor }: UnderWay,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
   if (signal.aborted) return { audit: undefined, found: [] };
-  const proofs = await attempt('the proofs of peers', () => parts.proofs(lost, signal), { peers: lost, problems: [] });
+  const stop = AbortSignal.any([signal, waitedFor.signal]);
+  const proofs = await attempt('the proofs of peers', () => parts.proofs(lost, stop), { peers: lost, problems: [] });
   const nothing = { report: undefined, problems: [] };
-  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', signal, enough), nothing);
+  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', stop, enough.signal), nothing);
   return {
     audit: { peers: [...proofs.peers], scrub: scrub.report },
     found: [...proofs.problems, ...scrub.problems],

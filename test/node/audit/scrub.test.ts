@@ -129,6 +129,22 @@ describe('a scrub', () => {
     expect(report.checked).toBe(3);
   });
 
+  it('leaves the backup that it reads when somebody waits for the next run, and tells what it found before', async () => {
+    const [due, stop] = [new AbortController(), new AbortController()];
+    broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
+    const hurried = parts({ enough: due.signal, recover: async () => true });
+    const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
+      await hurried.vault.examine(name);
+      if (read.length < 3) return;
+      due.abort();
+      stop.abort();
+      await pace?.(mib);
+    };
+    const { report, problems } = await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, stop.signal);
+    expect(report).toMatchObject({ checked: 1, damaged: ['b0'] });
+    expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
+  });
+
   it('reads what has waited longest first, and little while somebody waits', async () => {
     held = held.map((each, nth) => ({ ...each, size: 50 * mib, receivedAt: clock.now() - (10 + nth / 10) * day }));
     await scrub(parts(), false, never);

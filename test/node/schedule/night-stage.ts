@@ -57,6 +57,8 @@ export class Stage {
   failRecord = false;
   /** Called when a delivery has begun that lasts until the next run waits. */
   slow: (() => void) | null = null;
+  /** Called when proofs have begun that last until somebody waits for the next run. */
+  slowProofs: (() => void) | null = null;
   /** What the retention could not do beside what it did. */
   stuck: readonly Failure[] = [];
   /** What peers say that they lost, what their proofs show, and when that was asked. */
@@ -124,7 +126,11 @@ export class Stage {
         return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
       },
       losses: async () => this.audited.lost,
-      proofs: async (before) => {
+      proofs: async (before, signal) => {
+        const stopped = once(signal, 'abort');
+        this.slowProofs?.();
+        if (this.slowProofs !== null && !signal.aborted) await stopped;
+        this.slowProofs = null;
         this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
         return { peers: before, problems: this.audited.problems };
       },

@@ -501,6 +501,17 @@ describe('one run at a time', () => {
     expect(stage.recorded).toEqual([await first, second]);
   });
 
+  it('does not wait for the proofs of the run that it meets', async () => {
+    const proving = new Promise<void>((resolve) => {
+      stage.slowProofs = resolve;
+    });
+    const first = stage.run([config]);
+    await proving;
+    const second = await stage.run([config], { trigger: 'request' });
+    expect(await first).toMatchObject({ outcome: done, problems: [] });
+    expect(stage.recorded).toEqual([await first, second]);
+  });
+
   it('does not begin one that nobody waits for any more', async () => {
     const delivering = new Promise<void>((resolve) => {
       stage.slow = resolve;
