@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer, TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { visitorEpoch } from '../../src/mesh/identity/node-certificate.js';
+import { type NodeCertificate, visitorEpoch } from '../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
@@ -89,9 +89,13 @@ describe('a machine that answers in the place of a peer', () => {
     expect((await openEpochs(join(folder, 'epochs.json'), recordingLog())).newest(keys.identity)?.epoch).toBe(2000);
   });
 
-  it('is cut off at once when the rebuilt server calls, and not called again', async () => {
+  it.each<[string, (older: ServerIdentity) => NodeCertificate]>([
+    ['a newer node key', () => at(2000).certificate],
+    ['the same node key, certified again', (older) => ({ ...older.certificate, epoch: 2000 })],
+  ])('is cut off at once when the rebuilt server calls with %s, and not called again', async (_, rebuilt) => {
     const sockets: TLSSocket[] = [];
-    const call = await callTo(at(1000), (peer, certificate, socket) => {
+    const older = at(1000);
+    const call = await callTo(older, (peer, certificate, socket) => {
       meet(peer, certificate, socket);
       sockets.push(socket);
     });
@@ -100,7 +104,7 @@ describe('a machine that answers in the place of a peer', () => {
     const [socket] = sockets;
     expect(socket).toBeInstanceOf(TLSSocket);
     const cut = once(socket as TLSSocket, 'close');
-    await epochs.admit(at(2000).certificate, fr2);
+    await epochs.admit(rebuilt(older), fr2);
     await cut;
     await expect(getNode(call)).rejects.toMatchObject({ kind: 'untrusted' });
   });

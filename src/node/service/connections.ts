@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
+import { locksOut } from '../../mesh/identity/seen-keys.js';
 
 /**
  * Connections that one node key may have open: a node has up to nine, and each command that a person runs there has two. A
@@ -37,7 +38,7 @@ export function openConnections(): Connections {
 }
 
 /** Whether a newer key locks its bearer out; a visitor is superseded by nobody. */
-export function isSuperseded({ identity, epoch, fingerprint }: NodeCertificate, newest: NodeCertificate): boolean {
-  const isOther = identity === newest.identity && fingerprint !== newest.fingerprint;
-  return isOther && epoch <= newest.epoch && epoch !== visitorEpoch;
+export function isSuperseded(certificate: NodeCertificate, newest: NodeCertificate): boolean {
+  const { identity, epoch } = certificate;
+  return identity === newest.identity && epoch !== visitorEpoch && locksOut(newest, certificate);
 }
