@@ -19,7 +19,7 @@ import { openOwnChannel } from './own-channel.js';
 export interface OwnNode {
   /**
    * Runs the nightly story now. The last event is the report.
-   * @throws Failure `locked` when another run is under way
+   * @throws Failure `locked` when another run is under way that has not read all its sets yet
    */
   runBackup(request: RunBackupRequest, signal?: AbortSignal): AsyncGenerator<RunEvent>;
   /** Keeps a sealed file as the next backup of a set, and pushes it to every peer. The last event is the report. */

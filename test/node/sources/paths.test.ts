@@ -409,20 +409,25 @@ async function archived(found: AsyncIterable<Found>): Promise<{ members: Member[
 }
 
 describe('a file of which its file system tells a wrong size', () => {
-  it.each([
-    ['/proc/version', /version" has more than the 0 bytes .* the rest is left out/],
-    ['/sys/kernel/address_bits', /address_bits" ends after 3 of the 4096 bytes .* zeros take the place of the rest/],
-  ])('is kept with that size, and told: %s', async (absolute, told) => {
-    if (!existsSync(absolute)) return;
-    const stats = await lstat(absolute, { bigint: true });
-    const { members, warnings } = await archived(
-      (async function* () {
-        yield { absolute, name: absolute.slice(1), kind: 'file', stats, target: '' };
-      })(),
-    );
-    expect(members.map(({ body }) => body.length)).toEqual([Number(stats.size)]);
-    expect(warnings).toEqual([expect.stringMatching(told)]);
-  });
+  const wrong = [
+    { absolute: '/proc/version', told: /version" has more than the 0 bytes .* the rest is left out/ },
+    {
+      absolute: '/sys/kernel/address_bits',
+      told: /address_bits" ends after 3 of the 4096 bytes .* zeros take the place of the rest/,
+    },
+  ];
+  for (const { absolute, told } of wrong) {
+    it.skipIf(!existsSync(absolute))(`is kept with that size, and told: ${absolute}`, async () => {
+      const stats = await lstat(absolute, { bigint: true });
+      const { members, warnings } = await archived(
+        (async function* () {
+          yield { absolute, name: absolute.slice(1), kind: 'file', stats, target: '' };
+        })(),
+      );
+      expect(members.map(({ body }) => body.length)).toEqual([Number(stats.size)]);
+      expect(warnings).toEqual([expect.stringMatching(told)]);
+    });
+  }
 
   it.each([0, 1, 256 * 1024, 256 * 1024 + 1])('is none that has the %i bytes that it says', async (size) => {
     await put('config/a', noise(size));
