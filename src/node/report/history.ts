@@ -1,6 +1,7 @@
-import { access, constants, open, rename } from 'node:fs/promises';
+import { constants, open, rename } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { isMoment } from '../../mesh/terms/moment.js';
@@ -52,17 +53,11 @@ export function openHistory(file: string): History {
     await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
   };
 
-  const isCut = async (): Promise<boolean> => {
-    try {
-      await access(`${file}.damaged`);
-      return true;
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return false;
-      throw thrown;
-    }
+  return {
+    reports,
+    isCut: async () => (await statsIfThere(`${file}.damaged`)) !== null,
+    append: (report) => inTurn(() => append(report)),
   };
-
-  return { reports, isCut, append: (report) => inTurn(() => append(report)) };
 }
 
 /** How sets stand, each by the last run that tried it; one that none ever tried is left out. */
