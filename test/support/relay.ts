@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** A stretch of network between a client and a server on 127.0.0.1, which a test can measure and cut. */
 export interface Relay {
@@ -15,6 +16,8 @@ export interface Relay {
   mute(): void;
   /** Ends the connection over which so many bytes come back, after them, as a node does that is stopped; later ones work. */
   endAfter(bytes: number): void;
+  /** Bytes that come back until a client of TLS may speak. They differ by version of Node.js: the key exchange does. */
+  handshakeSize(): Promise<number>;
   /** Cuts all connections; later ones work. */
   cut(): void;
   close(): Promise<void>;
@@ -29,11 +32,13 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
   const waiting = new Set<() => void>();
   let sent = 0;
   let muted = false;
-  let left = Number.POSITIVE_INFINITY;
+  let returned = 0;
+  let mostReturned = Number.POSITIVE_INFINITY;
   const server = createServer((near) => {
     const far = connect({ host: '127.0.0.1', port: Number(target.split(':')[1]) });
     const pair = [near, far] as const;
     pairs.add(pair);
+    let mine = 0;
     near.on('data', (chunk) => {
       sent += chunk.length;
       for (const look of waiting) look();
@@ -44,12 +49,13 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     });
     far.on('data', (chunk) => {
       if (muted || near.writableEnded) return;
-      if (chunk.length < left) {
-        left -= chunk.length;
+      returned += chunk.length;
+      if (mine + chunk.length < mostReturned) {
+        mine += chunk.length;
         near.write(chunk);
       } else {
-        near.end(chunk.subarray(0, left));
-        left = Number.POSITIVE_INFINITY;
+        near.end(chunk.subarray(0, mostReturned - mine));
+        mostReturned = Number.POSITIVE_INFINITY;
       }
     });
     for (const socket of pair) socket.on('error', () => {}).on('close', () => pairs.delete(pair));
@@ -82,7 +88,15 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
       muted = true;
     },
     endAfter(bytes) {
-      left = bytes;
+      mostReturned = bytes;
+    },
+    async handshakeSize() {
+      const before = returned;
+      const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+      await once(socket, 'secureConnect');
+      const size = returned - before;
+      socket.on('error', () => {}).destroy();
+      return size;
     },
     cut,
     async close() {
