@@ -229,7 +229,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     readSource: sourceWatch(clock),
     sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
     draft: () => vault.draft(),
-    ...chainHeads(vault, self.identity),
+    ...chainHeads(vault, self),
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
     ...auditing,

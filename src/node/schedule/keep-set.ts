@@ -43,6 +43,8 @@ export interface ChainHead {
   readonly size: number;
   /** Whether the vault of this server has it; a server that was rebuilt knows of backups that only its peers have. */
   readonly held: boolean;
+  /** The number of the backup that follows it. */
+  readonly next: number;
 }
 
 /** How sets are sealed, and when one is skipped. */
@@ -202,7 +204,7 @@ function nextFacts(
     identity: identityBytes(signer.identity),
     set: made.set,
     name: nameAt(time),
-    sequence: (made.head?.sequence ?? 0) + 1,
+    sequence: made.head?.next ?? 1,
     previous: made.head?.digest ?? Buffer.alloc(0),
     createdAtMs: time,
     format: made.format,

@@ -177,7 +177,7 @@ export class Stage {
     const newest = this.backups.filter((backup) => backup.facts.set === set).at(-1);
     if (newest === undefined) return this.before;
     const { name, sequence, size } = newest.facts;
-    return { name, sequence, size, digest: newest.digest, held: true };
+    return { name, sequence, size, digest: newest.digest, held: true, next: sequence + 1 };
   }
 
   #deliver(peer: StagePeer, emit: (progress: DeliveryProgress) => void, signal: AbortSignal): PeerReport {

@@ -102,9 +102,10 @@ describe('a night', () => {
       size: 9,
       digest: Buffer.alloc(32, 7),
       held: false,
+      next: 1042,
     };
     await stage.run([config]);
-    expect(stage.backups[0]?.facts).toMatchObject({ sequence: 42 });
+    expect(stage.backups[0]?.facts).toMatchObject({ sequence: 1042 });
     expect(Buffer.from(stage.backups[0]?.facts.previous ?? [])).toEqual(Buffer.alloc(32, 7));
   });
 
@@ -354,7 +355,14 @@ describe('an incremental night', () => {
     await stage.run([config]);
     const [lost] = stage.backups.splice(0);
     await rm(join(stage.folder, 'local', firstName));
-    stage.before = { name: firstName, sequence: 1, size: 38, digest: lost?.digest ?? Buffer.alloc(32), held: false };
+    stage.before = {
+      name: firstName,
+      sequence: 1,
+      size: 38,
+      digest: lost?.digest ?? Buffer.alloc(32),
+      held: false,
+      next: 2,
+    };
     await stage.clock.advance(day);
     expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
   });
