@@ -4,7 +4,7 @@ import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
 import type { Identity } from '../mesh/identity/identity.js';
 import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
-import { enabledPeers, identityOf, knownPeers } from '../mesh/peers/configured-peers.js';
+import { enabledPeers, knownPeers, ownerIdentity } from '../mesh/peers/configured-peers.js';
 import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import { formatAddress } from '../mesh/terms/address.js';
@@ -145,7 +145,7 @@ async function openStores(base: Base) {
     host,
     clock,
     log,
-    identityOf: (name) => (name === host ? self.identity : identityOf(base.config, name)),
+    identityOf: (owner) => ownerIdentity(base.config, self.identity, owner),
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, self.signer),
     quotaOf: (name) => base.config.peers.find((peer) => peer.name === name)?.quota ?? 0,
     minimumFree: () => base.config.limits.minimumFree,
@@ -219,7 +219,6 @@ function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deli
 function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing: Auditing) {
   const { vault, receipts, fingerprints, history, ownBackups } = stores;
   const { self, log, clock } = base;
-  const isPeer = (owner: Hostname): boolean => base.config.peers.some(({ name }) => name === owner);
   return nightlyRun({
     clock,
     log,
@@ -239,7 +238,8 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
       if (strange !== null) throw strange;
       const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
-      const swept = await sweep({ vault, rules, isPeer, clock, timezone: backup.timezone, pruneReceipts });
+      const identityOf = (owner: Hostname) => ownerIdentity(base.config, self.identity, owner);
+      const swept = await sweep({ vault, rules, identityOf, clock, timezone: backup.timezone, pruneReceipts });
       for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
       return swept;
     },

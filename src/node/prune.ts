@@ -1,6 +1,6 @@
 import type { Config } from '../mesh/config/config.js';
 import type { Identity } from '../mesh/identity/identity.js';
-import { identityOf } from '../mesh/peers/configured-peers.js';
+import { ownerIdentity } from '../mesh/peers/configured-peers.js';
 import { formatByteSize } from '../mesh/terms/byte-size.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
@@ -31,7 +31,7 @@ export async function previewPrune(config: Config, self: Identity, clock: Clock)
       throw new Failure('failed', `the vault in ${data} cannot be read: ${Failure.from(cause).message}`, { cause });
     },
   );
-  const judgements = judge(inventory.list({}), { ...rulesOf(config), now: clock.now() });
+  const judgements = judge(inventory.list({}), { ...rulesOf(config, self), now: clock.now() });
   return judgements.length === 0 ? `nothing is held in ${data}` : judgements.map(describe).join('\n\n');
 }
 
@@ -72,28 +72,28 @@ async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log):
     const history = openHistory(vault.layout.runs);
     const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
     if (strange !== null) throw strange;
-    return await sweep({ vault, clock, ...rulesOf(config) });
+    return await sweep({ vault, clock, ...rulesOf(config, self) });
   } finally {
     await vault.close();
   }
 }
 
-function rulesOf({ retention, peers, backup }: Config) {
-  const isPeer = (owner: Hostname): boolean => peers.some(({ name }) => name === owner);
-  return { rules: retention, timezone: backup.timezone, isPeer };
+function rulesOf(config: Config, self: Identity) {
+  const { retention, backup } = config;
+  return { rules: retention, timezone: backup.timezone, identityOf: identities(config, self) };
 }
 
-function identities(config: Config, self: Identity): (host: Hostname) => Identity | null {
-  return (host) => (host === config.server.name ? self : identityOf(config, host));
+function identities(config: Config, self: Identity): (owner: Hostname) => Identity | null {
+  return (owner) => ownerIdentity(config, self, owner);
 }
 
-function describe({ backups, verdict, spared }: Judgement<HeldEntry>): string {
+function describe({ backups, verdict }: Judgement<HeldEntry>): string {
   const [first] = backups;
   const title = `${first?.owner} ${first?.set}: ${backups.length} held, ${verdict.remove.length} would go`;
   const reasons = new Map(verdict.keep.map((kept) => [kept.name, kept.reasons.join(', ')]));
   const going = new Set(verdict.remove.map(({ name }) => name));
   const lines = backups.map(({ name, size }) => {
-    const why = going.has(name) ? 'no rule keeps it' : (reasons.get(name) ?? spared ?? 'its manifest is not checked');
+    const why = going.has(name) ? 'no rule keeps it' : (reasons.get(name) ?? 'not signed by a peer of this server');
     return `  ${going.has(name) ? 'goes ' : 'stays'}  ${name}  ${formatByteSize(size)}  ${why}`;
   });
   return [title, ...lines].join('\n');

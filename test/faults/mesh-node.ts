@@ -136,7 +136,7 @@ export class MeshNode {
   async sweep(): Promise<readonly string[]> {
     const { vault, clock } = this;
     if (vault === null) return [];
-    const { removed } = await sweep({ vault, rules: { local: rules, peers: rules }, isPeer: () => true, clock });
+    const { removed } = await sweep({ vault, rules: { local: rules, peers: rules }, identityOf, clock });
     await this.receipts.prune(new Set(vault.list().map(({ name }) => name)));
     return removed;
   }

@@ -87,7 +87,7 @@ describe('a pruning', () => {
   it('shows that backups of a server that is no peer stay', async () => {
     const shown = await previewPrune({ ...config, peers: [] }, fr1.identity, clock);
     expect(shown).toContain('4 held, 0 would go');
-    expect(shown).toContain('no peer of this server');
+    expect(shown).toContain('not signed by a peer of this server');
   });
 
   it('removes exactly what the trial showed', async () => {

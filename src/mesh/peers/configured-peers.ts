@@ -22,6 +22,15 @@ export function identityOf({ peers }: Configured, name: Hostname): Identity | nu
   return peer?.identity ?? null;
 }
 
+/** The identity of an owner of backups, a peer or this server itself; null where it is not known. */
+export function ownerIdentity(
+  config: Pick<Config, 'peers' | 'server'>,
+  self: Identity,
+  owner: Hostname,
+): Identity | null {
+  return owner === config.server.name ? self : identityOf(config, owner);
+}
+
 function peerOf({ name, address, identity }: PeerConfig): Peer {
   return { name, address, identity: parseIdentity(identity) };
 }

@@ -32,8 +32,11 @@ export interface SweptVault {
 export interface SweepOptions {
   readonly vault: SweptVault;
   readonly rules: { readonly local: KeepRules; readonly peers: KeepRules };
-  /** Whether this server is a peer. Backups of one that is not (any more) stay until a person removes them. */
-  isPeer(owner: Hostname): boolean;
+  /**
+   * Who an owner is now; null for one that is no peer (any more). What another identity signed under its name stays until a person
+   * removes it.
+   */
+  identityOf(owner: Hostname): Identity | null;
   readonly clock: Clock;
   readonly timezone?: string;
   /** Removes what peers acknowledged of backups that do not exist here any more. */
@@ -54,7 +57,7 @@ export interface SweepResult {
 export async function sweep({
   vault,
   rules,
-  isPeer,
+  identityOf,
   clock,
   timezone,
   pruneReceipts,
@@ -76,7 +79,7 @@ export async function sweep({
     const unproven = `the manifests of ${owner} could not be proven, so nothing of it is removed`;
     if (!(await attempt(unproven, () => vault.prove(owner)))) continue;
     const backups = vault.list().filter((backup) => backup.owner === owner);
-    const judged = judge(backups, { rules, isPeer, now: clock.now(), timezone });
+    const judged = judge(backups, { rules, identityOf, now: clock.now(), timezone });
     for (const { name } of judged.flatMap(({ verdict }) => verdict.remove)) {
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);
     }
@@ -89,12 +92,11 @@ export async function sweep({
 /** What becomes of the backups of one owner and set. */
 export interface Judgement<T> {
   readonly backups: readonly T[];
+  /** Says nothing of what no peer of this server signed. */
   readonly verdict: Verdict;
-  /** Why the rules do not count here: all of them stay until a person removes them. */
-  readonly spared?: 'no peer of this server';
 }
 
-export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'isPeer'> {
+export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'identityOf'> {
   readonly timezone: string | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -102,12 +104,13 @@ export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'isPeer'> {
 
 /** Decides about every backup, and removes none. */
 export function judge<T extends SweptBackup>(backups: readonly T[], options: JudgeOptions): Judgement<T>[] {
-  const { rules, isPeer, now, timezone } = options;
+  const { rules, identityOf, now, timezone } = options;
   return groups(backups).map((stream) => {
-    const swept = stream.filter(({ own, owner, identity }) => identity !== null && (own || isPeer(owner)));
-    const dated = swept.map(({ receivedAt, createdAt, ...backup }) => ({ ...backup, time: receivedAt ?? createdAt }));
-    const verdict = expire(dated, swept[0]?.own ? rules.local : rules.peers, now, timezone);
-    return { backups: stream, verdict, ...(swept.length === 0 ? { spared: 'no peer of this server' as const } : {}) };
+    const [first] = stream;
+    const owner = first === undefined ? null : identityOf(first.owner);
+    const swept = stream.filter(({ identity }) => identity !== null && identity === owner);
+    const dated = swept.map(({ receivedAt, ...backup }) => ({ ...backup, time: receivedAt ?? backup.createdAt }));
+    return { backups: stream, verdict: expire(dated, first?.own ? rules.local : rules.peers, now, timezone) };
   });
 }
 

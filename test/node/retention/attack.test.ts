@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { sweep } from '../../../src/node/retention/sweep.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
-import { backupOfFR2, FR2, push, readAll, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, identityOf, push, readAll, VaultFixture } from '../vault/fixture.js';
 
 const day = 86_400_000;
 const rules = { keepLast: 3, keepDaily: 2, keepWeekly: 1, keepMonthly: 6, minimumDays: 7 };
@@ -31,7 +31,12 @@ beforeEach(async () => {
 afterEach(() => fixture.remove());
 
 const night = () =>
-  sweep({ vault, rules: { local: rules, peers: rules }, isPeer: (owner) => owner === FR2, clock: fixture.clock });
+  sweep({
+    vault,
+    rules: { local: rules, peers: rules },
+    identityOf,
+    clock: fixture.clock,
+  });
 
 const flood = async (count: number, changes: (nth: number) => Parameters<typeof backupOfFR2>[2]) => {
   const tiny = Buffer.from([7]);

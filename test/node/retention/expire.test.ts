@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { KeepRules } from '../../../src/mesh/config/config.js';
-import { expire } from '../../../src/node/retention/expire.js';
+import { type Dated, expire } from '../../../src/node/retention/expire.js';
 import { seeded } from '../../faults/random.js';
 
 const none: KeepRules = { keepLast: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 0 };
@@ -169,7 +169,12 @@ const cases: Record<string, Case> = {
 };
 
 function run({ times, rules, timezone, now: moment = now }: Case) {
-  const backups = times.map((time) => ({ name: time, time: Date.parse(time), sequence: Date.parse(time) }));
+  const backups = times.map((time) => ({
+    name: time,
+    time: Date.parse(time),
+    createdAt: Date.parse(time),
+    sequence: Date.parse(time),
+  }));
   return expire(backups, { ...none, ...rules }, Date.parse(moment), timezone);
 }
 
@@ -195,7 +200,7 @@ describe('which backups stay', () => {
   it('decides between equal times by name, the same way every time', () => {
     const time = Date.parse('2026-11-30T01:00:00Z');
     const names = ['a', 'c', 'b'];
-    const backups = names.map((name) => ({ name, time, sequence: 1 }));
+    const backups = names.map((name) => ({ name, time, createdAt: time, sequence: 1 }));
     expect(expire(backups, { ...none, keepLast: 1 }, Date.parse(now)).keep.map(({ name }) => name)).toEqual(['c']);
     expect(expire(backups.reverse(), { ...none, keepLast: 1 }, Date.parse(now)).keep[0]?.name).toBe('c');
   });
@@ -206,13 +211,14 @@ describe('which backups stay', () => {
     expect(run({ times: once.keep.map(({ name }) => name), rules, keep: [] }).remove).toEqual([]);
   });
 
-  it('is the same in any order, and again about what it kept, whatever the backups and the rules', () => {
+  it('is the same in any order, and again about what it kept of what came in turn, whatever the backups and the rules', () => {
     const random = seeded(1);
     const latest = Date.parse(now);
     for (let nth = 0; nth < 200; nth += 1) {
       const backups = Array.from({ length: 1 + random.below(15) }, (_, index) => ({
         name: `${random.below(10)}-${index}`,
         time: latest + 86_400_000 - random.below(60) * random.pick([3_600_000, 28_800_000, 86_400_000]),
+        createdAt: latest + 86_400_000 - random.below(60) * 86_400_000,
         sequence: 1 + random.below(8),
       }));
       const [keepLast, keepDaily, keepWeekly, keepMonthly, minimumDays] = [4, 4, 3, 3, 3].map(random.below) as Five;
@@ -229,14 +235,58 @@ describe('which backups stay', () => {
         timezone,
       );
       expect(again).toEqual(verdict);
-      const left = backups.filter(({ name }) => kept.has(name));
+      const inTurn = backups.map((backup) => ({ ...backup, createdAt: backup.time }));
+      const stay = new Set(expire(inTurn, rules, latest, timezone).keep.map(({ name }) => name));
+      const left = inTurn.filter(({ name }) => stay.has(name));
       expect(expire(left, rules, latest, timezone).remove).toEqual([]);
     }
   });
 
+  const nights = (first: number, last: number): Dated[] =>
+    Array.from({ length: last - first + 1 }, (_, nth) => {
+      const createdAt = Date.parse('2026-11-30T01:00:00Z') + (first + nth) * 86_400_000;
+      return { name: `night ${first + nth}`, time: createdAt, createdAt, sequence: 1000 + first + nth };
+    });
+  const cameAt = (backups: readonly Dated[], time: string): Dated[] =>
+    backups.toReversed().map((backup, nth) => ({ ...backup, time: Date.parse(time) + nth * 1000 }));
+  const keptOf = (backups: readonly Dated[], rules: Partial<KeepRules>): string[] =>
+    expire(backups, { ...none, ...rules }, Date.parse(now)).keep.map(({ name }) => name);
+  const forPeers = { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 };
+
+  it('keeps the last ones of what came newest first after an outage, and what a rule keeps without them', () => {
+    const late = cameAt(nights(-13, 0), '2026-11-30T01:05:00Z');
+    expect(keptOf([...nights(-30, -14), ...late], { keepLast: 2 })).toEqual(['night 0', 'night -1', 'night -14']);
+  });
+
+  it('keeps what a peer that lost its disk was given again as if it had held it all the time', () => {
+    const given = cameAt(nights(-200, -10), '2026-11-20T12:00:00Z');
+    expect(keptOf([...given, ...nights(-9, 0)], forPeers)).toEqual(keptOf(nights(-200, 0), forPeers));
+  });
+
+  it('keeps what was healed on one day, and what was made on it', () => {
+    const healed = cameAt(nights(-200, -60), '2026-11-22T02:00:00Z');
+    expect(keptOf([...nights(-59, 0), ...healed], forPeers)).toEqual(keptOf(nights(-200, 0), forPeers));
+  });
+
+  it('counts the minimum from when a backup was made that came by a clock that was behind', () => {
+    const early = nights(-6, -1).map((backup) => ({ ...backup, time: Date.parse('2026-08-01T00:00:00Z') }));
+    expect(keptOf([...early, ...nights(0, 0)], { keepLast: 1, minimumDays: 7 })).toHaveLength(7);
+  });
+
+  it('counts by when they came what an owner made whose clock is years behind', () => {
+    const stuck = Date.parse('2020-01-01T00:00:00Z');
+    const odd = nights(-20, 0).map((backup) => ({ ...backup, createdAt: stuck }));
+    expect(keptOf(odd, { keepDaily: 7 })).toEqual(keptOf(nights(-20, 0), { keepDaily: 7 }));
+  });
+
   it('does not change the list that it is given', () => {
     const backups = Object.freeze(
-      daily(3).map((name) => ({ name, time: Date.parse(name), sequence: Date.parse(name) })),
+      daily(3).map((name) => ({
+        name,
+        time: Date.parse(name),
+        createdAt: Date.parse(name),
+        sequence: Date.parse(name),
+      })),
     );
     expect(() => expire(backups, none, Date.parse(now))).not.toThrow();
   });

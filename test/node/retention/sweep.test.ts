@@ -17,6 +17,7 @@ const last = (keepLast: number): KeepRules => ({
 });
 const { identity } = throwawayServer();
 const rules = { local: last(2), peers: last(1) };
+const identityOf = (owner: Hostname) => (owner === 'FR1' || owner === 'FR2' ? identity : null);
 
 function backup(name: string, age: number, changes: Partial<SweptBackup> = {}): SweptBackup {
   const time = clock.now() - age * day;
@@ -69,7 +70,7 @@ class ListedVault implements SweptVault {
 }
 
 function run(vault: SweptVault) {
-  return sweep({ vault, rules, isPeer: (owner) => owner === 'FR2', clock });
+  return sweep({ vault, rules, identityOf, clock });
 }
 
 describe('a sweep', () => {
@@ -157,6 +158,16 @@ describe('a sweep', () => {
     expect(failures).toHaveLength(1);
   });
 
+  it('leaves what another identity signed that had the name of a peer before', async () => {
+    const other = throwawayServer().identity;
+    const vault = new ListedVault(
+      ...[0, 1, 2].map((age) => received(`new-${age}`, age)),
+      ...[3, 4, 5].map((age) => received(`old-${age}`, age, { identity: other })),
+    );
+    await run(vault);
+    expect(vault.backups.map(({ name }) => name)).toEqual(['new-0', 'old-3', 'old-4', 'old-5']);
+  });
+
   it('reports an expiry of uploads that failed', async () => {
     const vault = new ListedVault();
     vault.tidy = () => Promise.reject(new Error('the disk says no'));
@@ -166,8 +177,7 @@ describe('a sweep', () => {
 
 describe('an attacker with the node key of an owner', () => {
   const limits = { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 };
-  const sweepAll = (vault: SweptVault) =>
-    sweep({ vault, rules: { local: limits, peers: limits }, isPeer: (owner) => owner === 'FR2', clock });
+  const sweepAll = (vault: SweptVault) => sweep({ vault, rules: { local: limits, peers: limits }, identityOf, clock });
   const good = Array.from({ length: 30 }, (_, age) => received(`good-${age}`, age + 0.5));
 
   it('pushes out no backup of the last days by a flood of new ones, whatever times and sequences it signs', async () => {
@@ -195,13 +205,25 @@ describe('an attacker with the node key of an owner', () => {
     expect(lostToFlood.length).toBeLessThanOrEqual(1);
   });
 
+  it('takes no older backup away by what says that it is of the days before, and comes out of turn', async () => {
+    const calm = new ListedVault(...good);
+    const strays = Array.from({ length: 60 }, (_, nth) =>
+      received(`stray-${nth}`, nth / 5000, { createdAt: clock.now() - nth * 0.5 * day, sequence: 9000 + nth }),
+    );
+    const flooded = new ListedVault(...good, ...strays);
+    await sweepAll(calm);
+    await sweepAll(flooded);
+    const survivors = flooded.backups.map(({ name }) => name);
+    expect(survivors).toEqual(expect.arrayContaining(calm.backups.map(({ name }) => name)));
+  });
+
   it('and forged sequences cannot make the backup that came last go, nor the one with the highest sequence', async () => {
     const vault = new ListedVault(
       received('last-to-come', 20, { sequence: 1 }),
       received('highest', 60, { sequence: 9_000_000 }),
       received('other', 90, { sequence: 2 }),
     );
-    await sweep({ vault, rules, isPeer: () => true, clock });
+    await sweep({ vault, rules, identityOf, clock });
     expect(vault.backups.map(({ name }) => name)).toEqual(['last-to-come', 'highest']);
   });
 });
