@@ -1,4 +1,4 @@
-import { Outcome, type Problem, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Outcome, type Problem, type RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
@@ -73,8 +73,22 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
     const problem = `the last run was ${when}, and two nights were due since`;
     findings.push(warning(problem, 'What changed since then would be lost.', 'anemone-peer backup'));
   }
-  return [...sets, ...findings];
+  return [...sets, ...findings, ...unread(lastRun, now)];
 };
+
+/** Milliseconds. A node reads everything again within 30 days; one that was off for a while needs some more. */
+const longestUnread = 45 * 86_400_000;
+
+/** Nights that meet a request, or a stop of the node, leave what they read again to the next one: it may be so every night. */
+function unread({ audit }: RunReport, now: number): Finding[] {
+  const oldest = audit?.scrub?.oldestCheckMs ?? 0;
+  if (oldest === 0 || now - oldest <= longestUnread) return [];
+  const when = formatMoment(oldest, now);
+  const problem = `backups that are kept here should be read again within 30 days, and the last time that was done for one of them was ${when}`;
+  const why = 'If its file is damaged by now, nobody knows.';
+  const mend = 'Give each night time for it: `anemone-peer backup` and `anemone-peer push` end what it reads.';
+  return [warning(problem, why, mend)];
+}
 
 /** A set that fails is an error also where all others are saved: its last backup only gets older. */
 function standing(status: SetStatus, now: number): Finding[] {

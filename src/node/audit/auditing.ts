@@ -52,6 +52,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
   const { state } = vault.layout;
   const proofs = openProofs(await openTimes(join(state, 'proofs.json')), parts.clock);
   const checks = await openTimes(join(state, 'scrub.json'));
+  const abandoned = new Set<string>();
   const peers = () => parts.connections().map(auditedPeer);
   const audit = openAudit({
     ...parts,
@@ -72,6 +73,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
         {
           ...parts,
           times: checks,
+          abandoned,
           enough,
           heal: (stopping) => heal({ ...parts, peers }, stopping),
           recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),

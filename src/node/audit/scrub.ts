@@ -13,6 +13,8 @@ export interface ScrubParts {
   readonly clock: Clock;
   /** When each backup was last read whole. */
   readonly times: Times;
+  /** Backups whose reading was left for a run that somebody waited for, in that order. Forgotten with the process. */
+  readonly abandoned: Set<string>;
   /** Fetches an own backup again that was damaged here. */
   recover(name: string, signal: AbortSignal): Promise<boolean>;
   /** Takes again what was damaged of owners that are gone. @returns file names */
@@ -84,16 +86,20 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
 /** @returns what is wrong, or null; one that was removed meanwhile is not */
 async function examine(
   name: string,
-  { vault, times, clock }: ScrubParts,
+  { vault, times, abandoned, clock }: ScrubParts,
   pace: (bytes: number) => Promise<void>,
 ): Promise<Failure | null> {
+  abandoned.delete(name);
   try {
     await vault.examine(name, pace);
     times.set(name, clock.now());
     return null;
   } catch (thrown) {
     const failure = Failure.from(thrown, name);
-    if (failure.kind === 'interrupted') throw failure;
+    if (failure.kind === 'interrupted') {
+      abandoned.add(name);
+      throw failure;
+    }
     if (failure.kind === 'not-found') return null;
     // Of a backup that cannot be judged it is enough to be told once in a round.
     if (failure.kind === 'untrusted') times.set(name, clock.now());
@@ -101,8 +107,11 @@ async function examine(
   }
 }
 
-/** What is read this time, what has waited longest first. */
-function due({ vault, times, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
+/**
+ * What is read this time, what has waited longest first. What had to be left before comes last, and beside a part of all else:
+ * one that takes longer than the time until somebody waits would keep everything behind it from being read.
+ */
+function due({ vault, times, abandoned, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
   const now = clock.now();
   const waiting = vault
     .list()
@@ -114,16 +123,20 @@ function due({ vault, times, clock, nights }: ScrubParts, atNight: boolean): Hel
   const usual = atNight ? part : whileWaitedFor;
   const isNight = atNight || !nights();
   const most = isNight ? mostParts * part : usual;
-  let bytes = 0;
-  const chosen: HeldEntry[] = [];
-  for (const { entry, since } of waiting) {
-    const overdue = now - since >= longestUnread;
-    if (bytes >= (overdue ? most : usual)) break;
-    if (!isNight && bytes + entry.size > usual) continue;
-    bytes += entry.size;
-    chosen.push(entry);
-  }
-  return chosen;
+  const within = (candidates: typeof waiting): HeldEntry[] => {
+    let bytes = 0;
+    const chosen: HeldEntry[] = [];
+    for (const { entry, since } of candidates) {
+      const overdue = now - since >= longestUnread;
+      if (bytes >= (overdue ? most : usual)) break;
+      if (!isNight && bytes + entry.size > usual) continue;
+      bytes += entry.size;
+      chosen.push(entry);
+    }
+    return chosen;
+  };
+  const left = [...abandoned].flatMap((name) => waiting.find(({ entry }) => entry.name === name) ?? []);
+  return [...within(waiting.filter(({ entry }) => !abandoned.has(entry.name))), ...within(left)];
 }
 
 /** Its bytes were compared when it came in. A time that is yet to come is of a clock that was wrong, and counts as never. */

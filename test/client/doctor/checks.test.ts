@@ -153,6 +153,8 @@ const withSet = (changes: Partial<SetStatus>, lastRun = doneRun) => {
   return GetStatusResponse.fromPartial({ ...status({ lastRun }), sets: [...sets, tried] });
 };
 const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 35 * hour });
+const readAgain = (days: number) =>
+  RunReport.fromPartial({ ...doneRun, audit: { scrub: { oldestCheckMs: now - days * 24 * hour } } });
 const keeper = { ...config, backup: { ...config.backup, sets: [] } };
 const passing = {
   ...config,
@@ -289,6 +291,18 @@ const cases: Case[] = [
     checkRuns,
     { node: status({ lastRun: oldRun }) },
     [['warning', '1 d 11 h ago', 'backup']],
+  ],
+  [
+    'what is kept and was not read again for weeks, as where each night meets a request',
+    checkRuns,
+    { node: status({ lastRun: readAgain(46) }) },
+    [['warning', 'the last time that was done for one of them was 46 d ago', 'anemone-peer push']],
+  ],
+  [
+    'nothing about what is kept that the next nights will read',
+    checkRuns,
+    { node: status({ lastRun: readAgain(44) }) },
+    [],
   ],
   ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
   ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],

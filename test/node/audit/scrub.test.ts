@@ -17,6 +17,7 @@ const never = new AbortController().signal;
 let folder: string;
 let clock: FakeClock;
 let times: Times;
+let abandoned: Set<string>;
 let held: HeldEntry[];
 let read: string[];
 let broken: Map<string, Failure>;
@@ -25,6 +26,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-scrub-'));
   clock = new FakeClock('2026-11-23T03:00:00Z');
   times = await openTimes(join(folder, 'scrub.json'));
+  abandoned = new Set();
   held = Array.from({ length: 60 }, (_, nth) => entry(`b${nth}`, 500 * mib, clock.now() - (40 - nth / 10) * day));
   read = [];
   broken = new Map();
@@ -52,6 +54,7 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   host,
   clock,
   times,
+  abandoned,
   vault: {
     list: () => [...held],
     find: (name) => held.find((each) => each.name === name) ?? null,
@@ -143,6 +146,36 @@ describe('a scrub', () => {
     const { report, problems } = await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, stop.signal);
     expect(report).toMatchObject({ checked: 1, damaged: ['b0'] });
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
+  });
+
+  it('reads last what it had to leave for somebody who waited, and each in turn, so that nothing starves', async () => {
+    held = held.map((each, nth) => ({ ...each, size: nth < 2 ? 10_000 * mib : 500 * mib }));
+    // Somebody asks for a run in each, when so many MiB are read.
+    const night = async (most: number): Promise<readonly string[]> => {
+      const begun = read.length;
+      const [due, stop] = [new AbortController(), new AbortController()];
+      const hurried = parts({ enough: due.signal });
+      let left = most * mib;
+      const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
+        await hurried.vault.examine(name);
+        left -= hurried.vault.find(name)?.size ?? 0;
+        if (left > 0) return;
+        due.abort();
+        stop.abort();
+        await pace?.(mib);
+      };
+      await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, stop.signal);
+      clock.jump(day);
+      return read.slice(begun);
+    };
+    expect(await night(5_000)).toEqual(['b0']);
+    expect(await night(5_000)).toEqual(['b1']);
+    const third = await night(16_000);
+    expect(third.slice(0, 2)).toEqual(['b2', 'b3']);
+    expect(third.at(-1)).toBe('b0');
+    expect((await night(30_000)).at(-1)).toBe('b1');
+    expect((await night(30_000)).at(-1)).toBe('b0');
+    expect(abandoned).toEqual(new Set());
   });
 
   it('reads what has waited longest first, and little while somebody waits', async () => {
