@@ -56,7 +56,7 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
       answered = true;
       delivery.delivered(backup);
     } catch (thrown) {
-      const failure = Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`);
+      const failure = told(Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`), delivery.peer);
       if (delivery.signal.aborted || mayPass(failure)) ending ??= failure;
       else first ??= failure;
       delivery.failed(backup, failure);
@@ -121,6 +121,13 @@ function stalled(backup: OwnBackup, peer: Holder, patience: number): Failure {
   return new Failure(
     'timeout',
     `${peer.name} took no byte of ${backup.name} for ${Math.round(patience / 1000)} seconds`,
-    { hint: `Look at the link to ${peer.name}. The delivery is tried again by itself.` },
   );
+}
+
+/** Where small packets pass and large ones are lost, a peer answers everything and takes no backup, so nobody looks there. */
+function told(failure: Failure, { name }: Holder): Failure {
+  const { kind, message, cause, retryable, hint } = failure;
+  if (kind !== 'timeout' || hint !== undefined) return failure;
+  const link = `Look at the link to ${name}; where it answers and still takes no backup, set a smaller MTU for the VPN, such as 1280.`;
+  return new Failure(kind, message, { cause, retryable, hint: `${link} The delivery is tried again by itself.` });
 }

@@ -51,6 +51,8 @@ export class Lane {
   #waiting = 0;
   #kicked = false;
   #failures = 0;
+  /** Rounds that ended because no byte went further, since the last one that brought something. */
+  #stuck = 0;
   #problem: Failure | undefined;
   /** By the monotonic clock. */
   #lastTry = Number.NEGATIVE_INFINITY;
@@ -73,6 +75,8 @@ export class Lane {
   get problemMayPass(): boolean {
     const problem = this.#problem;
     if (problem === undefined) return false;
+    // A peer that answers, but never takes what is large: the way to it may drop large packets for ever.
+    if (problem.kind === 'timeout') return this.#stuck <= mostBusyRounds || this.#begun.size > 0;
     if (!isRefusal(problem)) return true;
     return mayPass(problem) && problem.kind !== 'no-space' && this.#failures <= mostBusyRounds;
   }
@@ -149,6 +153,8 @@ export class Lane {
   #settle(failure: Failure | undefined, moved: boolean): void {
     const { name } = this.peer;
     this.#failures = (moved ? 0 : this.#failures) + (failure === undefined ? 0 : 1);
+    const isStuck = failure?.kind === 'timeout' && this.#begun.size === 0;
+    this.#stuck = moved ? 0 : this.#stuck + (isStuck ? 1 : 0);
     if (failure !== undefined && failure.message !== this.#problem?.message) {
       this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
     }

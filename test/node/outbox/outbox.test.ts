@@ -201,8 +201,11 @@ describe('the outbox', () => {
     expect(await outbox.status()).toMatchObject([{ problem: { message: failure.message }, problemMayPass }]);
   });
 
-  it('says no longer that it may pass when a peer is busy again and again, as with a disk that takes nothing', async () => {
-    fr2.instead = () => Promise.reject(new Failure('failed', 'FR2: EROFS: read-only', { retryable: true }));
+  it.each([
+    ['is busy again and again, as with a disk that takes nothing', 'failed', 'FR2: EROFS: read-only'],
+    ['takes no byte again and again, as behind a tunnel that drops large packets', 'timeout', 'FR2 did not answer'],
+  ] as const)('says no longer that it may pass when a peer %s', async (_what, kind, message) => {
+    fr2.instead = () => Promise.reject(new Failure(kind, message, { retryable: true }));
     start(fr2);
     for (let tries = 1; tries <= 5; tries += 1) {
       await planned();
@@ -213,6 +216,26 @@ describe('the outbox', () => {
     }
     await planned();
     expect(await outbox.status()).toMatchObject([{ problemMayPass: false }]);
+  });
+
+  it('goes on saying that it may pass while each attempt brings more of a backup, and while a peer is away', async () => {
+    backups = [first];
+    let sent = 0;
+    let failure = new Failure('timeout', 'FR2 did not answer');
+    const slow: Recipient = {
+      deliver(_backup, options) {
+        sent += 10;
+        if (failure.kind === 'timeout') options.progress(sent);
+        return Promise.reject(failure);
+      },
+    };
+    start();
+    await outbox.follow([{ ...fr2.peer, recipient: slow }]);
+    for (let round = 1; round <= 10; round += 1) await deliverNow();
+    expect(await outbox.status()).toMatchObject([{ problem: { kind: 'timeout' }, problemMayPass: true }]);
+    failure = new Failure('unreachable', 'FR2 does not answer');
+    for (let round = 1; round <= 10; round += 1) await deliverNow();
+    expect(await outbox.status()).toMatchObject([{ problem: { kind: 'unreachable' }, problemMayPass: true }]);
   });
 
   it('tries at once when a peer that was away is seen, but not more than every ten seconds', async () => {
@@ -272,7 +295,10 @@ describe('the outbox', () => {
     await clock.advance(1);
     await until(() => fr2.tries === 2);
     await clock.advance(2 * minute);
-    expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, problem: { kind: 'timeout' } });
+    expect((await reports)[0]).toMatchObject({
+      outcome: Outcome.OUTCOME_FAILED,
+      problem: { kind: 'timeout', hint: expect.stringContaining('MTU') },
+    });
   });
 
   it('waits for a slow peer for as long as bytes move', async () => {
