@@ -72,6 +72,8 @@ export async function auditPeer(
   const cancel = clock.after(patience, () => late.abort());
   const signal = AbortSignal.any([stopping, late.signal]);
   let excuse: Failure | undefined;
+  /** Why the newest backup of a set was not proven tonight, by set, where that is no excuse. */
+  const found = new Map<string, Failure>();
   const excused = (thrown: unknown): Failure => {
     const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
     excuse ??= failure;
@@ -83,7 +85,9 @@ export async function auditPeer(
     for (const choice of choices) {
       try {
         const problem = await auditBackup(peer, choice, parts, signal, report);
-        if (problem !== null) problems.push(problem);
+        if (problem === null) continue;
+        problems.push(problem);
+        if (choice.newest) found.set(choice.backup.set, failureOf(problem));
       } catch (thrown) {
         // What stands in the way of one proof need not stand in that of the others, where the peer answers at all.
         const failure = excused(thrown);
@@ -101,8 +105,13 @@ export async function auditPeer(
     // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
     if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
   }
-  const overdue = proofs.overdue(peer, await parts.ownBackups());
-  if (overdue.length > 0) problems.push(problemOf(withoutProof(peer, overdue, excuse ?? nothingToProve())));
+  const otherwise = excuse ?? nothingToProve();
+  const reasons = new Map<Failure, string[]>();
+  for (const set of proofs.overdue(peer, await parts.ownBackups())) {
+    const reason = found.get(set) ?? otherwise;
+    reasons.set(reason, [...(reasons.get(reason) ?? []), set]);
+  }
+  for (const [reason, sets] of reasons) problems.push(problemOf(withoutProof(peer, sets, reason)));
   return { report, problems };
 }
 

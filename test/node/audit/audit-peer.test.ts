@@ -240,8 +240,29 @@ describe('the audit of a peer', () => {
     expect((await auditPeer(peer(), parts(), never)).problems).toEqual([]);
     clock.jump(2 * 86_400_000);
     expect((await auditPeer(peer(), parts(), never)).problems).toEqual([
-      expect.objectContaining({ message: expect.stringContaining('for a week') }),
+      expect.objectContaining({ message: expect.stringMatching(/for a week .*: there was nothing acknowledged/) }),
     ]);
+  });
+
+  it('says after a week without a proof that the peer loses the newest backup again and again, where it does', async () => {
+    const liar: AuditedPeer = {
+      ...peer(),
+      async *prove(_, leaves) {
+        for (const _leaf of leaves) yield Buffer.alloc(leafSize);
+      },
+    };
+    const { manifest } = backups[2] ?? expect.fail('no backup');
+    const newest = manifest.facts.name;
+    let told: string[] = [];
+    for (let night = 1; night <= 8; night += 1) {
+      const { problems } = await auditPeer(liar, parts(), never);
+      told = problems.map(({ message }) => message);
+      const read = () => expect.fail('it says that it holds it');
+      await receipts.keep(peer(), own(manifest), await pushBackup(connection, manifest, { read }));
+      clock.jump(day);
+    }
+    const loss = told.find((message) => message.startsWith(`FR2 has lost ${newest}: `));
+    expect(told.at(-1)).toBe(`FR2 has not proved for a week that it holds the newest backup of set backup: ${loss}`);
   });
 
   it('calls it a problem after a week that a set is not proven, also when it changes nightly and another one is proven', async () => {
