@@ -21,9 +21,7 @@ export async function readSeenKeys(file: string): Promise<Map<string, NodeCertif
   try {
     const entries: unknown = JSON.parse((await readSmallFile(file)).toString());
     if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
-    const seen = Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)] as const);
-    // Version 0.1.0 took keys of any epoch. One that no calendar has is refused now, so it need not be remembered.
-    return new Map(seen.filter(([, { epoch }]) => isMoment(epoch)));
+    return new Map(Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)]));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
     throw new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
@@ -56,7 +54,10 @@ export function isSameKey(a: NodeCertificate, b: NodeCertificate): boolean {
   return a.epoch === b.epoch && a.fingerprint === b.fingerprint;
 }
 
-/** Whether a key that was seen of the same identity locks this one out. */
+/**
+ * Whether a key that was seen of the same identity locks this one out. Version 0.1.0 took keys of any epoch: one that no calendar
+ * has is refused now, and the key that its server comes back with is newer.
+ */
 export function locksOut(newest: NodeCertificate, certificate: NodeCertificate): boolean {
-  return certificate.epoch <= newest.epoch && !isSameKey(certificate, newest);
+  return isMoment(newest.epoch) && certificate.epoch <= newest.epoch && !isSameKey(certificate, newest);
 }

@@ -5,11 +5,12 @@ import { formatSeenKeys, isSameKey, locksOut, readSeenKeys } from '../../mesh/id
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { isMoment } from '../../mesh/terms/moment.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 
 /** The newest node key seen of each identity: a rebuilt server locks its stolen predecessor out by coming back. */
 export interface Epochs {
-  /** Undefined when the identity was never seen. */
+  /** Undefined when the identity was never seen, or only with a key that is refused now: its epoch is in no calendar. */
   newest(identity: Identity): NodeCertificate | undefined;
   /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
@@ -50,7 +51,10 @@ export async function openEpochs(
     return true;
   };
   return {
-    newest: (identity) => seen.get(identity),
+    newest(identity) {
+      const newest = seen.get(identity);
+      return newest !== undefined && isMoment(newest.epoch) ? newest : undefined;
+    },
     admit(certificate, name) {
       const known = seen.get(certificate.identity);
       // Nearly every call: none of them waits until the key of another server is on the disk.

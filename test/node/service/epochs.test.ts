@@ -35,6 +35,22 @@ function oddCertificates(): { readonly signed: Buffer; readonly unsigned: Buffer
   return { unsigned, signed: Buffer.concat([unsigned.subarray(0, -signature.length), signature]) };
 }
 
+/** A file that has such a certificate of FR1, and a right one of US1. */
+async function withOddKey() {
+  const us1Keys = deriveKeys(generateRecoveryKey());
+  const us1 = us1Keys.identity;
+  await (await open()).admit(makeServerIdentity(us1Keys, 'US1', 2000).certificate, parseHostname('US1'));
+  const { [us1]: right } = JSON.parse(await readFile(file, 'utf8'));
+  const { signed, unsigned } = oddCertificates();
+  const key = createHash('sha256')
+    .update(publicKeyBytes(new X509Certificate(signed).publicKey))
+    .digest('base64');
+  const odd = { epoch: 9e15, key, certificate: signed.toString('base64') };
+  const write = (changes: object) =>
+    writeFile(file, JSON.stringify({ [keys.identity]: { ...odd, ...changes }, [us1]: right }));
+  return { us1, us1Keys, right, unsigned, write };
+}
+
 describe('the epochs that a node has seen', () => {
   it('are kept with the certificate that proves them', async () => {
     const newest = at(2000);
@@ -71,24 +87,27 @@ describe('the epochs that a node has seen', () => {
   });
 
   it('are without a key that version 0.1.0 took and no calendar has, which keeps no node from starting', async () => {
-    const us1 = deriveKeys(generateRecoveryKey());
-    await (await open()).admit(makeServerIdentity(us1, 'US1', 2000).certificate, parseHostname('US1'));
-    const { [us1.identity]: right } = JSON.parse(await readFile(file, 'utf8'));
-    const { signed, unsigned } = oddCertificates();
-    const key = createHash('sha256')
-      .update(publicKeyBytes(new X509Certificate(signed).publicKey))
-      .digest('base64');
-    const odd = { epoch: 9e15, key, certificate: signed.toString('base64') };
-    const write = (changes: object) =>
-      writeFile(file, JSON.stringify({ [keys.identity]: { ...odd, ...changes }, [us1.identity]: right }));
+    const { write, right, us1, unsigned } = await withOddKey();
     await write({});
     const epochs = await open();
     expect(epochs.newest(keys.identity)).toBeUndefined();
-    expect(epochs.newest(us1.identity)?.epoch).toBe(2000);
+    expect(epochs.newest(us1)?.epoch).toBe(2000);
     for (const changes of [{ epoch: 2000 }, { key: right.key }, { certificate: unsigned.toString('base64') }]) {
       await write(changes);
       await expect(open(), Object.keys(changes)[0]).rejects.toMatchObject({ kind: 'damaged' });
     }
+  });
+
+  it('tell that the server of such a key was rebuilt when it comes with another, also after the next of others', async () => {
+    const { write, us1Keys } = await withOddKey();
+    await write({});
+    await (await open()).admit(makeServerIdentity(us1Keys, 'US1', 3000).certificate, parseHostname('US1'));
+    const told: string[] = [];
+    const epochs = await openEpochs(file, recordingLog(), async (name) => void told.push(name));
+    expect(await epochs.admit(at(2000), fr1)).toBe(true);
+    expect(told).toEqual(['FR1', 'FR1']);
+    expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
+    expect(await epochs.admit(at(1000), fr1)).toBe(false);
   });
 
   it('are not waited for where a pipe took the place of their file', async () => {
