@@ -68,14 +68,22 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
   const names = new Set(await disk.readdir(folder));
   const pairs: string[] = [];
   const alone: string[] = [];
+  /** How many backups of other servers are here, as where this one was called otherwise before. */
+  const strangers = new Map<Hostname, number>();
   for (const name of names) {
     const data = dataOfSidecar(name);
     if (data !== null && names.has(data)) continue;
-    if (!isNameOf(owner, data ?? name)) {
-      inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
-    } else if (data !== null) alone.push(data);
+    const named = ownerIn(data ?? name);
+    if (named === null) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
+    else if (named !== owner) strangers.set(named, (strangers.get(named) ?? 0) + 1);
+    else if (data !== null) alone.push(data);
     else if (!names.has(sidecarOf(name))) inventory.report(join(folder, name), 'is a backup without a manifest');
     else pairs.push(name);
+  }
+  for (const [other, count] of strangers) {
+    const what = count === 1 ? `1 backup of ${other}` : `${count} backups of ${other}`;
+    const left = count === 1 ? 'it is left alone' : 'they are left alone';
+    inventory.report(join(folder, `anemone-<SET>-${other}-<TIME>.enc`), `${what}, not of ${owner}; ${left}`);
   }
   const scratch = Buffer.allocUnsafe(longestSidecar + 1);
   // In the order in which they came, which is about the one in which they lie on the disk.
@@ -139,11 +147,12 @@ function readSidecarAlone(
   }
 }
 
-function isNameOf(owner: Hostname, name: string): boolean {
+/** Whose backup a file is named as; null for no backup's name. */
+function ownerIn(name: string): Hostname | null {
   try {
-    return parseBackupName(name).owner === owner;
+    return parseBackupName(name).owner;
   } catch {
-    return false;
+    return null;
   }
 }
 

@@ -744,6 +744,19 @@ describe('what is on the disk', () => {
     expect(await fixture.files('FR2')).toContain('notes.txt');
   });
 
+  it('is told in one line for all of another server, as where this one had another name before', async () => {
+    const [one, two] = [1, 2].map((nth) => backupOfFR2(content, nth).facts.name);
+    const local = join(fixture.data, 'local');
+    await mkdir(local, { recursive: true });
+    const files = [`${one}`, `${one}.manifest`, `${two}`, `${two}.manifest`, `${one}`.replace('FR2', 'FR3')];
+    for (const file of files) await writeFile(join(local, file), 'hello');
+    expect((await fixture.open()).findings()).toEqual([
+      `${local}/anemone-<SET>-FR2-<TIME>.enc: 2 backups of FR2, not of FR1; they are left alone`,
+      `${local}/anemone-<SET>-FR3-<TIME>.enc: 1 backup of FR3, not of FR1; it is left alone`,
+    ]);
+    expect(await fixture.files('local')).toEqual(files.sort());
+  });
+
   it.each([
     ['a manifest with a flipped bit', `${name}.manifest`, (bytes: Buffer) => bytes.fill((bytes[80] ?? 0) ^ 1, 80, 81)],
     ['an empty manifest', `${name}.manifest`, () => Buffer.alloc(0)],
