@@ -70,6 +70,12 @@ const kinds: Readonly<Partial<Record<number, FailureKind>>> = {
   [statusCode.cancelled]: 'interrupted',
 };
 
+/**
+ * What only a program of this server can say: no node has it for a peer. Taken from one, it would choose the exit code of a
+ * command here, and send a person to look at the key or the configuration.
+ */
+const ofThisServer: ReadonlySet<FailureKind> = new Set(['usage', 'config', 'locked', 'wrong-key']);
+
 const domain = 'anemone-peer';
 const detailsKey = 'grpc-status-details-bin';
 const errorInfoType = 'type.googleapis.com/google.rpc.ErrorInfo';
@@ -100,7 +106,8 @@ export function trailersOf({ code, message, details }: Status): Record<string, s
 /**
  * How the other side ended a call, as a Failure that names it; null when the call was answered.
  * @param whom the peer, as a person calls it: `FR2 (10.8.0.2:7443)`
- * @param isOwnNode whether its hints are those of this program; whoever else gives one is named, and may mean another server
+ * @param isOwnNode whether its kinds and hints are those of this program; whoever else gives a hint is named, and may mean
+ *   another server
  */
 export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string, isOwnNode = false): Failure | null {
   const code = Number(trailers['grpc-status']);
@@ -109,7 +116,8 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string,
   // Base64 has no comma: what comes after one is a second value.
   const [details = ''] = String(trailers[detailsKey] ?? '').split(',');
   const info = readErrorInfo(Buffer.from(details, 'base64'));
-  const kind = kindOf(info?.reason) ?? kinds[code] ?? 'failed';
+  const told = kindOf(info?.reason) ?? kinds[code] ?? 'failed';
+  const kind = ofThisServer.has(told) && !isOwnNode ? 'failed' : told;
   // Only our own signal interrupts us: a peer that was interrupted went away, and may be back.
   const isGone = kind === 'interrupted';
   const hint = info?.metadata['hint'];

