@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { identityToRecipient } from 'age-encryption';
 import { isEveryAddress } from '../../mesh/config/address.js';
 import type { Address, Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -20,6 +21,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../ask-own-node.js';
 import { askPeers, type PeerAnswer } from '../ask-peers.js';
 import { type Context, stateFolder } from '../context.js';
+import { keepOwnRecipient } from '../own-recipient.js';
 import { survey } from '../survey/survey.js';
 import { openBareMesh, type ReachedPeer, shortName } from './bare.js';
 import { candidatesOf } from './choose.js';
@@ -94,6 +96,7 @@ export async function rebuild(
   const toBeat = former.map((certificate) => provenEpoch(certificate, keys.identity));
   const epoch = toBeat.reduce((newest, each) => Math.max(newest, each + 1), context.clock.now());
   const self = makeServerIdentity(keys, config.server.name, epoch);
+  await keepOwnRecipient(state, self.identity, await identityToRecipient(keys.ageIdentity));
   await storeServerIdentity(self, state);
   // Not to be interrupted: a peer that was told refuses the former key, whatever this machine says then.
   const answers = await askPeers(peers, { ...context, self, signal: new AbortController().signal }, getNode);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
+import { readOwnRecipient } from '../../../src/client/own-recipient.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
@@ -58,6 +59,7 @@ describe('a bare machine', () => {
     expect(self.identity).toBe(fr1.server.identity);
     expect(self.certificate.epoch).toBeGreaterThan(fr1.server.certificate.epoch);
     expect((await readChainHead(state, 'backup', self.identity))?.facts.sequence).toBe(2);
+    expect(await readOwnRecipient(state, self.identity)).toBe(await identityToRecipient(fr1.keys.ageIdentity));
     expect(said.stderr).toContain('anemone-node --config');
     expect(said.stderr).not.toContain('This machine has no address');
   });
