@@ -38,6 +38,7 @@ export async function pushBackup(
         hint: 'Look at the link to it. The delivery is tried again by itself.',
       });
     }
+    options.progress?.(size - missing);
     const receipt = await sendMissing(connection, manifest, offer.missing, options);
     if (receipt !== null) return receipt;
     before = missing;

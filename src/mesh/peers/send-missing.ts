@@ -15,7 +15,7 @@ import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
 export interface PushOptions {
   /** Reads a range of the sealed file. Chunks are at most 1 MiB. A large file is read at several places at once. */
   read(offset: number, length: number): Bytes;
-  /** Told how many bytes of the backup the peer has, as far as they were handed to the network. */
+  /** Told how many bytes of the backup the peer has: first as it says, then with those handed to the network. */
   progress?(bytes: number): void;
   readonly signal?: AbortSignal;
 }

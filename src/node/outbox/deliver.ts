@@ -8,7 +8,8 @@ import type { Holder, Receipts } from './receipts.js';
 export interface Recipient {
   /**
    * Brings one backup to the peer, and resolves with its receipt once it holds it.
-   * @param options.progress told the bytes sent so far; calling it again with the same number says that work goes on
+   * @param options.progress told the bytes of the backup that the peer has: first those that it had before, then with those
+   *   sent so far; calling it again with the same number says that work goes on
    * @throws Failure; `retryable` says whether the peer, rather than this backup, stands in the way for now
    */
   deliver(

@@ -28,6 +28,14 @@ export interface LaneListener {
   delivered(backup: OwnBackup): void;
 }
 
+/** One attempt to bring a backup that the peer did not have whole. */
+interface Attempt {
+  /** Bytes of it that the peer had before. */
+  readonly from: number;
+  /** How many were brought, with those. */
+  readonly to: number;
+}
+
 /** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */
 const mostBusyRounds = 5;
 
@@ -44,10 +52,10 @@ export class Lane {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<LaneListener>();
   #turn: Promise<unknown> = Promise.resolve();
-  /** File names of backups of which the last attempt brought a part that no attempt before had brought. */
+  /** File names of backups of which the peer has a part, and of which the last attempt that it answered got further. */
   readonly #begun = new Set<string>();
-  /** How many bytes of a backup were brought at most, by its file name. */
-  readonly #furthest = new Map<string, number>();
+  /** The last attempt that got further than the one before it, by the file name of the backup. */
+  readonly #furthest = new Map<string, Attempt>();
   #waiting = 0;
   #kicked = false;
   #failures = 0;
@@ -165,7 +173,7 @@ export class Lane {
 
   async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean }> {
     let moved = false;
-    const reached = new Map<string, number>();
+    const attempts = new Map<string, Attempt>();
     const tell = (act: (listener: LaneListener) => void): void => {
       for (const listener of this.#listeners) act(listener);
     };
@@ -176,14 +184,15 @@ export class Lane {
         recipient: this.peer.recipient,
         signal,
         progress: (backup, bytes) => {
-          reached.set(backup.name, bytes);
+          attempts.set(backup.name, { from: attempts.get(backup.name)?.from ?? bytes, to: bytes });
           tell((listener) => listener.progress(backup, bytes));
         },
         failed: ({ name }, failure) => {
-          const bytes = reached.get(name) ?? 0;
-          // What gets no further, for whatever reason, holds up no newer one.
-          if (mayPass(failure) && bytes > (this.#furthest.get(name) ?? 0)) {
-            this.#furthest.set(name, bytes);
+          const attempt = attempts.get(name);
+          // Of an attempt that the peer did not answer nothing is known.
+          if (attempt === undefined && !isRefusal(failure)) return;
+          if (attempt !== undefined && mayPass(failure) && gotFurther(attempt, this.#furthest.get(name))) {
+            this.#furthest.set(name, attempt);
             this.#begun.add(name);
           } else if (!signal.aborted) this.#begun.delete(name);
         },
@@ -208,6 +217,14 @@ export class Lane {
     this.#dueAt = clock.monotonic() + wait;
     this.#cancelTimer = clock.after(wait, () => void this.#inTurn(this.#stopping.signal));
   }
+}
+
+/**
+ * What gets no further, for whatever reason, holds up no newer one. A peer that has another part than before took something, or
+ * lost it: then nothing that was brought before counts.
+ */
+function gotFurther(attempt: Attempt, before: Attempt | undefined): boolean {
+  return attempt.to > 0 && (attempt.from !== before?.from || attempt.to > before.to);
 }
 
 /**

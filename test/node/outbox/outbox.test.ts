@@ -351,6 +351,37 @@ describe('the outbox', () => {
     expect(fr2.taken).toEqual([night(1).name, night(2).name, night(3).name, night(5).name]);
   });
 
+  it('goes on with what is half sent after a peer was away, and after it lost its part', async () => {
+    let there = 0;
+    const tried: string[] = [];
+    const slow = (brings: number): Recipient => ({
+      deliver(backup, options) {
+        tried.push(backup.name);
+        options.progress(backup === first ? there : 0);
+        if (backup === first) there += brings;
+        options.progress(there);
+        return Promise.reject(new Failure('unreachable', 'the link to FR2 broke'));
+      },
+    });
+    backups = [first];
+    start();
+    const recipient: Recipient = { deliver: slow(300).deliver };
+    await outbox.follow([{ ...fr2.peer, recipient }]);
+    await deliverNow();
+    backups = [first, second];
+
+    recipient.deliver = () => Promise.reject(new Failure('timeout', 'FR2 did not answer for 10 s'));
+    await deliverNow();
+    there = 0;
+    recipient.deliver = slow(100).deliver;
+    for (let round = 1; round <= 2; round += 1) await deliverNow();
+    expect(tried.splice(0)).not.toContain(second.name);
+
+    recipient.deliver = slow(0).deliver;
+    for (let round = 1; round <= 3; round += 1) await deliverNow();
+    expect(tried.at(-1)).toBe(second.name);
+  });
+
   it('holds up nothing newer for one that gets no further, although that may pass', async () => {
     backups = [first];
     const halfway: Recipient = {

@@ -344,14 +344,17 @@ describe('a push', () => {
     await expect(cut).rejects.toThrow('the cable was pulled');
     expect(await readdir(node.data)).not.toContain('FR1');
     const asked: [number, number][] = [];
+    const progress: number[] = [];
     await pushBackup(node.callAs(peer), manifest, {
       read(offset, length) {
         asked.push([offset, length]);
         return chunksOf(content, offset, length);
       },
+      progress: (bytes) => progress.push(bytes),
     });
     expect(asked).toHaveLength(1);
     expect(asked[0]?.[0]).toBeGreaterThan(0);
+    expect(progress[0]).toBe(asked[0]?.[0]);
     const kept = await readFile(join(node.data, 'FR1', manifest.facts.name));
     expect(kept.equals(content)).toBe(true);
   });
