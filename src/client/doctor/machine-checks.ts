@@ -12,14 +12,15 @@ export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
     return warning(hint, 'What is old or surprising here may not do what you think.', `Correct it in ${config.file}.`);
   });
   const { encryption, sets } = config.backup;
-  // What a source has sealed is kept as it is, whoever the recipients are.
-  if (sets.every(({ sealed }) => sealed)) return findings;
-  if (ownRecipient === null || encryption.format !== 'age' || encryption.recipients.includes(ownRecipient.key)) {
-    return findings;
-  }
+  if (sets.length === 0 || ownRecipient === null) return findings;
+  if (encryption.format !== 'age' || encryption.recipients.includes(ownRecipient.key)) return findings;
   const { key, file } = ownRecipient;
-  const problem = `backups are sealed to other keys only: \`recipients\` in ${config.file} lacks this server's own`;
-  const why = 'The recovery key of this server opens none of them. Were the keys copied from another server?';
+  // What a source has sealed is kept as it is, whoever the recipients are; the kit is sealed to them all the same.
+  const [what, opens] = sets.every(({ sealed }) => sealed)
+    ? ['the kit that travels to the peers is', 'does not open it, and a bare machine learns the peers from it']
+    : ['backups are', 'opens none of them'];
+  const problem = `${what} sealed to other keys only: \`recipients\` in ${config.file} lacks this server's own`;
+  const why = `The recovery key of this server ${opens}. Were the keys copied from another server?`;
   const mend = `Add ${key} to \`recipients\`, then: anemone-peer backup --force. If it is meant so: rm ${shellWord(file)}`;
   return [...findings, error(problem, why, mend)];
 };

@@ -121,6 +121,12 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
     const message = 'backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers';
     found.push({ line: lineOf(['backup', 'sets']), message });
   }
+  const { sets, encryption } = config.backup;
+  if (sets.length > 0 && encryption.format === 'age' && encryption.recipients.length === 0) {
+    const message =
+      'backup.encryption.recipients is empty: the kit of this server can be sealed to nobody, so that every run ends in part. Write [age1…]; `anemone-peer doctor` tells the key of this server';
+    found.push({ line: lineOf(['backup', 'encryption', 'recipients']), message });
+  }
   if (isEveryAddress(config.server.listen)) {
     const message = "server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443";
     found.push({ line: lineOf(['server', 'listen']), message });

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Sealer } from '../../mesh/envelope/envelope.js';
 import type { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { Outcome, type SetReport } from '../../mesh/generated/anemone/node/v1/node.js';
 import { identityBytes } from '../../mesh/identity/identity.js';
@@ -50,7 +51,8 @@ export interface ChainHead {
 /** How sets are sealed, and when one is skipped. */
 export interface Sealing {
   readonly mode: 'incremental' | 'always';
-  readonly sealer: { readonly format: string; seal(plaintext: Bytes): Bytes };
+  /** What is sealed already needs none. @throws Failure `config` when nobody could open what it seals */
+  sealer(): Promise<Sealer>;
   /** Names the recipients; when it changes, every set counts as changed. Never a secret, nor derived from one. */
   readonly sealedFor: string;
 }
@@ -64,7 +66,7 @@ export interface SetParts {
   readonly fingerprints: Fingerprints;
   readonly readSource: ReadSource;
   /** As the configuration says now. */
-  sealing(): Promise<Sealing>;
+  sealing(): Sealing;
   draft(): Promise<Draft>;
   chainHead(set: string): Promise<ChainHead | null>;
   /** Writes durably down which backup of a set is the newest: the next one goes on from it, also where it is damaged here. */
@@ -120,12 +122,13 @@ type Kept = Pick<SetReport, 'outcome' | 'backup' | 'size' | 'sequence'>;
 
 async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetWarnings): Promise<Kept> {
   const { set, force, signal } = request;
-  const sealing = await parts.sealing();
+  const sealing = parts.sealing();
+  const sealer = set.sealed ? null : await sealing.sealer();
   const head = await parts.chainHead(set.name);
   const draft = await parts.draft();
   try {
     const given = parts.readSource(set, { signal, warn, remark });
-    const { format, sha256 } = await fill(draft, request, sealing.sealer, given);
+    const { format, sha256 } = await fill(draft, request, sealer, given);
     const fingerprint = { sha256, sealedFor: sealing.sealedFor };
     const maySkip = (sealing.mode === 'incremental' || set.incremental === true) && !force;
     if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {
@@ -142,11 +145,11 @@ async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetW
   }
 }
 
-/** Reads the source, seals it and writes it, in one pass. The fingerprint is of what the source gave. */
+/** Reads the source, seals it where there is a sealer, and writes it, in one pass. The fingerprint is of what the source gave. */
 async function fill(
   draft: Draft,
   { set, signal, progress }: SetRequest,
-  sealer: Sealing['sealer'],
+  sealer: Sealer | null,
   given: Bytes,
 ): Promise<{ format: string; sha256: string }> {
   const hash = createHash('sha256');
@@ -161,9 +164,8 @@ async function fill(
     }
   }
   const source = observed(given);
-  const sealed: Sealed = set.sealed
-    ? await passThrough(set.name, source)
-    : { format: sealer.format, bytes: sealer.seal(source) };
+  const sealed: Sealed =
+    sealer === null ? await passThrough(set.name, source) : { format: sealer.format, bytes: sealer.seal(source) };
   for await (const chunk of sealed.bytes) await draft.write(chunk);
   if (count === 0) throw new Failure('failed', `the source of set ${set.name} gave no bytes`);
   return { format: sealed.format, sha256: hash.digest('hex') };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Config } from '../../mesh/config/config.js';
 import { readSecretFile } from '../../mesh/config/secrets.js';
+import type { Sealer } from '../../mesh/envelope/envelope.js';
 import { sealerFor } from '../../mesh/envelope/seal.js';
 import type { Signer } from '../../mesh/identity/signer.js';
 import { makeTravellingKit } from '../../mesh/kit/make-kit.js';
@@ -68,14 +69,14 @@ export function setFromFile(name: string, path: string): NightSet {
 }
 
 /** How the configuration says that backups are sealed. */
-export async function sealingOf({ backup }: Config, warn: (message: string) => void): Promise<Sealing> {
+export function sealingOf({ backup }: Config, warn: (message: string) => void): Sealing {
   const { encryption, mode } = backup;
   if (encryption.format === 'age') {
-    return { mode, sealer: sealerFor(encryption), sealedFor: nameOf('age', ...encryption.recipients) };
+    return { mode, sealer: async () => sealerFor(encryption), sealedFor: nameOf('age', ...encryption.recipients) };
   }
-  const keyText = await readSecretFile(encryption.passwordFile, warn);
-  const sealer = sealerFor({ format: encryption.format, keyText });
-  return { mode, sealer, sealedFor: nameOf(encryption.format, encryption.passwordFile) };
+  const { format, passwordFile } = encryption;
+  const sealer = async (): Promise<Sealer> => sealerFor({ format, keyText: await readSecretFile(passwordFile, warn) });
+  return { mode, sealer, sealedFor: nameOf(format, passwordFile) };
 }
 
 function nameOf(format: string, ...recipients: readonly string[]): string {

@@ -187,7 +187,12 @@ const cases: Case[] = [
     [['error', 'to other keys only', '--force']],
   ],
   ['no such backups where none is made', checkConfiguration, { ...stranger, config: keeper }, []],
-  ['no such backups where all are sealed by their sources', checkConfiguration, { ...stranger, config: passing }, []],
+  [
+    'a kit that its own key does not open, where all backups are sealed by their sources',
+    checkConfiguration,
+    { ...stranger, config: passing },
+    [['error', 'the kit that travels to the peers is sealed to other keys', '--force']],
+  ],
   [
     'a server without an identity',
     checkKeys,

@@ -103,9 +103,10 @@ backup:
     expect(config.backup.encryption).toEqual({ format: 'anemone-cbc1', passwordFile: '/srv/secrets/key' });
   });
 
-  it('needs no recipients when every set is ciphertext already', () => {
+  it('needs no recipients when every set is ciphertext already, and says that the kit does', () => {
     const sets = 'sets: { app: { url: "http://api/", sealed: true } }';
-    expect(() => parseConfig('/c.yaml', `server: { name: FR1 }\nbackup: { ${sets} }`)).not.toThrow();
+    const { hints } = parseConfig('/c.yaml', `server: { name: FR1, listen: 10.8.0.1 }\nbackup: { ${sets} }`);
+    expect(hints).toEqual([expect.stringContaining('/c.yaml:2: backup.encryption.recipients is empty: the kit')]);
   });
 
   it('may leave sections empty, as when every line in them is a comment', () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
 import { type Manifest, SignedManifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
   type DeliveryProgress,
@@ -33,7 +34,7 @@ export interface StagePeer {
 }
 
 /** Seals without a secret: the bytes of the source after a mark that no plaintext of the tests has. */
-const sealer: Sealing['sealer'] = {
+const sealer: Sealer = {
   format: 'age',
   async *seal(plaintext) {
     yield Buffer.from('age-encryption.org/v1\n');
@@ -50,7 +51,7 @@ export class Stage {
   readonly events: RunEvent[] = [];
   /** Warnings of the log: the event, and its reason. */
   readonly logged: string[] = [];
-  sealing: Sealing = { mode: 'incremental', sealer, sealedFor: 'age1one' };
+  sealing: Sealing = { mode: 'incremental', sealer: async () => sealer, sealedFor: 'age1one' };
   /** Instead of the ordinary commit, sweep or record. */
   failCommit = false;
   failSweep = false;
@@ -112,7 +113,7 @@ export class Stage {
         return openFingerprints(join(stage.folder, 'fingerprints'));
       },
       readSource: sourceWatch(this.clock),
-      sealing: async () => this.sealing,
+      sealing: () => this.sealing,
       draft: () => this.#draft(),
       chainHead: async (set) => this.#head(set),
       keepChainHead: async () => {},

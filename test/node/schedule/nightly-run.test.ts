@@ -255,6 +255,15 @@ describe('a night', () => {
     expect(stage.backups[0]?.facts.format).toBe('age');
   });
 
+  it('passes ciphertext through although nothing can be sealed, and says so of what is to be', async () => {
+    stage.sealing = { ...stage.sealing, sealer: () => Promise.reject(new Failure('config', 'no age recipient')) };
+    const report = await stage.run([{ ...setOf('export', 'age-encryption.org/v1\n', 'secret'), sealed: true }, config]);
+    expect(report.sets.map(({ outcome, problem }) => [outcome, problem?.message])).toEqual([
+      [done, undefined],
+      [failed, 'no age recipient'],
+    ]);
+  });
+
   it('never takes nothing for a backup', async () => {
     for (const sealed of [true, false]) {
       const report = await stage.run([{ ...setOf('backup'), sealed }]);
