@@ -21,7 +21,6 @@ import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
 import { openHistory } from './report/history.js';
-import { strangeTime } from './retention/strange-time.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
@@ -235,11 +234,9 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     deliverAll: outbox.deliverNow,
     async sweep() {
       const { retention: rules, backup } = base.config;
-      const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
-      if (strange !== null) throw strange;
       const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
       const identityOf = (owner: Hostname) => ownerIdentity(base.config, self.identity, owner);
-      const swept = await sweep({ vault, rules, identityOf, clock, timezone: backup.timezone, pruneReceipts });
+      const swept = await sweep({ vault, rules, identityOf, clock, history, timezone: backup.timezone, pruneReceipts });
       for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
       return swept;
     },

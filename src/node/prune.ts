@@ -8,7 +8,6 @@ import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { holdData } from './hold-data.js';
 import { openHistory } from './report/history.js';
-import { strangeTime } from './retention/strange-time.js';
 import { type Judgement, judge, type SweepResult, sweep } from './retention/sweep.js';
 import { isServed } from './service/own-server.js';
 import { hasCode, realDisk } from './vault/disk.js';
@@ -69,10 +68,7 @@ async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log):
     minimumFree: () => 0,
   });
   try {
-    const history = openHistory(vault.layout.runs);
-    const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
-    if (strange !== null) throw strange;
-    return await sweep({ vault, clock, ...rulesOf(config, self) });
+    return await sweep({ vault, clock, history: openHistory(vault.layout.runs), ...rulesOf(config, self) });
   } finally {
     await vault.close();
   }

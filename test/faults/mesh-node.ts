@@ -136,7 +136,9 @@ export class MeshNode {
   async sweep(): Promise<readonly string[]> {
     const { vault, clock } = this;
     if (vault === null) return [];
-    const { removed } = await sweep({ vault, rules: { local: rules, peers: rules }, identityOf, clock });
+    const history = { reports: async () => [], isCut: async () => false };
+    const rulesOfAll = { local: rules, peers: rules };
+    const { removed } = await sweep({ vault, rules: rulesOfAll, identityOf, clock, history });
     await this.receipts.prune(new Set(vault.list().map(({ name }) => name)));
     return removed;
   }

@@ -4,6 +4,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { expire, type Verdict } from './expire.js';
+import { strangeTime } from './strange-time.js';
 
 /** What a sweep has to know of a backup. */
 export interface SweptBackup {
@@ -38,6 +39,11 @@ export interface SweepOptions {
    */
   identityOf(owner: Hostname): Identity | null;
   readonly clock: Clock;
+  /** What past runs told, oldest first, and whether there were some that are lost: by them the clock is judged. */
+  readonly history: {
+    reports(): Promise<readonly { readonly finishedAtMs: number }[]>;
+    isCut(): Promise<boolean>;
+  };
   readonly timezone?: string;
   /** Removes what peers acknowledged of backups that do not exist here any more. */
   pruneReceipts?(): Promise<void>;
@@ -52,16 +58,20 @@ export interface SweepResult {
 /**
  * Removes what the rules do not keep: own backups by the time of their manifest, peers' by this server's clock of receipt,
  * which nobody else can set. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
- * be removed stops no other, and one that cannot be proven stops those of its owner only. Never throws.
+ * be removed stops no other, and one that cannot be proven stops those of its owner only.
+ * @throws Failure when the clock is in doubt, or the history cannot be read: nothing is removed then
  */
 export async function sweep({
   vault,
   rules,
   identityOf,
   clock,
+  history,
   timezone,
   pruneReceipts,
 }: SweepOptions): Promise<SweepResult> {
+  const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
+  if (strange !== null) throw strange;
   const removed: string[] = [];
   const failures: Failure[] = [];
   const attempt = async (context: string, work: () => Promise<void>): Promise<boolean> => {

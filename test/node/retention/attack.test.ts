@@ -36,6 +36,7 @@ const night = () =>
     rules: { local: rules, peers: rules },
     identityOf,
     clock: fixture.clock,
+    history: { reports: async () => [], isCut: async () => false },
   });
 
 const flood = async (count: number, changes: (nth: number) => Parameters<typeof backupOfFR2>[2]) => {

@@ -69,8 +69,10 @@ class ListedVault implements SweptVault {
   }
 }
 
+const history = { reports: async () => [{ finishedAtMs: clock.now() - day }], isCut: async () => false };
+
 function run(vault: SweptVault) {
-  return sweep({ vault, rules, identityOf, clock });
+  return sweep({ vault, rules, identityOf, clock, history });
 }
 
 describe('a sweep', () => {
@@ -81,6 +83,15 @@ describe('a sweep', () => {
     );
     expect(await run(vault)).toEqual({ removed: ['own-2', 'peer-1', 'peer-2'], failures: [] });
     expect(vault.list().map(({ name }) => name)).toEqual(['own-0', 'own-1', 'peer-0']);
+  });
+
+  it('removes nothing by a clock that has jumped', async () => {
+    const vault = new ListedVault(...[0, 1, 2].map((age) => backup(`own-${age}`, age)));
+    const past = { ...history, reports: async () => [{ finishedAtMs: clock.now() - 365 * day }] };
+    const jumped = sweep({ vault, rules, isPeer: () => true, clock, history: past });
+    await expect(jumped).rejects.toThrow('the last run was 365 days ago');
+    expect(vault.list()).toHaveLength(3);
+    expect(vault.tidied).toBe(0);
   });
 
   it('counts each set of each owner for itself', async () => {
@@ -177,7 +188,8 @@ describe('a sweep', () => {
 
 describe('an attacker with the node key of an owner', () => {
   const limits = { keepLast: 3, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, minimumDays: 7 };
-  const sweepAll = (vault: SweptVault) => sweep({ vault, rules: { local: limits, peers: limits }, identityOf, clock });
+  const sweepAll = (vault: SweptVault) =>
+    sweep({ vault, rules: { local: limits, peers: limits }, identityOf, clock, history });
   const good = Array.from({ length: 30 }, (_, age) => received(`good-${age}`, age + 0.5));
 
   it('pushes out no backup of the last days by a flood of new ones, whatever times and sequences it signs', async () => {
@@ -223,7 +235,7 @@ describe('an attacker with the node key of an owner', () => {
       received('highest', 60, { sequence: 9_000_000 }),
       received('other', 90, { sequence: 2 }),
     );
-    await sweep({ vault, rules, identityOf, clock });
+    await sweep({ vault, rules, identityOf, clock, history });
     expect(vault.backups.map(({ name }) => name)).toEqual(['last-to-come', 'highest']);
   });
 });
