@@ -1,6 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
+import { plainHeadSize, plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { defaultSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -38,14 +38,11 @@ function intoSource(set: string): string {
   );
 }
 
-/** Bytes looked at to tell plaintext from ciphertext. */
-const headSize = 512;
-
 /** The node would refuse it too; here nothing of it leaves the file. */
 async function refusePlaintext(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(headSize), 0, headSize, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(plainHeadSize), 0, plainHeadSize, 0);
     const kind = plaintextKind(buffer.subarray(0, bytesRead));
     if (kind === null) return;
     throw new Failure('invalid', `${path} is not sealed: it looks like ${kind}`, {

@@ -1,7 +1,7 @@
 import { isArmoredAge, isBinaryAge } from './age-magic.js';
 
-/** Bytes of a file's beginning in which a signature may lie. */
-const signatureSpan = 512;
+/** Bytes of a file's beginning that are looked at to tell plaintext from ciphertext: in these a signature may lie. */
+export const plainHeadSize = 512;
 /** Bytes of a file's beginning that are text, or are not. */
 const textSpan = 64;
 
@@ -44,7 +44,7 @@ const signatures: readonly (readonly [kind: string, pattern: RegExp])[] = [
 export function plaintextKind(head: Uint8Array): string | null {
   if (head.length === 0) return 'an empty file';
   if (isBinaryAge(head) || isArmoredAge(head)) return null;
-  const bytes = Buffer.from(head.subarray(0, signatureSpan));
+  const bytes = Buffer.from(head.subarray(0, plainHeadSize));
   const hex = bytes.toString('hex');
   return signatures.find(([, pattern]) => pattern.test(hex))?.[0] ?? textKind(bytes.subarray(0, textSpan));
 }

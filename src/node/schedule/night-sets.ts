@@ -29,7 +29,7 @@ export function setsOf(config: Config, only: string, signer: Signer): NightSet[]
       name,
       sealed,
       silence: 'timeout' in source ? source.timeout * 1000 : 0,
-      read: (context) => openSource(source, base, never, sealed).read(context),
+      read: (context) => openSource(source, base, never).read(context),
     }),
   );
   return only === '' ? [...sets, setOfKit(config, signer)] : sets;

@@ -1,11 +1,8 @@
 import { isArmoredAge, isBinaryAge } from '../../mesh/envelope/age-magic.js';
-import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
+import { plainHeadSize, plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
-
-/** Bytes looked at to tell plaintext from ciphertext. */
-const headSize = 512;
 
 /** A stream of ciphertext, and what it is. */
 export interface Sealed {
@@ -20,7 +17,7 @@ export interface Sealed {
  * @throws Failure `invalid`
  */
 export async function passThrough(set: string, bytes: Bytes): Promise<Sealed> {
-  const stream = await peek(bytes, headSize);
+  const stream = await peek(bytes, plainHeadSize);
   const kind = plaintextKind(stream.head);
   if (kind !== null && stream.head.length > 0) {
     await stream.release();

@@ -2,25 +2,22 @@ import { get as getHttp, type IncomingMessage } from 'node:http';
 import { get as getHttps } from 'node:https';
 import type { SourceConfig } from '../../mesh/config/config.js';
 import { readSecretFile } from '../../mesh/config/secrets.js';
-import { plaintextKind } from '../../mesh/envelope/looks-plain.js';
+import { plainHeadSize, plaintextKind } from '../../mesh/envelope/looks-plain.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Source, SourceContext } from './source.js';
 
 type UrlConfig = Extract<SourceConfig, { kind: 'url' }>;
 
-/** How many bytes are looked at before the first one is passed on. */
-const headSize = 512;
-
 /**
  * The body of an HTTP export, as it is. Everything that is not certainly a whole export is refused: another status than
- * 200, a redirect, an empty or cut body, an HTML page; and, where ciphertext is promised, plaintext.
+ * 200, a redirect, an empty or cut body, an HTML page.
  */
-export function httpExportSource(config: UrlConfig, sealed: boolean): Source {
-  return { read: (context) => download(config, sealed, context) };
+export function httpExportSource(config: UrlConfig): Source {
+  return { read: (context) => download(config, context) };
 }
 
-async function* download(config: UrlConfig, sealed: boolean, context: SourceContext): AsyncGenerator<Uint8Array> {
+async function* download(config: UrlConfig, context: SourceContext): AsyncGenerator<Uint8Array> {
   const url = new URL(config.url);
   // Neither a password nor a token of the query belongs into a message.
   const shown = `${url.origin}${url.pathname}`;
@@ -34,8 +31,8 @@ async function* download(config: UrlConfig, sealed: boolean, context: SourceCont
     if (response.headers['content-length'] === undefined && response.headers['transfer-encoding'] === undefined) {
       context.warn(`${shown} does not say how long its export is: a cut would look like the end`);
     }
-    const body = await peek(wholeBody(response, shown, patiently), headSize);
-    checkBeginning(body.head, shown, sealed);
+    const body = await peek(wholeBody(response, shown, patiently), plainHeadSize);
+    if (plaintextKind(body.head) === 'HTML') throw page(shown);
     yield* body.from(0);
   } catch (error) {
     if (context.signal.aborted) throw new Failure('interrupted', `${shown}: interrupted`, { cause: error });
@@ -60,16 +57,6 @@ async function* wholeBody(response: IncomingMessage, shown: string, patiently: P
   if (received === 0) throw new Failure('failed', `${shown}: the export is empty`);
   if (!response.complete || (!Number.isNaN(promised) && received !== promised)) {
     throw new Failure('failed', `${shown}: the export ended early, after ${received} bytes`, { retryable: true });
-  }
-}
-
-function checkBeginning(head: Uint8Array, shown: string, sealed: boolean): void {
-  const kind = plaintextKind(head);
-  if (kind === 'HTML') throw page(shown);
-  if (sealed && kind !== null) {
-    throw new Failure('failed', `${shown}: promises ciphertext (\`sealed: true\`), and sends plaintext (${kind})`, {
-      hint: 'Look at what the export answers, or remove `sealed` so that this node encrypts it.',
-    });
   }
 }
 

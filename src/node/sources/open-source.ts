@@ -8,15 +8,14 @@ import type { Source } from './source.js';
  * The source that a configuration describes.
  * @param base absolute; relative paths, and the working folder of commands, are relative to it
  * @param never absolute folders that are always left out of `paths`: the vault and the logs
- * @param sealed whether the set promises ciphertext, so that an export of readable text is refused
  * @throws Failure `config`
  */
-export function openSource(config: SourceConfig, base: string, never: readonly string[], sealed = false): Source {
+export function openSource(config: SourceConfig, base: string, never: readonly string[]): Source {
   switch (config.kind) {
     case 'paths':
       return pathsSource(config, base, never);
     case 'url':
-      return httpExportSource(config, sealed);
+      return httpExportSource(config);
     case 'command':
       return commandSource(config, base);
   }

@@ -243,8 +243,12 @@ describe('a night', () => {
   });
 
   it('refuses plaintext from a source that promises ciphertext, and keeps nothing', async () => {
-    const report = await stage.run([{ ...setOf('export', '<html>Please log in</html>'), sealed: true }]);
-    expect(report.sets[0]?.problem).toMatchObject({ kind: 'invalid', hint: expect.stringContaining('sealed: true') });
+    const report = await stage.run([{ ...setOf('export', '{"error":"it is being prepared"}'), sealed: true }]);
+    expect(report.sets[0]?.problem).toMatchObject({
+      kind: 'invalid',
+      message: expect.stringContaining('gave plaintext (JSON)'),
+      hint: expect.stringContaining('sealed: true'),
+    });
     expect(report.outcome).toBe(failed);
     expect(await stage.local()).toEqual([]);
   });
