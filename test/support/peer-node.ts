@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Address, PeerConfig } from '../../src/mesh/config/config.js';
-import { parseIdentity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { identityOf, knownPeers } from '../../src/mesh/peers/configured-peers.js';
 import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
@@ -70,7 +70,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     host: name,
     clock,
     log,
-    identityOf: (host) => peers.map(withIdentity).find((peer) => peer.name === host)?.identity ?? null,
+    identityOf: (host) => identityOf({ peers }, host),
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, server.signer),
     quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
     minimumFree: () => options.minimumFree ?? 0,
@@ -137,11 +137,7 @@ export function peerConfig(name: string, server: ServerIdentity, changes: Partia
 }
 
 function identitiesOf(peers: readonly PeerConfig[]) {
-  return peers.map((peer) => withIdentity(peer).identity);
-}
-
-function withIdentity(peer: PeerConfig) {
-  return { name: peer.name, identity: parseIdentity(peer.identity) };
+  return knownPeers({ peers }).map(({ identity }) => identity);
 }
 
 /** A free port is only known to be free by listening on it, so another one is tried when it is not. */

@@ -50,7 +50,7 @@ export async function removePeer(context: Context, name: string): Promise<ExitCo
 }
 
 export async function listPeers({ screen, loadConfig }: Context): Promise<ExitCode> {
-  const { peers } = await loadConfig();
+  const peers = (await loadConfig()).peers.map(({ identity, ...peer }) => ({ ...peer, identity: identity ?? '' }));
   screen.result(
     { peers: peers.map(({ address, ...peer }) => ({ ...peer, address: formatAddress(address) })) },
     (look) => {

@@ -1,3 +1,4 @@
+import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { hasSeenNewer, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
@@ -86,7 +87,7 @@ function damagedOn(name: string, damaged: readonly string[], facts: DoctorFacts)
  * are, for that is where the node finds the new one.
  */
 function takeBack(name: string, { config }: DoctorFacts): string {
-  const peer = config.peers.find((each) => each.name === name);
+  const peer = enabledPeers(config).find((each) => each.name === name);
   const where = peer === undefined ? 'ADDRESS' : `${formatAddress(peer.address)}#${peer.identity}`;
   const words = ['--server', config.server.name, '--peer', where, '--target', config.base];
   const command = `anemone-peer restore ${words.map(shellWord).join(' ')}`;

@@ -1,3 +1,4 @@
+import type { Identity } from '../identity/identity.js';
 import type { Hostname } from '../terms/hostname.js';
 import type { UploadLimit } from './upload-limit.js';
 
@@ -35,8 +36,8 @@ export interface Address {
 export interface PeerConfig {
   readonly name: Hostname;
   readonly address: Address;
-  /** The peer's public identity key in base64, 44 characters; the empty string only where `enabled` is false. */
-  readonly identity: string;
+  /** Null only where `enabled` is false. */
+  readonly identity: Identity | null;
   readonly enabled: boolean;
   /** Bytes that the peer may store here; 0 means no limit. */
   readonly quota: number;

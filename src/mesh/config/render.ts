@@ -64,7 +64,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
     peers: peers.map(({ address, identity, ...peer }) => ({
       name: peer.name,
       vpn_ip: formatAddress(address),
-      ...(identity === '' ? {} : { identity }),
+      ...(identity === null ? {} : { identity }),
       enabled: peer.enabled,
       quota: peer.quota,
       reads: peer.reads,

@@ -28,7 +28,7 @@ export function resolveConfig(file: string, parsed: ConfigFile): Config {
       (peer): PeerConfig => ({
         name: peer.name,
         address: peer.vpn_ip,
-        identity: peer.identity ?? '',
+        identity: peer.identity ?? null,
         enabled: peer.enabled,
         quota: peer.quota,
         reads: peer.reads,

@@ -2,6 +2,7 @@ import { bech32 } from '@scure/base';
 import { Cron } from 'croner';
 import { distance } from 'fastest-levenshtein';
 import * as v from 'valibot';
+import { parseIdentity } from '../identity/identity.js';
 import { parseByteSize } from '../terms/byte-size.js';
 import { checkPattern } from '../terms/check-pattern.js';
 import { printable, redactSecrets } from '../terms/clean-text.js';
@@ -114,15 +115,9 @@ export const pattern = value((raw) => {
   return written;
 });
 
-/** The public identity key of a server: 32 bytes as 44 characters of base64. */
-export const identity = value((raw) => {
-  const written = asText(raw, 'the 44 characters that `anemone-peer identity` shows on that server');
-  const bytes = Buffer.from(written, 'base64');
-  if (bytes.length === 32 && bytes.toString('base64') === written) return written;
-  throw new Failure('config', `${quote(written)} is not an identity`, {
-    hint: 'An identity is 44 characters of base64: copy what `anemone-peer identity` shows on that server.',
-  });
-});
+export const identity = value((raw) =>
+  parseIdentity(asText(raw, 'the 44 characters that `anemone-peer identity` shows on that server')),
+);
 
 /** The public half of an age X25519 key. Its checksum is tested here, so that a mistyped one is found before the night. */
 export const recipient = value((raw) => {

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
 
 declare const brand: unique symbol;
@@ -10,13 +11,14 @@ export const ed25519SpkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
 /**
  * The one parser of identities.
- * @throws Failure `invalid`
+ * @throws Failure `invalid`, which shows no secret that was given in its place
  */
 export function parseIdentity(text: string): Identity {
   const key = Buffer.from(text, 'base64');
   if (key.length !== 32 || key.toString('base64') !== text) {
-    throw new Failure('invalid', `${JSON.stringify(text.slice(0, 80))} is not an identity`, {
-      hint: 'An identity is 44 characters of base64; `anemone-peer identity` on the other server prints it.',
+    const shown = printable(redactSecrets(text.slice(0, 200)), 80);
+    throw new Failure('invalid', `${JSON.stringify(shown)} is not an identity`, {
+      hint: 'An identity is 44 characters of base64: copy what `anemone-peer identity` shows on that server.',
     });
   }
   return text as Identity;

@@ -1,5 +1,5 @@
 import type { Address, Config } from '../config/config.js';
-import { type Identity, parseIdentity } from '../identity/identity.js';
+import type { Identity } from '../identity/identity.js';
 import type { Hostname } from '../terms/hostname.js';
 
 /** Everything but the recovery key that a bare machine needs to become a server again. */
@@ -52,13 +52,14 @@ export const yamlOfKit = { lineWidth: 0, blockQuote: 'literal' } as const;
 /** What of a configuration a kit holds, without the VPN. */
 export function factsOf(config: Config, identity: Identity): Omit<Kit, 'vpn'> {
   const { server, peers, backup } = config;
-  const enabled = peers.filter((peer) => peer.enabled && peer.identity !== '');
   return {
     server: server.name,
     identity,
     address: server.listen,
     recipients: backup.encryption.format === 'age' ? backup.encryption.recipients : [],
-    peers: enabled.map(({ name, address, identity }) => ({ name, address, identity: parseIdentity(identity) })),
+    peers: peers.flatMap(({ name, address, identity, enabled }) =>
+      enabled && identity !== null ? [{ name, address, identity }] : [],
+    ),
   };
 }
 

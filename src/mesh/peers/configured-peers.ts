@@ -1,5 +1,5 @@
-import type { Config, PeerConfig } from '../config/config.js';
-import { type Identity, parseIdentity } from '../identity/identity.js';
+import type { Config } from '../config/config.js';
+import type { Identity } from '../identity/identity.js';
 import type { Hostname } from '../terms/hostname.js';
 import type { Peer } from './peer.js';
 
@@ -8,18 +8,17 @@ type Configured = Pick<Config, 'peers'>;
 
 /** The peers that are called and let in. */
 export function enabledPeers({ peers }: Configured): Peer[] {
-  return peers.filter(({ enabled }) => enabled).map(peerOf);
+  return knownPeers({ peers: peers.filter(({ enabled }) => enabled) });
 }
 
 /** The peers whose identity is known, disabled ones too: what those stored before is still their own. */
 export function knownPeers({ peers }: Configured): Peer[] {
-  return peers.filter(({ identity }) => identity !== '').map(peerOf);
+  return peers.flatMap(({ name, address, identity }) => (identity === null ? [] : [{ name, address, identity }]));
 }
 
 /** The identity of a peer, also of a disabled one; null where it is not known. */
 export function identityOf({ peers }: Configured, name: Hostname): Identity | null {
-  const [peer] = knownPeers({ peers: peers.filter((each) => each.name === name) });
-  return peer?.identity ?? null;
+  return peers.find((peer) => peer.name === name)?.identity ?? null;
 }
 
 /** The identity of an owner of backups, a peer or this server itself; null where it is not known. */
@@ -29,8 +28,4 @@ export function ownerIdentity(
   owner: Hostname,
 ): Identity | null {
   return owner === config.server.name ? self : identityOf(config, owner);
-}
-
-function peerOf({ name, address, identity }: PeerConfig): Peer {
-  return { name, address, identity: parseIdentity(identity) };
 }

@@ -1,4 +1,4 @@
-import { parseIdentity } from '../../mesh/identity/identity.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import { readManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import { pushBackup } from '../../mesh/peers/push-backup.js';
@@ -9,7 +9,7 @@ import type { Recipient } from './deliver.js';
 import type { RateLimit } from './rate-limit.js';
 
 /** A peer over its connection: what it is given is read from the own vault, at the rate that all peers share. */
-export function peerRecipient(connection: Connection, vault: Vault, identity: string, limit: RateLimit): Recipient {
+export function peerRecipient(connection: Connection, vault: Vault, identity: Identity, limit: RateLimit): Recipient {
   const { name } = connection.peer;
   return {
     async deliver(backup, { progress, signal }) {
@@ -26,7 +26,7 @@ export function peerRecipient(connection: Connection, vault: Vault, identity: st
         }
       }
       // The vault has proven its signature.
-      const facts = readManifest(manifest, parseIdentity(identity));
+      const facts = readManifest(manifest, identity);
       return pushBackup(connection, { signed: manifest, ...facts }, { read, progress, signal });
     },
   };

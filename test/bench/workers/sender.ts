@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/mesh/config/load.js';
-import { parseIdentity } from '../../../src/mesh/identity/identity.js';
 import { loadServerIdentity, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { verifyManifest } from '../../../src/mesh/manifest/manifest.js';
+import { enabledPeers } from '../../../src/mesh/peers/configured-peers.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { fetchLeaves } from '../../../src/mesh/peers/fetch-leaves.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -88,10 +88,7 @@ export const senderTasks = {
       quotaOf: () => 0,
       minimumFree: () => 0,
     });
-    const connections = config.peers.map((peer) => {
-      const identity = parseIdentity(peer.identity);
-      return [peer.name, connectTo({ ...peer, identity }, self, systemClock)] as const;
-    });
+    const connections = enabledPeers(config).map((peer) => [peer.name, connectTo(peer, self, systemClock)] as const);
     opened = {
       self,
       vault,

@@ -121,7 +121,7 @@ backup:
 
   it('may lack the identity of a peer that is not enabled', () => {
     const text = 'server: { name: FR1 }\npeers: [{ name: FR2, vpn_ip: 10.8.0.2, enabled: false }]';
-    expect(parseConfig('/c.yaml', text).config.peers[0]?.identity).toBe('');
+    expect(parseConfig('/c.yaml', text).config.peers[0]?.identity).toBeNull();
   });
 
   it('may name a value once and refer to it', () => {
@@ -159,7 +159,8 @@ peers:
   it('never shows a secret that was put in the wrong place', () => {
     const key = '7K3Q'.repeat(14).concat('7K');
     for (const wrong of [key, 'AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ']) {
-      const text = `server: { name: "${wrong}", data: { x: 1 } }\nbackup: { mode: "${wrong}", encryption: { recipients: ["${wrong}"] } }`;
+      const text = `server: { name: "${wrong}", data: { x: 1 } }\nbackup: { mode: "${wrong}", encryption: { recipients: ["${wrong}"] } }\npeers: [{ name: FR2, vpn_ip: 10.8.0.2, identity: "${wrong}" }]`;
+      expect(() => parseConfig('/c.yaml', text)).toThrow(/identity: .* is not an identity/);
       expect(() => parseConfig('/c.yaml', text)).toThrow(/mode: is /);
       expect(() => parseConfig('/c.yaml', text)).not.toThrow(wrong);
     }
