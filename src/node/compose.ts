@@ -1,24 +1,17 @@
 import { join } from 'node:path';
-import type { Config, PeerConfig } from '../mesh/config/config.js';
-import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
+import type { Config } from '../mesh/config/config.js';
 import type { Identity } from '../mesh/identity/identity.js';
-import { loadServerIdentity, type ServerIdentity } from '../mesh/identity/server-identity.js';
+import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { signReceipt } from '../mesh/manifest/receipt.js';
 import { enabledPeers, knownPeers, ownerIdentity } from '../mesh/peers/configured-peers.js';
-import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
-import { openPool } from '../mesh/peers/pool.js';
 import { formatAddress } from '../mesh/terms/address.js';
 import type { Clock } from '../mesh/terms/clock.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
 import { type Auditing, openAuditing } from './audit/auditing.js';
-import { currentServers } from './current-servers.js';
-import { type Configured, followConfig } from './follow-config.js';
+import type { Base } from './base.js';
+import { followConfig } from './follow-config.js';
 import { holdData } from './hold-data.js';
-import type { OutboxPeer } from './outbox/lane.js';
-import { startOutbox } from './outbox/outbox.js';
-import { peerRecipient } from './outbox/peer-recipient.js';
-import { rateLimit } from './outbox/rate-limit.js';
 import { openReceipts } from './outbox/receipts.js';
 import { openHistory } from './report/history.js';
 import { sweep } from './retention/sweep.js';
@@ -33,6 +26,7 @@ import { listen } from './service/listener.js';
 import { serveOwnClient } from './service/own-server.js';
 import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
+import { type Deliveries, startDeliveries } from './start-deliveries.js';
 import { startScheduler } from './start-scheduler.js';
 import { makeSteward } from './steward.js';
 import { openVault } from './vault/vault.js';
@@ -47,13 +41,8 @@ export interface RunningNode {
 /** Milliseconds that calls of peers may still take when the node stops; an upload goes on where it was. */
 const grace = 10_000;
 
-/** What all parts of one node share. */
-interface Base extends Configured {
-  readonly self: ServerIdentity;
-}
-
 /**
- * Wires the concrete parts of a node together; the only file that knows them all.
+ * Wires the concrete parts of a node together; the only file that knows them all, with those whose names begin with `start-`.
  * @param known the fingerprint of the configuration file from before it was read
  */
 export async function startNode(
@@ -71,23 +60,22 @@ export async function startNode(
   const deliveries = startDeliveries(base, stores);
   const auditing = await startAuditing(base, stores, deliveries);
   const night = makeNight(base, stores, deliveries, auditing);
-  const { vault, epochs } = stores;
+  const { vault, epochs, history } = stores;
   const lastSeen = new Map<Hostname, number>();
   const seen = (name: Hostname): void => {
     lastSeen.set(name, clock.now());
     deliveries.outbox.kick(name);
   };
-  const peers = (): readonly PeerConfig[] => base.config.peers;
   const self = { hostname, version, now: () => clock.now() };
   const callLog = openPatientLog(log, clock);
-  const server = await peerServer({ self, vault, peers, epochs, seen, clock, log: callLog });
-  const listener = await listen({ ...base, address, epochs, trusted: identitiesIn(base.config), server, log: callLog });
+  const server = await peerServer({ self, vault, peers: () => base.config.peers, epochs, seen, clock, log: callLog });
+  const trusted = (): Identity[] => enabledPeers(base.config).map(({ identity }) => identity);
+  const listener = await listen({ self: base.self, address, trusted: trusted(), server, epochs, clock, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
-  const scheduler = await startScheduler(base, { ...stores, night });
-
+  const scheduler = await startScheduler(base, { history, night });
   const following = followConfig(base, known, async () => {
-    listener.trust(identitiesIn(base.config));
+    listener.trust(trusted());
     scheduler.follow(timetableOf(base.config));
     await deliveries.follow();
   });
@@ -95,13 +83,14 @@ export async function startNode(
   const steward = makeSteward({
     config: () => base.config,
     sets: (only) => setsOf(base.config, only, base.self.signer),
-    ...following,
+    following,
     version,
     startedAt,
     epoch: base.self.certificate.epoch,
-    ...stores,
+    vault,
     outbox: deliveries.outbox,
     nightlyRun: night,
+    history,
     scheduler,
     stopping: stopping.signal,
     lastSeen: (name) => lastSeen.get(name) ?? 0,
@@ -109,7 +98,7 @@ export async function startNode(
     upload: deliveries.upload,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, clock, callLog);
-  log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: peers().length });
+  log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: config.peers.length });
 
   return {
     reload: following.reload,
@@ -126,11 +115,6 @@ export async function startNode(
       log.info('node stopped');
     },
   };
-}
-
-/** Who is let in. */
-function identitiesIn(config: Config): Identity[] {
-  return enabledPeers(config).map(({ identity }) => identity);
 }
 
 type Stores = Awaited<ReturnType<typeof openStores>>;
@@ -161,56 +145,21 @@ async function openStores(base: Base) {
   };
 }
 
-type Deliveries = ReturnType<typeof startDeliveries>;
-
-/** The outbox, with a connection and a recipient for each peer of this moment: for nobody before it first follows. */
-function startDeliveries(base: Base, { vault, epochs, receipts, ownBackups }: Stores) {
-  const { self, log, clock } = base;
-  const pool = openPool(self, clock, currentServers(epochs, log));
-  const upload = (): UploadNow => uploadAt(base.config.limits.upload, base.config.backup.timezone, clock.now());
-  const limit = rateLimit(clock, () => upload().rate);
-  let known = new Map<Connection, OutboxPeer>();
-  const currentPeers = (): OutboxPeer[] => {
-    const next = new Map<Connection, OutboxPeer>();
-    for (const connection of pool.follow(enabledPeers(base.config))) {
-      const { name, identity } = connection.peer;
-      const recipient = () => peerRecipient(connection, vault, self.identity, limit);
-      next.set(connection, known.get(connection) ?? { name, identity, recipient: recipient() });
-    }
-    known = next;
-    return [...next.values()];
-  };
-  const outbox = startOutbox([], { clock, log, receipts, ownBackups, patience: bulkPatience });
-  epochs.whenNewer(({ identity }) => {
-    for (const { peer } of known.keys()) if (peer.identity === identity) outbox.kick(peer.name);
-  });
-  return {
-    outbox,
-    upload,
-    connections: () => [...known.keys()],
-    async follow(): Promise<void> {
-      limit.refresh();
-      await outbox.follow(currentPeers());
-    },
-    async stop(): Promise<void> {
-      await outbox.stop();
-      pool.close();
-    },
-  };
-}
-
 function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deliveries): Promise<Auditing> {
-  const { self, config } = base;
-  const kick = (peer: Hostname): void => outbox.kick(peer);
+  const { self, config, clock, log } = base;
+  const { vault, receipts, ownBackups } = stores;
   return openAuditing({
-    ...base,
-    ...stores,
     host: config.server.name,
     identity: self.identity,
+    clock,
+    log,
+    vault,
+    receipts,
+    ownBackups,
     owners: () => knownPeers(base.config),
     nights: () => base.config.backup.schedule !== null,
     connections,
-    kick,
+    kick: (peer) => outbox.kick(peer),
   });
 }
 
@@ -230,7 +179,9 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     ...chainHeads(vault, self),
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
-    ...auditing,
+    losses: auditing.losses,
+    proofs: auditing.proofs,
+    scrub: auditing.scrub,
     deliverAll: outbox.deliverNow,
     async sweep() {
       const { retention: rules, backup } = base.config;

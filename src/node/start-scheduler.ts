@@ -1,20 +1,9 @@
-import type { Config } from '../mesh/config/config.js';
-import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
-import type { Log } from '../mesh/terms/log.js';
+import type { Base } from './base.js';
 import { type History, lastSuccess } from './report/history.js';
 import { nightSetsOf } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
 import { Scheduler, timetableOf } from './schedule/scheduler.js';
-
-/** What the node shares; the configuration is replaced when its file changes. */
-interface Base {
-  readonly config: Config;
-  readonly self: ServerIdentity;
-  readonly clock: Clock;
-  readonly log: Log;
-}
 
 export interface SchedulerParts {
   readonly history: History;

@@ -5,6 +5,7 @@ import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import { diskTroubles } from './disk-trouble.js';
+import type { ConfigFollower } from './follow-config.js';
 import type { Outbox } from './outbox/outbox.js';
 import { type History, setStatuses } from './report/history.js';
 import { problemOf } from './report/problem.js';
@@ -20,10 +21,7 @@ export interface StewardParts {
   config(): Config;
   /** What is backed up now: one set of the configuration, or all with the empty string. */
   sets(only: string): NightSet[];
-  /** Follows the configuration file; returns what takes effect only after a restart. */
-  reload(): Promise<readonly string[]>;
-  /** The same, of when the file was read last. */
-  needsRestart(): readonly string[];
+  readonly following: Pick<ConfigFollower, 'reload' | 'needsRestart'>;
   readonly version: string;
   /** Of its node key. */
   readonly epoch: number;
@@ -54,7 +52,7 @@ export function makeSteward(parts: StewardParts): Steward {
     signal: AbortSignal,
   ): Promise<void> => {
     // Whoever changed the file and asks for a backup at once wants what it says now.
-    await parts.reload();
+    await parts.following.reload();
     const request = { trigger: 'request', sets: sets(), force } as const;
     await nightlyRun.run(request, emit, AbortSignal.any([signal, stopping]));
   };
@@ -66,7 +64,7 @@ export function makeSteward(parts: StewardParts): Steward {
       return onRequest(() => [setFromFile(name, path)], true, emit, signal);
     },
     status: () => statusOf(parts),
-    reload: parts.reload,
+    reload: parts.following.reload,
   };
 }
 
@@ -104,7 +102,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     findings: vault.findings(),
     uploadRate: rate,
     uploadUntil: until ?? '',
-    needsRestart: [...parts.needsRestart()],
+    needsRestart: [...parts.following.needsRestart()],
     historyProblem: past instanceof Failure ? problemOf(past) : undefined,
     sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };

@@ -3,19 +3,18 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { turnsByKey } from '../../mesh/terms/turns.js';
+import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
 import type { Disk } from './disk.js';
-import type { DraftOptions } from './draft.js';
 import { makeFolders } from './folders.js';
+import type { Inventory } from './inventory.js';
 import { Keeping } from './keeping.js';
 import { type KnownFacts, openKnownFacts } from './known-facts.js';
 import { type Layout, layoutOf } from './layout.js';
-import { openLeaves } from './leaves.js';
+import { type KeptLeaves, openLeaves } from './leaves.js';
 import { openQuota } from './quota.js';
 import { readInventory } from './read-inventory.js';
-import type { ReceivingOptions } from './receiving.js';
-import { openSidecars } from './sidecars.js';
-import { openTemporaries } from './temporaries.js';
+import { openSidecars, type Sidecars } from './sidecars.js';
+import { openTemporaries, type Temporaries } from './temporaries.js';
 import { Uploads } from './uploads.js';
 
 export interface VaultOptions {
@@ -37,43 +36,70 @@ export interface VaultOptions {
 }
 
 /** What the vault is made of, as it was found on the disk. */
-export type Parts = Omit<ReceivingOptions, 'examining'> &
-  DraftOptions & { readonly layout: Layout; readonly knownFacts: KnownFacts };
+export interface Parts {
+  readonly host: Hostname;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly disk: Disk;
+  readonly layout: Layout;
+  readonly inventory: Inventory;
+  readonly knownFacts: KnownFacts;
+  readonly keeping: Keeping;
+  readonly leaves: KeptLeaves;
+  readonly sidecars: Sidecars;
+  readonly temporaries: Temporaries;
+  readonly uploads: Uploads;
+  /** The turn of what changes the backup of this name. */
+  turnOf(name: string): Turn;
+  identityOf(host: Hostname): Identity | null;
+  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
+}
 
 /** Makes the folders that are not there, reads the others, and takes up what an earlier process left unfinished. */
 export async function openParts(options: VaultOptions, disk: Disk): Promise<Parts> {
-  const { data, host, log } = options;
+  const { data, host, clock, log, identityOf, acknowledge, quotaOf, minimumFree } = options;
   const layout = layoutOf(data, host);
   await makeFolders(disk, layout);
   const unknown: Hostname[] = [];
   const lost = new Map<string, string>();
   const unfinished: string[] = [];
   const inventory = await readInventory({
-    ...options,
     layout,
+    host,
     disk,
+    identityOf,
     unknown: (owner) => unknown.push(owner),
     lost: (name, why) => lost.set(name, why),
     unfinished: (sidecar) => unfinished.push(sidecar),
   });
-  const knownFacts = openKnownFacts({ ...options, layout, disk, inventory });
+  const knownFacts = openKnownFacts({ layout, disk, clock, log, inventory });
   for (const owner of unknown) knownFacts.changed(owner);
   inventory.watch(knownFacts.changed);
-  const shared = {
-    ...options,
-    layout,
-    disk,
-    inventory,
-    temporaries: openTemporaries(layout),
-    turnOf: turnsByKey(),
-    isHeld: (name: string) => inventory.find(name) !== null,
-  };
-  const leaves = openLeaves(shared);
-  const keeping = new Keeping({ ...shared, leaves });
+  const temporaries = openTemporaries(layout);
+  const leaves = openLeaves({ layout, disk, log, temporaries });
+  const keeping = new Keeping({ layout, disk, clock, log, inventory, temporaries, leaves, identityOf });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.setAside(name, why);
-  const quota = openQuota({ ...options, folder: data, disk, used: (owner) => inventory.used(owner) });
-  const uploads = await Uploads.open({ ...shared, quota });
+  const used = (owner: Hostname): number => inventory.used(owner);
+  const quota = openQuota({ folder: data, disk, clock, used, quotaOf, minimumFree });
+  const isHeld = (name: string): boolean => inventory.find(name) !== null;
+  const uploads = await Uploads.open({ layout, disk, clock, log, quota, temporaries, identityOf, isHeld });
   log.info('vault opened', { backups: inventory.count, findings: inventory.findings().length });
-  return { ...shared, keeping, knownFacts, leaves, sidecars: openSidecars(shared), uploads };
+  return {
+    host,
+    clock,
+    log,
+    disk,
+    layout,
+    inventory,
+    knownFacts,
+    keeping,
+    leaves,
+    sidecars: openSidecars({ host, layout, disk, inventory, identityOf, acknowledge }),
+    temporaries,
+    uploads,
+    turnOf: turnsByKey(),
+    identityOf,
+    acknowledge,
+  };
 }
