@@ -99,17 +99,16 @@ export function reportText(report: RunReport, look: Look): string {
 }
 
 /** What was proven and read again; what was found wrong is among the problems. */
-function auditLines({ audit, problems }: RunReport): string[] {
-  const said = problems.map(({ message }) => message);
+function auditLines({ audit }: RunReport): string[] {
   const proven = (audit?.peers ?? []).filter((peer) => peer.proven.length > 0);
   const silent = (audit?.peers ?? []).flatMap(({ peer, problem }) =>
-    problem === undefined ? [] : [`${peer} did not prove everything: ${problem.message}`],
+    problem === undefined ? [] : [printable(`${peer} did not prove everything: ${problem.message}`)],
   );
   const told = proven.map(({ peer, proven: names }) => `${peer} ${names.length}`).join(', ');
   const checked = audit?.scrub?.checked ?? 0;
   return [
     ...(proven.length === 0 ? [] : [`Backups proven to be held: ${told}.`]),
-    ...silent.filter((line) => !said.includes(line)).map((line) => printable(line)),
+    ...silent,
     ...(checked === 0 ? [] : [`Backups read again here: ${checked}.`]),
   ];
 }

@@ -103,7 +103,9 @@ export async function auditPeer(
     parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
     report.problem = problemOf(excuse);
     // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
-    if (excuse.kind === 'untrusted') return { report, problems: [...problems, refusal(peer, excuse)] };
+    if (excuse.kind === 'untrusted') {
+      return { report: { ...report, problem: undefined }, problems: [...problems, refusal(peer, excuse)] };
+    }
   }
   const otherwise = excuse ?? nothingToProve();
   const reasons = new Map<Failure, string[]>();
@@ -203,7 +205,6 @@ function tooSlow(peer: AuditedPeer): Failure {
   return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
 }
 
-/** In the words in which a report tells any other excuse, so that it is not told twice. */
 function refusal(peer: AuditedPeer, failure: Failure): Problem {
   return { ...problemOf(failure), message: `${peer.name} did not prove everything: ${failure.message}` };
 }

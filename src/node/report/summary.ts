@@ -34,7 +34,7 @@ export function summaryOf(report: RunReport): string {
     ...(report.audit?.scrub?.checked ? [`${counted(report.audit.scrub.checked, 'backup')} here read again`] : []),
     ...report.problems.map((problem) => problem.message),
   ];
-  return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${[...new Set(parts)].join('; ')}`}.`;
+  return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
 }
 
 function isWhole(outcome: Outcome): boolean {
@@ -69,7 +69,7 @@ function peerClause(peer: PeerReport): string {
   return `${peer.peer} ${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'has everything' : got}${owed}${problem}`;
 }
 
-/** What a peer lost is among the problems of the run; so is a refusal, in these words. */
+/** What a peer lost is among the problems of the run, and so is that it refuses this server. */
 function auditClause({ peer, proven, gone, problem }: PeerAudit): string[] {
   const clauses: string[] = [];
   if (proven.length > 0) clauses.push(`${peer} proved ${counted(proven.length, 'backup')}`);

@@ -299,9 +299,11 @@ describe('the audit of a peer', () => {
         throw new Failure('untrusted', 'FR2: this node key of FR1 is superseded', { hint: 'FR2 says: bring it back' });
       },
     };
-    const { problems } = await auditPeer(refusing, parts(), never);
+    const { report, problems } = await auditPeer(refusing, parts(), never);
     const message = 'FR2 did not prove everything: FR2: this node key of FR1 is superseded';
     expect(problems).toEqual([{ kind: 'untrusted', message, hint: 'FR2 says: bring it back' }]);
+    // Where it is told as an excuse too, it is told twice.
+    expect(report.problem).toBeUndefined();
     expect(await owedNow()).toEqual([]);
   });
 
