@@ -1,6 +1,7 @@
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
+import { type Attempt, gotFurther } from './attempt.js';
 import { backoff, longestWait } from './backoff.js';
 import { deliver, mayPass, type Recipient } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
@@ -26,14 +27,6 @@ export interface OutboxParts {
 export interface LaneListener {
   progress(backup: OwnBackup, bytes: number): void;
   delivered(backup: OwnBackup): void;
-}
-
-/** One attempt to bring a backup that the peer did not have whole. */
-interface Attempt {
-  /** Bytes of it that the peer had before. */
-  readonly from: number;
-  /** How many were brought, with those. */
-  readonly to: number;
 }
 
 /** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */
@@ -217,14 +210,6 @@ export class Lane {
     this.#dueAt = clock.monotonic() + wait;
     this.#cancelTimer = clock.after(wait, () => void this.#inTurn(this.#stopping.signal));
   }
-}
-
-/**
- * What gets no further, for whatever reason, holds up no newer one. A peer that has another part than before took something, or
- * lost it: then nothing that was brought before counts.
- */
-function gotFurther(attempt: Attempt, before: Attempt | undefined): boolean {
-  return attempt.to > 0 && (attempt.from !== before?.from || attempt.to > before.to);
 }
 
 /**

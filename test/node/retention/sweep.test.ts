@@ -88,7 +88,7 @@ describe('a sweep', () => {
   it('removes nothing by a clock that has jumped', async () => {
     const vault = new ListedVault(...[0, 1, 2].map((age) => backup(`own-${age}`, age)));
     const past = { ...history, reports: async () => [{ finishedAtMs: clock.now() - 365 * day }] };
-    const jumped = sweep({ vault, rules, isPeer: () => true, clock, history: past });
+    const jumped = sweep({ vault, rules, identityOf, clock, history: past });
     await expect(jumped).rejects.toThrow('the last run was 365 days ago');
     expect(vault.list()).toHaveLength(3);
     expect(vault.tidied).toBe(0);
