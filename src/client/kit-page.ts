@@ -1,7 +1,8 @@
-import { mkdtemp, open, rm, rmdir, statfs } from 'node:fs/promises';
+import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
+import { writeNewFile } from '../mesh/files/write-new-file.js';
 import { Failure } from '../mesh/terms/failure.js';
 
 export interface WrittenPage {
@@ -63,15 +64,7 @@ export function refuseBackedUp(path: string, { base, file, server, backup }: Con
 
 async function writeSecret(path: string, text: string): Promise<void> {
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-    } catch (thrown) {
-      await rm(path);
-      throw thrown;
-    } finally {
-      await file.close();
-    }
+    await writeNewFile(path, text, 0o600);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') {
       throw new Failure('usage', `${basename(path)} is there already, in ${dirname(path)}`, {

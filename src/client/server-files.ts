@@ -1,8 +1,9 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
-import { syncFolder, syncNewFolders } from '../mesh/files/sync-folder.js';
+import { syncNewFolders } from '../mesh/files/sync-folder.js';
+import { writeNewFile } from '../mesh/files/write-new-file.js';
 import { findFirst, type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
 import { Failure } from '../mesh/terms/failure.js';
 import { stateFolder } from './context.js';
@@ -19,7 +20,7 @@ export async function prepareServer(
   recipient: string,
 ): Promise<void> {
   try {
-    await writeNewFile(config.file, text);
+    await writeConfig(config.file, text);
   } catch (thrown) {
     throw Failure.from(thrown, 'the configuration cannot be written');
   }
@@ -90,22 +91,9 @@ async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
 
-/** Writes a file that must not exist, durably. When it fails, what it wrote is gone again. */
-async function writeNewFile(path: string, text: string): Promise<void> {
+async function writeConfig(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   const made = await mkdir(folder, { recursive: true });
-  const file = await open(path, 'wx', 0o644);
-  try {
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await syncFolder(folder);
-    if (made !== undefined) await syncNewFolders(folder, made);
-  } catch (thrown) {
-    await rm(path, { force: true });
-    throw thrown;
-  }
+  if (made !== undefined) await syncNewFolders(folder, made);
+  await writeNewFile(path, text, 0o644);
 }

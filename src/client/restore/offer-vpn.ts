@@ -1,5 +1,6 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { basename, join, parse, resolve } from 'node:path';
+import { writeNewFile } from '../../mesh/files/write-new-file.js';
 import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -49,12 +50,7 @@ async function writeVpn({ screen }: Context, folder: string, files: readonly Vpn
   for (const [name, file] of namesOf(files)) {
     const path = join(folder, name);
     try {
-      const handle = await open(path, 'wx', 0o600);
-      try {
-        await handle.writeFile(file.content);
-      } finally {
-        await handle.close();
-      }
+      await writeNewFile(path, file.content, 0o600);
       written.push(`${path}, which was ${printable(file.path)}`);
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw Failure.from(thrown, path);

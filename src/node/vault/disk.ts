@@ -2,6 +2,8 @@ import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { Failure } from '../../mesh/terms/failure.js';
 
+export { writeAll } from '../../mesh/files/write-all.js';
+
 /** The calls that the vault makes: everything it does to a disk goes through here. */
 export type Disk = Pick<typeof fs, 'link' | 'lstat' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'statfs' | 'unlink'> &
   typeof atStart;
@@ -36,15 +38,6 @@ export async function syncFolder(disk: Disk, folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-/** Writes all of the bytes at a place: one call may take only some of them. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
-    if (bytesWritten === 0) throw new Failure('failed', 'the disk takes no more bytes');
-    done += bytesWritten;
   }
 }
 

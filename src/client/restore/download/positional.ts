@@ -1,13 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Failure } from '../../../mesh/terms/failure.js';
 
-/** Writes all bytes at their place. */
-export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
-  }
-}
+export { writeAll } from '../../../mesh/files/write-all.js';
 
 /**
  * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when
