@@ -126,7 +126,9 @@ export const recipient = value((raw) => {
     throw new Failure('config', 'is a SECRET age key. Remove it from this file, and write the public one, age1…');
   }
   const decoded = bech32.decodeUnsafe(written, 128);
-  if (decoded?.prefix === 'age' && bech32.fromWordsUnsafe(decoded.words)?.length === 32) return written;
+  // Bech32 may be in capitals, but age takes no such key.
+  if (written.startsWith('age1') && decoded?.prefix === 'age' && bech32.fromWordsUnsafe(decoded.words)?.length === 32)
+    return written;
   throw new Failure('config', `${quote(written)} is not a public age key, or is mistyped`, {
     hint: 'A public age key is age1 and 58 more characters.',
   });

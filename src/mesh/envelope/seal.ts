@@ -8,7 +8,7 @@ export type Encryption =
 
 /**
  * What seals backups as configured.
- * @throws Failure `config`, which names a recipient that is none
+ * @throws Failure `config` when nobody could open it
  */
 export function sealerFor(encryption: Encryption): Sealer {
   return encryption.format === 'age' ? ageSealer(encryption.recipients) : cbc1Sealer(encryption.keyText);

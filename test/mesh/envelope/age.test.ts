@@ -240,30 +240,9 @@ describe('the header of an age file', () => {
   });
 });
 
-describe('the recipients', () => {
-  const sealTo =
-    (...recipients: string[]) =>
-    () =>
-      sealerFor({ format: 'age', recipients });
-
-  it('must be public keys, and the one that is not is named', () => {
-    const broken = `${recipient.slice(0, -1)}b`;
-    for (const wrong of [broken, 'age1', 'ssh-ed25519 AAAA', '', ` ${recipient}`]) {
-      expect(sealTo(recipient, wrong)).toThrow(expect.objectContaining({ kind: 'config' }));
-      expect(sealTo(recipient, wrong)).toThrow(`${JSON.stringify(wrong)} is not an age recipient`);
-    }
-  });
-
-  it('must be at least one', () => {
-    expect(sealTo()).toThrow(expect.objectContaining({ kind: 'config' }));
-  });
-
-  it('never show a secret key that was put there by mistake', () => {
-    for (const secret of [identity, identity.toLowerCase(), ` ${identity}`]) {
-      expect(sealTo(secret)).toThrow(/age recipient 1 is a secret key/);
-      expect(sealTo(secret)).not.toThrow(secret.trim());
-    }
-  });
+it('is sealed to one recipient at least', () => {
+  const toNobody = () => sealerFor({ format: 'age', recipients: [] });
+  expect(toNobody).toThrow(expect.objectContaining({ kind: 'config' }));
 });
 
 describe('a stream that fails or is left', () => {
