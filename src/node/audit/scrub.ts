@@ -8,7 +8,7 @@ import type { Vault } from '../vault/vault.js';
 import type { Times } from './times.js';
 
 export interface ScrubParts {
-  readonly vault: Pick<Vault, 'list' | 'examine' | 'damaged' | 'find'>;
+  readonly vault: Pick<Vault, 'list' | 'examine' | 'damaged' | 'find' | 'isDoubted'>;
   readonly host: Hostname;
   readonly clock: Clock;
   /** When each backup was last read whole. */
@@ -108,14 +108,15 @@ async function examine(
 }
 
 /**
- * What is read this time, what has waited longest first. What had to be left before comes last, and beside a part of all else:
- * one that takes longer than the time until somebody waits would keep everything behind it from being read.
+ * What is read this time: what could not be read just now, and then what has waited longest. What had to be left before comes
+ * last, and beside a part of all else: one that takes longer than the time until somebody waits would keep everything behind it
+ * from being read.
  */
 function due({ vault, times, abandoned, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
   const now = clock.now();
   const waiting = vault
     .list()
-    .map((entry) => ({ entry, since: lastCheck(entry, times, now) }))
+    .map((entry) => ({ entry, since: vault.isDoubted(entry.name) ? 0 : lastCheck(entry, times, now) }))
     .filter(({ since }) => now - since >= shortestUnread)
     .sort((a, b) => a.since - b.since);
   const total = vault.list().reduce((sum, { size }) => sum + size, 0);

@@ -3,6 +3,7 @@ import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { mostManifestsAsked } from '../../mesh/wire/limits.js';
+import { isUnreadable } from '../vault/disk.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
@@ -69,13 +70,16 @@ function entriesFor(vault: Vault, question: Question, mayRead: (owner: Hostname)
   return entries.filter(({ digest }) => wanted.has(digest.toString('hex')));
 }
 
-/** Without the backups that were removed in the meantime, or whose manifest its owner did not sign. */
+/**
+ * Without the backups that were removed in the meantime, whose manifest its owner did not sign, or whose manifest the disk
+ * cannot read: of those the vault tells the person of this node, and its next examination their owner.
+ */
 async function shown<T>(page: readonly HeldEntry[], show: (entry: HeldEntry) => Promise<T>): Promise<T[]> {
   const told = await Promise.all(
     page.map((entry) =>
       show(entry).catch((thrown) => {
         const { kind } = Failure.from(thrown);
-        if (kind === 'not-found' || kind === 'damaged' || kind === 'untrusted') return null;
+        if (kind === 'not-found' || kind === 'damaged' || kind === 'untrusted' || isUnreadable(thrown)) return null;
         throw thrown;
       }),
     ),

@@ -121,6 +121,38 @@ export function diskFailure(thrown: unknown, context: string): Failure {
   return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true, ...mend });
 }
 
+/** Of a file that nobody can read any more: its sectors are bad, or something else lies in its place. */
+const lostCodes = ['EIO', 'EBADMSG', 'EUCLEAN', 'EISDIR', 'ELOOP', 'ENXIO'];
+/** Of a file that this user may not read: a person's mistake, which can be put right. */
+const lockedCodes = ['EACCES', 'EPERM'];
+
+/** Whether a file is lost, by what reading it threw. */
+export function isLost(thrown: unknown): boolean {
+  return hasCode(causeOf(thrown), ...lostCodes);
+}
+
+/** Whether only this file cannot be read, by what reading it threw: of others that says nothing. */
+export function isUnreadable(thrown: unknown): boolean {
+  return hasCode(causeOf(thrown), ...lostCodes, ...lockedCodes);
+}
+
+/**
+ * What reading a file of one backup threw. Unlike another {@link diskFailure} it is not to be tried again soon, and stands in
+ * the way of no other backup.
+ */
+export function readFailure(thrown: unknown, context: string): Failure {
+  const failure = diskFailure(thrown, context);
+  if (failure === thrown || !isUnreadable(thrown)) return failure;
+  const hint = isLost(thrown)
+    ? 'It is examined in the next night. Look at the disk of the server that holds it.'
+    : 'On the server that holds it, let the user of the node read it.';
+  return new Failure(failure.kind, failure.message, { cause: thrown, hint });
+}
+
+function causeOf(thrown: unknown): unknown {
+  return thrown instanceof Failure ? thrown.cause : thrown;
+}
+
 function isOfSystem(thrown: unknown): boolean {
   return thrown instanceof Error && 'syscall' in thrown;
 }

@@ -4,7 +4,7 @@ import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { diskFailure, hasCode } from './disk.js';
+import { diskFailure, isLost } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Sidecars } from './sidecars.js';
@@ -22,7 +22,9 @@ export interface ExaminingOptions {
   isIntact(entry: HeldEntry): Promise<boolean>;
   /** Notes what a person should know of the file of a backup. */
   report(entry: HeldEntry, what: string): void;
-  /** Puts a backup into quarantine, if it still is held. */
+  /** Notes that the file of a backup is whole. */
+  isWhole(entry: HeldEntry): void;
+  /** Puts a backup into quarantine, if it still is held. Never throws: it is not held any more either way. */
   damaged(entry: HeldEntry, why: string): Promise<void>;
 }
 
@@ -147,7 +149,7 @@ export class Examining {
   }
 
   async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
-    const { clock, leaves, read, report } = this.#options;
+    const { clock, leaves, read, report, isWhole } = this.#options;
     const { manifest, receipt } = await this.sidecar(entry);
     // It may name an identity that this server had before: what came in then is held all the same.
     if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
@@ -164,6 +166,7 @@ export class Examining {
       if (size !== facts.size || !treeRoot.equals(facts.treeRoot)) {
         throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
       }
+      isWhole(entry);
       if (!sha256.equals(facts.sha256)) {
         report(entry, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
       }
@@ -188,7 +191,7 @@ function believe(verify: () => void): void {
 /** A file that the disk cannot read any more is as lost as one that reads differently. */
 function asDamage(thrown: unknown, entry: HeldEntry): Failure {
   const failure = Failure.from(thrown, entry.name);
-  if (!hasCode(failure.cause, 'EIO')) return failure;
+  if (!isLost(failure)) return failure;
   return new Failure('damaged', `the disk cannot read ${entry.name} any more: ${failure.message}`, { cause: thrown });
 }
 

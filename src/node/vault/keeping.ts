@@ -240,7 +240,9 @@ export class Keeping {
       await this.#options.disk.link(from, to);
       await this.#options.disk.unlink(from);
     } catch (thrown) {
-      if (!hasCode(thrown, 'ENOENT')) throw thrown;
+      // A folder has one name only.
+      if (hasCode(thrown, 'EPERM')) await this.#options.disk.rename(from, to);
+      else if (!hasCode(thrown, 'ENOENT')) throw thrown;
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
 import type { Disk } from './disk.js';
+import { Doubts } from './doubts.js';
 import { makeFolders } from './folders.js';
 import type { Inventory } from './inventory.js';
 import { Keeping } from './keeping.js';
@@ -46,6 +47,7 @@ export interface Parts {
   readonly knownFacts: KnownFacts;
   readonly keeping: Keeping;
   readonly leaves: KeptLeaves;
+  readonly doubts: Doubts;
   readonly sidecars: Sidecars;
   readonly temporaries: Temporaries;
   readonly uploads: Uploads;
@@ -75,6 +77,7 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const knownFacts = openKnownFacts({ layout, disk, clock, log, inventory });
   for (const owner of unknown) knownFacts.changed(owner);
   inventory.watch(knownFacts.changed);
+  const doubts = new Doubts(inventory);
   const temporaries = openTemporaries(layout);
   const leaves = openLeaves({ layout, disk, log, temporaries });
   const keeping = new Keeping({ layout, disk, clock, log, inventory, temporaries, leaves, identityOf });
@@ -95,7 +98,8 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
     knownFacts,
     keeping,
     leaves,
-    sidecars: openSidecars({ host, layout, disk, inventory, identityOf, acknowledge }),
+    doubts,
+    sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
     temporaries,
     uploads,
     turnOf: turnsByKey(),

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Failure } from '../../mesh/terms/failure.js';
-import { type Disk, diskFailure, hasCode, openForReading, readInto } from './disk.js';
+import { type Disk, hasCode, openForReading, readFailure, readInto } from './disk.js';
+import type { Doubts } from './doubts.js';
 import type { HeldEntry } from './held-entry.js';
 
 /** Streams that are open at the same time: each has a file open, for as long as its reader takes. */
@@ -19,6 +20,7 @@ export function checkReadable(entry: HeldEntry, offset: number, length: number):
 
 export interface ReadingOptions {
   readonly disk: Disk;
+  readonly doubts: Doubts;
   /** Told of a backup that is not what it was when it was committed. */
   damaged(entry: HeldEntry, why: string): Promise<void>;
 }
@@ -33,7 +35,7 @@ export interface Span {
 export type ReadSpans = (path: string, entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
-export function openReading({ disk, damaged }: ReadingOptions): ReadSpans {
+export function openReading({ disk, doubts, damaged }: ReadingOptions): ReadSpans {
   let readers = 0;
   return async function* read(path, entry, spans) {
     if (readers === mostReaders) {
@@ -43,7 +45,8 @@ export function openReading({ disk, damaged }: ReadingOptions): ReadSpans {
     try {
       yield* chunks(disk, path, entry, spans);
     } catch (thrown) {
-      const failure = diskFailure(thrown, entry.name);
+      doubts.note(entry, path, thrown);
+      const failure = readFailure(thrown, entry.name);
       if (failure.kind === 'damaged') await damaged(entry, failure.message);
       throw failure;
     } finally {

@@ -6,7 +6,8 @@ import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
-import { type Disk, diskFailure, hasCode, readSmall } from './disk.js';
+import { type Disk, hasCode, readFailure, readSmall } from './disk.js';
+import type { Doubts } from './doubts.js';
 import { type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Layout } from './layout.js';
@@ -19,6 +20,7 @@ export interface SidecarsOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly inventory: Inventory;
+  readonly doubts: Doubts;
   identityOf(host: Hostname): Identity | null;
   acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
 }
@@ -27,7 +29,7 @@ export interface SidecarsOptions {
 export interface Sidecars {
   /**
    * The sidecar of a backup, read from the disk; its signatures are proven.
-   * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile
+   * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile; another when the disk cannot read it
    */
   read(entry: HeldEntry): Promise<HeldBackup>;
   /**
@@ -42,7 +44,7 @@ export interface Sidecars {
 }
 
 export function openSidecars(options: SidecarsOptions): Sidecars {
-  const { layout, disk, host, inventory, identityOf, acknowledge } = options;
+  const { layout, disk, host, inventory, doubts, identityOf, acknowledge } = options;
   const turn = turnsOf(atOnce);
   /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
   const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
@@ -56,10 +58,14 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
   const bytesOf = async (entry: HeldEntry): Promise<Buffer> => {
     const path = pathOf(entry);
     const bytes = await turn(() => readSmall(disk, path, longestSidecar)).catch((thrown) => {
-      if (!hasCode(thrown, 'ENOENT')) throw diskFailure(thrown, path);
+      if (!hasCode(thrown, 'ENOENT')) {
+        doubts.note(entry, path, thrown);
+        throw readFailure(thrown, path);
+      }
       if (inventory.find(entry.name) === entry) throw unreliable(entry, 'has vanished');
       throw new Failure('not-found', `${entry.name} is not held here any more`);
     });
+    doubts.settle(entry, path);
     if (bytes === null) throw unreliable(entry, 'is too long');
     return bytes;
   };

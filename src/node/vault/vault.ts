@@ -69,6 +69,8 @@ export interface Vault {
   prove(owner?: Hostname): Promise<void>;
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[];
+  /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */
+  isDoubted(name: string): boolean;
   /** Removes a backup, for retention. @throws Failure `not-found` */
   remove(name: string): Promise<void>;
   /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
@@ -108,9 +110,9 @@ class OpenVault implements Vault {
       return this.#change(entry.name, async () => {
         // Of several who found the same damage, the first puts it aside.
         if (this.find(entry.name) === entry) await parts.keeping.quarantine(entry, why);
-      });
+      }).catch(({ message }) => parts.log.error('damaged backup cannot be put into quarantine', { reason: message }));
     };
-    this.#read = openReading({ disk: parts.disk, damaged });
+    this.#read = openReading({ ...parts, damaged });
     this.#examining = new Examining({
       ...parts,
       read: (entry) => this.#readSpans(entry, [{ offset: 0, length: entry.size }]),
@@ -118,6 +120,7 @@ class OpenVault implements Vault {
         return parts.turnOf(entry.name)(async () => this.find(entry.name) === entry && parts.keeping.isIntact(entry));
       },
       report: (entry, what) => parts.inventory.report(this.#dataOf(entry), what),
+      isWhole: (entry) => parts.doubts.settle(entry, this.#dataOf(entry)),
       damaged,
     });
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
@@ -179,6 +182,11 @@ class OpenVault implements Vault {
 
   damaged(owner: Hostname): string[] {
     return this.#parts.inventory.losses(owner);
+  }
+
+  isDoubted(name: string): boolean {
+    const entry = this.find(name);
+    return entry !== null && this.#parts.doubts.has(entry);
   }
 
   remove(name: string): Promise<void> {

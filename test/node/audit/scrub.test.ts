@@ -20,6 +20,7 @@ let times: Times;
 let abandoned: Set<string>;
 let held: HeldEntry[];
 let read: string[];
+let doubted: Set<string>;
 let broken: Map<string, Failure>;
 
 beforeEach(async () => {
@@ -29,6 +30,7 @@ beforeEach(async () => {
   abandoned = new Set();
   held = Array.from({ length: 60 }, (_, nth) => entry(`b${nth}`, 500 * mib, clock.now() - (40 - nth / 10) * day));
   read = [];
+  doubted = new Set();
   broken = new Map();
 });
 afterEach(() => rm(folder, { recursive: true }));
@@ -59,6 +61,7 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
     list: () => [...held],
     find: (name) => held.find((each) => each.name === name) ?? null,
     damaged: () => [],
+    isDoubted: (name) => doubted.has(name),
     async examine(name) {
       read.push(name);
       const failure = broken.get(name);
@@ -75,6 +78,12 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
 });
 
 describe('a scrub', () => {
+  it('begins with what could not be read just now', async () => {
+    doubted.add('b59');
+    await scrub(parts(), true, never);
+    expect(read.slice(0, 2)).toEqual(['b59', 'b0']);
+  });
+
   it('reads everything within 30 days, a little each night, and nothing twice before', async () => {
     held = held.map((each) => ({ ...each, receivedAt: clock.now() - 2 * day }));
     const most: number[] = [];

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import type { Vault } from '../../../src/node/vault/vault.js';
 import { settle } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { faultyDisk } from './faulty-disk.js';
+import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
   collect,
@@ -211,6 +211,63 @@ describe('a backup that is found damaged', () => {
     expect(vault.damaged(FR2)).toEqual([name]);
     expect(await fixture.files('.quarantine')).toHaveLength(2);
   });
+});
+
+describe('a backup of which the disk cannot read a file', () => {
+  const openWith = async (fault: Fault, step: string) => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail(fault, (call) => faulty.trace[call] === step);
+    return faulty;
+  };
+
+  it.each([
+    ['its manifest', `handle.read ${name}.manifest`, () => collect(vault.leaves(name))],
+    ['its data', `handle.read ${name}`, () => readAll(vault, manifest)],
+  ])('is told to a person, and stands in the way of no other: %s', async (_, step, read) => {
+    const faulty = await openWith('EIO', step);
+    await expect(read()).rejects.toMatchObject({ kind: 'failed', retryable: false });
+    expect(vault.findings()).toEqual([expect.stringContaining(': cannot be read: EIO')]);
+    expect(vault.isDoubted(name)).toBe(true);
+    faulty.fail('EIO', () => false);
+    await vault.examine(name);
+    expect(vault.findings()).toEqual([]);
+    expect(vault.isDoubted(name)).toBe(false);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['has bad sectors', () => openWith('EIO', `handle.read ${name}.manifest`)],
+    ['is a folder', () => spoilManifest((path) => mkdir(path))],
+    ['is a link', () => spoilManifest((path) => symlink('/etc/passwd', path))],
+  ])(
+    'is damaged when it is examined and its manifest %s: its owner is told, and can send it again',
+    async (_, spoil) => {
+      await spoil();
+      await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+      expect(vault.damaged(FR2)).toEqual([name]);
+      expect(await fixture.files('FR2')).toEqual([]);
+      vault = await fixture.open();
+      expect(vault.damaged(FR2)).toEqual([name]);
+      await push(vault, manifest, content);
+      expect((await readAll(vault, manifest)).equals(content)).toBe(true);
+    },
+  );
+
+  it('is not damaged where only the rights are wrong: who set them can set them right', async () => {
+    const faulty = await openWith('EACCES', `handle.read ${name}.manifest`);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'failed', retryable: false });
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    faulty.fail('EACCES', () => false);
+    await vault.examine(name);
+    expect(vault.damaged(FR2)).toEqual([]);
+  });
+
+  async function spoilManifest(put: (path: string) => Promise<unknown>): Promise<void> {
+    await push(vault, manifest, content);
+    await rm(`${dataFile()}.manifest`);
+    await put(`${dataFile()}.manifest`);
+  }
 });
 
 describe('an offer of what is held and just being read', () => {
