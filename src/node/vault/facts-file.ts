@@ -13,7 +13,7 @@ export type FolderState = `${bigint} ${bigint}`;
 
 /** What an owner's folder holds, and nothing else is in it. */
 export interface FolderFacts {
-  /** Of the folder that this is about. In any other state, nothing of it counts. */
+  /** Of the folder that this is about. In any other state, it only tells what was held before. */
   readonly state: FolderState;
   /** With which the manifests were compared; null where the owner is no peer. */
   readonly identity: Identity | null;
@@ -50,24 +50,26 @@ export function timeOf(state: FolderState): number {
   return Number(state.split(' ')[1]) / 1e6;
 }
 
-/** The entries of a folder, when a file of facts is about this state of it; null when the folder has to be read. */
+/** What was written down of a folder. Where that is about another state of it than this one, the folder has to be read. */
 export async function readFacts(
   disk: Disk,
   path: string,
   expected: Omit<Expected, 'name'>,
   state: FolderState,
-): Promise<HeldEntry[] | null> {
+): Promise<{ readonly isCurrent: boolean; readonly entries: readonly HeldEntry[] }> {
+  const nothing = { isCurrent: false, entries: [] };
   const content = await read(disk, path).catch(() => null);
-  if (content === null || content.state !== state) return null;
+  if (content === null) return nothing;
   // Where nothing said which identity to expect, less was compared.
-  if (expected.identity !== null && expected.identity !== content.identity) return null;
-  if (content.rows.some(([, , , , receivedAt]) => expected.own !== (receivedAt === null))) return null;
+  if (expected.identity !== null && expected.identity !== content.identity) return nothing;
+  if (content.rows.some(([, , , , receivedAt]) => expected.own !== (receivedAt === null))) return nothing;
   const { owner, own, identity } = expected;
   const digests = Buffer.from(content.digests, 'base64');
-  return content.rows.map(([name, set, sequence, createdAt, receivedAt, size], index) => {
+  const entries = content.rows.map(([name, set, sequence, createdAt, receivedAt, size], index) => {
     const digest = digests.subarray(index * hashSize, (index + 1) * hashSize);
     return { owner, name, set, own, sequence, createdAt, receivedAt, size, digest, identity };
   });
+  return { isCurrent: content.state === state, entries };
 }
 
 export async function writeFacts(path: string, { state, identity, entries }: FolderFacts): Promise<void> {

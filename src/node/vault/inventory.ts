@@ -15,6 +15,8 @@ export class Inventory {
   readonly #findings = new Map<string, string>();
   /** Where the damaged copies of a backup are, by its name. */
   readonly #losses = new Map<string, { readonly owner: Hostname; readonly paths: string[] }>();
+  /** Where the files are that only the user of the node may not read, by the name of their backup. */
+  readonly #locked = new Map<string, string>();
   #sorted: HeldEntry[] | null = null;
   #changed: (owner: Hostname) => void = () => {};
 
@@ -89,6 +91,16 @@ export class Inventory {
     const paths = this.lossesOf(name);
     this.#losses.delete(name);
     return paths;
+  }
+
+  /** Notes that a start was not allowed to read a file of a backup. It may be whole, so it is not lost. */
+  lock(name: string, path: string): void {
+    this.#locked.set(name, path);
+  }
+
+  /** The file of a backup that the start was not allowed to read, or null. */
+  lockOf(name: string): string | null {
+    return this.#locked.get(name) ?? null;
   }
 
   /** Notes something on the disk that a person should look at. A path has one finding; a later one replaces it. */

@@ -3,18 +3,18 @@ import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/bac
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
-import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
-import { type Disk, hasCode, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
+import { type Disk, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
 import { makeFolder } from './folders.js';
 import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
-import { type BackupFiles, type Layout, settledName, sidecarOf } from './layout.js';
+import type { BackupFiles, Layout } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
+import type { Quarantine } from './quarantine.js';
 import type { Temporaries } from './temporaries.js';
 
 /** Commits at once: each has a few files open, and more would not make the disk faster. */
@@ -23,11 +23,11 @@ const atOnce = 16;
 export interface KeepingOptions {
   readonly layout: Layout;
   readonly disk: Disk;
-  readonly clock: Clock;
   readonly log: Log;
   readonly inventory: Inventory;
   readonly temporaries: Temporaries;
   readonly leaves: KeptLeaves;
+  readonly quarantine: Quarantine;
   identityOf(host: Hostname): Identity | null;
 }
 
@@ -86,7 +86,7 @@ export class Keeping {
    * the second name that it has meanwhile, as in a commit, the next start knows that nothing was lost.
    */
   async remove(entry: HeldEntry): Promise<void> {
-    const { disk, inventory, log, temporaries } = this.#options;
+    const { disk, inventory, leaves, log, quarantine, temporaries } = this.#options;
     const { folder, data, sidecar } = this.#filesOf(entry);
     const second = temporaries.take();
     const dropSecond = async (): Promise<void> => {
@@ -107,7 +107,8 @@ export class Keeping {
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
     await dropSecond();
-    await this.#forgetLosses(entry);
+    await leaves.forget(entry.digest);
+    await quarantine.settle(entry.name);
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
   }
 
@@ -121,8 +122,7 @@ export class Keeping {
     inventory.drop(entry.name);
     inventory.lose(entry.name, entry.owner, files.data);
     inventory.report(files.data, `is damaged: ${why}`);
-    await this.#putAside(files, entry.name, why);
-    inventory.settle(files.sidecar);
+    await this.#options.quarantine.take(files, entry.name, why);
     await leaves.forget(entry.digest);
     log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
   }
@@ -132,13 +132,12 @@ export class Keeping {
    * by somebody, and stays. So does, for a later start, what the disk does not let be moved. Never throws.
    */
   async setAside(name: string, why: string): Promise<void> {
-    const { inventory, layout, log } = this.#options;
+    const { layout, log } = this.#options;
     const { owner } = parseBackupName(name);
     const files = layout.backup(parseBackupName(name));
     try {
       if ((await sizeOf(this.#options.disk, files.data)) === -1) return;
-      await this.#putAside(files, name, why);
-      inventory.settle(files.sidecar);
+      await this.#options.quarantine.take(files, name, why);
       log.error('backup put into quarantine', { owner, backup: name, reason: why });
     } catch (thrown) {
       const { message } = Failure.from(thrown);
@@ -158,40 +157,6 @@ export class Keeping {
     }
   }
 
-  /** What was removed by the rules is not asked for again, although an earlier copy of it was damaged. */
-  async #forgetLosses(entry: HeldEntry): Promise<void> {
-    const { inventory, leaves } = this.#options;
-    await leaves.forget(entry.digest);
-    for (const path of inventory.regain(entry.name)) {
-      await this.#settle(path);
-      await this.#settle(sidecarOf(path));
-    }
-  }
-
-  async #settle(path: string): Promise<void> {
-    try {
-      await this.#options.disk.rename(path, settledName(path));
-    } catch (thrown) {
-      if (!hasCode(thrown, 'ENOENT')) throw thrown;
-    }
-  }
-
-  /** Moves a damaged copy into quarantine, from where its backup belongs. */
-  async #putAside({ folder, data, sidecar }: BackupFiles, name: string, why: string): Promise<void> {
-    const { disk, inventory, layout, clock } = this.#options;
-    // The time keeps what is in quarantine already from being in the way.
-    const away = layout.quarantined(`${clock.now()}-${name}`);
-    // A person may have removed the folder, to be rid of what was in it.
-    await makeFolder(disk, layout.quarantine, layout.data);
-    await this.#moveAway(data, away);
-    inventory.moved(name, data, away);
-    inventory.settle(data);
-    inventory.report(away, `was put into quarantine: ${why}`);
-    await this.#moveAway(sidecar, sidecarOf(away));
-    await syncFolder(disk, layout.quarantine);
-    await syncFolder(disk, folder);
-  }
-
   async #commit(
     manifest: VerifiedManifest,
     target: BackupFiles,
@@ -199,12 +164,10 @@ export class Keeping {
     temporary: string,
     sidecar: Uint8Array,
   ): Promise<void> {
-    const { disk, inventory } = this.#options;
-    const { name } = manifest.facts;
+    const { disk, quarantine } = this.#options;
     let staged: Staged;
     try {
-      // What was found damaged, and still lies where the backup belongs, makes way.
-      if (inventory.lossesOf(name).includes(target.data)) await this.#putAside(target, name, 'it was sent again');
+      await quarantine.makeWay(target, manifest.facts.name);
       await this.#folderReady(target.folder);
       staged = await stage(disk, temporary, sidecar);
     } catch (thrown) {
@@ -233,16 +196,5 @@ export class Keeping {
 
   #filesOf(entry: HeldEntry): BackupFiles {
     return this.#options.layout.backup(parseBackupName(entry.name));
-  }
-
-  async #moveAway(from: string, to: string): Promise<void> {
-    try {
-      await this.#options.disk.link(from, to);
-      await this.#options.disk.unlink(from);
-    } catch (thrown) {
-      // A folder has one name only.
-      if (hasCode(thrown, 'EPERM')) await this.#options.disk.rename(from, to);
-      else if (!hasCode(thrown, 'ENOENT')) throw thrown;
-    }
   }
 }

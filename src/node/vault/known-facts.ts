@@ -8,8 +8,8 @@ import type { Inventory } from './inventory.js';
 import { type Layout, sidecarOf } from './layout.js';
 
 /**
- * Writes down what the owners' folders hold, so that the next start does not open every sidecar. Nothing depends on it: a
- * folder that is not in the state that was written down is read.
+ * Writes down what the owners' folders hold, so that the next start does not open every sidecar, and misses what has lost its
+ * own. Nothing else depends on it: a folder that is not in the state that was written down is read.
  */
 export interface KnownFacts {
   /** Another backup is held of this owner, or one less. */

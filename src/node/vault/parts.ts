@@ -12,6 +12,7 @@ import { Keeping } from './keeping.js';
 import { type KnownFacts, openKnownFacts } from './known-facts.js';
 import { type Layout, layoutOf } from './layout.js';
 import { type KeptLeaves, openLeaves } from './leaves.js';
+import { Quarantine } from './quarantine.js';
 import { openQuota } from './quota.js';
 import { readInventory } from './read-inventory.js';
 import { openSidecars, type Sidecars } from './sidecars.js';
@@ -80,7 +81,8 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const doubts = new Doubts(inventory);
   const temporaries = openTemporaries(layout);
   const leaves = openLeaves({ layout, disk, log, temporaries });
-  const keeping = new Keeping({ layout, disk, clock, log, inventory, temporaries, leaves, identityOf });
+  const quarantine = new Quarantine({ layout, disk, clock, inventory });
+  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine, identityOf });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.setAside(name, why);
   const used = (owner: Hostname): number => inventory.used(owner);

@@ -3,7 +3,7 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
-import { type Disk, readSmallNow, syncFolder } from './disk.js';
+import { type Disk, isLost, isUnreadable, readSmallNow, syncFolder } from './disk.js';
 import { readFacts, stateOf } from './facts-file.js';
 import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
@@ -62,8 +62,11 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
   await syncFolder(disk, folder);
   const expected = { owner, own: owner === host, identity: options.identityOf(owner) };
   const known = await readFacts(disk, layout.factsOf(owner), expected, await stateOf(disk, folder));
-  for (const entry of known ?? []) inventory.add(entry);
-  if (known !== null) return;
+  if (known.isCurrent) {
+    for (const entry of known.entries) inventory.add(entry);
+    return;
+  }
+  const before = new Set(known.entries.map(({ name }) => name));
   options.unknown?.(owner);
   const names = new Set(await disk.readdir(folder));
   const pairs: string[] = [];
@@ -77,8 +80,14 @@ async function readFolder(owner: Hostname, options: ReadInventoryOptions, invent
     if (named === null) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
     else if (named !== owner) strangers.set(named, (strangers.get(named) ?? 0) + 1);
     else if (data !== null) alone.push(data);
-    else if (!names.has(sidecarOf(name))) inventory.report(join(folder, name), 'is a backup without a manifest');
-    else pairs.push(name);
+    else if (names.has(sidecarOf(name))) pairs.push(name);
+    else {
+      inventory.report(join(folder, name), 'is a backup without a manifest');
+      // Of what is removed, the data goes first: this one was held, and has lost its manifest.
+      if (!before.has(name)) continue;
+      inventory.lose(name, owner, join(folder, name));
+      options.lost?.(name, 'its manifest has vanished');
+    }
   }
   for (const [other, count] of strangers) {
     const what = count === 1 ? `1 backup of ${other}` : `${count} backups of ${other}`;
@@ -112,8 +121,10 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
   } catch (thrown) {
     const { kind, message } = Failure.from(thrown);
     const another = bytes !== null && pair.identity !== null && isOfAnotherIdentity(bytes, pair.name, pair.identity);
-    // Its owner hears of it, and can send it again; what the disk could not read just now may be whole.
-    if ((kind === 'damaged' || kind === 'untrusted') && !another) {
+    // In each case but one, its owner hears of it, and can send it again. What the disk did not read just now may be whole.
+    if (isLost(thrown)) inventory.lose(pair.name, pair.owner, looked);
+    else if (isUnreadable(thrown)) inventory.lock(pair.name, looked);
+    else if ((kind === 'damaged' || kind === 'untrusted') && !another) {
       inventory.lose(pair.name, pair.owner, data);
       options.lost?.(pair.name, looked === data ? `its file ${message}` : `its manifest is not to rely on: ${message}`);
     }

@@ -164,6 +164,8 @@ export class Receiving {
       await uploads.forget(manifest.digest);
       return { held: await this.#receiptOf(entry, manifest) };
     }
+    const locked = inventory.lockOf(manifest.facts.name);
+    if (locked !== null) throw notAllowed(locked);
     const begun = await uploads.find(manifest.digest);
     await begun?.confirm();
     const upload = begun ?? (await uploads.begin(owner, manifest));
@@ -230,4 +232,11 @@ export class Receiving {
   #count(owner: Hostname, change: number): void {
     this.#running.set(owner, (this.#running.get(owner) ?? 0) + change);
   }
+}
+
+/** It is said before a byte comes: what is sent again could not be put where this is. */
+function notAllowed(path: string): Failure {
+  return new Failure('failed', `${path} is there, and may not be read by the node`, {
+    hint: 'On the server that holds it, let the user of the node read it, and start the node again.',
+  });
 }

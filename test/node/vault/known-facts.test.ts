@@ -55,7 +55,6 @@ describe('a start after a stop', () => {
     ['a backup was removed', () => vault.remove(name)],
     ['a backup was put into quarantine', () => vault.quarantine(name, 'a test')],
     ['a file was taken away', () => rm(join(folder, name))],
-    ['a manifest was taken away', () => rm(join(folder, manifestFile))],
     ['a file was put there', () => writeFile(join(folder, 'notes.txt'), 'x')],
     ['a file was put in the place of another', () => replace(join(folder, name))],
     ['the folder was put in the place of another', () => replace(folder)],
@@ -68,6 +67,19 @@ describe('a start after a stop', () => {
     expect(known.list({})).toEqual(read.list({}));
     expect(known.findings()).toEqual(read.findings());
     expect(known.losses(FR2)).toEqual(read.losses(FR2));
+  });
+
+  it('misses a backup whose manifest was taken away since', async () => {
+    await rm(join(folder, manifestFile));
+    for (let start = 0; start < 2; start += 1) {
+      vault = await fixture.open();
+      expect(vault.find(name)).toBeNull();
+      expect(vault.damaged(FR2)).toEqual([name]);
+      expect(vault.findings()).toEqual([expect.stringContaining('was put into quarantine')]);
+    }
+    await push(vault, manifest, content);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect((await fixture.open()).find(name)).toEqual(vault.find(name));
   });
 
   it('leaves a damaged manifest to whoever asks for the backup, and to the night', async () => {

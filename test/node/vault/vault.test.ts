@@ -9,7 +9,7 @@ import { realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
-import { faultyDisk } from './faulty-disk.js';
+import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
   collect,
@@ -153,6 +153,17 @@ describe('a backup of a peer', () => {
     expect((await fixture.open()).damaged(FR2)).toEqual([]);
   });
 
+  it('is missed, and can be sent again, when a start finds a folder in place of its manifest', async () => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, 'FR2', `${name}.manifest`));
+    await mkdir(join(fixture.data, 'FR2', `${name}.manifest`));
+    vault = await fixture.open();
+    expect(vault.damaged(FR2)).toEqual([name]);
+    await push(vault, manifest, content);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(await isHeldWhole(await fixture.open())).toBe(true);
+  });
+
   it.each([
     ['its commit', () => push(vault, manifest, content), /^link .*\.enc$/, null],
     ['its removal', () => vault.remove(name), /^handle\.sync FR2$/, name],
@@ -178,9 +189,9 @@ describe('a backup of a peer', () => {
   );
 
   describe('whose manifest the disk could not read at the start', () => {
-    const openPastIt = async () => {
+    const openPastIt = async (fault: Fault = 'EIO') => {
       const faulty = faultyDisk();
-      faulty.fail('EIO', (call) => faulty.calls[call] === 'openSync');
+      faulty.fail(fault, (call) => faulty.calls[call] === 'openSync');
       vault = await fixture.open({ disk: faulty.disk });
       expect(vault.find(name)).toBeNull();
       fixture.clock.jump(60_000);
@@ -212,6 +223,33 @@ describe('a backup of a peer', () => {
       };
       const calls = await trying(Number.POSITIVE_INFINITY);
       for (let bad = 0; bad < calls; bad += 1) await trying(bad);
+    });
+
+    it('is told to its owner, and taken again though the disk still cannot read it', async () => {
+      await push(vault, manifest, content);
+      const faulty = await openPastIt();
+      expect(vault.damaged(FR2)).toEqual([name]);
+      expect(await fixture.files('FR2')).toEqual([name, `${name}.manifest`]);
+      const start = faulty.calls.length;
+      const bad = (call: number) => faulty.trace[call] === `handle.read ${name}.manifest` && isFirst(call);
+      const isFirst = (call: number) => faulty.trace.indexOf(`handle.read ${name}.manifest`, start) === call;
+      faulty.fail('EIO', bad);
+      await push(vault, manifest, content);
+      expect(vault.damaged(FR2)).toEqual([]);
+      expect(await fixture.files('.quarantine')).toHaveLength(2);
+      vault = await fixture.open();
+      expect(await isHeldWhole(vault)).toBe(true);
+      expect(vault.damaged(FR2)).toEqual([]);
+    });
+
+    it('is not lost where only the rights are wrong: a person is told, and it is not sent in vain', async () => {
+      await push(vault, manifest, content);
+      const faulty = await openPastIt('EACCES');
+      expect(vault.damaged(FR2)).toEqual([]);
+      expect(vault.findings()).toEqual([expect.stringContaining('EACCES')]);
+      await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({ kind: 'failed', retryable: false });
+      faulty.fail('EACCES', () => false);
+      expect(await isHeldWhole(await fixture.open())).toBe(true);
     });
 
     it('is in conflict with another one of the same bytes', async () => {
