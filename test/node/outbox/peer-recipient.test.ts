@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { deliver } from '../../../src/node/outbox/deliver.js';
+import { owed } from '../../../src/node/outbox/owed.js';
+import { peerRecipient } from '../../../src/node/outbox/peer-recipient.js';
+import { rateLimit } from '../../../src/node/outbox/rate-limit.js';
+import { openReceipts } from '../../../src/node/outbox/receipts.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
+import { manifestOf } from '../../support/manifests.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
+import { servers, silent, VaultFixture } from '../vault/fixture.js';
+
+const nights = ['2026-11-21T01:00:00Z', '2026-11-22T01:00:00Z', '2026-11-23T01:00:00Z'].map((time) => {
+  const content = randomBytes(1000);
+  const manifest = manifestOf(content, servers.FR1.signer, { owner: 'FR1', createdAtMs: Date.parse(time) });
+  return { content, manifest, name: manifest.facts.name };
+});
+const names = nights.map(({ name }) => name);
+
+let fixture: VaultFixture;
+let faulty: FaultyDisk;
+let vault: Vault;
+let node: PeerNode;
+
+beforeEach(async () => {
+  node = await startPeerNode({ peers: [peerConfig('FR1', servers.FR1)] });
+  fixture = await VaultFixture.make();
+  faulty = faultyDisk();
+  vault = await fixture.open({ disk: faulty.disk });
+  for (const { content, manifest } of nights) {
+    const draft = await vault.draft();
+    await draft.write(content);
+    await draft.commit(manifest.signed);
+  }
+});
+afterEach(async () => {
+  await node.stop();
+  await fixture.remove();
+});
+
+it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other backup', async (what) => {
+  const bad = `handle.read ${names[2]}${what === 'manifest' ? '.manifest' : ''}`;
+  faulty.fail('EIO', (call) => faulty.trace[call] === bad);
+  const delivered: string[] = [];
+  const failed: string[] = [];
+  const failure = await deliver(owed(vault.list(), new Set()), {
+    clock: fixture.clock,
+    peer: { name: node.name, identity: node.server.identity },
+    recipient: peerRecipient(
+      node.callAs(servers.FR1),
+      vault,
+      servers.FR1.identity,
+      rateLimit(fixture.clock, () => 0),
+    ),
+    receipts: openReceipts(join(fixture.data, '.state', 'receipts'), silent),
+    signal: new AbortController().signal,
+    patience: 60_000,
+    progress: () => {},
+    delivered: ({ name }) => delivered.push(name),
+    failed: ({ name }) => failed.push(name),
+  });
+  expect(failure).toMatchObject({ kind: 'failed', retryable: false, message: expect.stringContaining('EIO') });
+  expect(failed).toEqual([names[2]]);
+  expect(delivered.sort()).toEqual(names.slice(0, 2));
+  expect(vault.findings()).toEqual([expect.stringContaining('cannot be read')]);
+});
