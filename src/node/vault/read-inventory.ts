@@ -22,6 +22,11 @@ export interface ReadInventoryOptions {
   unfinished?(sidecar: string): void;
 }
 
+interface FolderOptions extends ReadInventoryOptions {
+  /** The files of backups that are on their way in or out. */
+  readonly incoming: ReadonlySet<bigint>;
+}
+
 /** Made by the file system itself, at the top of a disk. */
 const notOurs = 'lost+found';
 
@@ -32,13 +37,14 @@ const notOurs = 'lost+found';
 export async function readInventory(options: ReadInventoryOptions): Promise<Inventory> {
   const { layout, host, disk } = options;
   const inventory = new Inventory();
+  const incoming = await inodesIn(disk, layout.incoming);
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
     if (item.name.startsWith('.') || item.name === notOurs) continue;
     const owner = path === layout.local ? host : hostnameOrNull(item.name);
     if (owner === null || !item.isDirectory()) inventory.report(path, 'is not the folder of a server');
     else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
-    else await readFolder(owner, options, inventory);
+    else await readFolder(owner, { ...options, incoming }, inventory);
   }
   readQuarantine(new Set(await disk.readdir(layout.quarantine)), layout, inventory);
   return inventory;
@@ -55,7 +61,7 @@ function readQuarantine(names: ReadonlySet<string>, layout: Layout, inventory: I
   }
 }
 
-async function readFolder(owner: Hostname, options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
+async function readFolder(owner: Hostname, options: FolderOptions, inventory: Inventory): Promise<void> {
   const folder = options.layout.folderOf(owner);
   const { disk, host, layout } = options;
   // A process that was killed may have linked a backup without syncing the folder: from here on it counts, so it must last.
@@ -133,13 +139,8 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
 }
 
 /** Of a backup that was held, a manifest alone is what is left. One that is not to rely on may be anybody's. */
-function readSidecarAlone(
-  expected: Expected,
-  scratch: Buffer,
-  options: ReadInventoryOptions,
-  inventory: Inventory,
-): void {
-  const { layout, disk } = options;
+function readSidecarAlone(expected: Expected, scratch: Buffer, options: FolderOptions, inventory: Inventory): void {
+  const { layout, disk, incoming } = options;
   const data = join(layout.folderOf(expected.owner), expected.name);
   const sidecar = sidecarOf(data);
   inventory.report(sidecar, 'is a manifest without its backup');
@@ -147,8 +148,9 @@ function readSidecarAlone(
     const bytes = readSmallNow(disk, sidecar, scratch);
     if (bytes === null) return;
     readSidecar(bytes, expected);
-    // While a backup is committed or removed, its manifest has a second name.
-    if (disk.lstatSync(sidecar).nlink > 1) options.unfinished?.(sidecar);
+    // While a backup is committed or removed, its manifest has a second name there. Others are no business of a start: a
+    // person may keep copies of the folder as links.
+    if (incoming.has(disk.lstatSync(sidecar, { bigint: true }).ino)) options.unfinished?.(sidecar);
     else {
       inventory.lose(expected.name, expected.owner, data);
       options.lost?.(expected.name, 'its file has vanished');
@@ -156,6 +158,12 @@ function readSidecarAlone(
   } catch {
     // It stays where it is, for a person to look at.
   }
+}
+
+async function inodesIn(disk: Disk, folder: string): Promise<Set<bigint>> {
+  const paths = (await disk.readdir(folder)).map((file) => join(folder, file));
+  const looked = await Promise.allSettled(paths.map((path) => disk.lstat(path, { bigint: true })));
+  return new Set(looked.flatMap((each) => (each.status === 'fulfilled' ? [each.value.ino] : [])));
 }
 
 /** Whose backup a file is named as; null for no backup's name. */

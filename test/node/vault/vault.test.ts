@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -151,6 +151,17 @@ describe('a backup of a peer', () => {
     expect(vault.damaged(FR2)).toEqual([]);
     await vault.remove(name);
     expect((await fixture.open()).damaged(FR2)).toEqual([]);
+  });
+
+  it('is missed when its manifest alone is left, also where a person keeps copies of the folder as links', async () => {
+    await push(vault, manifest, content);
+    for (const file of [name, `${name}.manifest`]) {
+      await link(join(fixture.data, 'FR2', file), join(fixture.data, '.state', file));
+    }
+    await rm(join(fixture.data, 'FR2', name));
+    vault = await fixture.open();
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await fixture.files('.quarantine')).toEqual([expect.stringContaining(`${name}.manifest`)]);
   });
 
   it('is missed, and can be sent again, when a start finds a folder in place of its manifest', async () => {
