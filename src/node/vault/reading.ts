@@ -23,6 +23,8 @@ export interface ReadingOptions {
   readonly doubts: Doubts;
   /** Told of a backup that is not what it was when it was committed. */
   damaged(entry: HeldEntry, why: string): Promise<void>;
+  /** Whether a backup was removed by the rules meanwhile. */
+  isRemoved(entry: HeldEntry): boolean;
 }
 
 /** Part of a file, in bytes. */
@@ -35,7 +37,7 @@ export interface Span {
 export type ReadSpans = (path: string, entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
-export function openReading({ disk, doubts, damaged }: ReadingOptions): ReadSpans {
+export function openReading({ disk, doubts, damaged, isRemoved }: ReadingOptions): ReadSpans {
   let readers = 0;
   return async function* read(path, entry, spans) {
     if (readers === mostReaders) {
@@ -47,8 +49,10 @@ export function openReading({ disk, doubts, damaged }: ReadingOptions): ReadSpan
     } catch (thrown) {
       doubts.note(entry, path, thrown);
       const failure = readFailure(thrown, entry.name);
-      if (failure.kind === 'damaged') await damaged(entry, failure.message);
-      throw failure;
+      if (failure.kind !== 'damaged') throw failure;
+      await damaged(entry, failure.message);
+      // Its file had gone, and it is not held any more: what took it was no damage.
+      throw isRemoved(entry) ? new Failure('not-found', `${entry.name} is not held here any more`) : failure;
     } finally {
       readers -= 1;
     }

@@ -112,7 +112,10 @@ class OpenVault implements Vault {
         if (this.find(entry.name) === entry) await parts.keeping.quarantine(entry, why);
       }).catch(({ message }) => parts.log.error('damaged backup cannot be put into quarantine', { reason: message }));
     };
-    this.#read = openReading({ ...parts, damaged });
+    const isRemoved = ({ name, owner }: HeldEntry): boolean => {
+      return this.find(name) === null && !this.damaged(owner).includes(name);
+    };
+    this.#read = openReading({ ...parts, damaged, isRemoved });
     this.#examining = new Examining({
       ...parts,
       read: (entry) => this.#readSpans(entry, [{ offset: 0, length: entry.size }]),

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
-import { realDisk } from '../../../src/node/vault/disk.js';
+import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -708,6 +708,26 @@ describe('reading', () => {
     vault = await fixture.open({ disk: faulty.disk });
     for await (const chunk of vault.read(name, 0, content.length)) if (chunk.length > 0) break;
     expect([...faulty.open]).toEqual([]);
+  });
+
+  it('that is just being removed is not there any more, and not damaged', async () => {
+    let reading: Promise<unknown> = Promise.resolve();
+    let notFound = (): void => {};
+    const open: Disk['open'] = (...how) => realDisk.open(...how).finally(notFound);
+    // As with a large file, of which the name goes long before the call ends.
+    const unlink: Disk['unlink'] = async (path) => {
+      await realDisk.unlink(path);
+      if (!String(path).endsWith('.enc')) return;
+      const looked = new Promise<void>((resolve) => {
+        notFound = resolve;
+      });
+      reading = readAll(vault, manifest).catch((thrown: unknown) => thrown);
+      await looked;
+    };
+    vault = await fixture.open({ disk: { ...realDisk, open, unlink } });
+    await vault.remove(name);
+    expect(await reading).toMatchObject({ kind: 'not-found' });
+    expect(vault.damaged(FR2)).toEqual([]);
   });
 
   it.each([
