@@ -86,11 +86,9 @@ export class Inventory {
     return this.#losses.get(name)?.paths ?? [];
   }
 
-  /** Forgets that a backup was damaged. @returns where its damaged copies are */
-  regain(name: string): readonly string[] {
-    const paths = this.lossesOf(name);
+  /** Forgets that a backup was damaged. */
+  regain(name: string): void {
     this.#losses.delete(name);
-    return paths;
   }
 
   /** Notes that a start was not allowed to read a file of a backup. It may be whole, so it is not lost. */

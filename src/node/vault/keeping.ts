@@ -93,7 +93,9 @@ export class Keeping {
       await removeLeftovers(disk, [second]);
       temporaries.giveBack(second);
     };
-    // A disk without room for a name has to be made room on all the same.
+    // A disk without room for a name has to be made room on all the same. While it is held, what happened to an earlier copy
+    // makes no difference; after a crash in the midst of this, it would be missed.
+    await quarantine.settle(entry.name).catch(() => undefined);
     await disk.link(sidecar, second).catch(() => undefined);
     try {
       await removeFile(disk, data);

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { type Disk, hasCode, isLost, readSmall, syncFolder } from './disk.js';
 import { makeFolder } from './folders.js';
@@ -48,12 +49,15 @@ export class Quarantine {
     if (isInTheWay) await this.take(files, name, 'it was sent again');
   }
 
-  /** What was removed by the rules is not asked for again, although an earlier copy of it was damaged. */
+  /** What is removed by the rules is not asked for again, although an earlier copy of it was damaged. */
   async settle(name: string): Promise<void> {
-    for (const path of this.#options.inventory.regain(name)) {
+    const { inventory, layout } = this.#options;
+    for (const path of inventory.lossesOf(name)) {
+      if (dirname(path) !== layout.quarantine) continue;
       await this.#rename(path);
       await this.#rename(sidecarOf(path));
     }
+    inventory.regain(name);
   }
 
   async #isLost({ sidecar }: BackupFiles): Promise<boolean> {

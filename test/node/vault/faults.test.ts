@@ -271,3 +271,27 @@ describe('the way into quarantine, over a failing disk', () => {
     },
   );
 });
+
+it('misses nothing that the rules removed, wherever the removal of what was damaged before ends', async () => {
+  const { name } = received.facts;
+  /** @returns whether the removal came to its end */
+  const removeUntil = async (bad: number): Promise<boolean> => {
+    const fixture = await VaultFixture.make();
+    try {
+      const faulty = faultyDisk();
+      const vault = await fixture.open({ disk: faulty.disk });
+      await push(vault, received, content);
+      await vault.quarantine(name, 'a leaf does not match');
+      await push(vault, received, content);
+      const start = faulty.calls.length;
+      faulty.fail('EIO', (call) => call >= start + bad);
+      await vault.remove(name).catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
+      const isOver = faulty.calls.length - start <= bad;
+      expect((await fixture.open()).damaged(FR2), `died at ${faulty.trace[start + bad]}`).toEqual([]);
+      return isOver;
+    } finally {
+      await fixture.remove();
+    }
+  };
+  for (let bad = 0; !(await removeUntil(bad)); bad += 1);
+});
