@@ -3,7 +3,7 @@ import { type Candidate, choose } from '../restore/choose.js';
 import type { ReceiptCheck } from '../survey/examine.js';
 import type { Answer } from '../survey/found.js';
 import type { Mesh } from '../survey/mesh.js';
-import { nobodyAnswered, silence, survey } from '../survey/survey.js';
+import { findingsAbout, nobodyAnswered, silence, survey } from '../survey/survey.js';
 
 /**
  * The one backup that `show` and `fetch` are about, with the warnings that concern it. `latest` is of this server.
@@ -23,7 +23,7 @@ export async function findOne(
     if ('failure' in answer) context.screen.warn(silence(answer));
   }
   const backup = choose(found.backups, reference);
-  for (const { kind, message } of found.findings) {
+  for (const { kind, message } of findingsAbout(found, backup.manifest.facts.owner)) {
     if (kind === 'forged' || kind === 'conflict') context.screen.warn(message);
   }
   return { backup, answers: found.answers };

@@ -8,7 +8,7 @@ import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import type { FoundBackup } from '../survey/found.js';
 import type { Mesh } from '../survey/mesh.js';
-import { nobodyAnswered, silence, survey } from '../survey/survey.js';
+import { findingsAbout, nobodyAnswered, silence, survey } from '../survey/survey.js';
 import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet } from './choose.js';
 import { parseMoment } from './moment.js';
 
@@ -41,7 +41,7 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   }
   const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
-  for (const { message } of found.findings) if (message.includes(mesh.owner)) screen.warn(message);
+  for (const { message } of findingsAbout(found, mesh.owner)) screen.warn(message);
   if (own.length === 0) throw nothingOf(mesh, found.backups);
   const chosen = await chooseAmong(context, own, wanted);
   return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };

@@ -53,7 +53,7 @@ function forks(chain: readonly Link[]): Finding[] {
     places.set(facts.sequence, [...(places.get(facts.sequence) ?? []), { manifest, holders }]);
     const add = (what: string): void => {
       for (const { name, described } of holders) {
-        findings.push({ peer: name, kind: 'conflict', message: `${what} (seen on ${described})` });
+        findings.push({ peer: name, owner: facts.owner, kind: 'conflict', message: `${what} (seen on ${described})` });
       }
     };
     if (twin?.sequence === facts.sequence) {
@@ -78,6 +78,7 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
   if (newest.manifest.facts.sequence < end.manifest.facts.sequence) {
     findings.push({
       peer: holder.name,
+      owner,
       kind: 'behind',
       message:
         `${holder.described} shows an older end of ${owner}'s set ${set}: number ${newest.manifest.facts.sequence}, ` +
@@ -96,6 +97,7 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
     const names = missing.map(({ manifest, holders }) => `${manifest.facts.name} (on ${namesOf(holders)})`);
     findings.push({
       peer: holder.name,
+      owner,
       kind: 'gap',
       message: `${holder.described} leaves out ${names.join(', ')}`,
     });

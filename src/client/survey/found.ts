@@ -52,6 +52,8 @@ export type Standing =
 export interface Finding {
   /** The holder's hostname. */
   readonly peer: string;
+  /** Whose backups it is about; null when nothing says that. */
+  readonly owner: string | null;
   /** `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. */
   readonly kind: 'forged' | 'conflict' | 'behind' | 'gap';
   readonly message: string;

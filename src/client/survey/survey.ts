@@ -6,7 +6,7 @@ import { type AskOptions, askHolder } from './ask-holder.js';
 import { chainFindings } from './chain-findings.js';
 import { EntryFindings } from './entry-findings.js';
 import { examiner, type ReceiptCheck } from './examine.js';
-import type { Answer, Copy, Examined, FoundBackup, Survey } from './found.js';
+import type { Answer, Copy, Examined, Finding, FoundBackup, Survey } from './found.js';
 import { ManifestGathering, type Told } from './gather-manifests.js';
 import type { Holder } from './holders.js';
 import type { Mesh } from './mesh.js';
@@ -63,6 +63,11 @@ export function nobodyAnswered({ answers }: Survey, otherwise = ''): Failure | n
   return new Failure(isRefusal && first !== undefined ? first.kind : 'unreachable', `nobody answered:${reasons}`, {
     hint: first?.hint ?? `Is the VPN up? Try again when a peer can be reached.${otherwise}`,
   });
+}
+
+/** What of the findings concerns the backups of one server: also what is about nobody's, since it may be about these. */
+export function findingsAbout({ findings }: Survey, server: string): readonly Finding[] {
+  return findings.filter(({ owner }) => owner === null || owner === server);
 }
 
 /**

@@ -173,14 +173,16 @@ describe('what is not believed', () => {
     [
       'forged',
       { manifest: undefined, receipt: undefined },
+      null,
       /^FR2 .* shows (an entry without a manifest; ){3}and 197 more$/,
     ],
     [
       'unproven',
       undefined,
+      'FR1',
       /^FR2 .* does not prove that it holds (anemone-backup-FR1-\S+ \(it shows no receipt\); ){3}and 197 more$/,
     ],
-  ])('is told once of a peer that shows it hundreds of times: %s', (_what, entry, message) => {
+  ])('is told once of a peer that shows it hundreds of times: %s', (_what, entry, of, message) => {
     const copies = Array.from({ length: 200 }, (_, index) => {
       if (entry !== undefined) return entry;
       const { manifest } = fr2.holding(
@@ -190,7 +192,7 @@ describe('what is not believed', () => {
     });
     const { findings } = surveyOf([fr2.answer(...copies)], all, owners);
     expect(findings.filter(({ kind }) => kind === 'forged')).toEqual([
-      { peer: 'FR2', kind: 'forged', message: expect.stringMatching(message) },
+      { peer: 'FR2', owner: of, kind: 'forged', message: expect.stringMatching(message) },
     ]);
   });
 
