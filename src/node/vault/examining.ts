@@ -34,6 +34,11 @@ export interface ExaminingOptions {
  */
 const freshness = 20 * 60_000;
 
+/** Hashes of leaves that are given out at a time: those of 8 MiB, which any disk reads in a second. */
+const worthGiving = 128;
+
+const atOnce: Pace = async () => {};
+
 /** How long an owner waits for an examination before it is told to ask again, in milliseconds. */
 const patience = 5_000;
 
@@ -54,16 +59,10 @@ export class Examining {
    * signed a manifest that contradicts itself: were that called damage, an owner could fill the quarantine without end.
    * @throws Failure `damaged`, and then the backup is in quarantine; another when nothing can be said about it
    */
-  examine(entry: HeldEntry, pace: Pace = async () => {}): Promise<void> {
+  examine(entry: HeldEntry, pace: Pace = atOnce): Promise<void> {
     const running = this.#running.get(entry);
     if (running !== undefined) return running;
-    const started = this.#compare(entry, pace)
-      .catch(async (thrown) => {
-        const failure = asDamage(thrown, entry);
-        if (failure.kind === 'damaged') await this.#options.damaged(entry, failure.message);
-        throw failure;
-      })
-      .finally(() => this.#running.delete(entry));
+    const started = toItsEnd(this.#compare(entry, pace)).finally(() => this.#running.delete(entry));
     this.#running.set(entry, started);
     return started;
   }
@@ -139,16 +138,30 @@ export class Examining {
     }
   }
 
-  /** The hashes of the leaves of a backup, in order; they lead to the root in its manifest. @throws Failure `damaged` */
+  /**
+   * The hashes of the leaves of a backup, in order; all of them together lead to the root in its manifest. Where they are not
+   * kept, they come as the backup is read: that takes minutes where it is large, and nobody waits that long for the first one.
+   * @throws Failure `damaged`, and then the backup is in quarantine
+   */
   async *leavesOf(entry: HeldEntry): Bytes & AsyncGenerator<Uint8Array> {
     const { leaves } = this.#options;
     const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
-    if (!(await leaves.areRight(entry, treeRoot))) await this.examine(entry);
-    yield* leaves.read(entry);
+    yield* (await leaves.areRight(entry, treeRoot)) ? leaves.read(entry) : this.#compare(entry);
   }
 
-  async #compare(entry: HeldEntry, pace: Pace): Promise<void> {
+  /** Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. */
+  async *#compare(entry: HeldEntry, pace: Pace = atOnce): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#readAgain(entry, pace);
+    } catch (thrown) {
+      const failure = asDamage(thrown, entry);
+      if (failure.kind === 'damaged') await this.#options.damaged(entry, failure.message);
+      throw failure;
+    }
+  }
+
+  async *#readAgain(entry: HeldEntry, pace: Pace): AsyncGenerator<Uint8Array> {
     const { clock, leaves, read, report, isWhole } = this.#options;
     const { manifest, receipt } = await this.sidecar(entry);
     // It may name an identity that this server had before: what came in then is held all the same.
@@ -156,11 +169,18 @@ export class Examining {
     const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     const recorder = leaves.record();
     try {
-      const running = new FileDigest(recorder.add);
+      let hashes: Uint8Array[] = [];
+      const running = new FileDigest((hash) => {
+        recorder.add(hash);
+        hashes.push(hash);
+      });
       for await (const chunk of read(entry)) {
         running.update(chunk);
         await recorder.flush();
         await pace(chunk.length);
+        if (hashes.length < worthGiving) continue;
+        yield Buffer.concat(hashes);
+        hashes = [];
       }
       const { size, sha256, treeRoot } = running.finish();
       if (size !== facts.size || !treeRoot.equals(facts.treeRoot)) {
@@ -171,11 +191,16 @@ export class Examining {
         report(entry, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
       }
       await recorder.keep(entry.digest);
+      this.#foundRight.set(entry, clock.monotonic());
+      yield Buffer.concat(hashes);
     } finally {
       await recorder.discard();
     }
-    this.#foundRight.set(entry, clock.monotonic());
   }
+}
+
+async function toItsEnd(bytes: AsyncGenerator<Uint8Array>): Promise<void> {
+  while (!(await bytes.next()).done);
 }
 
 function believe(verify: () => void): void {

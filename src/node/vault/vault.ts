@@ -51,7 +51,7 @@ export interface Vault {
   /** The same for several parts, in this order, with the file opened once. A part of up to 256 KiB comes in one piece. */
   readSpans(name: string, spans: readonly Span[]): Bytes;
   /**
-   * The hashes of a backup's leaves, in order, 32 bytes each; where they are missing, the backup is read for them.
+   * The hashes of a backup's leaves, in order, 32 bytes each; where they are missing, they come as the backup is read.
    * @throws Failure as {@link read} does
    */
   leaves(name: string): Bytes;

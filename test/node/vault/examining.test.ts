@@ -21,6 +21,7 @@ import {
   pushInParts,
   readAll,
   servers,
+  silent,
   VaultFixture,
 } from './fixture.js';
 
@@ -97,6 +98,40 @@ describe('the leaves of a backup', () => {
     await flipBit(dataFile(), 200_000);
     await expect(collect(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
     expect(vault.find(name)).toBeNull();
+  });
+
+  it('are given where the disk cannot keep them, which is logged', async () => {
+    await push(vault, manifest, content);
+    const rename: Disk['rename'] = async (from, to) => {
+      if (String(to) === leavesFile()) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+      return realDisk.rename(from, to);
+    };
+    const warnings: unknown[] = [];
+    const log = { ...silent, warn: (what: string, facts: unknown) => void warnings.push([what, facts]) };
+    vault = await fixture.open({ disk: { ...realDisk, rename }, log });
+    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(warnings).toEqual([['leaf hashes not kept', { reason: 'no space left' }]]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(vault.damaged(FR2)).toEqual([]);
+  });
+
+  it('come while a large backup is read for them: nobody waits for the first ones until all of it was read', async () => {
+    const bytes = Buffer.alloc(400 * leafSize, 1);
+    const large = backupOfFR2(bytes, 1);
+    await push(vault, large, bytes);
+    await rm(join(fixture.data, '.state/leaves', large.digest.toString('hex')), { force: true });
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const reads = () => faulty.trace.filter((call) => call === `handle.read ${large.facts.name}`).length;
+    const given = vault.leaves(large.facts.name)[Symbol.asyncIterator]();
+    const { value: first } = await given.next();
+    expect(first?.subarray(0, 32)).toEqual(leafHash(bytes.subarray(0, leafSize)));
+    const meanwhile = reads();
+    await given.return?.();
+    await collect(vault.leaves(large.facts.name));
+    expect(reads() - meanwhile).toBeGreaterThan(2 * meanwhile);
+    expect(faulty.open.size).toBe(0);
+    expect(await fixture.files('.incoming')).toEqual([]);
   });
 
   it('of what is not held are swept away', async () => {
