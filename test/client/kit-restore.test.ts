@@ -15,7 +15,7 @@ import { formatAddress } from '../../src/mesh/terms/address.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../support/bare-machine.js';
 import { garbage } from '../support/hostile-peer.js';
-import { manifestOf } from '../support/manifests.js';
+import { hashesOf, manifestOf } from '../support/manifests.js';
 import type { PeerNode } from '../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../support/restorable.js';
 
@@ -277,6 +277,7 @@ describe('the kit that travels', () => {
       hostname: 'FR2',
       list: () => [entryOf(kit, server), entryOf(newer, server)],
       fetch: (name) => [name === kit.manifest.facts.name ? kit.bytes : garbage(newer.bytes.length)],
+      leaves: (name) => [hashesOf(name === kit.manifest.facts.name ? kit.bytes : newer.bytes)],
     }));
     await pushTo(fr2, fr1, newer);
     const { code, said } = await machine.restore({ peer: [liar], takeover: false });

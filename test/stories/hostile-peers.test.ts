@@ -12,7 +12,7 @@ import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { type HostilePeer, type Lies, startHostilePeer } from '../support/hostile-peer.js';
 import { throwawayServer } from '../support/identities.js';
-import { manifestOf } from '../support/manifests.js';
+import { hashesOf, manifestOf } from '../support/manifests.js';
 import { type Mesh, type MeshServer, makeMesh } from '../support/mesh.js';
 
 const content = randomBytes(300_000);
@@ -63,6 +63,7 @@ const bytesOf = (name: string): Buffer => (name === second.facts.name ? other : 
 const honest = (server: ServerIdentity, ...held: VerifiedManifest[]): Lies => ({
   list: () => held.map((manifest) => holding(server, manifest)),
   fetch: (name, offset) => [bytesOf(name).subarray(offset)],
+  leaves: (name) => [hashesOf(bytesOf(name))],
 });
 
 function flipped(bytes: Buffer): Buffer {

@@ -49,6 +49,7 @@ export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): St
     server,
     async *list() {},
     fetch,
+    leaves: nothing,
     close() {},
     holding: (manifest) => ({
       manifest: manifest.signed,

@@ -1,7 +1,7 @@
 import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { identityBytes } from '../../src/mesh/identity/identity.js';
 import type { Signer } from '../../src/mesh/identity/signer.js';
-import { FileDigest } from '../../src/mesh/manifest/digest-tree.js';
+import { FileDigest, leafHash, leafSize } from '../../src/mesh/manifest/digest-tree.js';
 import { signManifest, type VerifiedManifest, verifyManifest } from '../../src/mesh/manifest/manifest.js';
 import { formatBackupName } from '../../src/mesh/terms/backup-name.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
@@ -30,4 +30,12 @@ export function factsAbout(content: Uint8Array, signer: Signer, changes: Partial
 /** A signed and verified manifest of these bytes. */
 export function manifestOf(content: Uint8Array, signer: Signer, changes: Partial<Manifest> = {}): VerifiedManifest {
   return verifyManifest(signManifest(factsAbout(content, signer, changes), signer), signer.identity);
+}
+
+/** The hashes of the leaves of these bytes, one behind the other. */
+export function hashesOf(bytes: Buffer): Buffer {
+  const leaves = Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, index) =>
+    leafHash(bytes.subarray(index * leafSize, (index + 1) * leafSize)),
+  );
+  return Buffer.concat(leaves);
 }

@@ -28,8 +28,8 @@ export interface Holder {
    */
   list(question: ListQuestion, deadline: number, signal?: AbortSignal): AsyncIterable<ListPage>;
   fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
-  /** The hashes of a backup's leaves, in order, 32 bytes each; absent where nobody can be asked for them. */
-  leaves?(name: string, signal?: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, in order, 32 bytes each. */
+  leaves(name: string, signal?: AbortSignal): Bytes;
   close(): void;
 }
 
@@ -76,6 +76,9 @@ export function ownHolder(
     async *fetch(name, range, signal) {
       yield* (await connected()).fetchOwn(name, range, signal);
     },
+    async *leaves(name, signal) {
+      yield* (await connected()).leavesOwn(name, signal);
+    },
     close: () => void node?.then((open) => open.close()).catch(() => undefined),
   };
 }
@@ -96,6 +99,7 @@ export function deadHolder(
     identity,
     list: nothing,
     fetch: nothing,
+    leaves: nothing,
     close() {},
   };
 }

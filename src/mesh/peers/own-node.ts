@@ -29,6 +29,8 @@ export interface OwnNode {
   listOwn(filter: ListFilter, signal?: AbortSignal): AsyncGenerator<readonly HeldBackup[]>;
   /** Bytes of a backup on this server. Not verified. */
   fetchOwn(name: string, range: ByteRange, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
+  /** The hashes of the leaves of a backup on this server, in order, 32 bytes each. Not verified. */
+  leavesOwn(name: string, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
   /**
    * Has the configuration read again; resolves when its peers are in force.
    * @returns what of the change needs a restart of the node
@@ -71,6 +73,10 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
       const request = { name, ...range };
       const call = callServerStream(channel, nodeService.fetchBackup, request, context(bulkPatience, signal));
       for await (const chunks of call) for (const { chunk } of chunks) if (chunk.length > 0) yield chunk;
+    },
+    async *leavesOwn(name, signal) {
+      const call = callServerStream(channel, nodeService.fetchLeaves, { name }, context(bulkPatience, signal));
+      for await (const messages of call) for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
     },
     async reload(signal) {
       const answer = await callUnary(channel, nodeService.reload, {}, context(controlPatience, signal));

@@ -112,6 +112,7 @@ export function trailersOf({ code, message, details }: Status): Record<string, s
 export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string, isOwnNode = false): Failure | null {
   const code = Number(trailers['grpc-status']);
   if (code === statusCode.ok) return null;
+  if (code === statusCode.unimplemented) return tooOld(whom, isOwnNode);
   const message = printable(decoded(String(trailers['grpc-message'] ?? '')), 500);
   // Base64 has no comma: what comes after one is a second value.
   const [details = ''] = String(trailers[detailsKey] ?? '').split(',');
@@ -124,6 +125,15 @@ export function failureFromTrailers(trailers: IncomingHttpHeaders, whom: string,
   return new Failure(isGone ? 'unreachable' : kind, `${whom}: ${message}`, {
     ...(info === null || isGone ? {} : { retryable: info.metadata['retryable'] === 'true' }),
     ...(hint === undefined ? {} : { hint: `${isOwnNode ? '' : `${whom} says: `}${printable(hint, 500)}` }),
+  });
+}
+
+/** What this program asks, every node of its version answers. */
+function tooOld(whom: string, isOwnNode: boolean): Failure {
+  return new Failure('failed', `${whom} does not know this call: it runs an older version`, {
+    hint: isOwnNode
+      ? 'Restart it with this version: `systemctl restart anemone-node`, or `docker compose up -d`.'
+      : 'Update anemone-peer there, and restart its node.',
   });
 }
 

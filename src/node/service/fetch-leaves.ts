@@ -1,4 +1,3 @@
-import type { FetchLeavesRequest, FetchLeavesResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Vault } from '../vault/vault.js';
 import { readableEntry } from './fetch-backup.js';
@@ -6,9 +5,9 @@ import { readableEntry } from './fetch-backup.js';
 /** Yields the hashes of a backup's leaves. A backup that the caller may not read looks like one that is not there. */
 export async function* fetchLeaves(
   vault: Vault,
-  request: FetchLeavesRequest,
+  request: { readonly name: string },
   mayRead: (owner: Hostname) => boolean,
-): AsyncGenerator<FetchLeavesResponse> {
+): AsyncGenerator<{ hashes: Uint8Array }> {
   const { name } = readableEntry(vault, request.name, mayRead);
   for await (const hashes of vault.leaves(name)) yield { hashes };
 }

@@ -19,6 +19,7 @@ import { callServer } from './call-server.js';
 import { openCrowd } from './crowd.js';
 import { closeDoor, openDoor } from './door.js';
 import { fetchBackup } from './fetch-backup.js';
+import { fetchLeaves } from './fetch-leaves.js';
 import { listBackups } from './list-backups.js';
 import type { PatientLog } from './patient-log.js';
 
@@ -63,6 +64,7 @@ export async function serveOwnClient(
       own.unary(nodeService.getStatus, () => steward.status()),
       own.serverStream(nodeService.listBackups, (filter) => listBackups(vault, filter, everything)),
       own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
+      own.serverStream(nodeService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
       own.unary(nodeService.reload, async () => ({ needsRestart: [...(await steward.reload())] })),
     ],
     openCrowd(),

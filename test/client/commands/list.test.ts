@@ -21,8 +21,11 @@ import {
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
+import { serveOwnClient } from '../../../src/node/service/own-server.js';
+import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -437,6 +440,19 @@ describe('fetch', () => {
     expect(await fetchToFile(trial().context, large.manifest.facts.name, { peer: 'FR2' })).toBe(0);
     expect((await readFile(join(folder, large.manifest.facts.name))).equals(large.bytes)).toBe(true);
     await relay.close();
+  });
+
+  it('brings what the node of this server has, checked like what a peer gives', async () => {
+    const socket = join(folder, 'config-backups/.state/node.sock');
+    const log = openPatientLog(fr2.log, systemClock);
+    const node = await serveOwnClient(socket, {} as never, fr2.vault, systemClock, log);
+    try {
+      expect(await fetchToFile(trial().context, 'latest', { peer: 'FR1' })).toBe(0);
+    } finally {
+      await node.close(0);
+      log.close();
+    }
+    expect((await readFile(join(folder, second.manifest.facts.name))).equals(second.bytes)).toBe(true);
   });
 
   it('refuses standard output, which would pass on what is not verified yet', async () => {

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
-import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { garbage, type Lies } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
-import { factsAbout } from '../../support/manifests.js';
+import { factsAbout, hashesOf } from '../../support/manifests.js';
 import type { PeerNode } from '../../support/peer-node.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
@@ -57,7 +57,7 @@ describe('hostile peers', () => {
     const liar = await machine.addLiar((server) => ({
       list: () => [entryOf(newer, server)],
       fetch: (name) => [honestBytes(name), garbage(10)],
-      leaves: () => [leafHash(newer.bytes)],
+      leaves: () => [hashesOf(newer.bytes)],
     }));
     expect((await bare({ peer: [liar], takeover: false })).code).toBe(0);
     expect(await left()).toEqual(['config']);
@@ -101,15 +101,17 @@ describe('hostile peers', () => {
     expect(await left()).toEqual(['config']);
   });
 
-  it('one that is alone and lies cannot bring anything onto the disk', async () => {
+  it.each([
+    ['sends right hashes and other bytes', (bytes: Buffer) => hashesOf(bytes), 'damaged'],
+    ['sends other hashes', () => garbage(32), 'damaged'],
+    ['gives no hashes to check its bytes with', null, 'unreachable'],
+  ])('one that is alone and %s is named, and cannot bring anything onto the disk', async (_what, hashes, kind) => {
     const liar = await machine.addLiar((server) => ({
       list: () => [entryOf(newer, server)],
       fetch: () => [garbage(newer.bytes.length)],
+      ...(hashes !== null && { leaves: () => [hashes(newer.bytes)] }),
     }));
-    await expect(bare({ peer: [liar] })).rejects.toMatchObject({
-      kind: 'damaged',
-      message: expect.stringContaining('DE1'),
-    });
+    await expect(bare({ peer: [liar] })).rejects.toMatchObject({ kind, message: expect.stringContaining('DE1') });
     expect(await left()).toEqual([]);
   });
 
@@ -163,6 +165,7 @@ describe('hostile peers', () => {
       hostname,
       list: () => [{ manifest: newer.manifest.signed, receipt: undefined }],
       fetch: (_name: string, offset: number) => [newer.bytes.subarray(offset)],
+      leaves: () => [hashesOf(newer.bytes)],
     });
 
     it('and says that it is the server itself is called by its address, and has to show a receipt', async () => {
@@ -213,6 +216,7 @@ describe('hostile peers', () => {
     const peer = await machine.addLiar((server) => ({
       list: () => [entryOf(theirs, server)],
       fetch: (_name, offset) => [theirs.bytes.subarray(offset)],
+      leaves: () => [hashesOf(theirs.bytes)],
     }));
     const { said } = await bare({ peer: [peer] });
     expect(said.stderr).toContain('DE1 does not know the new node key yet');
@@ -224,10 +228,3 @@ describe('hostile peers', () => {
     yield honestBytes(name).subarray(offset);
   }
 });
-
-function hashesOf(bytes: Buffer): Buffer {
-  const leaves = Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, index) =>
-    leafHash(bytes.subarray(index * leafSize, (index + 1) * leafSize)),
-  );
-  return Buffer.concat(leaves);
-}

@@ -12,6 +12,7 @@ import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
+import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
@@ -21,6 +22,7 @@ import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
+import { hashesOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
@@ -443,6 +445,7 @@ describe('an interrupt', () => {
         yield newer.bytes.subarray(0, 100);
         stop.abort();
       },
+      leaves: () => [hashesOf(newer.bytes)],
     }));
     const end = bare({ peer: [liar] }, { signal: stop.signal });
     await expect(end).rejects.toMatchObject({ kind: 'interrupted' });
@@ -521,25 +524,32 @@ describe('the step that makes this machine the server', () => {
   });
 });
 
-describe('a cut link', () => {
-  it('keeps what arrived, and the same command goes on from there', async () => {
-    const offsets: number[] = [];
-    let reach = 200;
-    const liar = await machine.addLiar((server) => ({
-      list: () => [entryOf(newer, server)],
-      *fetch(_name, offset) {
-        offsets.push(offset);
-        yield newer.bytes.subarray(offset, reach);
-        if (reach < newer.bytes.length) throw new Error('gone');
+describe('a restore that is cut off', () => {
+  it('keeps what arrived, also where nobody can give more, and the same command goes on from there', async () => {
+    const large = await sealTree(fr1, [{ name: 'large', body: randomBytes(20 * leafSize) }], { set: 'media' });
+    const stop = new AbortController();
+    const lengths: number[] = [];
+    const peer = await machine.addLiar((server) => ({
+      list: () => [entryOf(large, server)],
+      *fetch(_name, offset, length) {
+        // Two ranges are asked for at a time: whoever asks for a third one has the first one.
+        if (lengths.push(length) === 3) stop.abort();
+        yield large.bytes.subarray(offset, offset + length);
       },
+      leaves: () => [hashesOf(large.bytes)],
     }));
-    const options = { peer: [liar], takeover: false };
-    await expect(bare(options)).rejects.toMatchObject({ kind: 'unreachable' });
-    expect(await left()).toEqual([expect.stringMatching(/^\.anemone-restore-anemone-.*\.enc\.[0-9a-f]{16}\.part$/)]);
-    reach = newer.bytes.length;
-    offsets.length = 0;
-    expect((await bare(options)).code).toBe(0);
-    expect([offsets, await left()]).toEqual([[200], ['config']]);
+    const without = await machine.addLiar((server) => ({ list: () => [entryOf(large, server)], fetch: () => [] }));
+    const options = { set: 'media', takeover: false };
+    const part = expect.stringMatching(/^\.anemone-restore-anemone-.*\.enc\.[0-9a-f]{16}\.part$/);
+    const cutOff = bare({ ...options, peer: [peer] }, { signal: stop.signal });
+    await expect(cutOff).rejects.toMatchObject({ kind: 'interrupted' });
+    expect(await left()).toEqual([part]);
+    await expect(bare({ ...options, peer: [without] })).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(await left()).toEqual([part]);
+    lengths.length = 0;
+    expect((await bare({ ...options, peer: [peer] })).code).toBe(0);
+    expect(await left()).toEqual(['large']);
+    expect(lengths.reduce((sum, length) => sum + length)).toBeLessThan(large.bytes.length - 7 * leafSize);
   });
 });
 

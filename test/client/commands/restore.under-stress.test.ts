@@ -6,11 +6,10 @@ import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
-import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
 import { garbage } from '../../support/hostile-peer.js';
-import { manifestOf } from '../../support/manifests.js';
+import { hashesOf, manifestOf } from '../../support/manifests.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
 let machine: BareMachine;
@@ -208,12 +207,4 @@ describe('a large backup that was fetched and not put in place', () => {
 
 function* chunksOf(bytes: Buffer): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 2 ** 20) yield bytes.subarray(at, at + 2 ** 20);
-}
-
-function hashesOf(bytes: Buffer): Buffer {
-  return Buffer.concat([...leavesOf(bytes)].map((leaf) => leafHash(leaf)));
-}
-
-function* leavesOf(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += leafSize) yield bytes.subarray(at, at + leafSize);
 }

@@ -53,6 +53,21 @@ describe('the node of this server', () => {
     server.forceShutdown();
   });
 
+  it('that is of an older version is told to be, with what to do', async () => {
+    const server = new Server();
+    const { fetchLeaves: _since, ...older } = grpcService(NodeServiceDefinition);
+    server.addService(older, {});
+    await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
+    const node = await connectToOwnNode(socket, systemClock);
+    await expect(node.leavesOwn('a backup').next()).rejects.toMatchObject({
+      kind: 'failed',
+      message: 'the node of this server does not know this call: it runs an older version',
+      hint: expect.stringContaining('systemctl restart anemone-node'),
+    });
+    node.close();
+    server.forceShutdown();
+  });
+
   it('that goes away in the middle of a run is a failure, never a clean end', async () => {
     const server = new Server();
     server.addService(grpcService(NodeServiceDefinition), {

@@ -1,15 +1,19 @@
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
+import type { Bytes } from '../../../mesh/terms/bytes.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions } from './arrival.js';
-import { silentAbout } from './given-up.js';
-import { type LeafHashes, leavesOf, takeLeafHashes } from './leaf-hashes.js';
+import { gaveUp, silentAbout, tooSlow } from './given-up.js';
+import { type LeafHashes, takeLeafHashes } from './leaf-hashes.js';
+import { pauseAfter } from './pause.js';
 import { type Pace, watchRate } from './watch-rate.js';
 
 /** A holder that sends not one byte of hashes in this time is not waited for alone: the next one is asked as well. */
 const prompt: Pace = { window: 3_000, least: 1 };
 /** Milliseconds. Nor is one whose hashes are not complete by then: it may trickle them for hours. */
 const patience = 10_000;
+/** How often in a row a holder is asked again: its link may only have broken, or it has to read the backup first. */
+const mostAgain = 3;
 
 /**
  * Asks the holders for the hashes of a backup's leaves, one after the other: the next one when one has none, lies, is
@@ -17,90 +21,139 @@ const patience = 10_000;
  * silent while another one answered, is named; the silent one may still be asked for bytes, where nobody waits for it
  * either.
  * @param failures why holders were given up; those found here are added
- * @returns null when nobody has them
- * @throws Failure `interrupted`
+ * @throws Failure as `download` does, when nobody gives them
  */
 export async function findLeafHashes(
   manifest: VerifiedManifest,
   holders: readonly Holder[],
   failures: Map<Holder, Failure>,
   options: DownloadOptions,
-): Promise<LeafHashes | null> {
-  if (leavesOf(manifest) === 0) return null;
-  const givers = holders.filter((holder): holder is Giver => holder.leaves !== undefined);
-  const search: Search = { manifest, options, silent: new Set(), over: new AbortController(), found: null };
+): Promise<LeafHashes> {
+  const isOneOfSeveral = holders.length > 1;
+  const over = new AbortController();
+  const search: Search = { manifest, options, isOneOfSeveral, silent: new Set(), over, found: null, broken: null };
+  /** Why those who do not lie have none to give: it counts when nobody has. */
+  const without = new Map<Holder, Failure>();
   const giveUp = (holder: Holder, why: Failure): void => {
     failures.set(holder, why);
     options.dropped(holder, why);
   };
-  const stop = (): void => search.over.abort();
+  const stop = (): void => over.abort();
   options.signal?.addEventListener('abort', stop, { once: true });
   if (options.signal?.aborted) stop();
   try {
     const asked: Promise<void>[] = [];
-    for (const holder of givers) {
-      if (search.over.signal.aborted) break;
-      await new Promise<void>((resolve) => {
-        asked.push(
-          ask(search, holder, resolve)
-            .then((lie) => lie !== null && giveUp(holder, lie))
-            .then(() => resolve()),
-        );
+    for (const holder of holders) {
+      if (over.signal.aborted) break;
+      await new Promise<void>((askNext) => {
+        const asking = ask(search, holder, askNext).then((failure) => {
+          if (failure?.kind === 'damaged') giveUp(holder, failure);
+          else if (failure !== null) without.set(holder, failure);
+        });
+        asked.push(asking.then(askNext));
       });
     }
     await Promise.all(asked);
   } finally {
     options.signal?.removeEventListener('abort', stop);
   }
-  const { found, silent } = search;
+  const { found, broken, silent } = search;
   if (options.signal?.aborted) {
     await found?.close();
     throw new Failure('interrupted', 'interrupted');
   }
-  if (found !== null) for (const holder of silent) giveUp(holder, silentAbout(holder, manifest));
+  if (broken !== null) throw broken;
+  if (found === null) throw gaveUp(manifest, new Map([...failures, ...without]));
+  for (const holder of silent) giveUp(holder, silentAbout(holder, manifest));
   return found;
 }
-
-type Giver = Holder & Required<Pick<Holder, 'leaves'>>;
 
 interface Search {
   readonly manifest: VerifiedManifest;
   readonly options: DownloadOptions;
+  readonly isOneOfSeveral: boolean;
   /** Who was asked and has sent nothing. */
   readonly silent: Set<Holder>;
   /** Aborts when nobody needs to go on. */
   readonly over: AbortController;
   found: LeafHashes | null;
+  /** Why this disk does not take the hashes. */
+  broken: Failure | null;
 }
 
-/** @param askNext told when it is time to ask the next one @returns why the holder lies, if it does */
-async function ask(search: Search, holder: Giver, askNext: () => void): Promise<Failure | null> {
+/**
+ * Asks one holder, and again where that may help.
+ * @param askNext told when it is time to ask the next one
+ * @returns why it gives none; null also when that does not matter any more
+ */
+async function ask(search: Search, holder: Holder, askNext: () => void): Promise<Failure | null> {
+  const { options, over } = search;
+  for (let breaks = 1; !over.signal.aborted; breaks += 1) {
+    const failure = await askOnce(search, holder, askNext);
+    if (failure === null || over.signal.aborted) return null;
+    if (!failure.retryable || breaks > mostAgain) return failure;
+    askNext();
+    await pauseAfter(breaks, options.clock, over.signal).catch(() => {});
+  }
+  return null;
+}
+
+async function askOnce(search: Search, holder: Holder, askNext: () => void): Promise<Failure | null> {
   const { manifest, options, silent, over } = search;
   const stop = new AbortController();
   const abort = (): void => stop.abort();
   over.signal.addEventListener('abort', abort, { once: true });
+  const cancel = options.clock.after(patience, askNext);
   const waitNoLonger = (): void => {
     silent.add(holder);
     askNext();
   };
-  const cancel = options.clock.after(patience, askNext);
+  const sent = answerOf(search, holder, stop, waitNoLonger);
   try {
-    const sent = holder.leaves(manifest.facts.name, stop.signal);
-    const heard = watchRate(sent, options.clock, waitNoLonger, prompt);
-    const hashes = watchRate(heard, options.clock, abort);
-    const proven = await takeLeafHashes(manifest, hashes, holder.described, options.folder);
+    const proven = await takeLeafHashes(manifest, sent.hashes(), holder.described, options.folder);
     silent.delete(holder);
     if (search.found !== null) await proven.close();
     else search.found = proven;
     over.abort();
     return null;
   } catch (thrown) {
-    const failure = Failure.from(thrown, holder.described);
+    const failure = sent.failure ?? Failure.from(thrown);
     if (failure.kind === 'damaged') silent.delete(holder);
-    // A holder that has no hashes, or is not there, shows that again when it is asked for bytes.
-    return failure.kind === 'damaged' ? failure : null;
+    else if (sent.failure === null && search.found === null) {
+      search.broken = failure;
+      over.abort();
+    }
+    return failure;
   } finally {
     cancel();
     over.signal.removeEventListener('abort', abort);
   }
+}
+
+/** What a holder answers; and why it answers no more, which is no fault of the disk that the hashes are written to. */
+interface Answer {
+  hashes(): Bytes;
+  failure: Failure | null;
+}
+
+/** @param waitNoLonger told when the holder has been silent for a while */
+function answerOf(search: Search, holder: Holder, stop: AbortController, waitNoLonger: () => void): Answer {
+  const { manifest, options, isOneOfSeveral } = search;
+  const giveUpIfSlow = (): void => {
+    if (isOneOfSeveral) stop.abort(tooSlow(holder, manifest));
+  };
+  const answer: Answer = {
+    failure: null,
+    async *hashes() {
+      const sent = holder.leaves(manifest.facts.name, stop.signal);
+      try {
+        yield* watchRate(watchRate(sent, options.clock, waitNoLonger, prompt), options.clock, giveUpIfSlow);
+      } catch (thrown) {
+        const { reason } = stop.signal;
+        answer.failure = reason instanceof Failure ? reason : Failure.from(thrown, holder.described);
+        throw answer.failure;
+      }
+    },
+  };
+  return answer;
 }

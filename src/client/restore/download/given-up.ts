@@ -25,7 +25,9 @@ export function gaveUp({ facts }: VerifiedManifest, failures: ReadonlyMap<Holder
   const reasons = [...failures.values()];
   const isDamage = reasons.length > 0 && reasons.every(({ kind }) => kind === 'damaged');
   const why = reasons.map((failure) => failure.message).join('; ');
+  // What does not pass by itself says what to do.
+  const mend = reasons.find(({ retryable, hint }) => !retryable && hint !== undefined)?.hint;
   return new Failure(isDamage ? 'damaged' : 'unreachable', `${facts.name} could not be fetched: ${why}`, {
-    hint: isDamage ? 'Choose another backup.' : 'Try again when a peer that holds it can be reached.',
+    hint: isDamage ? 'Choose another backup.' : (mend ?? 'Try again when a peer that holds it can be reached.'),
   });
 }

@@ -17,16 +17,13 @@ export interface LeafHashes {
   close(): Promise<void>;
 }
 
-export function leavesOf({ facts }: Pick<VerifiedManifest, 'facts'>): number {
-  return Math.ceil(facts.size / leafSize);
-}
-
 /**
  * Takes the hashes of a backup's leaves as a holder gives them, and believes them when they lead to the root that the owner
  * signed. Those of a large backup do not fit into memory: they lie in a file that has no name, so nothing of it stays.
  * @param described the holder
  * @param folder where the file may lie
- * @throws Failure `damaged` for hashes of anything else; errors of `hashes` as they are
+ * @throws Failure `damaged` for hashes of anything else; one that names the folder when this disk does not take them; errors
+ *   of `hashes` as they are
  */
 export async function takeLeafHashes(
   manifest: VerifiedManifest,
@@ -35,17 +32,22 @@ export async function takeLeafHashes(
   folder: string,
 ): Promise<LeafHashes> {
   const { facts } = manifest;
-  const count = leavesOf(manifest);
+  const count = Math.ceil(facts.size / leafSize);
   const wrong = (): Failure =>
     new Failure('damaged', `${described} sent hashes that are not those of the leaves of ${facts.name}`);
-  const file = await openNameless(folder);
+  const here = `${folder} cannot be written`;
+  const file = await openNameless(folder).catch((thrown) => {
+    throw Failure.from(thrown, here);
+  });
   try {
     const tree = new DigestTree();
     let size = 0;
     let rest: Buffer = Buffer.alloc(0);
     for await (const chunk of hashes) {
       if (size + chunk.length > count * hashSize) throw wrong();
-      await writeAll(file, chunk, size);
+      await writeAll(file, chunk, size).catch((thrown) => {
+        throw Failure.from(thrown, here);
+      });
       size += chunk.length;
       rest = addLeaves(tree, Buffer.concat([rest, chunk]));
     }
@@ -75,11 +77,7 @@ function addLeaves(tree: DigestTree, bytes: Buffer): Buffer {
 async function openNameless(folder: string): Promise<FileHandle> {
   const path = join(folder, `.anemone-restore-${randomBytes(8).toString('hex')}.leaves`);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  try {
-    const file = await open(path, flags, 0o600);
-    await rm(path);
-    return file;
-  } catch (thrown) {
-    throw Failure.from(thrown, `${folder} cannot be written`);
-  }
+  const file = await open(path, flags, 0o600);
+  await rm(path);
+  return file;
 }

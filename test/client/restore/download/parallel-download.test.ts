@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { download } from '../../../../src/client/restore/download/download.js';
-import { leafHash, leafSize } from '../../../../src/mesh/manifest/digest-tree.js';
+import { leafSize } from '../../../../src/mesh/manifest/digest-tree.js';
 import type { ByteRange } from '../../../../src/mesh/peers/fetch-backup.js';
 import { Failure } from '../../../../src/mesh/terms/failure.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 import { type StagedHolder, stagedHolder } from '../../../support/holders.js';
 import { throwawayServer } from '../../../support/identities.js';
-import { manifestOf } from '../../../support/manifests.js';
+import { hashesOf, manifestOf } from '../../../support/manifests.js';
 
 const signer = throwawayServer('FR1').signer;
 const content = patterned(20 * 2 ** 20 + 12_345);
@@ -82,7 +82,7 @@ function giveThen(bytes: number, end: (signal: AbortSignal | undefined) => unkno
 }
 
 const goesAway = (): never => {
-  throw new Failure('unreachable', 'the link broke');
+  throw isGone();
 };
 const standsStill = (signal: AbortSignal | undefined): Promise<never> =>
   new Promise((_, reject) => {
@@ -92,6 +92,17 @@ const standsStill = (signal: AbortSignal | undefined): Promise<never> =>
   });
 const wrong = Buffer.from(content);
 for (let at = 5; at < wrong.length; at += leafSize * 7) wrong[at] = (wrong[at] ?? 0) ^ 1;
+
+/** A holder that gives bytes, and no hashes. */
+const withoutHashes = (name: string, end: () => Failure): Served =>
+  Object.assign(serving(name), {
+    // biome-ignore lint/correctness/useYield: it has nothing to give
+    async *leaves() {
+      throw end();
+    },
+  });
+const tooOld = () => new Failure('failed', 'the node runs an older version', { hint: 'Restart it.' });
+const isGone = () => new Failure('unreachable', 'the link broke');
 
 const lying = () => serving('Lies', give(wrong));
 const cutting = () =>
@@ -148,8 +159,7 @@ describe('a download from several holders', () => {
   });
 
   it('takes bytes also from a holder that has no hashes to give', async () => {
-    const { leaves: _none, ...own } = serving('Own');
-    const received = await get(own as Served, serving('FR2'));
+    const received = await get(withoutHashes('Old', tooOld), serving('FR2'));
     expect([await arrived(), received.size]).toEqual([true, 2]);
   });
 
@@ -324,15 +334,113 @@ describe('the hashes of the leaves', () => {
   });
 
   it('come from the next one where a holder has none, or is not there', async () => {
-    const broken = (kind: 'failed' | 'unreachable') =>
-      Object.assign(serving('Old'), {
-        // biome-ignore lint/correctness/useYield: it has nothing to give
+    await get(withoutHashes('Old', tooOld), withoutHashes('US1', isGone), serving('FR2'));
+    expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('that nobody has end it: it says why of each, and what can be done; nobody is asked for bytes', async () => {
+    const [old, gone] = [withoutHashes('Old', tooOld), withoutHashes('US1', isGone)];
+    await expect(clock.runUntil(get(old, gone))).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringMatching(/the node runs an older version; the link broke$/),
+      hint: 'Restart it.',
+    });
+    expect([dropped, old.asked, gone.asked, clock.pending()]).toEqual([[], [], [], 0]);
+  });
+
+  it('that are lies of all who have them name everyone', async () => {
+    const getting = get(
+      serving('Lies', give(content), [forged]),
+      serving('Cuts', give(content), [hashes.subarray(32)]),
+    );
+    await expect(getting).rejects.toMatchObject({ kind: 'damaged', message: expect.stringMatching(/Lies.*Cuts/s) });
+    expect(dropped).toEqual(['Lies damaged', 'Cuts damaged']);
+  });
+
+  it.each(['at once', 'after half of them'])(
+    'are asked for again where the link of the only holder broke %s',
+    async (when) => {
+      let breaks = 0;
+      const flaky = Object.assign(serving('FR2'), {
         async *leaves() {
-          throw new Failure(kind, 'none');
+          breaks += 1;
+          if (breaks === 1 && when !== 'at once') yield hashes.subarray(0, 1000);
+          if (breaks === 1) throw isGone();
+          yield hashes;
         },
       });
-    await get(broken('failed'), broken('unreachable'), serving('FR2'));
+      await get(flaky);
+      expect([await arrived(), dropped]).toEqual([true, []]);
+    },
+  );
+
+  it('are waited for while an only holder of an older version reads the backup for them', async () => {
+    let asked = 0;
+    const reading = Object.assign(serving('FR2'), {
+      async *leaves() {
+        asked += 1;
+        await clock.sleep(60_000);
+        if (asked < 3) throw new Failure('timeout', 'FR2 did not answer for 60 s');
+        yield hashes;
+      },
+    });
+    await clock.runUntil(get(reading));
+    expect([await arrived(), dropped, asked]).toEqual([true, [], 3]);
+  });
+
+  it('are asked for a few times where the only holder stays away, and never in a hot loop', async () => {
+    let asked = 0;
+    const getting = get(
+      withoutHashes('FR2', () => {
+        asked += 1;
+        return isGone();
+      }),
+    );
+    await expect.poll(() => asked).toBe(2);
+    for (let turn = 0; turn < 500; turn += 1) await setImmediate();
+    expect(asked).toBe(2);
+    await expect(clock.runUntil(getting)).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
+    expect([asked, clock.pending()]).toEqual([4, 0]);
+  });
+
+  it('are not asked for again once another one has given them', async () => {
+    let asked = 0;
+    const leaving = Object.assign(serving('Leaves'), {
+      // biome-ignore lint/correctness/useYield: it has nothing to give
+      async *leaves(_backup: string, signal?: AbortSignal) {
+        asked += 1;
+        if (asked < 3) throw isGone();
+        await standsStill(signal);
+      },
+    });
+    const later = Object.assign(serving('FR2'), {
+      async *leaves() {
+        await expect.poll(() => asked).toBe(2);
+        yield hashes;
+      },
+    });
+    await get(leaving, later);
+    expect([await arrived(), dropped, asked, clock.pending()]).toEqual([true, [], 2, 0]);
+  });
+
+  it('may trickle where nobody else has them', async () => {
+    const slow = Object.assign(serving('Slow'), {
+      async *leaves() {
+        yield hashes.subarray(0, 10);
+        await clock.sleep(120_000);
+        yield hashes.subarray(10);
+      },
+    });
+    await clock.runUntil(get(slow));
     expect([await arrived(), dropped]).toEqual([true, []]);
+  });
+
+  it('that this disk does not take are the fault of nobody else', async () => {
+    const nowhere = { ...options(), folder: join(folder, 'gone') };
+    await expect(download(manifest, [serving('FR2'), serving('US1')], file, nowhere)).rejects.toMatchObject({
+      message: expect.stringMatching(/gone cannot be written: ENOENT/),
+    });
+    expect(dropped).toEqual([]);
   });
 
   /** What happened to the questions for hashes, in order. */
@@ -591,11 +699,4 @@ function patterned(size: number): Buffer {
   const bytes = Buffer.alloc(size);
   for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE(Math.imul(at, 2_654_435_761) >>> 0, at);
   return bytes;
-}
-
-function hashesOf(bytes: Buffer): Buffer {
-  const leaves = Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, index) =>
-    leafHash(bytes.subarray(index * leafSize, (index + 1) * leafSize)),
-  );
-  return Buffer.concat(leaves);
 }
