@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
+import { type BackupName, formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, isLost, isUnreadable, readSmallNow, syncFolder } from './disk.js';
@@ -24,7 +24,7 @@ export interface ReadInventoryOptions {
 
 interface FolderOptions extends ReadInventoryOptions {
   /** The files of backups that are on their way in or out. */
-  readonly incoming: ReadonlySet<bigint>;
+  readonly incoming: ReadonlySet<bigint | undefined>;
 }
 
 /** Made by the file system itself, at the top of a disk. */
@@ -46,19 +46,40 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
     else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
     else await readFolder(owner, { ...options, incoming }, inventory);
   }
-  readQuarantine(new Set(await disk.readdir(layout.quarantine)), layout, inventory);
+  await readQuarantine(options, inventory);
   return inventory;
 }
 
-function readQuarantine(names: ReadonlySet<string>, layout: Layout, inventory: Inventory): void {
+async function readQuarantine(options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
+  const { disk, layout } = options;
+  const names: ReadonlySet<string> = new Set(await disk.readdir(layout.quarantine));
   for (const name of names) {
     inventory.report(layout.quarantined(name), 'was put into quarantine');
     const data = dataOfSidecar(name) ?? name;
     // Of a file that had vanished, the manifest lies there alone.
     if (data !== name && (names.has(data) || names.has(settledName(data)))) continue;
     const backup = backupInQuarantine(data);
-    if (backup !== null) inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(data));
+    if (backup === null) continue;
+    inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(data));
+    await readHalfMoved(backup, layout.quarantined(data), options, inventory);
   }
+}
+
+/** A damaged copy that lies where its backup belongs as well: the process was killed that moved it. */
+async function readHalfMoved(
+  backup: BackupName,
+  moved: string,
+  { disk, layout, lost, unknown }: ReadInventoryOptions,
+  inventory: Inventory,
+): Promise<void> {
+  const { data } = layout.backup(backup);
+  const [there, here] = await inodesOf(disk, [moved, data]);
+  if (there === undefined || there !== here) return;
+  const name = formatBackupName(backup);
+  inventory.drop(name);
+  inventory.lose(name, backup.owner, data);
+  unknown?.(backup.owner);
+  lost?.(name, 'it was on its way there when the node ended');
 }
 
 async function readFolder(owner: Hostname, options: FolderOptions, inventory: Inventory): Promise<void> {
@@ -160,10 +181,20 @@ function readSidecarAlone(expected: Expected, scratch: Buffer, options: FolderOp
   }
 }
 
-async function inodesIn(disk: Disk, folder: string): Promise<Set<bigint>> {
-  const paths = (await disk.readdir(folder)).map((file) => join(folder, file));
-  const looked = await Promise.allSettled(paths.map((path) => disk.lstat(path, { bigint: true })));
-  return new Set(looked.flatMap((each) => (each.status === 'fulfilled' ? [each.value.ino] : [])));
+async function inodesIn(disk: Disk, folder: string): Promise<Set<bigint | undefined>> {
+  const files = await disk.readdir(folder);
+  return new Set(
+    await inodesOf(
+      disk,
+      files.map((file) => join(folder, file)),
+    ),
+  );
+}
+
+/** Of each path; undefined where there is nothing to be seen. */
+function inodesOf(disk: Disk, paths: readonly string[]): Promise<(bigint | undefined)[]> {
+  const inodeOf = async (path: string): Promise<bigint> => (await disk.lstat(path, { bigint: true })).ino;
+  return Promise.all(paths.map((path) => inodeOf(path).catch(() => undefined)));
 }
 
 /** Whose backup a file is named as; null for no backup's name. */

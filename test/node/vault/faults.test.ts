@@ -270,6 +270,34 @@ describe('the way into quarantine, over a failing disk', () => {
       for (let bad = 0; bad < calls; bad += 1) await putAside(fault, bad);
     },
   );
+
+  it('is gone to its end by the next start, wherever the process was killed', async () => {
+    const { name } = received.facts;
+    /** @returns whether the way came to its end */
+    const killedAt = async (bad: number): Promise<boolean> => {
+      const fixture = await VaultFixture.make();
+      try {
+        const faulty = faultyDisk();
+        const vault = await fixture.open({ disk: faulty.disk });
+        await push(vault, received, content);
+        const start = faulty.calls.length;
+        faulty.fail('EIO', (call) => call >= start + bad);
+        await vault.quarantine(name, 'a leaf does not match').catch(() => undefined);
+        if ((await fixture.files('.quarantine')).length === 0) return false;
+        fixture.clock.jump(60_000);
+        const reopened = await fixture.open();
+        const where = `killed at ${faulty.trace[start + bad]}`;
+        expect(reopened.find(name), where).toBeNull();
+        expect(reopened.damaged(FR2), where).toEqual([name]);
+        expect(await fixture.files('FR2'), where).toEqual([]);
+        expect((await fixture.open()).damaged(FR2), where).toEqual([name]);
+        return faulty.calls.length - start <= bad;
+      } finally {
+        await fixture.remove();
+      }
+    };
+    for (let bad = 0; !(await killedAt(bad)); bad += 1);
+  });
 });
 
 it('misses nothing that the rules removed, wherever the removal of what was damaged before ends', async () => {
