@@ -48,8 +48,7 @@ async function askPeer<T>(
   const stop = AbortSignal.any([signal, deadline.signal]);
   let connection: Connection | undefined;
   try {
-    const { context, ...channels } = connectTo(peer, self, clock, meet);
-    connection = { ...channels, context: (_, abort) => context(patience, abort) };
+    connection = connectTo(peer, self, clock, { meet, patience });
     return { peer, value: await ask(connection, stop) };
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;

@@ -46,7 +46,9 @@ afterEach(async () => {
 async function callTo(server: ServerIdentity, met: Meet = meet): Promise<Connection> {
   const node = await startPeerNode({ name: fr2, peers: [peerConfig('FR1', self)], server });
   nodes.push(node);
-  const connection = connectTo({ name: fr2, address: node.address, identity: server.identity }, self, systemClock, met);
+  const connection = connectTo({ name: fr2, address: node.address, identity: server.identity }, self, systemClock, {
+    meet: met,
+  });
   connections.push(connection);
   return connection;
 }
@@ -63,7 +65,7 @@ describe('a machine that answers in the place of a peer', () => {
     const gone = once(lost, 'connection').then(([socket]) => once(socket, 'close'));
     const { port } = lost.address() as AddressInfo;
     const address = { host: '127.0.0.1', port };
-    const call = connectTo({ name: fr2, address, identity: keys.identity }, self, systemClock, meet);
+    const call = connectTo({ name: fr2, address, identity: keys.identity }, self, systemClock, { meet });
     connections.push(call);
     await expect(getNode(call)).rejects.toMatchObject({
       kind: 'untrusted',

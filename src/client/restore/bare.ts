@@ -176,8 +176,8 @@ export function namedAsIn(kit: readonly Peer[], context: Context, mesh: BareMesh
   return { ...mesh, holders, reached, close: closing(holders) };
 }
 
-function visitedHolder(peer: Peer, visitor: ServerIdentity, { clock }: Context, meet?: Meet): Holder {
-  return { ...peerHolder(peer, visitor, clock, meet), name: shortName(peer) };
+function visitedHolder(peer: Peer, visitor: ServerIdentity, { clock, flags }: Context, meet?: Meet): Holder {
+  return { ...peerHolder(peer, visitor, clock, { meet, patience: patienceOf(flags) }), name: shortName(peer) };
 }
 
 /**
@@ -206,11 +206,9 @@ async function visit(
   if (identity instanceof Failure) return { ...known, failure: identity };
   const { clock, signal, flags } = context;
   const peer = { name: known.name ?? unnamed, address, identity };
-  const connection = connectTo(peer, visitor, clock, meet);
-  const patience = patienceOf(flags);
-  const patient = { ...connection, context: (_: number, stop?: AbortSignal) => connection.context(patience, stop) };
+  const connection = connectTo(peer, visitor, clock, { meet, patience: patienceOf(flags) });
   try {
-    const { hostname, newestCertificate } = await getNode(patient, signal);
+    const { hostname, newestCertificate } = await getNode(connection, signal);
     return { ...peer, name: known.name ?? parseHostname(hostname), newestCertificate };
   } catch (thrown) {
     const failure = Failure.from(thrown);

@@ -27,7 +27,7 @@ export async function askHolder(
   try {
     const stop = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
     for (const question of questions) {
-      for await (const page of holder.list(question, deadline, stop)) take(page);
+      for await (const page of holder.list(question, stop)) take(page);
     }
     return null;
   } catch (thrown) {

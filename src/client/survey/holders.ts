@@ -1,6 +1,6 @@
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { type Connection, connectTo, type Meet } from '../../mesh/peers/connection.js';
+import { type ConnectOptions, connectTo } from '../../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../../mesh/peers/fetch-leaves.js';
 import { type ListPage, type ListQuestion, listPages } from '../../mesh/peers/list-backups.js';
@@ -24,26 +24,24 @@ export interface Holder {
   /**
    * What it says that it holds, page by page. The own node answers with whole entries: it is near, and those it has need
    * not be asked for again.
-   * @param deadline milliseconds for the whole answer; the caller's signal aborts by then
    */
-  list(question: ListQuestion, deadline: number, signal?: AbortSignal): AsyncIterable<ListPage>;
+  list(question: ListQuestion, signal?: AbortSignal): AsyncIterable<ListPage>;
   fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
   /** The hashes of a backup's leaves, in order, 32 bytes each. */
   leaves(name: string, signal?: AbortSignal): Bytes;
   close(): void;
 }
 
-export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, meet?: Meet): Holder {
-  const connection = connectTo(peer, self, clock, meet);
+export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, options?: ConnectOptions): Holder {
+  const connection = connectTo(peer, self, clock, options);
   return {
     name: peer.name,
     place: peer.address.host,
     described: describePeer(peer),
     identity: peer.identity,
-    async *list(question, deadline, signal) {
-      const patient: Connection = { ...connection, context: (_, stop) => connection.context(deadline, stop) };
+    async *list(question, signal) {
       try {
-        yield* listPages(patient, question, signal);
+        yield* listPages(connection, question, signal);
       } catch (thrown) {
         throw await whoAnswers(peer, { self, clock, signal }, Failure.from(thrown));
       }
@@ -70,7 +68,7 @@ export function ownHolder(
     place: 'local',
     described: `the node of this server (${server.name})`,
     identity,
-    async *list({ owner, set }, _deadline, signal) {
+    async *list({ owner, set }, signal) {
       for await (const backups of (await connected()).listOwn({ owner, set }, signal)) yield { backups, brief: [] };
     },
     async *fetch(name, range, signal) {

@@ -3,6 +3,7 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { enabledPeers, knownPeers } from '../../mesh/peers/configured-peers.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import { patienceOf } from '../ask-peers.js';
 import type { Context } from '../context.js';
 import { type Holder, ownHolder, peerHolder } from './holders.js';
 
@@ -23,13 +24,13 @@ export interface Mesh {
 export async function openMesh(context: Context, only?: string): Promise<Mesh> {
   const config = await context.loadConfig();
   const self = await context.self();
-  const meet = await context.currentOnly();
-  const { clock } = context;
+  const { clock, flags } = context;
+  const options = { meet: await context.currentOnly(), patience: patienceOf(flags) };
   const named = (name: string): boolean => only === undefined || only === name;
   const peers = enabledPeers(config).filter((peer) => named(peer.name));
   const holders = [
     ...(named(config.server.name) ? [ownHolder(config.server, self.identity, clock)] : []),
-    ...peers.map((peer) => peerHolder(peer, self, clock, meet)),
+    ...peers.map((peer) => peerHolder(peer, self, clock, options)),
   ];
   if (holders.length === 0) throw unknownPeer(config, only ?? '');
   return { owner: config.server.name, owners: ownersOf(config, self.identity), holders, close: closing(holders) };

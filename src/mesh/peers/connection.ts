@@ -22,8 +22,8 @@ export interface Connection {
   readonly channelCount: ChannelCount;
   /** One more channel that carries backups, for the caller to close. */
   openChannel(): Channel;
-  /** What a call to this peer needs; `patience` in milliseconds without progress. */
-  context(patience: number, signal?: AbortSignal): CallContext;
+  /** What a call over one of its channels needs. */
+  context(kind: 'control' | 'bulk', signal?: AbortSignal): CallContext;
   close(): void;
 }
 
@@ -38,8 +38,19 @@ export const bulkPatience = 60_000;
  */
 export type Meet = (peer: Peer, certificate: NodeCertificate, socket: TLSSocket) => void;
 
-/** @param meet without it, whoever has a node key of the peer is called, also one that is superseded */
-export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock, meet: Meet = () => {}): Connection {
+export interface ConnectOptions {
+  /** Without it, whoever has a node key of the peer is called, also one that is superseded. */
+  readonly meet?: Meet | undefined;
+  /** Milliseconds that a small call may take; those of {@link controlPatience} without it. */
+  readonly patience?: number;
+}
+
+export function connectTo(
+  peer: Peer,
+  self: ServerIdentity,
+  clock: Clock,
+  { meet = () => {}, patience = controlPatience }: ConnectOptions = {},
+): Connection {
   const options = { ...peer.address, ...callerOptions(self) };
   const prove = (socket: TLSSocket): void => meet(peer, proveServer(socket, peer.identity), socket);
   const open = (): Channel => openChannel(() => connect(options), prove, clock);
@@ -50,7 +61,12 @@ export function connectTo(peer: Peer, self: ServerIdentity, clock: Clock, meet: 
     bulk,
     channelCount: openChannelCount(clock),
     openChannel: open,
-    context: (patience, signal) => ({ whom: describePeer(peer), clock, patience, signal }),
+    context: (kind, signal) => ({
+      whom: describePeer(peer),
+      clock,
+      patience: kind === 'control' ? patience : bulkPatience,
+      signal,
+    }),
     close() {
       control.close();
       bulk.close();

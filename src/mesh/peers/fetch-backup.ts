@@ -1,7 +1,7 @@
 import type { Bytes } from '../terms/bytes.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { bulkPatience, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
 
 /** Bytes of a backup; a length of 0 means up to the end. */
 export interface ByteRange {
@@ -22,7 +22,7 @@ export async function* fetchBackup(
   manifestDigest: Uint8Array = new Uint8Array(),
 ): Bytes & AsyncGenerator<Uint8Array> {
   const request = { name, ...range, manifestDigest };
-  const context = connection.context(bulkPatience, signal);
+  const context = connection.context('bulk', signal);
   for await (const messages of callServerStream(connection.bulk, peerService.fetchBackup, request, context)) {
     const [first, ...others] = messages.map(({ chunk }) => chunk).filter((chunk) => chunk.length > 0);
     if (first !== undefined) yield others.length === 0 ? first : Buffer.concat([first, ...others]);

@@ -1,7 +1,7 @@
 import type { Bytes } from '../terms/bytes.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { bulkPatience, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
 
 /**
  * The hashes of a backup's leaves as a peer sends them, in order, 32 bytes each. They are not verified: whoever takes them
@@ -12,7 +12,7 @@ export async function* fetchLeaves(
   name: string,
   signal?: AbortSignal,
 ): Bytes & AsyncGenerator<Uint8Array> {
-  const context = connection.context(bulkPatience, signal);
+  const context = connection.context('bulk', signal);
   for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, { name }, context)) {
     for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
   }

@@ -2,11 +2,11 @@ import type { GetNodeResponse } from '../generated/anemone/peer/v1/peer.js';
 import { type NodeCertificate, provenEpoch } from '../identity/node-certificate.js';
 import { callUnary } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { type Connection, controlPatience } from './connection.js';
+import type { Connection } from './connection.js';
 
 /** Who answers there, its clock, and what we may still store. */
 export function getNode(connection: Connection, signal?: AbortSignal): Promise<GetNodeResponse> {
-  return callUnary(connection.control, peerService.getNode, {}, connection.context(controlPatience, signal));
+  return callUnary(connection.control, peerService.getNode, {}, connection.context('control', signal));
 }
 
 /**
@@ -31,7 +31,7 @@ export interface TimedNode {
 
 /** Asks a node who it is, and compares its clock when it answers. */
 export async function getTimedNode(connection: Connection, signal?: AbortSignal): Promise<TimedNode> {
-  const { clock } = connection.context(controlPatience);
+  const { clock } = connection.context('control');
   // The second call finds the connection open, so that the way there and back is all it takes.
   await getNode(connection, signal);
   const asked = clock.monotonic();

@@ -3,7 +3,7 @@ import type { ListBackupsResponse } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { type Connection, controlPatience } from './connection.js';
+import type { Connection } from './connection.js';
 
 /** Which backups to list; an empty string means all. */
 export interface ListFilter {
@@ -51,7 +51,7 @@ export async function* listPages(
 ): AsyncGenerator<ListPage> {
   const wanted = manifestDigests.map((digest) => Buffer.from(digest, 'hex'));
   const request = { owner, set, brief, manifestDigests: wanted };
-  const context = connection.context(controlPatience, signal);
+  const context = connection.context('control', signal);
   let entries = 0;
   let bytes = 0;
   let isOver = false;

@@ -5,7 +5,7 @@ import { verifyReceipt } from '../manifest/receipt.js';
 import { Failure } from '../terms/failure.js';
 import { callUnary } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { type Connection, controlPatience } from './connection.js';
+import type { Connection } from './connection.js';
 import { describePeer } from './peer.js';
 
 /** What a peer says to a backup: that it holds it (the receipt is verified), or what it still needs. */
@@ -21,7 +21,7 @@ export async function offerBackup(
     connection.control,
     peerService.offerBackup,
     { manifest: manifest.signed },
-    connection.context(controlPatience, signal),
+    connection.context('control', signal),
   );
   if (answer?.$case === 'held') return { held: verifiedReceipt(connection, answer.value, manifest) };
   if (answer?.$case === 'missing') return { missing: answer.value.ranges };

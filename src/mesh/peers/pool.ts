@@ -20,7 +20,7 @@ export function openPool(self: ServerIdentity, clock: Clock, meet: Meet): Pool {
         const current = connections.get(peer.name);
         next.set(
           peer.name,
-          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock, meet),
+          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock, { meet }),
         );
       }
       for (const [name, connection] of connections) if (next.get(name) !== connection) connection.close();

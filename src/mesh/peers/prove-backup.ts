@@ -1,6 +1,6 @@
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import { bulkPatience, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
 
 /**
  * Leaves of a backup as a peer sends them, in the order of their indexes. They are not verified: whoever asked compares
@@ -14,7 +14,7 @@ export async function* proveBackup(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const request = { name, leaves: [...leaves] };
-  const context = connection.context(bulkPatience, signal);
+  const context = connection.context('bulk', signal);
   for await (const messages of callServerStream(connection.bulk, peerService.proveBackup, request, context)) {
     for (const { leaf } of messages) yield leaf;
   }

@@ -7,7 +7,7 @@ import { Failure } from '../terms/failure.js';
 import { callClientStream } from '../wire/calls.js';
 import type { Channel } from '../wire/channel.js';
 import { peerService } from '../wire/methods.js';
-import { bulkPatience, type Connection } from './connection.js';
+import type { Connection } from './connection.js';
 import { verifiedReceipt } from './offer-backup.js';
 import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
 
@@ -155,7 +155,7 @@ interface SentRange {
 function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): SentRange {
   const { connection, manifest, options, over } = sending;
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
-  const context = connection.context(bulkPatience, signal);
+  const context = connection.context('bulk', signal);
   let allSent = (): void => {};
   const sent = new Promise<void>((resolve) => {
     allSent = resolve;

@@ -183,7 +183,7 @@ export const senderTasks = {
       connection.control,
       peerService.listBackups,
       filter,
-      connection.context(60_000),
+      connection.context('bulk'),
     )) {
       took.push(performance.now() - before);
       before = performance.now();

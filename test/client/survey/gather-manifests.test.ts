@@ -53,7 +53,7 @@ function showing(
   const manifests = entries.filter((entry): entry is VerifiedManifest => 'digest' in entry);
   const holder: StagedHolder = {
     ...staged,
-    async *list({ brief, manifestDigests = [] }: ListQuestion, _deadline, signal): AsyncGenerator<ListPage> {
+    async *list({ brief, manifestDigests = [] }: ListQuestion, signal): AsyncGenerator<ListPage> {
       if (brief) {
         yield { backups: [], brief: entries.map((entry) => ('digest' in entry ? briefly(entry) : entry)) };
         return;

@@ -329,7 +329,7 @@ describe('asking everyone at once', () => {
     };
     const slow = {
       ...stagedHolder('FR4'),
-      async *list(_: unknown, __: number, signal?: AbortSignal): AsyncGenerator<ListPage> {
+      async *list(_: unknown, signal?: AbortSignal): AsyncGenerator<ListPage> {
         yield { backups: [first], brief: [] };
         await new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
       },
