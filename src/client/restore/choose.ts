@@ -61,16 +61,25 @@ export function ofUsualSet(backups: readonly FoundBackup[]): readonly FoundBacku
   return candidatesOf(usual).length > 0 ? usual : backups;
 }
 
-/** Of each set but the kits the end of its chain, whatever the clock of its owner did; of those, the one made last. */
+/** Of each set but the kits the end of its chain; of those, the one made last. */
 function newestOf(candidates: readonly Candidate[]): Candidate | undefined {
-  const ends = new Map<string, Candidate>();
+  return setBySet(candidates.filter(({ manifest }) => manifest.facts.set !== kitSet))[0];
+}
+
+/** The backups set by set, each from the end of its chain on, whatever the clock of its owner did; the set whose end was made last first. */
+export function setBySet(candidates: readonly Candidate[]): Candidate[] {
+  const chains = new Map<string, Candidate[]>();
   for (const candidate of candidates) {
-    const { owner, set, sequence } = candidate.manifest.facts;
-    if (set === kitSet) continue;
-    const end = ends.get(`${owner} ${set}`);
-    if (end === undefined || end.manifest.facts.sequence < sequence) ends.set(`${owner} ${set}`, candidate);
+    const { owner, set } = candidate.manifest.facts;
+    const chain = chains.get(`${owner} ${set}`) ?? [];
+    chains.set(`${owner} ${set}`, chain);
+    chain.push(candidate);
   }
-  return [...ends.values()].sort((a, b) => b.manifest.facts.createdAtMs - a.manifest.facts.createdAtMs)[0];
+  const endOf = ([end]: readonly Candidate[]): number => end?.manifest.facts.createdAtMs ?? 0;
+  return [...chains.values()]
+    .map((chain) => chain.sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence))
+    .sort((a, b) => endOf(b) - endOf(a))
+    .flat();
 }
 
 /** A digest's beginning must have at least this many digits, so that a short word is not taken for one. */

@@ -9,7 +9,7 @@ import { renderTable } from '../render/table.js';
 import type { FoundBackup } from '../survey/found.js';
 import type { Mesh } from '../survey/mesh.js';
 import { findingsAbout, nobodyAnswered, silence, survey } from '../survey/survey.js';
-import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet } from './choose.js';
+import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet, setBySet } from './choose.js';
 import { parseMoment } from './moment.js';
 
 /** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
@@ -84,11 +84,11 @@ function ownerOfKey(mesh: Mesh, backups: readonly FoundBackup[]): string | undef
   return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === identity)?.facts.owner;
 }
 
-/** Shows the backups that can be restored, numbered from the usual set on, and each from its newest; a person picks one. */
+/** Shows the backups that can be restored, numbered from the usual set on, and each from the end of its chain; a person picks one. */
 async function askWhich({ screen, prompts, clock }: Context, backups: readonly FoundBackup[]): Promise<Candidate> {
   const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
   // The first one is what most people take: a dump, which is often made last, brings no server back.
-  const candidates = candidatesOf(backups).sort(
+  const candidates = setBySet(candidatesOf(backups)).sort(
     (a, b) => Number(setOf(a) !== defaultSet) - Number(setOf(b) !== defaultSet),
   );
   const [first] = candidates;

@@ -53,3 +53,26 @@ it('tells what is found about backups of the server, and nothing about one whose
   expect(stderr).toContain('shows anemone-backup-FR1-20261124-000000.enc');
   expect(stderr).not.toContain('FR10');
 });
+
+it('numbers the backups of each set from the end of its chain on, as `latest` does, whatever the clock of their owner did', async () => {
+  const made = (set: string, sequence: number, day: number) => {
+    const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 7);
+    return manifestOf(content, fr1.signer, { set, sequence, previous, createdAtMs: Date.UTC(2026, 10, day) });
+  };
+  const leapt = [
+    made('backup', 1, 1),
+    made('backup', 2, 30),
+    made('backup', 3, 2),
+    made('db', 2, 3),
+    made('db', 1, 29),
+  ];
+  const mesh = showing(...leapt.map((manifest) => fr2.holding(manifest)));
+  const latest = (await find(mesh)).chosen.manifest;
+  const numbered: string[] = [];
+  for (let number = 1; number <= leapt.length; number += 1) {
+    const { facts } = (await find(mesh, { answers: [String(number)] })).chosen.manifest;
+    numbered.push(`${facts.set} ${facts.sequence}`);
+  }
+  expect(numbered).toEqual(['backup 3', 'backup 2', 'backup 1', 'db 2', 'db 1']);
+  expect(latest.facts.sequence).toBe(3);
+});
