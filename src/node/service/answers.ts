@@ -42,7 +42,13 @@ export function answersTo<C>(admit: Admission<C>, clock: Clock) {
       async *messages(stream, call, signal) {
         const caller = await admit(call);
         const arriving = asLongAsItLasts(messagesOf(stream, requests));
-        for await (const message of handle(arriving, { caller, signal })) yield responses.toWire(message);
+        try {
+          for await (const message of handle(arriving, { caller, signal })) yield responses.toWire(message);
+        } finally {
+          // Whatever the handler left unread: what still comes would wait in a paused stream for as long as the connection
+          // lasts. Nobody waits for it: the handler may have given up in the middle of waiting for a request.
+          void arriving.return(undefined);
+        }
       },
     };
   }

@@ -10,6 +10,7 @@ import { connect, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PushBackupRequest } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { ServerReflectionDefinition } from '../../../src/mesh/generated/grpc/reflection/v1/reflection.js';
 import { visitorEpoch } from '../../../src/mesh/identity/node-certificate.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
@@ -19,6 +20,7 @@ import type { Connection } from '../../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
+import { offerBackup } from '../../../src/mesh/peers/offer-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { framed } from '../../../src/mesh/wire/frames.js';
 import { methodsOf, peerService } from '../../../src/mesh/wire/methods.js';
@@ -292,6 +294,31 @@ describe('a peer that takes no answer, and sends on', () => {
     await peer.until(frameTypes.headers, 1);
     // What is only kept leaves the window as it is; it is made larger again when half of it was used.
     for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
+    await peer.until(frameTypes.windowUpdate, 1);
+    await answers();
+  });
+
+  const small = randomBytes(1000);
+  const pushed = manifestOf(small, bad.signer, { owner: 'BAD' });
+  const header = (manifestDigest: Uint8Array, length: number): PushBackupRequest => {
+    return { part: { $case: 'header', value: { manifestDigest, range: { offset: 0, length } } } };
+  };
+  const chunk = (value: Uint8Array): PushBackupRequest => ({ part: { $case: 'chunk', value } });
+  const end: PushBackupRequest = { part: { $case: 'end', value: {} } };
+
+  it.each<[string, PushBackupRequest[]]>([
+    ['that is refused', [header(randomBytes(32), 1000)]],
+    ['that breaks off with its first chunk', [header(pushed.digest, 1000), chunk(randomBytes(1001))]],
+    ['that is complete', [header(pushed.digest, 1000), chunk(small), end]],
+  ])('after a push %s, has it thrown away', async (_, parts) => {
+    const { path, requests } = peerService.pushBackup;
+    await offerBackup(node.callAs(bad), pushed);
+    const peer = await takesNothing();
+    // Until then, frames may not be as large.
+    await peer.until(frameTypes.settings, 0);
+    peer.call(1, path);
+    const all = [...parts, ...Array.from({ length: 6 }, () => chunk(large))];
+    peer.data(1, ...all.map((message) => Buffer.concat(requests.toWire(message))));
     await peer.until(frameTypes.windowUpdate, 1);
     await answers();
   });
