@@ -1,11 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readFile } from 'node:fs/promises';
+import { readAll } from '../../mesh/files/read-all.js';
 import { HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { readAll } from './download/positional.js';
 import type { Keys } from './keys.js';
 import { openForRestore, type SealedFile } from './sealed-file.js';
 

@@ -2,9 +2,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { opensWithPassphrase } from '../../mesh/envelope/age.js';
 import type { EnvelopeFormat, EnvelopeKeys, OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
+import { readAll } from '../../mesh/files/read-all.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { readAll } from './download/positional.js';
 import type { Keys } from './keys.js';
 
 /** A sealed backup as a file on this disk, ready to be opened. */

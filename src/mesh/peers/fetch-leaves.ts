@@ -6,14 +6,17 @@ import type { Connection } from './connection.js';
 /**
  * The hashes of a backup's leaves as a peer sends them, in order, 32 bytes each. They are not verified: whoever takes them
  * compares their root with the signed manifest.
+ * @param manifestDigest for a backup of another server, of which this one had a copy
  */
 export async function* fetchLeaves(
   connection: Connection,
   name: string,
   signal?: AbortSignal,
+  manifestDigest: Uint8Array = new Uint8Array(),
 ): Bytes & AsyncGenerator<Uint8Array> {
+  const request = { name, manifestDigest };
   const context = connection.context('bulk', signal);
-  for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, { name }, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, request, context)) {
     for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
   }
 }

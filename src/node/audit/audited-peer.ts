@@ -17,6 +17,8 @@ export interface AuditedPeer extends Holder, Prover {
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
   /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
   fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, in order, with the same permission. */
+  hashes(manifest: VerifiedManifest, signal: AbortSignal): Bytes;
 }
 
 /** A peer over its connection. */
@@ -28,6 +30,7 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     damaged: async (signal) => (await getNode(connection, signal)).damaged,
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),
+    hashes: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, signal, digest),
     leaves: (backup, signal) => fetchLeaves(connection, backup, signal),
     prove: (backup, leaves, signal) => proveBackup(connection, backup, leaves, signal),
   };

@@ -1,6 +1,10 @@
 import { readdir } from 'node:fs/promises';
+import { blocks } from '../../mesh/envelope/blocks.js';
 import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import { type LeafHashes, takeLeafHashes } from '../../mesh/manifest/leaf-hashes.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
@@ -26,7 +30,8 @@ const ownersTurn = 36 * 3_600_000;
 /**
  * Takes again what was damaged here of owners that did not send it themselves, because they are gone: from another peer
  * that holds the very same backup. The manifest that lies in quarantine says which one; its digest is what the other
- * peer lets it be read for. What comes is taken like a push of the owner: into its quota, and compared with what it signed.
+ * peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be what
+ * the owner signed.
  * @returns the file names of what is held again
  */
 export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {
@@ -103,16 +108,38 @@ async function takeFrom(
   signal: AbortSignal,
 ): Promise<void> {
   const offer = await vault.offer(owner.name, manifest);
-  let held = 'held' in offer;
-  for (const range of 'missing' in offer ? offer.missing : []) {
-    const receiver = await vault.receive(owner.name, manifest.digest, range);
-    try {
-      for await (const chunk of peer.fetch(manifest, range, signal)) await receiver.write(chunk);
-      held = 'held' in (await receiver.finish());
-    } catch (thrown) {
-      await receiver.abort();
-      throw thrown;
+  if ('held' in offer) return;
+  // What a peer sent stays here when it breaks off, and the next one, or the owner, only sends the rest: so nothing of it may
+  // be wrong.
+  const hashes = await takeLeafHashes(manifest, peer.hashes(manifest, signal), peer.name, vault.layout.incoming);
+  try {
+    let held = false;
+    for (const range of offer.missing) {
+      const receiver = await vault.receive(owner.name, manifest.digest, range);
+      try {
+        const leaves = provenLeaves(peer.fetch(manifest, range, signal), range.offset / leafSize, hashes);
+        for await (const leaf of leaves) await receiver.write(leaf);
+        held = 'held' in (await receiver.finish());
+      } catch (thrown) {
+        await receiver.abort();
+        throw thrown;
+      }
     }
+    if (!held) throw new Failure('damaged', `${peer.name} did not send all of it`);
+  } finally {
+    await hashes.close();
   }
-  if (!held) throw new Failure('damaged', `${peer.name} did not send all of it`);
+}
+
+/** Cuts bytes into leaves, and compares each with its hash. @param first index of the leaf with which they begin */
+async function* provenLeaves(sent: Bytes, first: number, hashes: LeafHashes): AsyncGenerator<Uint8Array> {
+  let leaf = first;
+  for await (const { bytes } of blocks(sent, leafSize)) {
+    if (bytes.length === 0) return;
+    if (!leafHash(bytes).equals(await hashes.read(leaf, 1))) {
+      throw new Failure('damaged', `the bytes that came for leaf ${leaf} are not those that its owner signed`);
+    }
+    yield bytes;
+    leaf += 1;
+  }
 }

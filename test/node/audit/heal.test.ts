@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { recordingLog } from '../../support/peer-node.js';
-import { backupOfFR2, FR2, push, servers, silent, US1, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, push, send, servers, silent, US1, VaultFixture } from '../vault/fixture.js';
 
 const content = randomBytes(200_000);
 const manifest = backupOfFR2(content);
@@ -52,6 +52,10 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
       if (sends === null) throw new Error('it is not held here');
       expect(digest).toEqual(manifest.digest);
       yield sends(offset, length);
+    },
+    async *hashes() {
+      if (sends === null) throw new Error('it is not held here');
+      for (let at = 0; at < content.length; at += leafSize) yield leafHash(content.subarray(at, at + leafSize));
     },
   };
 }
@@ -101,6 +105,20 @@ describe('a backup that was damaged here', () => {
     expect(vault.find(name)).toBeNull();
     expect(await healWith(peerThat(sends), peerThat(honest))).toEqual([name]);
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+  });
+
+  it('is not taken from a peer that makes up hashes which fit its bytes, but from the next', async () => {
+    fixture.clock.jump(2 * day);
+    const zeros = Buffer.alloc(content.length);
+    const liar: AuditedPeer = {
+      ...peerThat((offset, length) => zeros.subarray(offset, offset + length)),
+      async *hashes() {
+        for (let at = 0; at < zeros.length; at += leafSize) yield leafHash(zeros.subarray(at, at + leafSize));
+      },
+    };
+    expect(await healWith(liar)).toEqual([]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+    expect(await healWith(liar, peerThat(honest))).toEqual([name]);
   });
 
   it('is not asked for when its manifest is damaged too: nothing is taken that its owner did not sign', async () => {
@@ -157,6 +175,38 @@ describe('a backup that was damaged here', () => {
     });
     expect(await healWith(rest)).toEqual([name]);
     expect(asked).toEqual([2 * leafSize]);
+  });
+
+  /** Sends one leaf, a wrong one, and breaks off. */
+  const poisoner = () => peerThat(() => randomBytes(leafSize));
+
+  it('is taken in the same night although those asked before sent wrong leaves and broke off, and only they are blamed', async () => {
+    fixture.clock.jump(2 * day);
+    const log = recordingLog();
+    const peers = () => [poisoner(), poisoner(), peerThat(honest)];
+    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([name]);
+    const notHealed = expect.objectContaining({ event: 'backup not healed' });
+    expect(log.events).toEqual([notHealed, notHealed, expect.objectContaining({ event: 'backup healed' })]);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+  });
+
+  it.each([
+    ['in the same process', false],
+    ['after a restart', true],
+  ])('is taken from its owner %s, although a peer sent wrong leaves before', async (_, restarts) => {
+    fixture.clock.jump(2 * day);
+    expect(await healWith(poisoner())).toEqual([]);
+    if (restarts) vault = await fixture.open();
+    await push(vault, manifest, content);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+  });
+
+  it('is taken anew where what its owner had begun to send is damaged here', async () => {
+    fixture.clock.jump(2 * day);
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, randomBytes(content.length), { offset: 0, length: leafSize });
+    expect(await healWith(peerThat(honest))).toEqual([]);
+    expect(await healWith(peerThat(honest))).toEqual([name]);
   });
 
   it('is not taken beyond the quota of its owner', async () => {

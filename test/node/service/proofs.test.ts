@@ -37,6 +37,15 @@ describe('the leaves that a peer holds', () => {
     expect(hashes).toEqual(Buffer.concat([0, 1, 2, 3, 4].map((leaf) => leafHash(leafOf(leaf)))));
   });
 
+  it('are hashed also for a peer that names the digest of the manifest', async () => {
+    const other = node.callAs(stranger);
+    const hashes = Buffer.concat(await all(fetchLeaves(other, name, undefined, manifest.digest)));
+    expect(hashes).toEqual(Buffer.concat(await all(fetchLeaves(node.callAs(owner), name))));
+    await expect(all(fetchLeaves(other, name, undefined, randomBytes(32)))).rejects.toMatchObject({
+      kind: 'not-found',
+    });
+  });
+
   it('come as they were asked for, the short last one too', async () => {
     const leaves = await all(proveBackup(node.callAs(owner), name, [4, 0, 2, 0]));
     expect(leaves.map((leaf) => leaf.length)).toEqual([5, leafSize, leafSize, leafSize]);

@@ -1,10 +1,10 @@
+import { type LeafHashes, takeLeafHashes } from '../../../mesh/manifest/leaf-hashes.js';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../../mesh/terms/bytes.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions } from './arrival.js';
 import { gaveUp, silentAbout, tooSlow } from './given-up.js';
-import { type LeafHashes, takeLeafHashes } from './leaf-hashes.js';
 import { pauseAfter } from './pause.js';
 import { type Pace, watchRate } from './watch-rate.js';
 

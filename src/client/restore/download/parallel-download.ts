@@ -1,14 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
+import { readAll } from '../../../mesh/files/read-all.js';
+import { writeAll } from '../../../mesh/files/write-all.js';
 import { hashSize, leafHash, leafSize } from '../../../mesh/manifest/digest-tree.js';
+import type { LeafHashes } from '../../../mesh/manifest/leaf-hashes.js';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import { type Claim, longestRange, openRangeQueue, type RangeQueue } from '../../../mesh/peers/range-queue.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions, Received } from './arrival.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
-import type { LeafHashes } from './leaf-hashes.js';
 import { pauseAfter } from './pause.js';
-import { readAll, writeAll } from './positional.js';
 import { watchRate } from './watch-rate.js';
 
 /** Ranges that one holder is asked for at a time: while one arrives, the question for the next is on its way. */

@@ -1,7 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { Failure } from '../../../mesh/terms/failure.js';
-
-export { writeAll } from '../../../mesh/files/write-all.js';
+import { Failure } from '../terms/failure.js';
 
 /**
  * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DigestTree, hashSize, leafSize } from '../../../mesh/manifest/digest-tree.js';
-import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
-import type { Bytes } from '../../../mesh/terms/bytes.js';
-import { Failure } from '../../../mesh/terms/failure.js';
-import { writeAll } from './positional.js';
+import { writeAll } from '../files/write-all.js';
+import type { Bytes } from '../terms/bytes.js';
+import { Failure } from '../terms/failure.js';
+import { DigestTree, hashSize, leafSize } from './digest-tree.js';
+import type { VerifiedManifest } from './manifest.js';
 
 /** The hashes of all leaves of a backup, proven by its manifest. */
 export interface LeafHashes {
@@ -75,7 +75,7 @@ function addLeaves(tree: DigestTree, bytes: Buffer): Buffer {
 }
 
 async function openNameless(folder: string): Promise<FileHandle> {
-  const path = join(folder, `.anemone-restore-${randomBytes(8).toString('hex')}.leaves`);
+  const path = join(folder, `.anemone-${randomBytes(8).toString('hex')}.leaves`);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   await rm(path);
