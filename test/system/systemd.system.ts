@@ -49,7 +49,7 @@ describe('the systemd unit', () => {
   });
 
   it('waits for the VPN, comes back after a failure, and never gives up', () => {
-    expect(setting('After')).toBe('network-online.target wg-quick.target');
+    expect(setting('After')).toBe('network-online.target wg-quick.target time-sync.target');
     expect(setting('Restart')).toBe('on-failure');
     expect(setting('StartLimitIntervalSec')).toBe('0');
   });

@@ -66,6 +66,11 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   const findings = problems.map(({ message, hint }) =>
     warning(`in the last run, ${when}: ${message}`, 'It was done in part.', hint || 'anemone-peer backup'),
   );
+  if (lastRun.startedAtMs > now) {
+    const problem = `the last run is ${when}, by the clock of this server: that is wrong now, or was then`;
+    const why = 'Nights and retention go by this clock, and after a jump nothing is removed for a night.';
+    findings.push(warning(problem, why, 'timedatectl set-ntp true; if it is right now: anemone-peer backup'));
+  }
   if (lastRun.outcome === Outcome.OUTCOME_FAILED && !sets.some(({ severity }) => severity === 'error')) {
     const why = 'What changed since the last good one would be lost.';
     findings.push(error(`the last run failed, ${when}`, why, 'anemone-peer backup'));

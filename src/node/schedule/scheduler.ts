@@ -22,7 +22,10 @@ export interface SchedulerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly timetable: Timetable;
-  /** When the last run that saved something began, or this server was set up. A night since then is caught up. */
+  /**
+   * When the last run that saved something began, or this server was set up, by its clock then. A night since then is caught
+   * up. One yet to come tells nothing, unless it is the clock of now that is wrong, and set right soon.
+   */
   readonly lastSuccess: number;
   /** One run. A Failure `locked` means that another one is under way: this one is tried again a little later. */
   run(trigger: 'schedule' | 'catch-up', signal: AbortSignal): Promise<unknown>;
@@ -32,6 +35,8 @@ export interface SchedulerOptions {
 
 /** The machine's clock may be set at any time, and a sleeping machine wakes late: look at it again at least this often. */
 const lookEvery = 60_000;
+/** So long after a boot the network has set the clock, or none will. */
+const clockSetWithin = 10 * 60_000;
 /** A run that starts later than this after its time is told as caught up. */
 const late = 2 * lookEvery;
 /** Scheduled moments remembered as run; they matter only where the clock is set back over them. */
@@ -56,6 +61,7 @@ export class Scheduler {
   /** The moment that was last told to be due while another run was under way. */
   #told: number | null = null;
   #cancelTimer = (): void => {};
+  readonly #cancelDoubt: () => void;
 
   constructor({ clock, log, run, hurry, timetable, lastSuccess }: SchedulerOptions) {
     this.#clock = clock;
@@ -69,6 +75,7 @@ export class Scheduler {
       const covered = previousRun(timetable.schedule, timetable.timezone, lastSuccess);
       if (covered !== null) this.#begun.add(covered);
     }
+    this.#cancelDoubt = clock.after(clockSetWithin, () => this.#doubt(lastSuccess));
     this.#look();
   }
 
@@ -89,8 +96,17 @@ export class Scheduler {
   /** Interrupts a run that it started, and resolves when that one is over. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#cancelDoubt();
     this.#cancelTimer();
     await this.#current;
+  }
+
+  /** A success that is still to come was told by a clock that was ahead: it settled no night before. */
+  #doubt(lastSuccess: number): void {
+    if (lastSuccess <= this.#clock.now()) return;
+    this.#log.warn('last run in the future', { lastRun: new Date(lastSuccess).toISOString() });
+    this.#settled = 0;
+    this.#look();
   }
 
   #look(): void {

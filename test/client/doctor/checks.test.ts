@@ -308,6 +308,12 @@ const cases: Case[] = [
     checkRuns,
     { node: status({ lastRun: readAgain(44) }) },
     [],
+    ],
+    [
+    'a last run in the future',
+    checkRuns,
+    { node: status({ lastRun: { ...doneRun, startedAtMs: now + 40 * hour } }) },
+    [['warning', 'the last run is in 1 d 16 h, by the clock of this server', 'timedatectl set-ntp true']],
   ],
   ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
   ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],

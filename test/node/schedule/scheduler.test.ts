@@ -140,6 +140,32 @@ describe('the scheduler', () => {
     await stop();
   });
 
+  it('catches up one missed night where the last success lies in the future, by a clock that was ahead then', async () => {
+    const log = recordingLog();
+    const { clock, runs, stop } = start({ now: '2026-11-23T08:00:00Z', lastSuccess: '2031-05-01T02:00:10Z', log });
+    await clock.advance(2 * hour);
+    expect(runs).toEqual(['catch-up 2026-11-23T08:10:00.000Z']);
+    expect(log.events).toEqual([
+      { level: 'warn', event: 'last run in the future', fields: { lastRun: '2031-05-01T02:00:10.000Z' } },
+    ]);
+    await stop();
+    expect(clock.pending()).toBe(0);
+  });
+
+  it('gives the network time to set a clock that is behind after a boot, and then catches up what was missed', async () => {
+    for (const { lastSuccess, caughtUp } of [
+      { lastSuccess: '2026-11-23T02:00:10Z', caughtUp: [] },
+      { lastSuccess: '2026-11-20T02:00:10Z', caughtUp: ['catch-up 2026-11-23T08:02:00.000Z'] },
+    ]) {
+      const { clock, runs, stop } = start({ now: '2016-01-01T00:00:00Z', lastSuccess });
+      await clock.advance(90 * second);
+      clock.jump(Date.parse('2026-11-23T08:01:30Z') - clock.now());
+      await clock.advance(2 * hour);
+      expect(runs).toEqual(caughtUp);
+      await stop();
+    }
+  });
+
   it('follows a changed schedule, and does not run what the new one would have run before the change', async () => {
     const { clock, runs, scheduler, stop } = start({ now: '2026-11-23T10:00:00Z' });
     scheduler.follow({ ...nightly, schedule: '0 9 * * *' });
