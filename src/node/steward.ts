@@ -76,6 +76,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
   const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
   const past = await history.reports().catch((thrown) => Failure.from(thrown));
   const reports = past instanceof Failure ? [] : past;
+  const historyProblem = past instanceof Failure ? past : history.unsaved();
   const peers = config().peers.filter(({ enabled }) => enabled);
   const proofs = new Map(
     await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
@@ -103,7 +104,7 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     uploadRate: rate,
     uploadUntil: until ?? '',
     needsRestart: [...parts.following.needsRestart()],
-    historyProblem: past instanceof Failure ? problemOf(past) : undefined,
+    historyProblem: historyProblem === null ? undefined : problemOf(historyProblem),
     sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };
 }

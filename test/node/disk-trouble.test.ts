@@ -21,6 +21,14 @@ describe('the disk of the vault', () => {
     ]);
   });
 
+  it('has no more inodes, though bytes are free', async () => {
+    const left = (ffree: number, files = 65_536) => diskTroubles(data, 2e9, 1e9, async () => ({ files, ffree }));
+    expect(await left(0)).toEqual([expect.stringMatching(/no backup is kept: 0 of 65536 inodes are free/)]);
+    expect(await left(5000)).toEqual([]);
+    // A file system without a table of them, such as btrfs.
+    expect(await left(0, 0)).toEqual([]);
+  });
+
   it('cannot be written', async () => {
     expect(await diskTroubles(join(data, 'gone'), 2e9, 1e9)).toEqual([
       expect.stringMatching(/nothing can be written.*no such file/),

@@ -225,6 +225,28 @@ describe('the night', { timeout: 180_000 }, () => {
       ]);
     }));
 
+  it('that failed is told by the status and the doctor also where its report cannot be written', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      const runs = join(fr1.data, '.state/runs.jsonl');
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await mkdir(`${runs}.new`);
+      await fr1.sets('backup:\n  command: [sh, -c, "exit 7"]');
+      expect((await fr1.peer(['backup'])).code).toBe(1);
+
+      const status = await fr1.peer(['status']);
+      expect(status.code).toBe(3);
+      expect(status.stdout).toMatch(/^last run\tfailed, /m);
+      expect(status.stdout).toContain(`finding\tthe report of the last run cannot be written to ${runs}`);
+      expect(status.stdout).toMatch(/^finding\tthe set backup was not saved .*exit code 7/m);
+      const { findings } = JSON.parse((await fr1.peer(['doctor', '--json'])).stdout);
+      expect(findings.filter(({ check }: { check: string }) => check === 'runs')).toMatchObject([
+        { severity: 'error', problem: expect.stringContaining('the set backup was not saved') },
+        { severity: 'warning', problem: expect.stringContaining(runs), mend: expect.stringContaining('df -i') },
+      ]);
+    }));
+
   it('removes nothing while the history of past runs is damaged, nor before a new one is a day old', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

@@ -82,19 +82,21 @@ export function sizeOfNight({ newest }: Pick<DoctorFacts, 'newest'>): number {
 
 export const checkDisk: Check = (facts) => {
   const { free, config, node } = facts;
-  const troubles = 'failure' in node ? [] : node.diskTroubles;
-  if (troubles.length > 0) {
-    const mend = `See \`df -h ${shellWord(config.server.data)}\` and \`dmesg\`; make room there, or mend the disk.`;
-    return troubles.map((trouble) => error(trouble, 'What is refused meanwhile is not kept here.', mend));
-  }
-  if (free === null) return null;
+  const where = shellWord(config.server.data);
+  const refused = ('failure' in node ? [] : node.diskTroubles).map((trouble) => {
+    const mend = `See \`df -h ${where}\`, \`df -i ${where}\` and \`dmesg\`; make room there, or mend the disk.`;
+    return error(trouble, 'What is refused meanwhile is not kept here.', mend);
+  });
+  if (free === null) return refused.length > 0 ? refused : null;
   const { minimumFree } = config.limits;
   const night = sizeOfNight(facts);
   const has = `${formatByteSize(free)} are free on the disk of ${config.server.data}`;
-  const mend = `Make room there (df -h ${shellWord(config.server.data)}), or lower retention in ${config.file}.`;
+  const mend = `Make room there (df -h ${where}), or lower retention in ${config.file}.`;
   if (free < night) {
-    return [error(`${has}, and a night needs ${formatByteSize(night)}`, 'The next backup cannot be made.', mend)];
+    const problem = `${has}, and a night needs ${formatByteSize(night)}`;
+    return [...refused, error(problem, 'The next backup cannot be made.', mend)];
   }
+  if (refused.length > 0) return refused;
   if (free < minimumFree) {
     const why = `Backups of peers are refused below limits.minimum_free, ${formatByteSize(minimumFree)}.`;
     return [error(has, why, mend)];

@@ -47,7 +47,7 @@ function hasOldKey({ node, keys }: DoctorFacts): boolean {
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   if ('failure' in node) return null;
   const { lastRun, historyProblem } = node;
-  if (historyProblem !== undefined) {
+  if (historyProblem !== undefined && lastRun === undefined) {
     const why = 'Nobody knows what past runs did, and the node removes no old backups.';
     return [warning(historyProblem.message, why, historyProblem.hint)];
   }
@@ -66,6 +66,10 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   const findings = problems.map(({ message, hint }) =>
     warning(`in the last run, ${when}: ${message}`, 'It was done in part.', hint || 'anemone-peer backup'),
   );
+  if (historyProblem !== undefined) {
+    const why = 'When the node ends, nobody knows any more how that run went.';
+    findings.push(warning(historyProblem.message, why, historyProblem.hint));
+  }
   if (lastRun.startedAtMs > now) {
     const problem = `the last run is ${when}, by the clock of this server: that is wrong now, or was then`;
     const why = 'Nights and retention go by this clock, and after a jump nothing is removed for a night.';

@@ -12,13 +12,17 @@ export interface History {
   /**
    * Keeps a report durably; the newest 1,000 are kept, fewer where they are long. A file that {@link reports} calls damaged
    * is moved aside, as `runs.jsonl.damaged`: the run that is told of here removed nothing by it, and the next one has a past.
+   * A report that cannot be written is kept in memory, and written with the next one: a night that failed for want of disk
+   * must not look like the good one before it.
    */
   append(report: RunReport): Promise<void>;
   /**
-   * All that are kept, oldest first. A line that cannot be read, such as one torn by a crash, is passed over.
+   * All that are kept, oldest first, those in memory too. A line that cannot be read, such as one torn by a crash, is passed over.
    * @throws Failure `failed` when the file cannot be read at all, `damaged` when something is in it, but no report
    */
   reports(): Promise<RunReport[]>;
+  /** Why the newest reports are in memory only, where the end of the node loses them; null when all are written. */
+  unsaved(): Failure | null;
   /** Whether a damaged file was ever moved aside and still lies there: older runs than those of {@link reports} are lost. */
   isCut(): Promise<boolean>;
 }
@@ -30,8 +34,10 @@ const most = 8 * 2 ** 20;
 /** @param file `<data>/.state/runs.jsonl` */
 export function openHistory(file: string): History {
   const inTurn = turnsOf(1);
+  let waiting: readonly RunReport[] = [];
+  let unsaved: Failure | null = null;
 
-  const reports = async (): Promise<RunReport[]> => {
+  const written = async (): Promise<RunReport[]> => {
     const lines = await readLines(file);
     const readable = lines.flatMap(readReport);
     if (readable.length === 0 && lines.some((line) => line !== '')) throw damaged(file);
@@ -40,7 +46,7 @@ export function openHistory(file: string): History {
 
   const past = async (): Promise<RunReport[]> => {
     try {
-      return await reports();
+      return await written();
     } catch (thrown) {
       if (Failure.from(thrown).kind !== 'damaged') throw thrown;
       await rename(file, `${file}.damaged`);
@@ -48,15 +54,28 @@ export function openHistory(file: string): History {
     }
   };
 
-  const append = async (report: RunReport): Promise<void> => {
-    const kept = [...(await past()), report].slice(-longest);
-    await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
+  const append = async (): Promise<void> => {
+    try {
+      const kept = [...(await past()), ...waiting].slice(-longest);
+      await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
+      waiting = [];
+      unsaved = null;
+    } catch (thrown) {
+      unsaved = notWritten(file, thrown);
+      throw unsaved;
+    }
   };
 
   return {
-    reports,
+    reports: async () => [...(await written()), ...waiting],
+    unsaved: () => unsaved,
     isCut: async () => (await statsIfThere(`${file}.damaged`)) !== null,
-    append: (report) => inTurn(() => append(report)),
+    append: (report) =>
+      inTurn(() => {
+        // As it is now: to the one of the caller is added why it could not be written.
+        waiting = [...waiting, structuredClone(report)].slice(-longest);
+        return append();
+      }),
   };
 }
 
@@ -106,6 +125,15 @@ async function readLines(file: string): Promise<string[]> {
       hint: 'Look at the disk. If the file stays unreadable, move it away: the next run begins a new one.',
     });
   }
+}
+
+function notWritten(file: string, thrown: unknown): Failure {
+  if (thrown instanceof Failure) return thrown;
+  const { kind, message } = Failure.from(thrown);
+  return new Failure(kind, `the report of the last run cannot be written to ${file}: ${message}`, {
+    cause: thrown,
+    hint: `Look at the disk: \`df -h\`, \`df -i\` and \`ls -l ${file}\`. The next run writes it, and a restart of the node loses it.`,
+  });
 }
 
 function damaged(file: string): Failure {

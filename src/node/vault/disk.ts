@@ -117,7 +117,7 @@ export function diskFailure(thrown: unknown, context: string): Failure {
   }
   const failure = Failure.from(thrown, context);
   if (failure === thrown || !isOfSystem(thrown)) return failure;
-  const mend = failure.kind === 'no-space' ? { hint: 'Free some disk on this server.' } : {};
+  const mend = failure.kind === 'no-space' ? { hint: 'Free some disk on this server: bytes, or files (`df -i`).' } : {};
   return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true, ...mend });
 }
 

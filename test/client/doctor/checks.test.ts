@@ -253,6 +253,15 @@ const cases: Case[] = [
     { free: 9e8, newest: nightOf(10), node: status({ diskTroubles: ['/data: 900 MB are free'] }) },
     [['error', '/data: 900 MB are free', 'df -h']],
   ],
+  [
+    'a full disk: that peers are refused, and that the next night is',
+    checkDisk,
+    { free: 4096, node: status({ diskTroubles: ['/data: 4.00 KiB are free'] }) },
+    [
+      ['error', '/data: 4.00 KiB are free', 'df -i'],
+      ['error', 'a night needs', 'Make room'],
+    ],
+  ],
   ['a node that does not run', checkNode, { node: noNode }, [['error', 'not running', 'Start it.']]],
   ['a last run that failed', checkRuns, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
   [
@@ -308,8 +317,8 @@ const cases: Case[] = [
     checkRuns,
     { node: status({ lastRun: readAgain(44) }) },
     [],
-    ],
-    [
+  ],
+  [
     'a last run in the future',
     checkRuns,
     { node: status({ lastRun: { ...doneRun, startedAtMs: now + 40 * hour } }) },

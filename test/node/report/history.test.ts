@@ -146,6 +146,28 @@ describe('the history', () => {
     await expect(openHistory(file).append(report(1))).rejects.toMatchObject(unreadable);
   });
 
+  it('keeps what cannot be written in memory, says so, and writes it with the next one', async () => {
+    const file = join(folder, 'runs.jsonl');
+    const history = openHistory(file);
+    await history.append(report(1));
+    expect(history.unsaved()).toBeNull();
+    // The temporary cannot be made.
+    await mkdir(`${file}.new`);
+    for (const startedAtMs of [2, 3]) {
+      await expect(history.append(report(startedAtMs, Outcome.OUTCOME_FAILED))).rejects.toMatchObject({
+        message: expect.stringContaining(`cannot be written to ${file}`),
+      });
+    }
+    expect((await history.reports()).map((each) => each.startedAtMs)).toEqual([1, 2, 3]);
+    expect(history.unsaved()).toMatchObject({ hint: expect.stringContaining('restart') });
+    expect((await openHistory(file).reports()).map((each) => each.startedAtMs)).toEqual([1]);
+
+    await rm(`${file}.new`, { recursive: true });
+    await history.append(report(4));
+    expect(history.unsaved()).toBeNull();
+    expect((await openHistory(file).reports()).map((each) => each.startedAtMs)).toEqual([1, 2, 3, 4]);
+  });
+
   it('does not wait for a pipe in its place', async () => {
     const file = join(folder, 'runs.jsonl');
     execFileSync('mkfifo', [file]);
