@@ -1,5 +1,5 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server as Door, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Server } from '@grpc/grpc-js';
@@ -79,13 +79,59 @@ export async function serveOwnClient(
     connection.on('error', () => {}).once('close', () => connections.delete(connection));
     server.injectConnection(connection);
   });
-  await claimSocket(socket);
-  await openDoor(door, { path: socket }, socket);
-  await chmod(socket, 0o600);
+  const stopTrying = await openOwnDoor(door, socket, clock, log);
   return {
-    // Closing the door removes its socket at once.
-    close: (graceMs) => closeDoor(door, server, connections, graceMs, clock),
+    async close(graceMs) {
+      await stopTrying();
+      // Closing the door removes its socket at once.
+      await closeDoor(door, server, connections, graceMs, clock);
+    },
   };
+}
+
+/** Milliseconds after which a disk that took no socket is tried again. */
+const nextTry = 60_000;
+
+/**
+ * Begins to listen on the socket. Where the disk takes none, because it is read-only or full, peers are served all the same, and
+ * it is tried again until it does.
+ * @returns what ends that
+ */
+async function openOwnDoor(door: Door, socket: string, clock: Clock, log: PatientLog): Promise<() => Promise<void>> {
+  let stopped = false;
+  let cancel = (): void => {};
+  let trying = Promise.resolve();
+  const open = async (): Promise<void> => {
+    await claimSocket(socket);
+    await openDoor(door, { path: socket }, socket);
+    await chmod(socket, 0o600);
+  };
+  const tryLater = (thrown: unknown): void => {
+    if (!takesNothing(thrown)) throw thrown;
+    if (!stopped) cancel = clock.after(nextTry, tryAgain);
+  };
+  const tellWhyNot = (thrown: unknown): void => {
+    log.error('own client not served', { reason: Failure.from(thrown).message });
+  };
+  const tryAgain = (): void => {
+    const opened = open().then(() => log.info('own client served'), tryLater);
+    trying = opened.catch(tellWhyNot);
+  };
+  await open().catch((thrown) => {
+    tryLater(thrown);
+    tellWhyNot(thrown);
+  });
+  return () => {
+    stopped = true;
+    cancel();
+    return trying;
+  };
+}
+
+/** Whether a disk is read-only or full. */
+function takesNothing(thrown: unknown): boolean {
+  const error = (thrown instanceof Failure ? thrown.cause : thrown) as NodeJS.ErrnoException | undefined;
+  return ['EROFS', 'ENOSPC', 'EDQUOT'].includes(error?.code ?? '');
 }
 
 /** The events of a run that calls back, as a stream that a call can send. */

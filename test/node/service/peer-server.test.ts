@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect as openSession } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -643,6 +643,22 @@ describe('a rebuilt server', () => {
     const superseded = listBackups(again, { owner: '', set: '' });
     await expect(superseded).rejects.toMatchObject({ kind: 'untrusted', message: expect.stringMatching(/superseded/) });
     expect(await getNode(again)).toMatchObject({ newestEpochMs: 2000, newestCertificate: rebuilt.certificate.der });
+  });
+
+  it('reads what is kept for it where the disk does not take its new key, and writes nothing before that is remembered', async () => {
+    const server = generations();
+    const [old, rebuilt] = [server.at(1000), server.at(2000)];
+    const node = await start({ peers: [peerConfig('FR1', old)] });
+    await listBackups(node.callAs(old), { owner: '', set: '' });
+    const inTheWay = join(node.data, '.state', 'epochs.json.new');
+    await mkdir(inTheWay);
+    const asRebuilt = node.callAs(rebuilt);
+    expect(await listBackups(asRebuilt, { owner: '', set: '' })).toEqual([]);
+    const offer = offerBackup(asRebuilt, manifestOf(randomBytes(10), rebuilt.signer));
+    await expect(offer).rejects.toMatchObject({ kind: 'failed' });
+    await rm(inTheWay, { recursive: true });
+    expect(await listBackups(asRebuilt, { owner: '', set: '' })).toEqual([]);
+    await expect(listBackups(node.callAs(old), { owner: '', set: '' })).rejects.toMatchObject({ kind: 'untrusted' });
   });
 
   it('cannot be two: another node key of the same epoch is refused', async () => {
