@@ -44,6 +44,9 @@ function hasOldKey({ node, keys }: DoctorFacts): boolean {
   return !('failure' in node) && (keys.certificate?.epoch ?? 0) > node.epochMs;
 }
 
+/** Milliseconds between runs where none is scheduled. */
+const longestOnRequest = 7 * 86_400_000;
+
 export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   if ('failure' in node) return null;
   const { lastRun, historyProblem } = node;
@@ -81,6 +84,11 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
   } else if (overdue !== null && lastRun.startedAtMs < overdue) {
     const problem = `the last run was ${when}, and two nights were due since`;
     findings.push(warning(problem, 'What changed since then would be lost.', 'anemone-peer backup'));
+  } else if (config.backup.schedule === null && now - lastRun.startedAtMs > longestOnRequest) {
+    const why =
+      'What changed since would be lost, and only a run removes old backups of peers, and reads what is kept again.';
+    const mend = `anemone-peer backup; or schedule nights: backup.schedule in ${config.file}`;
+    findings.push(warning(`the last run was ${when}, and none is scheduled`, why, mend));
   }
   return [...sets, ...findings, ...unread(lastRun, now)];
 };

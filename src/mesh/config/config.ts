@@ -46,7 +46,7 @@ export interface PeerConfig {
 }
 
 export interface BackupConfig {
-  /** A cron pattern, or null when backups are made on request only. */
+  /** A cron pattern, or null when backups are made on request only; not null without sets, for what is kept for peers. */
   readonly schedule: string | null;
   /** IANA name of the time zone of the schedule. */
   readonly timezone: string;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Config, EncryptionConfig, KeepRules, PeerConfig, SetConfig, SourceConfig } from './config.js';
 import { baseOf } from './find.js';
-import type { ConfigFile } from './schema.js';
+import { type ConfigFile, everyNight } from './schema.js';
 
 /** Seconds without a byte before an export is given up. */
 export const exportTimeout = 60;
@@ -35,7 +35,8 @@ export function resolveConfig(file: string, parsed: ConfigFile): Config {
       }),
     ),
     backup: {
-      schedule: backup.schedule,
+      // Retention, reading again and healing happen in runs, and who has no sets asks for none.
+      schedule: backup.schedule ?? (Object.keys(backup.sets).length === 0 ? everyNight : null),
       timezone: backup.timezone,
       jitter: backup.jitter,
       mode: backup.mode,

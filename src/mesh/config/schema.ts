@@ -111,9 +111,12 @@ const encryptionSchema = section(
   },
 );
 
+/** The schedule where none is written. */
+export const everyNight = '0 2 * * *';
+
 const backupSchema = section(
   {
-    schedule: v.optional(schedule, '0 2 * * *'),
+    schedule: v.optional(schedule, everyNight),
     timezone: v.optional(timezone, 'UTC'),
     jitter: v.optional(duration, '5m'),
     mode: v.optional(oneOf('incremental', 'always'), 'incremental'),

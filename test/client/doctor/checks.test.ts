@@ -156,6 +156,7 @@ const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtM
 const readAgain = (days: number) =>
   RunReport.fromPartial({ ...doneRun, audit: { scrub: { oldestCheckMs: now - days * 24 * hour } } });
 const keeper = { ...config, backup: { ...config.backup, sets: [] } };
+const onRequest = { ...config, backup: { ...config.backup, schedule: null } };
 const passing = {
   ...config,
   backup: { ...config.backup, sets: config.backup.sets.map((set) => ({ ...set, sealed: true })) },
@@ -325,6 +326,18 @@ const cases: Case[] = [
     [['warning', 'the last run is in 1 d 16 h, by the clock of this server', 'timedatectl set-ntp true']],
   ],
   ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
+  [
+    'a server where no night is scheduled, and nobody asked for a run',
+    checkRuns,
+    { node: status({ lastRun: { ...doneRun, startedAtMs: now - 170 * hour } }), overdue: null, config: onRequest },
+    [['warning', 'the last run was 7 d 2 h ago, and none is scheduled', 'anemone-peer backup']],
+  ],
+  [
+    'nothing where somebody did',
+    checkRuns,
+    { node: status({ lastRun: oldRun }), overdue: null, config: onRequest },
+    [],
+  ],
   ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],
   [
     'a node that runs with the key from before a restore',

@@ -119,6 +119,15 @@ backup:
     expect(parseConfig('/c.yaml', text).config.retention.local).toMatchObject({ keepLast: 7, keepDaily: 5 });
   });
 
+  it('may schedule no backups, and has nights all the same where it only keeps those of its peers', () => {
+    const scheduleOf = (sets: string) => {
+      const text = `server: { name: FR1, listen: 10.8.0.1 }\nbackup: { schedule: never, sets: ${sets} }\n`;
+      return parseConfig('/c.yaml', text).config.backup.schedule;
+    };
+    expect(scheduleOf('{ export: { url: "http://127.0.0.1/", sealed: true } }')).toBeNull();
+    expect(scheduleOf('{}')).toBe('0 2 * * *');
+  });
+
   it('may lack the identity of a peer that is not enabled', () => {
     const text = 'server: { name: FR1 }\npeers: [{ name: FR2, vpn_ip: 10.8.0.2, enabled: false }]';
     expect(parseConfig('/c.yaml', text).config.peers[0]?.identity).toBeNull();
