@@ -73,8 +73,9 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const wanted = entries.filter(({ path }) => isWanted(path));
     const all = await compareTrees(wanted, target, whole, { signal });
     // Owners are not compared: where they are restored, all is exchanged.
-    const exchanged = ownership ? whole : differing(whole, all);
-    const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp });
+    const differs = ownership ? () => true : differing(all);
+    const exchanged = whole.filter(({ path }) => differs(path));
+    const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp, differs });
     const roots = exchanged.filter((root) => !unplaceable.some(({ path }) => path === root.path));
     const isLeftOut = isIn(unplaceable);
     const comparison = without(all, isLeftOut);
@@ -97,7 +98,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
       throw new Failure('interrupted', 'nothing was restored');
     }
     signal.throwIfAborted();
-    const { switched, warnings } = await intoPlace({ staging, target, entries, roots, stamp });
+    const { switched, warnings } = await intoPlace({ staging, target, entries, roots, stamp, differs });
     for (const warning of warnings) screen.warn(warning);
     const { aside, staying } = await asideOf(comparison.dropped, target, switched);
     if (staying.length > 0) screen.warn(inLines('not put aside, since the folder cannot be renamed here:', staying));
@@ -193,13 +194,13 @@ function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path
   };
 }
 
-/** The roots that are, or have in them, anything but what is there already. */
-function differing(roots: readonly UnpackedEntry[], { added, changed, dropped }: Comparison): readonly UnpackedEntry[] {
+/** Whether a path is, or has in it, anything but what is there already. */
+function differing({ added, changed, dropped }: Comparison): (path: string) => boolean {
   const around = new Set<string>();
   for (const path of [...added, ...changed, ...dropped]) {
     for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) around.add(path.slice(0, at));
   }
-  return roots.filter(({ path }) => around.has(path));
+  return (path) => around.has(path);
 }
 
 /** Which of the things that are not in the backup were put aside: all that lie in what was exchanged. */

@@ -233,6 +233,16 @@ describe('a bare machine with a mount that is read-only', () => {
     expect([code, said.stderr]).toEqual([0, expect.stringContaining('4 new, 0 changed, 2 untouched')]);
   });
 
+  it('puts only what changes aside where config/ is a mount that can be written to', async () => {
+    await mount(join(relative(target, machine.folder), 'config'), '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs');
+    await machine.restore({});
+    await writeFile(join(machine.folder, 'config/secret.key'), 'secret of today');
+    const there = await readdir(join(machine.folder, 'config'));
+    const { code } = await machine.restore({});
+    const added = (await readdir(join(machine.folder, 'config'))).filter((name) => !there.includes(name));
+    expect([code, added]).toEqual([0, [expect.stringMatching(/^secret\.key\.before-/)]]);
+  });
+
   it('fails, and changes nothing, where the configuration or all that was asked for cannot be put into place', async () => {
     await mountReadOnly('config');
     await mountReadOnly('etc/app');

@@ -15,6 +15,8 @@ export interface Placement {
   readonly entries: readonly UnpackedEntry[];
   /** What is exchanged as a whole; the entries that lie in no other one unless given. */
   readonly roots?: readonly UnpackedEntry[];
+  /** Whether anything would change at a path of the archive; always unless given. */
+  readonly differs?: (path: string) => boolean;
   /** Part of the names under which what was there before is kept: `<name>.before-<stamp>`. */
   readonly stamp: string;
 }
@@ -81,7 +83,7 @@ type Place = Placement & { readonly mounts: Mounts };
 
 async function planRoot(
   root: UnpackedEntry,
-  { target, staging, entries, stamp, mounts }: Place,
+  { target, staging, entries, stamp, mounts, differs = () => true }: Place,
   made: ReadonlySet<string>,
 ): Promise<Omit<Plan, 'unplaceable'>> {
   const path = join(target, root.path);
@@ -93,7 +95,9 @@ async function planRoot(
     throw new Failure('invalid', `${path} is a mount point, and the backup has no folder of that name`);
   }
   const pairs = isMountPoint
-    ? childrenOf(root.path, entries).map((name) => ({ staged: join(to, name), path: join(path, name) }))
+    ? childrenOf(root.path, entries)
+        .filter((name) => differs(`${root.path}/${name}`))
+        .map((name) => ({ staged: join(to, name), path: join(path, name) }))
     : [{ staged, path }];
   await checkWritable(isMountPoint ? path : dirname(path), path);
   const exchanges: Exchange[] = [];
@@ -101,7 +105,7 @@ async function planRoot(
     checkMounts(pair.path, dirname(pair.staged), root.path, mounts);
     exchanges.push({ ...pair, folders, previous: await previousOf(pair.path, stamp) });
   }
-  return { copies: isMountPoint ? [{ from: staged, to }] : [], exchanges };
+  return { copies: isMountPoint && pairs.length > 0 ? [{ from: staged, to }] : [], exchanges };
 }
 
 /** The names in a folder, also of folders that the archive only implies. */
