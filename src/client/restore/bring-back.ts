@@ -5,6 +5,7 @@ import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
+import { type Absent, absentFrom } from './absent.js';
 import { type Elsewhere, elsewhereOf } from './elsewhere.js';
 import type { Keys } from './keys.js';
 import { type Comparison, compareTrees } from './place/compare.js';
@@ -46,6 +47,8 @@ export interface BroughtBack {
   readonly comparison: Comparison;
   /** What belongs outside the target; only where the whole backup is brought. */
   readonly elsewhere: readonly Elsewhere[];
+  /** What the configuration names, and the backup does not have; only where the whole backup is brought. */
+  readonly absent: readonly Absent[];
   /** What cannot be put into the target, and was left out. */
   readonly unplaceable: readonly Unplaceable[];
   /** Empty after a dry run. */
@@ -81,9 +84,11 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const comparison = without(all, isLeftOut);
     const brought = wanted.filter(({ path }) => !isLeftOut(path));
     const set = sealed.manifest?.facts.set;
-    const elsewhere =
-      selection === null ? await elsewhereOf(context, { entries: brought, staging, target: place, set }) : [];
-    const result = { format, entries, bytes, comparison, elsewhere, unplaceable };
+    const about = { staging, target: place, set };
+    const isWhole = selection === null;
+    const elsewhere = isWhole ? await elsewhereOf(context, { ...about, entries: brought }) : [];
+    const absent = isWhole ? await absentFrom(context, { ...about, entries }) : [];
+    const result = { format, entries, bytes, comparison, elsewhere, absent, unplaceable };
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);

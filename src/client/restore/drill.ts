@@ -153,6 +153,7 @@ function tellDrill({ screen }: Context, server: string, tried: Tried, notTried: 
     makes_server: makesServer,
     not_tried: notTried,
     elsewhere: outcome.elsewhere,
+    absent: outcome.absent.map(({ written }) => written),
     unplaceable: reasonsOf(outcome.unplaceable),
   };
   screen.result(result, () => drillText(proven, drill, notTried));

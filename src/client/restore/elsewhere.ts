@@ -41,12 +41,16 @@ export async function elsewhereOf(context: Context, brought: Brought): Promise<r
   }));
 }
 
-function leaves(base: string, path: string): boolean {
+/** Whether a path of a configuration is not in its folder by name. */
+export function leaves(base: string, path: string): boolean {
   return isAbsolute(path) || relative(base, resolve(base, path)).split('/')[0] === '..';
 }
 
-/** The one that is brought, or is in the target, or is this machine's. What is wrong with it is told by those who need it. */
-async function configAfter(context: Context, { entries, staging, target }: Brought): Promise<Config | null> {
+/**
+ * The configuration that is brought, or is in the target, or is this machine's; null where none can be read: what is wrong
+ * with it is told by those who need it.
+ */
+export async function configAfter(context: Context, { entries, staging, target }: Brought): Promise<Config | null> {
   try {
     const file = configFor(target, entries);
     if (file === undefined) return await context.loadConfig();

@@ -17,12 +17,12 @@ export interface Circumstances {
   readonly isLook: boolean;
 }
 
-type Outcome = Pick<BroughtBack, 'elsewhere' | 'unplaceable'>;
+type Outcome = Pick<BroughtBack, 'elsewhere' | 'absent' | 'unplaceable'>;
 
 /** @returns null where nothing is left to do */
 export async function remainingAfter(
   context: Pick<Context, 'env'>,
-  { elsewhere, unplaceable }: Outcome,
+  { elsewhere, absent, unplaceable }: Outcome,
   { again, isTrial, isLook }: Circumstances,
 ): Promise<Remaining | null> {
   const words: string[] = [];
@@ -44,6 +44,21 @@ export async function remainingAfter(
       `  ${await secondCommand(context, again, 'DIR', names)}`,
     );
   }
+  if (absent.length > 0) {
+    const names = absent.map(({ name }) => name);
+    words.push(
+      'The configuration names this, and the backup does not have it:',
+      ...absent.map(({ written }) => `  ${written}`),
+      'It was made in part, or before that was named. Another one (BACKUP) may have it, and brings it into a folder DIR:',
+      `  ${await secondCommand(context, other(again), 'DIR', names)}`,
+    );
+  }
   if (words.length === 0) return null;
   return { words: words.join('\n'), matters: !isTrial && (unplaceable.length > 0 || !isLook) };
+}
+
+/** Another backup, which the person chooses. */
+function other(again: Again): Again {
+  const { from, ...options } = again.options;
+  return { ...again, label: 'BACKUP', options: from === undefined ? options : { ...options, from: 'BACKUP' } };
 }

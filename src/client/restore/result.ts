@@ -32,7 +32,7 @@ export async function tellRestored(context: Telling, restored: Restored): Promis
 }
 
 function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored): object {
-  const { format, entries, bytes, comparison, elsewhere, unplaceable, switched } = outcome;
+  const { format, entries, bytes, comparison, elsewhere, absent, unplaceable, switched } = outcome;
   return {
     backup: sealed.manifest?.facts.name ?? sealed.label,
     format,
@@ -47,6 +47,7 @@ function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored
     dropped: comparison.dropped,
     switched,
     elsewhere,
+    absent: absent.map(({ written }) => written),
     unplaceable: reasonsOf(unplaceable),
     rebuilt,
   };

@@ -32,7 +32,7 @@ afterEach(() => machine.close());
 async function hold(paths: string, members: readonly RawMember[], facts: Partial<Manifest> = {}): Promise<void> {
   const { fr1, fr2, us1 } = machine;
   const recipient = await identityToRecipient(fr1.keys.ageIdentity);
-  const sets = `backup: { sets: { backup: { paths: [${paths}] } }, encryption: { recipients: [${recipient}] } }\n`;
+  const sets = `backup: { sets: { backup: { paths: [${paths}], exclude: [/etc/left] } }, encryption: { recipients: [${recipient}] } }\n`;
   const tree = treeOf('new', fr2, us1).map((member) =>
     member.name === 'config/config.yaml' ? { ...member, body: `${member.body}${sets}` } : member,
   );
@@ -55,7 +55,7 @@ describe('what the configuration has outside its folder', () => {
     expect(code).toBe(3);
     expect(said.stderr).toContain(`/etc/my app  lies in ${folder}/etc/my app`);
     expect(said.stderr).toContain(`/srv  lies in ${folder}/srv`);
-    expect(said.stderr).not.toContain('/etc/gone');
+    expect(said.stderr).not.toContain('/etc/gone  lies');
     const [command = ''] = /^ *(sudo )?anemone-peer restore .*$/m.exec(said.stderr) ?? [];
     expect(command).toContain(
       `restore ${name} --config ${folder}/config/config.yaml --target / --include '/etc/my app' --include /srv`,
@@ -77,6 +77,20 @@ describe('what the configuration has outside its folder', () => {
     const { said } = await machine.restore();
     const [command = ''] = /^ *(sudo )?anemone-peer restore .*$/m.exec(said.stderr) ?? [];
     expect(command.split(' --include ').slice(1)).toEqual(volumes);
+  });
+
+  it('is named where the backup has nothing of it: the restore is done in part', async () => {
+    await hold('./config, ./notes, /etc/gone, /etc/left, /srv', [{ name: 'srv/', type: '5', mode: 0o755 }], {
+      sequence: 2,
+      previous: randomBytes(32),
+      createdAtMs: Date.UTC(2026, 10, 24, 1),
+    });
+    const { code, said } = await machine.restore({}, { json: true });
+    expect(said.stderr).toContain('the backup does not have it:\n  /etc/gone\n  ./notes\n');
+    expect(said.stderr).toContain(
+      `restore BACKUP --config ${folder}/config/config.yaml --target DIR --include /etc/gone --include /notes\n`,
+    );
+    expect([code, JSON.parse(said.stdout).absent]).toEqual([3, ['/etc/gone', './notes']]);
   });
 
   it('is told by a dry run, which ends as one, and is in the document', async () => {
