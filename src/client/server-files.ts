@@ -61,7 +61,7 @@ export async function refuseSecondServer(config: Config): Promise<void> {
   }
   if (hasConfig && hasKey) {
     throw new Failure('config', `there is half of a server here: ${file} and ${key} exist, ${certificate} does not`, {
-      hint: `If \`anemone-peer init\` was cut off here, remove ${file} and ${key} and run it again: a recovery key that it showed is of no server. For a server that lost it, run \`anemone-peer restore\`.`,
+      hint: `If \`anemone-peer init\` was cut off here, remove ${file} and ${key} and run it again: a recovery key that it showed belongs to no server. For a server that lost it, run \`anemone-peer restore\`.`,
     });
   }
   if (hasConfig) {

@@ -120,7 +120,7 @@ describe('a recovery key that nobody can see', () => {
   it.each([
     ['the disk for it is full', '>/dev/full', 'ENOSPC'],
     ['its reader has gone', '', 'EPIPE'],
-  ])('is of no server: init makes nothing when %s', async (_why, redirection, reason) => {
+  ])('belongs to no server: init makes nothing when %s', async (_why, redirection, reason) => {
     const { code, stderr } = await runInShell(`init --name FR1 --listen 127.0.0.1 --page page.html ${redirection}`);
     expect(code).toBe(1);
     expect(stderr).toContain('error: the recovery key of FR1 could not be shown');

@@ -101,7 +101,7 @@ async function complete(made: Made, self: ServerIdentity): Promise<void> {
     const { message } = Failure.from(cause);
     throw new Failure('failed', `the identity of this server cannot be stored: ${message}`, {
       cause,
-      hint: 'No server was made, and the recovery key that was shown is of no server. Run `anemone-peer init` again.',
+      hint: 'No server was made, and the recovery key that was shown belongs to no server: throw it away. Run `anemone-peer init` again.',
     });
   }
 }

@@ -84,8 +84,8 @@ interface UnderWay {
   setsRead: boolean;
   readonly enough: AbortController;
   /**
-   * Aborts when somebody waits: what looks after backups is left to later runs. The next night does not: a peer that takes
-   * days for its delivery would keep all others from being asked for proofs.
+   * Aborts when somebody asks for a run: proofs and the reading again are left to later ones. A night that is due does not abort
+   * it: a peer that takes days for its delivery would keep all others from being asked for proofs.
    */
   readonly waitedFor: AbortController;
   over: Promise<unknown>;

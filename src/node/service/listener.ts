@@ -78,7 +78,8 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   const door = createDoor((socket) => {
     const slowest = doorway.enter(socket);
-    if (slowest !== undefined) refuse(slowest, 'was slow to prove who it is, and many of its address are waiting');
+    if (slowest !== undefined)
+      refuse(slowest, 'had not proven who it is, and too many callers of its address were waiting');
     listener.emit('connection', socket);
   });
   epochs.whenNewer((newest) => connections.closeIf((certificate) => isSuperseded(certificate, newest)));

@@ -10,7 +10,7 @@ const mostOfOneIdentity = 2 * mostOfOneKey;
 /** For all peers together: of those that a vault lets be read at a time, some are left for what this node delivers itself. */
 const mostOfAll = 96;
 
-/** Reads for a caller once fewer of its calls are at it than may be: each has a file open for as long as the caller takes. */
+/** Waits until the caller has fewer reads under way than it may: each has a file open for as long as the caller takes. */
 export type Readers = <T>(incoming: Incoming<Caller>, read: () => AsyncIterable<T>) => AsyncGenerator<T>;
 
 /** @returns what throws a Failure `failed` when very many peers read */

@@ -181,7 +181,7 @@ describe('init', () => {
     const first = await init();
     expect(first.code).toBe(1);
     expect(first.stderr).toContain('the identity of this server cannot be stored');
-    expect(first.stderr).toContain('is of no server');
+    expect(first.stderr).toContain('belongs to no server');
     expect(await readdir(join(cwd, 'config'))).toEqual([]);
     await rmdir(inTheWay);
     expect((await init()).code).toBe(0);
