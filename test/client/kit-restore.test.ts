@@ -222,13 +222,15 @@ describe('a restore with the kit', () => {
     const liar = await machine.addLiar((server) => ({
       hostname: 'FR2',
       list: () => [entryOf(newer, server)],
-      fetch: () => [garbage(newer.bytes.length)],
+      fetch: () => [],
+      leaves: () => [garbage(32)],
     }));
     const { address, identity } = parsePeerAddress(liar);
-    const kit = await kitOf(fr2, { ...us1, address, server: { ...us1.server, identity: identity ?? '' } } as PeerNode);
+    // The first of them is asked first, and alone.
+    const kit = await kitOf({ ...us1, address, server: { ...us1.server, identity: identity ?? '' } } as PeerNode, fr2);
     const { code, said } = await fromKit({ kit, takeover: false });
     expect(code).toBe(0);
-    expect(said.stderr).toContain(`warning: US1 (${formatAddress(address)}) sent other bytes`);
+    expect(said.stderr).toContain(`warning: US1 (${formatAddress(address)}) sent hashes`);
     expect(said.stderr).not.toContain('warning: FR2');
   });
 
@@ -276,15 +278,15 @@ describe('the kit that travels', () => {
     const liar = await machine.addLiar((server) => ({
       hostname: 'FR2',
       list: () => [entryOf(kit, server), entryOf(newer, server)],
-      fetch: (name) => [name === kit.manifest.facts.name ? kit.bytes : garbage(newer.bytes.length)],
-      leaves: (name) => [hashesOf(name === kit.manifest.facts.name ? kit.bytes : newer.bytes)],
+      fetch: () => [kit.bytes],
+      leaves: (name) => [name === kit.manifest.facts.name ? hashesOf(kit.bytes) : garbage(32)],
     }));
     await pushTo(fr2, fr1, newer);
     const { code, said } = await machine.restore({ peer: [liar], takeover: false });
     expect(code).toBe(0);
     expect(said.stderr).toContain('names FR2, US1 too');
     const { address } = parsePeerAddress(liar);
-    expect(said.stderr).toContain(`warning: peer (${formatAddress(address)}) sent other bytes`);
+    expect(said.stderr).toContain(`warning: peer (${formatAddress(address)}) sent hashes`);
     expect(said.stderr).not.toContain('warning: FR2');
   });
 
