@@ -39,12 +39,15 @@ const lookEvery = 60_000;
 const clockSetWithin = 10 * 60_000;
 /** A run that starts later than this after its time is told as caught up. */
 const late = 2 * lookEvery;
-/** Scheduled moments remembered as run; they matter only where the clock is set back over them. */
-const longestMemory = 1000;
+/**
+ * Milliseconds, by the monotonic clock, for which a scheduled moment counts as run where the clock is set back over it: when that
+ * comes a night later, it is another night, and the first was of a clock that was ahead.
+ */
+const sameNight = 20 * 3_600_000;
 
 /**
  * Starts runs when they are due, one at a time. The machine's clock may jump either way: a jump forward makes up for all it
- * skipped by one run, a jump back makes future moments due again at their time, and no scheduled moment is ever run twice.
+ * skipped by one run, a jump back makes future moments due again at their time, and no scheduled moment is run twice in one night.
  */
 export class Scheduler {
   readonly #clock: Clock;
@@ -52,7 +55,8 @@ export class Scheduler {
   readonly #run: SchedulerOptions['run'];
   readonly #hurry: SchedulerOptions['hurry'];
   readonly #stopping = new AbortController();
-  readonly #begun = new Set<number>();
+  /** Scheduled moments, each with when it was begun by the monotonic clock. */
+  readonly #begun = new Map<number, number>();
   #timetable: Timetable;
   /** Scheduled moments up to here are settled, by the machine's clock. */
   #settled: number;
@@ -73,7 +77,7 @@ export class Scheduler {
     this.#settled = Math.min(lastSuccess, clock.now());
     if (timetable.schedule !== null) {
       const covered = previousRun(timetable.schedule, timetable.timezone, lastSuccess);
-      if (covered !== null) this.#begun.add(covered);
+      if (covered !== null) this.#begun.set(covered, clock.monotonic());
     }
     this.#cancelDoubt = clock.after(clockSetWithin, () => this.#doubt(lastSuccess));
     this.#look();
@@ -114,6 +118,7 @@ export class Scheduler {
     if (this.#stopping.signal.aborted) return;
     const now = this.#clock.now();
     if (now < this.#lastLook) this.#settled = Math.min(this.#settled, now);
+    this.#forget(now);
     this.#lastLook = now;
     const moment = this.#upcoming();
     const dueIn = moment === null ? lookEvery : this.#dueAt(moment) - now;
@@ -122,6 +127,16 @@ export class Scheduler {
       else this.#hurryFor(moment);
     }
     this.#cancelTimer = this.#clock.after(dueIn > 0 ? Math.min(lookEvery, dueIn) : lookEvery, () => this.#look());
+  }
+
+  /** What has begun and is over is settled; what is still to come by then was begun too early. */
+  #forget(now: number): void {
+    const since = this.#clock.monotonic() - sameNight;
+    for (const [moment, begunAt] of this.#begun) {
+      if (begunAt > since) continue;
+      this.#begun.delete(moment);
+      if (moment <= now) this.#settled = Math.max(this.#settled, moment);
+    }
   }
 
   #start(moment: number, delay: number): void {
@@ -142,7 +157,7 @@ export class Scheduler {
   /** Resolves to false when another run was under way: then the moment waits for the next look. */
   async #attempt(moment: number, trigger: 'schedule' | 'catch-up'): Promise<boolean> {
     const before = this.#settled;
-    remember(this.#begun, moment);
+    this.#begun.set(moment, this.#clock.monotonic());
     this.#settled = moment;
     try {
       await this.#run(trigger, this.#stopping.signal);
@@ -183,13 +198,5 @@ export class Scheduler {
 
   #dueAt(moment: number): number {
     return moment + jitterOf(this.#timetable.hostname, moment, this.#timetable.jitter);
-  }
-}
-
-function remember(moments: Set<number>, moment: number): void {
-  moments.add(moment);
-  for (const oldest of moments) {
-    if (moments.size <= longestMemory) return;
-    moments.delete(oldest);
   }
 }

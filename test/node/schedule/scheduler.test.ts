@@ -132,10 +132,27 @@ describe('the scheduler', () => {
     await stop();
   });
 
+  it('runs a night whose moment a clock that was ahead for a while has begun already', async () => {
+    const { clock, runs, stop } = start();
+    await clock.advance(2 * hour);
+    clock.jump(2 * day);
+    await clock.advance(day);
+    clock.jump(-2 * day);
+    await clock.advance(2 * day);
+    expect(runs).toEqual([
+      'schedule 2026-11-23T02:00:00.000Z',
+      'catch-up 2026-11-25T03:01:00.000Z',
+      'schedule 2026-11-26T02:00:00.000Z',
+      'schedule 2026-11-25T02:00:00.000Z',
+      'schedule 2026-11-26T02:00:00.000Z',
+    ]);
+    await stop();
+  });
+
   it('does not repeat the moment of the last success when the clock is set back after a restart', async () => {
     const { clock, runs, stop } = start({ now: '2026-11-23T02:10:00Z', lastSuccess: '2026-11-23T02:00:01Z' });
     clock.jump(-20 * minute);
-    await clock.advance(hour);
+    await clock.advance(23 * hour);
     expect(runs).toEqual([]);
     await stop();
   });
