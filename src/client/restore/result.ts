@@ -136,5 +136,10 @@ function tellRebuilt(
       'The node is running with the former node key, and whoever has taken the new one refuses it. Restart it now: ' +
         `\`systemctl restart anemone-node\`, \`docker compose restart\`, or end it and start ${start}`,
     );
-  } else screen.note(`Start the node now: ${start}`);
+  } else {
+    // Where a service has its own user, what root started by hand would keep from it what it makes.
+    screen.note(
+      `Start the node now: \`systemctl start anemone-node\`, \`docker compose up -d\`, or, with neither: ${start}`,
+    );
+  }
 }
