@@ -2,6 +2,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
+import { withOwnerHint } from '../mesh/files/owner-hint.js';
 import { syncNewFolders } from '../mesh/files/sync-folder.js';
 import { writeNewFile } from '../mesh/files/write-new-file.js';
 import { findFirst, type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
@@ -22,14 +23,14 @@ export async function prepareServer(
   try {
     await writeConfig(config.file, text);
   } catch (thrown) {
-    throw Failure.from(thrown, 'the configuration cannot be written');
+    throw await withOwnerHint(Failure.from(thrown, 'the configuration cannot be written'), dirname(config.file));
   }
   try {
     await storeNodeKey(identity, stateFolder(config));
     await keepOwnRecipient(stateFolder(config), identity.identity, recipient);
   } catch (thrown) {
     await removeServerFiles(config);
-    throw Failure.from(thrown, 'the identity of this server cannot be stored');
+    throw await withOwnerHint(Failure.from(thrown, 'the identity of this server cannot be stored'), config.server.data);
   }
 }
 

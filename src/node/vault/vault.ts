@@ -1,3 +1,4 @@
+import { withOwnerHint } from '../../mesh/files/owner-hint.js';
 import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -92,7 +93,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   try {
     return new OpenVault(await openParts(options, options.disk ?? realDisk));
   } catch (thrown) {
-    throw diskFailure(thrown, `the vault in ${options.data} cannot be opened`);
+    throw await withOwnerHint(diskFailure(thrown, `the vault in ${options.data} cannot be opened`), options.data);
   }
 }
 

@@ -1,5 +1,18 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -157,6 +170,26 @@ describe('init', () => {
     expect(status).toBe(1);
     expect((await init()).code).toBe(0);
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'says whose folder it is that it may not write to, and what mends it',
+    async () => {
+      await chmod(cwd, 0o755);
+      for (const name of ['config', 'config-backups']) {
+        await mkdir(join(cwd, name));
+        process.seteuid?.(1234);
+        const { code, stderr } = await init().finally(() => process.seteuid?.(0));
+        expect([code, stderr]).toEqual([
+          1,
+          expect.stringMatching(
+            /This is uid 1234, and .* belongs to uid 0\. Give it to this user, with `chown -R 1234:0 .*`/,
+          ),
+        ]);
+        expect(stderr).toContain(`and ${join(cwd, name)} belongs`);
+        await chown(join(cwd, name), 1234, 0);
+      }
+    },
+  );
 
   it('makes no server before its recovery key was shown: where it is cut off, the next one says how to go on', async () => {
     const [here, cutOff] = [join(cwd, 'here'), join(cwd, 'cut-off')];

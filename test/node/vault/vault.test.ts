@@ -1,5 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  chown,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -746,6 +759,21 @@ describe('reading', () => {
 });
 
 describe('what is on the disk', () => {
+  it.skipIf(process.getuid?.() !== 0)(
+    'of another user, such as root, is told with the command that gives it back',
+    async () => {
+      await chown(fixture.data, 1234, 1234);
+      process.seteuid?.(1234);
+      const opening = fixture.open().finally(() => process.seteuid?.(0));
+      await expect(opening).rejects.toMatchObject({
+        message: expect.stringContaining('EACCES'),
+        hint: expect.stringContaining(
+          `belongs to uid 0. Give it to this user, with \`chown -R 1234:0 ${fixture.data}\``,
+        ),
+      });
+    },
+  );
+
   it('is removed data first, so that a crash never leaves what looks like a backup', async () => {
     await push(vault, manifest, content);
     const faulty = faultyDisk();
