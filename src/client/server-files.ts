@@ -1,7 +1,8 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
+import { makeFolders } from '../mesh/files/make-folders.js';
 import { withOwnerHint } from '../mesh/files/owner-hint.js';
 import { syncNewFolders } from '../mesh/files/sync-folder.js';
 import { writeNewFile } from '../mesh/files/write-new-file.js';
@@ -94,7 +95,7 @@ async function isThere(path: string): Promise<boolean> {
 
 async function writeConfig(path: string, text: string): Promise<void> {
   const folder = dirname(path);
-  const made = await mkdir(folder, { recursive: true });
+  const made = await makeFolders(folder);
   if (made !== undefined) await syncNewFolders(folder, made);
   await writeNewFile(path, text, 0o644);
 }

@@ -1,5 +1,6 @@
-import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolders } from './make-folders.js';
 import { syncFolder, syncNewFolders } from './sync-folder.js';
 
 /**
@@ -35,7 +36,7 @@ async function openIn(folder: string, path: string): Promise<{ file: FileHandle;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
   }
-  const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+  const made = await makeFolders(folder, 0o700);
   return { file: await openNew(path), made };
 }
 

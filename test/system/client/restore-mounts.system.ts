@@ -5,6 +5,7 @@ import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import { intoPlace } from '../../../src/client/restore/place/into-place.js';
+import { openTarget } from '../../../src/client/restore/place/target.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/unpack/staging.js';
 import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack/unpack.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -253,6 +254,13 @@ describe('a bare machine with a mount that is read-only', () => {
       });
     }
     expect(await machine.left()).toEqual(['config', 'etc']);
+  });
+});
+
+describe('a target that would lie on a read-only file system', () => {
+  it('is refused for that reason', async () => {
+    await mount('ro', '-t', 'tmpfs', '-o', 'ro', 'tmpfs');
+    await expect(openTarget(join(target, 'ro/not/there'))).rejects.toThrow(/cannot be made: EROFS/);
   });
 });
 

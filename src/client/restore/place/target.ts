@@ -1,7 +1,8 @@
-import { access, constants, mkdir, mkdtemp, rmdir } from 'node:fs/promises';
+import { access, constants, mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { holdFolder } from '../../../mesh/files/hold-folder.js';
+import { makeFolders } from '../../../mesh/files/make-folders.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import { removeStaging, workFolder } from '../unpack/staging.js';
 
@@ -70,7 +71,7 @@ async function checkWritable(folder: string): Promise<void> {
 async function makeFolder(target: string): Promise<() => Promise<void>> {
   let first: string | undefined;
   try {
-    first = await mkdir(target, { recursive: true });
+    first = await makeFolders(target);
   } catch (thrown) {
     throw Failure.from(thrown, `the target ${target} cannot be made`);
   }
