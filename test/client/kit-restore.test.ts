@@ -98,6 +98,14 @@ describe('a restore with the kit', () => {
     expect(again.said.stderr).toContain('is left alone');
   });
 
+  it('says what to name instead where the folder for the VPN configuration cannot be made', async () => {
+    const kit = await kitOf(machine.us1);
+    await expect(fromKit({ kit, vpnDir: 'anemone-kit-FR1.txt/vpn', dryRun: true })).rejects.toMatchObject({
+      message: expect.stringContaining(`cannot be written to ${machine.folder}/anemone-kit-FR1.txt/vpn: `),
+      hint: expect.stringContaining('--vpn-dir DIR'),
+    });
+  });
+
   describe('whose VPN configuration is sealed to another key', () => {
     let otherKey: string;
     let kit: string;

@@ -1,5 +1,6 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, join, parse, resolve } from 'node:path';
+import { makeFolders } from '../../mesh/files/make-folders.js';
 import { writeNewFile } from '../../mesh/files/write-new-file.js';
 import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
@@ -45,7 +46,13 @@ export async function offerVpn(
 
 /** @returns what was written, in words */
 async function writeVpn({ screen }: Context, folder: string, files: readonly VpnFile[]): Promise<readonly string[]> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700).catch((cause) => {
+    const message = `the VPN configuration cannot be written to ${folder}: ${(cause as Error).message}`;
+    throw new Failure('failed', message, {
+      cause,
+      hint: 'Name a folder that can be made, with --vpn-dir DIR: in a container one of its volumes, such as logs/vpn.',
+    });
+  });
   const written: string[] = [];
   for (const [name, file] of namesOf(files)) {
     const path = join(folder, name);

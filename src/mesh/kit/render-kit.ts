@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { stringify } from 'yaml';
 import { formatAddress } from '../terms/address.js';
 import { ageKeyProgram, cbc1Commands } from './by-hand.js';
-import { kitFileName, type MissingVpn, yamlOfKit } from './kit.js';
+import { type Kit, kitFileName, type MissingVpn, yamlOfKit } from './kit.js';
 import { kitBegin, kitEnd, kitVersion } from './markers.js';
 import type { SignedKit } from './signed-kit.js';
 
@@ -42,8 +42,19 @@ ${signed.kit.vpn.kind === 'sealed' ? `\nThe VPN configuration, sealed: it opens 
 }
 
 function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances): string {
-  const { vpn, server } = kit;
-  const steps = [
+  // Only in the image a server lives in the root of its file system.
+  const list = folder === '/' ? stepsInDocker(kit) : steps(kit, folder);
+  const notes = missing.map(({ path, reason }) => `  Not in this kit: ${path}: ${reason}.`);
+  return `WHAT TO DO
+----------
+${list.map((step, index) => `  ${index + 1}. ${step}`).join('\n')}
+${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}
+  Nothing is changed before you say yes. To look first: add --dry-run. If a peer has another address by now, name it:
+  --peer ADDRESS.`;
+}
+
+function steps({ vpn, server }: Kit, folder: string): readonly string[] {
+  return [
     `Take a machine with Linux, and install Node.js (24 is best) and anemone-peer on it. In a checkout that is
      \`npm install\`, and, in its folder, \`npx --no-install\` before the commands below: without that, npx fetches a
      program of this name from strangers where there is none, and you would give it the recovery key.`,
@@ -68,13 +79,36 @@ function withProgram({ kit }: SignedKit, { folder, missing }: KitCircumstances):
     `Run the second command that the restore shows where files belong outside that folder, such as in /etc. Start the node as
      its last line says, and look at \`anemone-peer status\`.`,
   ];
-  const notes = missing.map(({ path, reason }) => `  Not in this kit: ${path}: ${reason}.`);
-  return `WHAT TO DO
-----------
-${steps.map((step, index) => `  ${index + 1}. ${step}`).join('\n')}
-${notes.length === 0 ? '' : `\n${notes.join('\n')}\n`}
-  Nothing is changed before you say yes. To look first: add --dry-run. If a peer has another address by now, name it:
-  --peer ADDRESS.`;
+}
+
+function stepsInDocker({ vpn, server }: Kit): readonly string[] {
+  const command = `docker compose run --rm node anemone-peer restore --kit config/${kitFileName(server)}`;
+  const chosen = 'shows the backups that the peers hold, and puts the one you choose in place.';
+  return [
+    'Take a machine with Linux and Docker, and a checkout of anemone-peer on it. The server was in a container before.',
+    `In the checkout: mkdir -p config config-backups logs; copy this file into config/; and
+     sudo chown -R 1000:1000 config config-backups logs`,
+    ...(vpn.files.length > 0
+      ? [
+          `There, run:
+
+       ${command} --vpn-dir logs/vpn
+
+     It asks for the recovery key (nothing is shown as you type), and writes the VPN configuration (${vpn.files.map(({ path }) => basename(path)).join(', ')})
+     into logs/vpn. It reaches no peer yet: bring the VPN up with that, on the machine itself.`,
+          `Run the same command again: it ${chosen}`,
+        ]
+      : [
+          'Join the VPN in which the peers are reached. This kit does not hold its configuration.',
+          `There, run:
+
+       ${command}
+
+     It asks for the recovery key (nothing is shown as you type), ${chosen}`,
+        ]),
+    `Run the second command that the restore shows where something was left out, with \`docker compose run --rm node\` before it.
+     Start the node with \`docker compose up -d\`, and look at \`docker compose exec node anemone-peer status\`.`,
+  ];
 }
 
 function whoHolds({ kit }: SignedKit): string {

@@ -90,6 +90,16 @@ describe('a kit', () => {
     expect(text.match(/`npx[^`]*`/g)).toEqual(['`npx --no-install`']);
   });
 
+  it('of a server in a container says how that comes back, in the places that are kept', async () => {
+    const vpn = `vpn: { config: [${await withWireguard()}] }`;
+    const config = { ...(await configWith(vpn)), base: '/' };
+    const { text } = await makeKit(config, fr1.server.signer, now);
+    const command = 'docker compose run --rm node anemone-peer restore --kit config/anemone-kit-FR1.txt';
+    expect(text).toContain(`${command} --vpn-dir logs/vpn\n`);
+    expect(text).not.toMatch(/npm install|^ +anemone-peer restore/m);
+    expect((await makeKit({ ...config, vpn: { config: [] } }, fr1.server.signer, now)).text).toContain(`${command}\n`);
+  });
+
   it('finds every .conf in wireguard/ beside the configuration by itself', async () => {
     const path = await withWireguard();
     const { kit } = await makeKit(await configWith(), fr1.server.signer, now);
