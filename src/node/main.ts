@@ -1,4 +1,5 @@
-#!/usr/bin/env -S node --single-threaded-gc
+#!/usr/bin/env -S node --single-threaded-gc --disable-warning=ExperimentalWarning
+// Above: that X25519 is experimental in an older Node.js is nothing to read on the worst day.
 import '../mesh/terms/spare-memory.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodeProgram } from '../support/node-process.js';
 import { anemonePeer, clientProgram } from '../support/program.js';
 
 let cwd: string;
@@ -52,6 +53,15 @@ describe('the help', () => {
     const { code, stdout, stderr } = await run();
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('Usage:');
+  });
+});
+
+describe('what Node.js itself says', () => {
+  it.each([clientProgram, nodeProgram])('about how far its own parts are is nothing for a person: %s', (program) => {
+    const experiment = encodeURIComponent('process.emitWarning("X25519 is new", "ExperimentalWarning")');
+    const env = { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${experiment}` };
+    const { status, stderr } = spawnSync(program, ['--version'], { env, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
   });
 });
 
