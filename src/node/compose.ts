@@ -140,7 +140,7 @@ async function openStores(base: Base) {
     epochs: await openEpochs(join(state, 'epochs.json'), log, receipts.dropAll),
     receipts,
     fingerprints: openFingerprints(join(state, 'fingerprints')),
-    history: openHistory(runs),
+    history: openHistory(runs, { clock, setUpAt: self.certificate.epoch }),
     ownBackups: async () => vault.list().filter(({ own }) => own),
   };
 }

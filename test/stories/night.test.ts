@@ -271,6 +271,28 @@ describe('the night', { timeout: 180_000 }, () => {
       expect(await fr1.holds('local')).toHaveLength(1);
     }));
 
+  it('removes nothing where the history of past runs has vanished, before a new one is a day old', () =>
+    withMesh(['FR1', 'FR2'], async (mesh) => {
+      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+      await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
+      const clock = new FakeClock(mesh.setUpAt);
+      await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
+      const run = async () => reportOf((await fr1.peer(['backup', '--force', '--json'])).stdout);
+      for (const days of [1, 20, 20]) {
+        clock.jump(days * 86_400_000);
+        expect(await run()).toMatchObject({ outcome: 'done' });
+      }
+      await rm(join(fr1.data, '.state/runs.jsonl'));
+      for (const hours of [1, 2]) {
+        clock.jump(hours * 3_600_000);
+        const problems = [{ kind: 'failed', message: expect.stringContaining('damaged or lost') }];
+        expect(await run()).toMatchObject({ outcome: 'partly', removed: [], problems });
+      }
+      clock.jump(86_400_000);
+      expect(await run()).toMatchObject({ outcome: 'done' });
+      expect(await fr1.holds('local')).toHaveLength(1);
+    }));
+
   it('tells what retention removed also when the receipts of it cannot be removed', () =>
     withMesh(['FR1', 'FR2'], async (mesh) => {
       const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];

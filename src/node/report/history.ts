@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { Outcome, RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { isMoment } from '../../mesh/terms/moment.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
@@ -23,16 +24,32 @@ export interface History {
   reports(): Promise<RunReport[]>;
   /** Why the newest reports are in memory only, where the end of the node loses them; null when all are written. */
   unsaved(): Failure | null;
-  /** Whether a damaged file was ever moved aside and still lies there: older runs than those of {@link reports} are lost. */
+  /**
+   * Whether older runs than those of {@link reports} are lost: a damaged file was ever moved aside and still lies there, or the
+   * first run came long after the server was set up, as where the file has vanished.
+   */
   isCut(): Promise<boolean>;
 }
+
+/** What tells a server that is new from one whose history is lost. */
+export interface Beginning {
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly setUpAt: number;
+}
+
+/** Milliseconds from when a server is set up within which its first run is expected. */
+const firstRunWithin = 30 * 86_400_000;
 
 const longest = 1000;
 /** Bytes that are read, from the end: a report names each backup that a night touched, and a large mesh has many. */
 const most = 8 * 2 ** 20;
 
-/** @param file `<data>/.state/runs.jsonl` */
-export function openHistory(file: string): History {
+/**
+ * @param file `<data>/.state/runs.jsonl`
+ * @param beginning without it, a history of which nothing is there is taken for that of a new server
+ */
+export function openHistory(file: string, beginning?: Beginning): History {
   const inTurn = turnsOf(1);
   let waiting: readonly RunReport[] = [];
   let unsaved: Failure | null = null;
@@ -66,10 +83,20 @@ export function openHistory(file: string): History {
     }
   };
 
+  const reports = async (): Promise<RunReport[]> => [...(await written()), ...waiting];
+
+  const beginsLate = async ({ clock, setUpAt }: Beginning): Promise<boolean> => {
+    const [first] = await reports();
+    return (first?.startedAtMs ?? clock.now()) - setUpAt > firstRunWithin;
+  };
+
   return {
-    reports: async () => [...(await written()), ...waiting],
+    reports,
     unsaved: () => unsaved,
-    isCut: async () => (await statsIfThere(`${file}.damaged`)) !== null,
+    async isCut() {
+      if ((await statsIfThere(`${file}.damaged`)) !== null) return true;
+      return beginning !== undefined && (await beginsLate(beginning));
+    },
     append: (report) =>
       inTurn(() => {
         // As it is now: to the one of the caller is added why it could not be written.

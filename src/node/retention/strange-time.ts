@@ -33,7 +33,7 @@ export function strangeTime(
   if (!isCut) return null;
   return new Failure(
     'failed',
-    'the history of runs was damaged, and the new one is younger than 20 hours: no old backups are removed this time',
+    'the history of runs was damaged or lost, and the new one is younger than 20 hours: no old backups are removed this time',
     { hint },
   );
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, RunReport, SetReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { lastSuccess, openHistory, setStatuses } from '../../../src/node/report/history.js';
+import { FakeClock } from '../../support/fake-clock.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -180,6 +181,27 @@ describe('the history', () => {
     await Promise.all([history.append(report(1)), history.append(report(2)), history.append(report(3))]);
     expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toHaveLength(3);
     expect(await readdir(folder)).toEqual(['runs.jsonl']);
+  });
+});
+
+describe('a history that begins long after its server was set up', () => {
+  const day = 86_400_000;
+  const setUpAt = Date.parse('2026-01-01T00:00:00Z');
+  const openAt = (days: number) =>
+    openHistory(join(folder, 'runs.jsonl'), { setUpAt, clock: new FakeClock(setUpAt + days * day) });
+
+  it('has lost its beginning, as where the file has vanished; one that begins soon after has not', async () => {
+    expect(await openAt(2).isCut()).toBe(false);
+    expect(await openAt(300).isCut()).toBe(true);
+    await openAt(300).append(report(setUpAt + 300 * day));
+    expect(await openAt(301).isCut()).toBe(true);
+    await rm(join(folder, 'runs.jsonl'));
+    await openAt(2).append(report(setUpAt + 2 * day));
+    expect(await openAt(300).isCut()).toBe(false);
+  });
+
+  it('is whole where the clock was behind by then, or the key was made by one that was ahead', async () => {
+    expect(await openAt(-300).isCut()).toBe(false);
   });
 });
 
