@@ -8,6 +8,8 @@ export interface RawHttp2 {
   call(stream: number, path: string): void;
   /** One DATA frame for each piece. */
   data(stream: number, ...pieces: readonly Uint8Array[]): void;
+  /** Breaks a call off; with 8 it is cancelled. */
+  reset(stream: number, code: number): void;
   /** Asks for an answer, which comes after all that was sent before has been read. */
   ping(): void;
   /** Resolves once a frame of this type has come for this stream. */
@@ -54,6 +56,7 @@ export function rawHttp2(socket: Duplex, window: number): RawHttp2 {
     call: (stream, path) => void socket.write(frame(frameTypes.headers, endHeaders, stream, headOf(path))),
     data: (stream, ...pieces) =>
       void socket.write(Buffer.concat(pieces.map((piece) => frame(frameTypes.data, 0, stream, piece)))),
+    reset: (stream, code) => void socket.write(frame(frameTypes.rstStream, 0, stream, Buffer.of(0, 0, 0, code))),
     ping: () => void socket.write(frame(frameTypes.ping, 0, 0, Buffer.alloc(8))),
     until: (type, stream) =>
       new Promise((resolve) => {

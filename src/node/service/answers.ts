@@ -126,8 +126,6 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
     stream.once('close', () => gone.abort(hungUp));
-    // What breaks a stream closes it.
-    stream.on('error', () => {});
     let leave = (): void => {};
     try {
       leave = crowd.enter(call);

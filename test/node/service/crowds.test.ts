@@ -185,6 +185,31 @@ describe('a server that was rebuilt', () => {
   });
 });
 
+const { path: known } = peerService.listBackups;
+it.each([
+  ['are cancelled', known, 8],
+  ['are broken off with an error', known, 2],
+  ['nobody knows and are cancelled', '/anemone.peer.v1.PeerService/Nothing', 8],
+  ['nobody knows and are broken off with an error', '/anemone.peer.v1.PeerService/Nothing', 2],
+])('calls that %s as they begin, by the thousand, do no harm to the node or its log', async (_, path, code) => {
+  const socket = openTls(bad);
+  await once(socket, 'secureConnect');
+  const gone = closing(socket);
+  const peer = rawHttp2(socket, 0);
+  socket.cork();
+  for (let stream = 1; stream < 4000; stream += 2) {
+    peer.call(stream, path);
+    peer.data(stream, ...framed(Buffer.alloc(0)));
+    peer.reset(stream, code);
+  }
+  peer.ping();
+  socket.uncork();
+  // Its connection may be cut for it, with calls in it that nobody has looked at yet.
+  await Promise.race([gone, peer.until(frameTypes.ping, 0)]);
+  await answers();
+  expect(node.log.events.filter(({ level }) => level === 'error')).toEqual([]);
+});
+
 it('a call whose request does not come is given up after 10 s', async () => {
   const clock = new FakeClock();
   const patient = await startPeerNode({ peers: [peerConfig('BAD', bad)], clock });
