@@ -187,7 +187,9 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       const { retention: rules, backup } = base.config;
       const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
       const identityOf = (owner: Hostname) => ownerIdentity(base.config, self.identity, owner);
-      const swept = await sweep({ vault, rules, identityOf, clock, history, timezone: backup.timezone, pruneReceipts });
+      const { isHalfway } = outbox;
+      const { timezone } = backup;
+      const swept = await sweep({ vault, rules, identityOf, clock, history, timezone, isHalfway, pruneReceipts });
       for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
       return swept;
     },

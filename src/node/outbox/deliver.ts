@@ -85,6 +85,17 @@ export function mayPass(failure: Failure): boolean {
   return failure.retryable || failure.kind === 'interrupted';
 }
 
+/**
+ * Whether there was an answer, to which it makes no difference that the peer was seen. Two servers that refuse each other's
+ * backups would kick each other with every offer.
+ */
+export function isRefusal(failure: Failure | undefined): boolean {
+  if (failure === undefined) return false;
+  // Where another server answers, the peer itself has said nothing.
+  if (failure.kind === 'untrusted' && failure.retryable) return false;
+  return !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
+}
+
 /** One backup, given up when no byte moves for too long, or when the signal aborts: even if the recipient hears neither. */
 async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedReceipt> {
   const { clock, peer, patience, recipient, signal } = delivery;

@@ -1,9 +1,9 @@
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Attempt, gotFurther } from './attempt.js';
+import { Attempts } from './attempts.js';
 import { backoff, longestWait } from './backoff.js';
-import { deliver, mayPass, type Recipient } from './deliver.js';
+import { deliver, isRefusal, mayPass, type Recipient } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 
@@ -45,10 +45,7 @@ export class Lane {
   readonly #stopping = new AbortController();
   readonly #listeners = new Set<LaneListener>();
   #turn: Promise<unknown> = Promise.resolve();
-  /** File names of backups of which the peer has a part, and of which the last attempt that it answered got further. */
-  readonly #begun = new Set<string>();
-  /** The last attempt that got further than the one before it, by the file name of the backup. */
-  readonly #furthest = new Map<string, Attempt>();
+  readonly #attempts: Attempts;
   #waiting = 0;
   #kicked = false;
   #failures = 0;
@@ -64,6 +61,7 @@ export class Lane {
   constructor(peer: OutboxPeer, parts: OutboxParts) {
     this.peer = peer;
     this.#parts = parts;
+    this.#attempts = new Attempts(parts.clock);
     void this.#inTurn(this.#stopping.signal);
   }
 
@@ -77,7 +75,7 @@ export class Lane {
     const problem = this.#problem;
     if (problem === undefined) return false;
     // A peer that answers, but never takes what is large: the way to it may drop large packets for ever.
-    if (problem.kind === 'timeout') return this.#stuck <= mostBusyRounds || this.#begun.size > 0;
+    if (problem.kind === 'timeout') return this.#stuck <= mostBusyRounds || this.#attempts.begun.size > 0;
     if (!isRefusal(problem)) return true;
     return mayPass(problem) && problem.kind !== 'no-space' && this.#failures <= mostBusyRounds;
   }
@@ -90,7 +88,12 @@ export class Lane {
 
   async owed(): Promise<OwnBackup[]> {
     const backups = await this.#parts.ownBackups();
-    return owed(backups, await this.#parts.receipts.held(this.peer, backups), this.#begun);
+    return owed(backups, await this.#parts.receipts.held(this.peer, backups), this.#attempts.begun);
+  }
+
+  /** Whether the peer takes bytes of a backup now, or has a part of it that it still keeps. @param name its file name */
+  isHalfway(name: string): boolean {
+    return this.#attempts.isHalfway(name);
   }
 
   /** Tries soon, because the peer was seen: at once, or a little after the last try; not where it refused then. */
@@ -154,7 +157,7 @@ export class Lane {
   #settle(failure: Failure | undefined, moved: boolean): void {
     const { name } = this.peer;
     this.#failures = (moved ? 0 : this.#failures) + (failure === undefined ? 0 : 1);
-    const isStuck = failure?.kind === 'timeout' && this.#begun.size === 0;
+    const isStuck = failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
     this.#stuck = moved ? 0 : this.#stuck + (isStuck ? 1 : 0);
     if (failure !== undefined && failure.message !== this.#problem?.message) {
       this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
@@ -166,7 +169,6 @@ export class Lane {
 
   async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean }> {
     let moved = false;
-    const attempts = new Map<string, Attempt>();
     const tell = (act: (listener: LaneListener) => void): void => {
       for (const listener of this.#listeners) act(listener);
     };
@@ -177,22 +179,13 @@ export class Lane {
         recipient: this.peer.recipient,
         signal,
         progress: (backup, bytes) => {
-          attempts.set(backup.name, { from: attempts.get(backup.name)?.from ?? bytes, to: bytes });
+          this.#attempts.progress(backup.name, bytes);
           tell((listener) => listener.progress(backup, bytes));
         },
-        failed: ({ name }, failure) => {
-          const attempt = attempts.get(name);
-          // Of an attempt that the peer did not answer nothing is known.
-          if (attempt === undefined && !isRefusal(failure)) return;
-          if (attempt !== undefined && mayPass(failure) && gotFurther(attempt, this.#furthest.get(name))) {
-            this.#furthest.set(name, attempt);
-            this.#begun.add(name);
-          } else if (!signal.aborted) this.#begun.delete(name);
-        },
+        failed: ({ name }, failure) => this.#attempts.failed(name, failure, signal.aborted),
         delivered: (backup) => {
           moved = true;
-          this.#begun.delete(backup.name);
-          this.#furthest.delete(backup.name);
+          this.#attempts.delivered(backup.name);
           this.#parts.log.info('backup delivered', { peer: this.peer.name, backup: backup.name, size: backup.size });
           tell((listener) => listener.delivered(backup));
         },
@@ -210,17 +203,6 @@ export class Lane {
     this.#dueAt = clock.monotonic() + wait;
     this.#cancelTimer = clock.after(wait, () => void this.#inTurn(this.#stopping.signal));
   }
-}
-
-/**
- * Whether there was an answer, to which it makes no difference that the peer was seen. Two servers that refuse each other's
- * backups would kick each other with every offer.
- */
-function isRefusal(failure: Failure | undefined): boolean {
-  if (failure === undefined) return false;
-  // Where another server answers, the peer itself has said nothing.
-  if (failure.kind === 'untrusted' && failure.retryable) return false;
-  return !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
 }
 
 /** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */

@@ -28,6 +28,8 @@ export interface Outbox {
   ): Promise<PeerReport[]>;
   /** The peers without a receipt for a backup that is in the vault. @param name its file name */
   peersWithout(name: string): Promise<Hostname[]>;
+  /** Whether a peer takes bytes of a backup now, or has a part of it that it still keeps. @param name its file name */
+  isHalfway(name: string): boolean;
   status(): Promise<LaneStatus[]>;
   /** Interrupts what is under way, and resolves when nothing is. What was not delivered is owed after the next start. */
   stop(): Promise<void>;
@@ -59,6 +61,7 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
       );
       return (await Promise.all(lacking)).flat();
     },
+    isHalfway: (name) => [...lanes.values()].some((lane) => lane.isHalfway(name)),
     status: () => Promise.all([...lanes.values()].map(statusOf)),
     async stop() {
       await Promise.all([...lanes.values()].map((lane) => lane.stop()));

@@ -45,6 +45,8 @@ export interface SweepOptions {
     isCut(): Promise<boolean>;
   };
   readonly timezone?: string;
+  /** Whether an own backup is on its way to a peer: it stays until it has arrived, or is given up. @param name its file name */
+  isHalfway?(name: string): boolean;
   /** Removes what peers acknowledged of backups that do not exist here any more. */
   pruneReceipts?(): Promise<void>;
 }
@@ -57,7 +59,8 @@ export interface SweepResult {
 
 /**
  * Removes what the rules do not keep: own backups by the time of their manifest, peers' by this server's clock of receipt,
- * which nobody else can set. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
+ * which nobody else can set; but no own one of which a peer has a part: it would never have one whole that takes longer to arrive
+ * than the rules keep it here. Nothing is removed in favour of a backup whose manifest was not proven before. One that cannot
  * be removed stops no other, and one that cannot be proven stops those of its owner only.
  * @throws Failure when the clock is in doubt, or the history cannot be read: nothing is removed then
  */
@@ -68,6 +71,7 @@ export async function sweep({
   clock,
   history,
   timezone,
+  isHalfway = () => false,
   pruneReceipts,
 }: SweepOptions): Promise<SweepResult> {
   const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
@@ -91,6 +95,7 @@ export async function sweep({
     const backups = vault.list().filter((backup) => backup.owner === owner);
     const judged = judge(backups, { rules, identityOf, now: clock.now(), timezone });
     for (const { name } of judged.flatMap(({ verdict }) => verdict.remove)) {
+      if (isHalfway(name)) continue;
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);
     }
   }

@@ -347,6 +347,7 @@ describe('the outbox', () => {
       backups = [...backups, night(day)];
       left = 700;
       await deliverNow();
+      if (day === 3) expect(backups.filter(({ name }) => outbox.isHalfway(name))).toEqual([night(3)]);
     }
     expect(fr2.taken).toEqual([night(1).name, night(2).name, night(3).name, night(5).name]);
   });

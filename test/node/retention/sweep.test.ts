@@ -85,6 +85,13 @@ describe('a sweep', () => {
     expect(vault.list().map(({ name }) => name)).toEqual(['own-0', 'own-1', 'peer-0']);
   });
 
+  it('leaves an own backup of which a peer has a part', async () => {
+    const vault = new ListedVault(...[0, 1, 2, 3].map((age) => backup(`own-${age}`, age)));
+    const isHalfway = (name: string) => name === 'own-3';
+    const swept = await sweep({ vault, rules, identityOf, clock, history, isHalfway });
+    expect(swept.removed).toEqual(['own-2']);
+  });
+
   it('removes nothing by a clock that has jumped', async () => {
     const vault = new ListedVault(...[0, 1, 2].map((age) => backup(`own-${age}`, age)));
     const past = { ...history, reports: async () => [{ finishedAtMs: clock.now() - 365 * day }] };

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { Attempts } from '../../../src/node/outbox/attempts.js';
+import { FakeClock } from '../../support/fake-clock.js';
+
+const day = 86_400_000;
+const broke = new Failure('unreachable', 'the link to FR2 broke');
+const damaged = new Failure('damaged', 'FR2 found it damaged');
+
+/** One attempt that brings a backup from so many bytes to so many, and fails then. */
+function attempt(attempts: Attempts, from: number, to: number, failure = broke): void {
+  attempts.progress('a', from);
+  attempts.progress('a', to);
+  attempts.failed('a', failure, false);
+}
+
+describe('a backup of which a peer has a part', () => {
+  it('is halfway while bytes of it are on their way, and until it is whole', () => {
+    const attempts = new Attempts(new FakeClock());
+    expect(attempts.isHalfway('a')).toBe(false);
+    attempts.progress('a', 0);
+    expect(attempts.isHalfway('a')).toBe(false);
+    attempts.progress('a', 100);
+    expect(attempts.isHalfway('a')).toBe(true);
+    attempts.delivered('a');
+    expect(attempts.isHalfway('a')).toBe(false);
+  });
+
+  it('is halfway for 7 days after the link broke, counted anew when it got further, though its peer is away', async () => {
+    const clock = new FakeClock();
+    const attempts = new Attempts(clock);
+    attempt(attempts, 0, 100);
+    await clock.advance(6 * day);
+    attempt(attempts, 100, 200);
+    await clock.advance(7 * day - 1);
+    attempts.failed('a', broke, false);
+    expect(attempts.isHalfway('a')).toBe(true);
+    await clock.advance(1);
+    expect(attempts.isHalfway('a')).toBe(false);
+  });
+
+  it('is not halfway when it gets no further, or was refused for its own sake', () => {
+    const attempts = new Attempts(new FakeClock());
+    attempt(attempts, 0, 100);
+    attempt(attempts, 0, 100);
+    expect(attempts.isHalfway('a')).toBe(false);
+    attempt(attempts, 0, 200);
+    attempt(attempts, 200, 300, damaged);
+    expect(attempts.isHalfway('a')).toBe(false);
+  });
+});
