@@ -30,9 +30,10 @@ export interface Reservation {
 export interface Quota {
   /**
    * @param size of the backup, in bytes
+   * @param makeRoom is told how many bytes the owner has too little, and may release promises of the owner before it returns
    * @throws Failure `no-space` that says how much is missing
    */
-  reserve(owner: Hostname, size: number): Promise<Reservation>;
+  reserve(owner: Hostname, size: number, makeRoom?: (missing: number) => void): Promise<Reservation>;
   /** For an upload that was promised its space before this node started: nothing is asked again. */
   renew(owner: Hostname, size: number): Reservation;
 }
@@ -101,11 +102,17 @@ export function openQuota(options: QuotaOptions): Quota {
     });
   }
 
-  function checkQuota(owner: Hostname, bytes: number): void {
+  /** Bytes that the owner has too little for so many more. */
+  function missingOf(owner: Hostname, bytes: number): number {
     const quota = options.quotaOf(owner);
     const reserved = [...promises].reduce((sum, promised) => sum + (promised.owner === owner ? promised.bytes : 0), 0);
-    const missing = options.used(owner) + reserved + bytes - quota;
-    if (quota === 0 || missing <= 0) return;
+    return quota === 0 ? 0 : Math.max(0, options.used(owner) + reserved + bytes - quota);
+  }
+
+  function checkQuota(owner: Hostname, bytes: number): void {
+    const missing = missingOf(owner, bytes);
+    if (missing === 0) return;
+    const quota = options.quotaOf(owner);
     throw new Failure(
       'no-space',
       `the quota of ${owner} is ${formatByteSize(quota)}: ${formatByteSize(missing)} too little for this backup`,
@@ -115,10 +122,12 @@ export function openQuota(options: QuotaOptions): Quota {
 
   return {
     renew,
-    async reserve(owner, size) {
+    async reserve(owner, size, makeRoom = () => {}) {
       const bytes = spaceOf(size);
       const free = await freeBytes();
       // From here to the promise nothing waits: two offers never see the same free bytes.
+      const missing = missingOf(owner, bytes);
+      if (missing > 0) makeRoom(missing);
       checkQuota(owner, bytes);
       checkDisk(free, bytes);
       return renew(owner, size);

@@ -9,13 +9,16 @@ import type { Log } from '../../mesh/terms/log.js';
 import { type Disk, diskFailure, readSmall, removeLeftovers } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import { digestOfOffer, type Layout } from './layout.js';
-import type { Quota } from './quota.js';
+import { type Quota, spaceOf } from './quota.js';
 import type { Temporaries } from './temporaries.js';
 import { Upload } from './upload.js';
 import { offerOf } from './upload-record.js';
 
 /** How long an upload is kept for its owner to go on with, in milliseconds. */
 const patience = 7 * 86_400_000;
+
+/** An owner that goes on with an upload tries more often than this, in milliseconds: one left for so long gives way to a newer. */
+const longestPause = 86_400_000;
 
 /** Bytes of a block, as `lstat` counts what a file takes on the disk. */
 const blockSize = 512;
@@ -82,7 +85,11 @@ export class Uploads {
     if (offerOf(manifest).length > longestOffer) {
       throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
     }
-    const reservation = await quota.reserve(owner, manifest.facts.size);
+    const endings: Promise<void>[] = [];
+    const reservation = await quota.reserve(owner, manifest.facts.size, (missing) => {
+      endings.push(...this.#leftBefore(owner, manifest, missing).map((left) => this.end(left)));
+    });
+    await Promise.all(endings);
     if ([...this.#uploads.values()].filter((other) => other.owner === owner).length >= mostOfOneOwner) {
       reservation.release();
       throw new Failure('failed', `${owner} has ${mostOfOneOwner} unfinished backups here: finish some of them first`, {
@@ -142,6 +149,24 @@ export class Uploads {
     for (const path of found.map((file) => join(layout.incoming, file))) {
       if (!temporaries.inUse(path) && !inUse.has(path)) await removeLeftovers(disk, [path]);
     }
+  }
+
+  /**
+   * The oldest uploads of the manifest's set that are older than it, and that the owner has not gone on with for a day; as many as
+   * have so many bytes, or none.
+   */
+  #leftBefore(owner: Hostname, { facts: { set, sequence } }: VerifiedManifest, bytes: number): readonly Upload[] {
+    const now = this.#options.clock.now();
+    const left = [...this.#uploads.values()]
+      .filter((other) => other.owner === owner && other.manifest.facts.set === set)
+      .filter((other) => other.manifest.facts.sequence < sequence && other.idle && now - other.touched >= longestPause)
+      .sort((a, b) => a.manifest.facts.sequence - b.manifest.facts.sequence);
+    let missing = bytes;
+    const enough = left.findIndex(({ manifest }) => {
+      missing -= spaceOf(manifest.facts.size);
+      return missing <= 0;
+    });
+    return left.slice(0, enough + 1);
   }
 
   /** Takes up an upload that an earlier process left, when there is something to go on with. */

@@ -614,6 +614,31 @@ describe('space', () => {
     expect(await missingOf(other)).toHaveLength(1);
   });
 
+  it('is given to a newer backup by an older one of its set that was left a day ago, where both do not fit', async () => {
+    vault = await fixture.open({ quotaOf: () => 1.5 * content.length });
+    const nth = (sequence: number, set = 'backup', bytes = content) =>
+      backupOfFR2(bytes, sequence, { sequence, set, previous: Buffer.alloc(32) });
+    const left = nth(5);
+    await vault.offer(FR2, left);
+    await send(vault, left, content, { offset: 0, length: leaf });
+    const newer = nth(6);
+    const full = { kind: 'no-space', message: expect.stringContaining('the quota of FR2') };
+    fixture.clock.jump(86_399_999);
+    await expect(vault.offer(FR2, newer)).rejects.toMatchObject(full);
+    fixture.clock.jump(1);
+    await expect(vault.offer(FR2, nth(7, 'db'))).rejects.toMatchObject(full);
+    await expect(vault.offer(FR2, nth(4))).rejects.toMatchObject(full);
+    await expect(vault.offer(FR2, nth(8, 'backup', randomBytes(2 * content.length)))).rejects.toMatchObject(full);
+    expect(await missingOf(left)).toEqual([{ offset: leaf, length: content.length - leaf }]);
+
+    // Of two that ask at once, one gets it.
+    const offers = [newer, nth(9)].map((each) => vault.offer(FR2, each));
+    const answers = await Promise.allSettled(offers);
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    await expect(vault.offer(FR2, left)).rejects.toMatchObject(full);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
   it('is held back after a restart only for what an upload still has to bring', async () => {
     const limits = (free: number) => {
       const statfs = async () => ({ bavail: free, bsize: 1 });
