@@ -93,7 +93,8 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
       const delivery = deliveries.get(name) ?? { ...noDelivery, name };
       const lastSeenAtMs = parts.lastSeen(name);
       const provenAtMs = proofs.get(name) ?? 0;
-      return { ...delivery, used: vault.used(name), quota, lastSeenAtMs, provenAtMs };
+      const night = sizeOfNight(vault, name);
+      return { ...delivery, used: vault.used(name), quota, night, lastSeenAtMs, provenAtMs };
     }),
     lastRun: reports.at(-1),
     nextRunAtMs: scheduler.nextRunAt,
@@ -107,4 +108,15 @@ async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
     historyProblem: historyProblem === null ? undefined : problemOf(historyProblem),
     sets: setStatuses(reports, backup.sets.length === 0 ? [] : [...backup.sets.map((set) => set.name), kitSet]),
   };
+}
+
+/** What the next night of an owner may need here: as much as the newest backup of every set. */
+function sizeOfNight(vault: Vault, owner: Hostname): number {
+  const newest = new Map(
+    vault
+      .list({ owner })
+      .reverse()
+      .map(({ set, size }) => [set, size]),
+  );
+  return [...newest.values()].reduce((sum, size) => sum + size, 0);
 }

@@ -67,6 +67,18 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       expect(peers[0]?.provenAtMs).toBe(clock.now());
     }));
 
+  it('is what its holder knows the size of a night of its owner by', () =>
+    withBackup(async ({ fr1, fr2, clock }) => {
+      const stored = async () => (await ask(fr2, (node) => node.getStatus())).peers.find(({ name }) => name === 'FR1');
+      const { night = 0, used = 0 } = (await stored()) ?? {};
+      expect(night).toBeGreaterThan(3_000_000);
+      expect(night).toBeLessThanOrEqual(used);
+      clock.jump(day);
+      await writeFile(join(fr1.folder, 'config/large.bin'), 'small now');
+      await backup(fr1);
+      expect(await stored()).toMatchObject({ night: expect.toSatisfy((size) => size < 100_000) });
+    }));
+
   it.each([
     ['a bit of it flips', (path: string) => flipBit(path, 1_234_567)],
     ['its end is cut off', (path: string) => truncate(path, 1_000_000)],

@@ -15,7 +15,7 @@ export const checkPeers: Check = (facts) => {
   }
   if (peers.length === 0) return null;
   const silent = peers.filter(({ answer }) => 'failure' in answer).length;
-  return peers.flatMap((peer) => {
+  const answers = peers.flatMap((peer) => {
     const { answer } = peer;
     if ('node' in answer) return answering(peer.name, answer, facts);
     const { kind, message, hint } = answer.failure;
@@ -24,7 +24,19 @@ export const checkPeers: Check = (facts) => {
     const isGrave = silent === peers.length || kind === 'untrusted' || kind === 'forbidden';
     return [isGrave ? error(message, why, mend) : warning(message, why, mend)];
   });
+  return [...answers, ...crowdedHere(facts)];
 };
+
+/** Peers that have no room left here: they are refused, and their people may look seldom. */
+function crowdedHere({ node, config }: DoctorFacts): Finding[] {
+  if ('failure' in node) return [];
+  const crowded = node.peers.filter(({ quota, used, night }) => quota > 0 && quota - used < night);
+  return crowded.map(({ name, quota, used, night }) => {
+    const problem = `${name} has ${formatByteSize(used)} here of its quota of ${formatByteSize(quota)}, and a night of it needs ${formatByteSize(night)}`;
+    const mend = `Raise the quota of ${name} in ${config.file}, or lower retention.peers.`;
+    return warning(problem, 'Its next backup is refused here.', mend);
+  });
+}
 
 function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Finding[] {
   const { version, keys } = facts;

@@ -142,6 +142,8 @@ const noRoom = {
 };
 const refusedBy = (name: string, problem: Problem): PeerStatus =>
   PeerStatus.fromPartial({ name, owed: [well.newest[0]?.name ?? ''], problem });
+const storing = (name: string, stored: Partial<PeerStatus>) =>
+  status({ peers: [PeerStatus.fromPartial({ name, ...stored })] });
 const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
 const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
 const doneRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_PARTLY, startedAtMs: now - hour });
@@ -417,6 +419,14 @@ const cases: Case[] = [
     [['warning', 'three nights', 'raise']],
   ],
   ['no quota', checkPeers, { peers: [peer('FR2', { used: 9e12, quota: 0 })] }, []],
+  [
+    'a peer whose quota here is used up',
+    checkPeers,
+    { node: storing('FR2', { quota: 1e10, used: 9.5e9, night: 1e9 }) },
+    [['warning', 'FR2 has 8.85 GiB here of its quota of 9.31 GiB, and a night', 'Raise the quota of FR2']],
+  ],
+  ['a peer that has room here', checkPeers, { node: storing('FR2', { quota: 1e10, used: 9e9, night: 1e9 }) }, []],
+  ['a peer without a quota here', checkPeers, { node: storing('FR2', { quota: 0, used: 9e12, night: 1e9 }) }, []],
   ['a full peer', checkPeers, { peers: [peer('FR2', { free: 10 })] }, [['error', 'disk of FR2', 'make room']]],
   [
     'a peer of another version',

@@ -145,6 +145,7 @@ describe('the status', () => {
       problem: { kind: 'unreachable', message, hint: '' },
       nextTryAtMs: now + 60_000,
       provenAtMs: 0,
+      night: 0,
       problemMayPass: false,
     };
     const silent = peer('FR2', { answer: { failure: new Failure('unreachable', message) }, status });
@@ -163,6 +164,7 @@ describe('the status', () => {
       problem: { kind: found.kind, message: found.message, hint: '' },
       nextTryAtMs: 0,
       provenAtMs: 0,
+      night: 0,
       problemMayPass: false,
     };
     const silent = peer('FR2', { answer: { failure: asked }, status });
@@ -179,6 +181,7 @@ describe('the status', () => {
       problem: { kind: 'no-space', message: `${name}: full`, hint },
       nextTryAtMs: 0,
       provenAtMs: 0,
+      night: 0,
       problemMayPass: false,
     });
     const peers = [
@@ -260,6 +263,7 @@ describe('the status', () => {
       lastSeenAtMs: 0,
       nextTryAtMs: 0,
       provenAtMs: 0,
+      night: 0,
       problemMayPass: false,
     };
     const refusing = peer('FR2', { status: { ...status, problem: refusal } });
