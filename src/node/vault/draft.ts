@@ -50,7 +50,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
     temporaries.giveBack(path);
     throw diskFailure(thrown, what);
   });
-  const hashes = leaves.record();
+  const hashes = leaves.record(what);
   const running = new FileDigest(hashes.add);
   const behind = new WriteBehind(handle);
   let digest: Digest | null = null;

@@ -167,7 +167,7 @@ export class Examining {
     // It may name an identity that this server had before: what came in then is held all the same.
     if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
     const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
-    const recorder = leaves.record();
+    const recorder = leaves.record(entry.name);
     try {
       let hashes: Uint8Array[] = [];
       const running = new FileDigest((hash) => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DigestTree, hashSize, leafSize } from '../../mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
@@ -37,9 +38,10 @@ export interface LeafRecorder {
  * from the backup, and none of them is ever believed before its root was compared with the manifest.
  */
 export interface KeptLeaves {
-  record(): LeafRecorder;
-  /** Takes over a finished file of hashes. Never throws. @param digest of the backup's manifest */
-  adopt(digest: Uint8Array, path: string): Promise<void>;
+  /** @param backup what the log calls it */
+  record(backup: string): LeafRecorder;
+  /** Takes over a finished file of hashes. Never throws. */
+  adopt(manifest: VerifiedManifest, path: string): Promise<void>;
   /** Whether the hashes of a backup are there and lead to its root. */
   areRight(entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean>;
   /** The hashes as they are on the disk. No file stays open while the reader takes its time. */
@@ -64,12 +66,20 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
     }
     return tree.root().equals(treeRoot);
   };
+  let isFailing = false;
+  const keep = async (digest: Uint8Array, path: string): Promise<void> => {
+    await disk.rename(path, layout.leavesOf(digest));
+    isFailing = false;
+  };
+  /** A disk that keeps none, as a full one, is told once, and not for each proof of each backup. */
+  const notKept = (backup: string, thrown: unknown): void => {
+    if (!isFailing) log.warn('leaf hashes not kept', { backup, reason: Failure.from(thrown).message });
+    isFailing = true;
+  };
   return {
-    record: () => recorder({ layout, disk, log, temporaries }),
-    async adopt(digest, path) {
-      await disk
-        .rename(path, layout.leavesOf(digest))
-        .catch((thrown) => log.warn('leaf hashes not kept', { reason: Failure.from(thrown).message }));
+    record: (backup) => recorder({ disk, temporaries, keep, notKept: (thrown) => notKept(backup, thrown) }),
+    async adopt({ digest, facts: { name } }, path) {
+      await keep(digest, path).catch((thrown) => notKept(name, thrown));
     },
     async areRight(entry, treeRoot) {
       try {
@@ -110,7 +120,13 @@ async function* chunks(disk: Disk, path: string, entry: HeldEntry): AsyncGenerat
   }
 }
 
-function recorder({ layout, disk, log, temporaries }: KeptLeavesOptions): LeafRecorder {
+interface RecorderOptions extends Pick<KeptLeavesOptions, 'disk' | 'temporaries'> {
+  /** Takes over a finished file. */
+  keep(digest: Uint8Array, path: string): Promise<void>;
+  notKept(thrown: unknown): void;
+}
+
+function recorder({ disk, temporaries, keep, notKept }: RecorderOptions): LeafRecorder {
   let gathered: Uint8Array[] = [];
   let file: { readonly path: string; position: number } | null = null;
   let broken = false;
@@ -142,7 +158,7 @@ function recorder({ layout, disk, log, temporaries }: KeptLeavesOptions): LeafRe
       await work();
     } catch (thrown) {
       broken = true;
-      log.warn('leaf hashes not kept', { reason: Failure.from(thrown).message });
+      notKept(thrown);
       await discard();
     }
   };
@@ -156,7 +172,7 @@ function recorder({ layout, disk, log, temporaries }: KeptLeavesOptions): LeafRe
         if (gathered.length * hashSize >= batch) await write();
       }),
     async keep(digest) {
-      await attempt(async () => disk.rename(await write(), layout.leavesOf(digest)));
+      await attempt(async () => keep(digest, await write()));
       await discard();
     },
     discard,

@@ -220,7 +220,7 @@ export class Receiving {
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
       upload.release();
-      if (upload.leaves !== null) await leaves.adopt(manifest.digest, upload.leaves);
+      if (upload.leaves !== null) await leaves.adopt(manifest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;
     } finally {

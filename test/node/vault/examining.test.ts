@@ -10,6 +10,7 @@ import type { Vault } from '../../../src/node/vault/vault.js';
 import { settle } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
+import { recordingLog } from '../../support/peer-node.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
@@ -66,6 +67,28 @@ describe('the leaves of a backup', () => {
     expect(await fixture.files('.state/leaves')).toEqual([]);
     expect(await collect(vault.leaves(name))).toEqual(hashes);
     expect(await readFile(leavesFile())).toEqual(hashes);
+  });
+
+  it('are told of once, with the name of the backup, while the disk keeps none', async () => {
+    const log = recordingLog();
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk, log });
+    const other = backupOfFR2(content, 1);
+    for (const each of [manifest, other]) await push(vault, each, content);
+    const askForAll = async () => {
+      for (const each of [manifest, other]) await collect(vault.leaves(each.facts.name)).catch(() => undefined);
+    };
+    const told = () => log.events.flatMap(({ level, fields: { backup } }) => (level === 'warn' ? [backup] : []));
+    faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'rename');
+    for (let night = 0; night < 2; night += 1) await askForAll();
+    expect(told()).toEqual([name]);
+
+    faulty.fail('ENOSPC', () => false);
+    await askForAll();
+    for (const file of await fixture.files('.state/leaves')) await unlink(join(fixture.data, '.state/leaves', file));
+    faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'rename');
+    await askForAll();
+    expect(told()).toEqual([name, name]);
   });
 
   it('are kept of an own backup too', async () => {
