@@ -269,6 +269,24 @@ describe('a backup that is found damaged', () => {
     expect(vault.damaged(FR2)).toEqual([name]);
     expect(await fixture.files('.quarantine')).toHaveLength(2);
   });
+
+  it('and sent again is not put aside by who reads the damaged copy late', async () => {
+    await push(vault, manifest, content);
+    await flipBit(dataFile(), 70_000);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const reading = faulty.hold(new RegExp(`^handle.read ${name}$`));
+    const late = vault.examine(name);
+    await reading.reached;
+    await vault.quarantine(name, 'a leaf does not match');
+    fixture.clock.jump(60_000);
+    await push(vault, manifest, content);
+    reading.letGo();
+    await expect(late).rejects.toMatchObject({ kind: 'damaged' });
+    expect((await readAll(vault, manifest)).equals(content)).toBe(true);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+  });
 });
 
 describe('a backup of which the disk cannot read a file', () => {
@@ -329,6 +347,31 @@ describe('a backup of which the disk cannot read a file', () => {
 });
 
 describe('an offer of what is held and just being read', () => {
+  it('is told after 5 s to ask again, and the answer that is ready then counts for 20 minutes', async () => {
+    const receipt = await push(vault, manifest, content);
+    await vault.close();
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const timesRead = () => faulty.trace.filter((call) => call === `open ${name}`).length;
+    const reading = faulty.hold(new RegExp(`^handle.read ${name}$`));
+    const offer = expect(vault.offer(FR2, manifest)).rejects.toMatchObject({
+      message: expect.stringContaining('is just being read again'),
+      retryable: true,
+    });
+    await reading.reached;
+    await fixture.clock.advance(5000);
+    await offer;
+    reading.letGo();
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    await fixture.clock.advance(20 * 60_000 - 1);
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    expect(timesRead()).toBe(1);
+    await fixture.clock.advance(1);
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+    expect(timesRead()).toBe(2);
+    await vault.close();
+  });
+
   it('is taken when the backup is put aside meanwhile', async () => {
     await push(vault, manifest, content);
     const faulty = faultyDisk();
