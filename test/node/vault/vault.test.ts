@@ -114,6 +114,15 @@ describe('a backup of a peer', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('keeps no room for another one of its name that was offered before it arrived', async () => {
+    vault = await fixture.open({ quotaOf: () => 2 * content.length });
+    const other = backupOfFR2(randomBytes(content.length));
+    await vault.offer(FR2, other);
+    await push(vault, manifest, content);
+    await expect(vault.offer(FR2, other)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await missingOf(backupOfFR2(randomBytes(content.length), 1))).toHaveLength(1);
+  });
+
   it('is refused when the caller is not its owner, or is this server', async () => {
     await expect(vault.offer(US1, manifest)).rejects.toMatchObject({ kind: 'forbidden' });
     await expect(vault.offer(FR1, manifestOf(content, servers.FR1.signer))).rejects.toMatchObject({
@@ -465,6 +474,26 @@ describe('an upload that was interrupted', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('is open after a restart only while it is read again, so that it still expires', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    expect(await missingOf(manifest)).toEqual([{ offset: 3 * leaf, length: content.length - 3 * leaf }]);
+    expect([...faulty.open]).toEqual([]);
+    fixture.clock.jump(8 * 86_400_000);
+    await vault.tidy();
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is not lost when its offer is taken back after a restart, before it was read again', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    vault = await fixture.open();
+    await vault.withdraw(manifest);
+    expect(await missingOf(manifest)).toEqual([{ offset: 3 * leaf, length: content.length - 3 * leaf }]);
+  });
+
   it('is read again after a restart: a leaf that changed on the disk is missing', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
@@ -588,6 +617,15 @@ describe('space', () => {
     await expect(tiny(100)).resolves.toHaveProperty('missing');
   });
 
+  it('is not used up by offers that are refused because 100 backups are unfinished', async () => {
+    vault = await fixture.open({ quotaOf: () => 102 * 16_384 });
+    const tiny = (nth: number) => vault.offer(FR2, backupOfFR2(Buffer.of(nth), nth));
+    for (let nth = 0; nth < 100; nth += 1) await tiny(nth);
+    for (let nth = 100; nth < 110; nth += 1) await expect(tiny(nth)).rejects.toMatchObject({ kind: 'failed' });
+    await push(vault, backupOfFR2(Buffer.of(0), 0), Buffer.of(0));
+    await expect(tiny(100)).resolves.toHaveProperty('missing');
+  });
+
   it('counts once for a backup that has just come in, also while its leaf hashes are being kept', async () => {
     const other = randomBytes(100_000);
     const faulty = faultyDisk();
@@ -652,6 +690,20 @@ describe('space', () => {
     // What is found of it when it goes on was counted already.
     expect(await missingOf(manifest)).toEqual([{ offset: 4 * leaf, length: expected }]);
     await expect(vault.offer(FR2, backupOfFR2(randomBytes(1), 2))).rejects.toMatchObject({ kind: 'no-space' });
+  });
+
+  it('is held back only for what an upload still has to bring, for as long as some of it comes', async () => {
+    let free = content.length + 100_000;
+    const statfs = async () => ({ bavail: free, bsize: 1 });
+    vault = await fixture.open({ disk: { ...realDisk, statfs } as unknown as typeof realDisk });
+    await vault.offer(FR2, manifest);
+    for (let nth = 0; nth < 4; nth += 1) {
+      await fixture.clock.advance(1_800_000);
+      await send(vault, manifest, content, { offset: nth * leaf, length: leaf });
+      free -= leaf;
+    }
+    await expect(vault.offer(FR2, backupOfFR2(randomBytes(100_001), 1))).rejects.toMatchObject({ kind: 'no-space' });
+    expect(await missingOf(backupOfFR2(randomBytes(100_000), 2))).toHaveLength(1);
   });
 
   it('is not held back from others for an upload that was broken off an hour ago', async () => {
