@@ -132,6 +132,31 @@ describe('the audit of a peer', () => {
     expect(problems[0]?.message).toBe(`FR2 has lost ${first}: it found its own copy damaged`);
   });
 
+  it('takes it for a loss that a peer calls a leaf invalid that there is in the manifest', async () => {
+    const shortened: AuditedPeer = {
+      ...peer(),
+      prove(name) {
+        throw new Failure('invalid', `${name} has no leaf 2`);
+      },
+    };
+    const { report } = await auditPeer(shortened, parts(), never);
+    expect([...report.lost].sort()).toEqual(names());
+    expect(await owedNow()).toEqual(names());
+  });
+
+  it('has a peer brought at once what it just lost, and nothing for what it had told before', async () => {
+    const [first = '', , newest = ''] = names();
+    const told: string[] = [];
+    const audit = openAudit({ ...parts(), peers: () => [peer()], owed: (name) => told.push(name) });
+    await audit.proofs([], never);
+    await node.vault.quarantine(first, 'the disk is dying');
+    await audit.proofs(await audit.losses(never), never);
+    expect(told).toEqual([]);
+    await node.vault.remove(newest);
+    await audit.proofs([], never);
+    expect(told).toEqual(['FR2']);
+  });
+
   it('does not owe again for ever what was damaged, sent again, and then removed by retention', async () => {
     const { manifest, content } = backups[0] ?? { manifest: undefined, content: Buffer.alloc(0) };
     if (manifest === undefined) throw new Error('no backup');
@@ -290,6 +315,39 @@ describe('the audit of a peer', () => {
     await deliver(12);
     expect((await audit.proofs([], never)).problems).toEqual([]);
     expect(await audit.lastProof(peer().name)).toBe(proven);
+  });
+
+  it('calls it a problem after a week that the newest is not proven, whatever is proven of older ones', async () => {
+    const [, , newest = ''] = names();
+    const honest = peer();
+    const outdated: AuditedPeer = {
+      ...honest,
+      leaves(name, signal) {
+        if (name === newest) throw new Failure('failed', 'FR2 cannot look just now');
+        return honest.leaves(name, signal);
+      },
+    };
+    let told: string[] = [];
+    for (let night = 1; night <= 8; night += 1) {
+      const { report, problems } = await auditPeer(outdated, parts(), never);
+      expect(report.proven).toHaveLength(2);
+      told = problems.map(({ message }) => message);
+      clock.jump(day);
+    }
+    expect(told).toEqual([expect.stringContaining('for a week that it holds the newest backup of set backup')]);
+    expect(proofs.lastOf(peer(), await parts().ownBackups())).toBe(0);
+  });
+
+  it('counts a proof of a day that is yet to come as none: the clock was wrong then', async () => {
+    clock.jump(365 * day);
+    await auditPeer(peer(), parts(), never);
+    clock.jump(-365 * day);
+    expect((await auditPeer(evasive(), parts(), never)).problems).toEqual([]);
+    expect(proofs.lastOf(peer(), await parts().ownBackups())).toBe(0);
+    clock.jump(7 * day);
+    expect((await auditPeer(evasive(), parts(), never)).problems).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('for a week') }),
+    ]);
   });
 
   it('calls it a problem at once that a peer refuses this server', async () => {
