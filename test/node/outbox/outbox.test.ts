@@ -419,6 +419,25 @@ describe('the outbox', () => {
     expect(tried).toEqual([second.name, first.name]);
   });
 
+  it('goes on with what is under way to a peer when another one is added', async () => {
+    let release = (): void => {};
+    const signals: AbortSignal[] = [];
+    fr2.instead = (_, signal) => {
+      signals.push(signal);
+      return new Promise((resolve) => {
+        release = resolve;
+      });
+    };
+    backups = [first];
+    start(fr2);
+    await until(() => signals.length === 1);
+    await outbox.follow([fr2.peer, us1.peer]);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+    release();
+    await caughtUp();
+    expect([fr2.tries, us1.tries]).toEqual([1, 1]);
+  });
+
   it('waits no longer for a peer when the next run is due, but goes on with it, and serves the others', async () => {
     backups = [first];
     let release = (): void => {};
