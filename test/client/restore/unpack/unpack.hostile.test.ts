@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeSingle } from '../../../../src/client/restore/unpack/single-file.js';
 import { unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import type { Bytes } from '../../../../src/mesh/terms/bytes.js';
 import { endOfArchive, rawMember, rawTar } from '../raw-tar.js';
 
 let base: string;
@@ -322,6 +324,25 @@ describe('a hostile or damaged archive', () => {
     await expect(
       unpack(stream(rawTar({ pax: { path: 'a\0b' } })), `${staging}2`, { controlCharacters: true }),
     ).rejects.toThrow('NUL');
+  });
+});
+
+describe('the staging folder', () => {
+  const single = { name: 'db.dump', mtime: new Date(0) };
+  const how = { limits: {}, signal: new AbortController().signal };
+  it.each<[string, (bytes: Bytes) => Promise<unknown>]>([
+    ['an archive', (bytes) => unpack(bytes, staging)],
+    ['a dump', (bytes) => writeSingle(bytes, staging, single, how)],
+  ])('is closed to other users of the machine while %s is written into it', async (_, write) => {
+    const modes: number[] = [];
+    async function* watched() {
+      for await (const chunk of stream(rawTar(file))) {
+        yield chunk;
+        modes.push((await stat(staging)).mode & 0o777);
+      }
+    }
+    await write(watched());
+    expect([...new Set(modes)]).toEqual([0o700]);
   });
 });
 
