@@ -57,6 +57,14 @@ describe('the files of a backup', () => {
   });
 });
 
+it('a longer file that begins with the bytes of a backup is a conflict, and stays', async () => {
+  const longer = Buffer.concat([content, Buffer.of(1)]);
+  await writeFile(final, longer);
+  await expect(push(vault, manifest, content)).rejects.toMatchObject({ kind: 'conflict' });
+  expect(vault.find(name)).toBeNull();
+  expect((await readFile(final)).equals(longer)).toBe(true);
+});
+
 describe('a link in the place of a file', () => {
   let elsewhere: string;
   beforeEach(async () => {

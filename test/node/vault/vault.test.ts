@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import {
   chown,
   link,
@@ -6,6 +8,7 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -15,9 +18,10 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
-import { verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
@@ -43,6 +47,8 @@ const leaf = 65_536;
 const content = randomBytes(5 * leaf + 1000);
 const manifest = backupOfFR2(content);
 const { name } = manifest.facts;
+/** Another one of the same name. */
+const another = backupOfFR2(randomBytes(1000));
 
 let fixture: VaultFixture;
 let vault: Vault;
@@ -158,6 +164,15 @@ describe('a backup of a peer', () => {
     await rm(join(fixture.data, 'FR2', name));
     await push(vault, manifest, content);
     expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is kept again after a person has removed the folder of its owner, which one push finds out', async () => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, 'FR2'), { recursive: true });
+    const next = backupOfFR2(content, 1);
+    await expect(push(vault, next, content)).rejects.toMatchObject({ kind: 'failed' });
+    await push(vault, next, content);
+    expect((await readAll(vault, next)).equals(content)).toBe(true);
   });
 
   it('is missed when a start finds its manifest alone, until its owner has sent it again or the rules removed it', async () => {
@@ -872,6 +887,18 @@ describe('what is on the disk', () => {
     expect(await isHeldWhole(vault)).toBe(true);
   });
 
+  it('is removed also from a disk without room for one more name', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'link');
+    await vault.remove(name);
+    vault = await fixture.open();
+    expect(await fixture.files('FR2')).toEqual([]);
+    expect(vault.findings()).toEqual([]);
+    expect(vault.damaged(FR2)).toEqual([]);
+  });
+
   it('is not missed by a start when its data was removed, and its manifest could not be', async () => {
     await push(vault, manifest, content);
     const faulty = faultyDisk();
@@ -955,6 +982,26 @@ describe('what is on the disk', () => {
     expect((await fixture.open()).find(name)).toEqual(reopened.find(name));
   });
 
+  it.each<[string, (path: string) => unknown]>([
+    ['a pipe', (path) => execFileSync('mkfifo', [path])],
+    ['a link to it', (path) => symlink(join(fixture.data, 'moved'), path)],
+  ])('is not held, and holds up no start, when there is %s in the place of its manifest', async (_, put) => {
+    await push(vault, manifest, content);
+    const path = join(fixture.data, 'FR2', `${name}.manifest`);
+    await rename(path, join(fixture.data, 'moved'));
+    await put(path);
+    let waits = false;
+    const openSync: typeof realDisk.openSync = (file, flags, mode) => {
+      // Who waits here for a pipe that nobody writes to would stop this process.
+      waits ||= (Number(flags) & constants.O_NONBLOCK) === 0;
+      return realDisk.openSync(file, Number(flags) | constants.O_NONBLOCK, mode);
+    };
+    const reopened = await fixture.open({ disk: { ...realDisk, openSync } });
+    expect(waits).toBe(false);
+    expect(reopened.find(name)).toBeNull();
+    expect(reopened.findings()).toContainEqual(expect.stringContaining(`${path}: is not a manifest to rely on`));
+  });
+
   it('is in quarantine once a flipped bit in the signature was found: by who asks for it, or by the sweep', async () => {
     const path = join(fixture.data, 'FR2', `${name}.manifest`);
     for (const find of [(opened: Vault) => opened.held(name).catch(() => {}), (opened: Vault) => opened.prove()]) {
@@ -971,6 +1018,18 @@ describe('what is on the disk', () => {
       expect(await fixture.files('FR2')).toEqual([]);
       fixture.clock.jump(60_000);
     }
+  });
+
+  it.each([
+    ['its manifest is that of another of its name', another.signed],
+    ['its receipt is for another', manifest.signed],
+  ])('goes to quarantine when %s', async (_, signed) => {
+    await push(vault, manifest, content);
+    const receipt = signReceipt({ manifestDigest: another.digest, receivedAt: 1 }, servers.FR1.signer);
+    const bytes = HeldBackup.encode({ manifest: signed, receipt }).finish();
+    await writeFile(join(fixture.data, 'FR2', `${name}.manifest`), bytes);
+    await expect(vault.held(name)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.damaged(FR2)).toEqual([name]);
   });
 
   it('is proven again when its manifest on the disk has changed since', async () => {
