@@ -33,6 +33,7 @@ function peerThat(changes: Partial<AuditedPeer> = {}): AuditedPeer {
     identity: servers.FR2.identity,
     damaged: unasked,
     leaves: unasked,
+    hashes: unasked,
     prove: unasked,
     list: async () => [listed],
     fetch: (_, { offset, length }) => sending(content.subarray(offset, offset + length)),

@@ -133,7 +133,7 @@ describe('the leaves of a backup', () => {
     const log = { ...silent, warn: (what: string, facts: unknown) => void warnings.push([what, facts]) };
     vault = await fixture.open({ disk: { ...realDisk, rename }, log });
     expect(await collect(vault.leaves(name))).toEqual(hashes);
-    expect(warnings).toEqual([['leaf hashes not kept', { reason: 'no space left' }]]);
+    expect(warnings).toEqual([['leaf hashes not kept', { backup: name, reason: 'no space left' }]]);
     expect(await fixture.files('.incoming')).toEqual([]);
     expect(vault.damaged(FR2)).toEqual([]);
   });
