@@ -60,7 +60,10 @@ function stepInFront(server: http2.Http2Server, take: TakeStream): void {
     // What breaks a stream closes it. An error that nobody listens to would end the process.
     stream.on('error', () => {});
     // It was broken off in the moment in which it came: nobody waits for an answer, and grpc-js would throw.
-    if (stream.destroyed) return;
+    if (stream.closed) {
+      stream.destroy();
+      return;
+    }
     // Only a push has more to send than one message and its prefix.
     const isPush = headers[':path'] === peerService.pushBackup.path;
     boundWaiting(stream, isPush ? flowControlWindow : longestMessage + 2 ** 10);

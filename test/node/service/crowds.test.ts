@@ -186,11 +186,14 @@ describe('a server that was rebuilt', () => {
 });
 
 const { path: known } = peerService.listBackups;
+const unknown = '/anemone.peer.v1.PeerService/Nothing';
 it.each([
+  ['are broken off without an error', known, 0],
   ['are cancelled', known, 8],
   ['are broken off with an error', known, 2],
-  ['nobody knows and are cancelled', '/anemone.peer.v1.PeerService/Nothing', 8],
-  ['nobody knows and are broken off with an error', '/anemone.peer.v1.PeerService/Nothing', 2],
+  ['nobody knows and are broken off without an error', unknown, 0],
+  ['nobody knows and are cancelled', unknown, 8],
+  ['nobody knows and are broken off with an error', unknown, 2],
 ])('calls that %s as they begin, by the thousand, do no harm to the node or its log', async (_, path, code) => {
   const socket = openTls(bad);
   await once(socket, 'secureConnect');
