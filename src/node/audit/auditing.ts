@@ -54,10 +54,11 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
   const checks = await openTimes(join(state, 'scrub.json'));
   const abandoned = new Set<string>();
   const peers = () => parts.connections().map(auditedPeer);
+  const draw = (below: number): number => randomInt(below);
   const audit = openAudit({
     ...parts,
     proofs,
-    draw: (below) => randomInt(below),
+    draw,
     async manifestOf(name) {
       const { manifest } = await vault.held(name);
       if (manifest === undefined) throw new Failure('damaged', `${name} has no manifest any more`);
@@ -75,7 +76,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
           times: checks,
           abandoned,
           enough,
-          heal: (stopping) => heal({ ...parts, peers }, stopping),
+          heal: (stopping) => heal({ ...parts, peers, draw }, stopping),
           recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
         },
         atNight,
