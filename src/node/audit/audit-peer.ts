@@ -1,5 +1,6 @@
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { readReceipt } from '../../mesh/manifest/receipt.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -18,7 +19,7 @@ import type { Draw } from './samples.js';
 export interface AuditParts {
   readonly clock: Clock;
   readonly log: Log;
-  readonly receipts: Pick<Receipts, 'held' | 'drop'>;
+  readonly receipts: Pick<Receipts, 'held' | 'read' | 'drop'>;
   readonly proofs: Proofs;
   readonly draw: Draw;
   /** The server's own backups that are in its vault now. */
@@ -120,7 +121,13 @@ export async function auditPeer(
 /** What a peer is asked tonight. From the first night on it owes proofs of what it acknowledged. */
 async function choicesFor(peer: AuditedPeer, parts: AuditParts): Promise<Choice[]> {
   const { proofs } = parts;
-  const choices = choose(await acknowledgedBy(peer, parts), (backup) => proofs.askedAt(peer, backup));
+  const acknowledged: OwnBackup[] = [];
+  for (const backup of await acknowledgedBy(peer, parts)) {
+    // What its retention removed is told once. The receipt stays, or the peer would be brought it again; with another one it was.
+    const gone = proofs.goneReceipt(peer, backup);
+    if (gone === undefined || gone !== (await receivedAt(peer, backup, parts))) acknowledged.push(backup);
+  }
+  const choices = choose(acknowledged, (backup) => proofs.askedAt(peer, backup));
   for (const { backup } of choices) proofs.expect(peer, backup.set);
   return choices;
 }
@@ -130,6 +137,12 @@ async function acknowledgedBy(peer: AuditedPeer, { ownBackups, receipts }: Audit
   const backups = await ownBackups();
   const held = await receipts.held(peer, backups);
   return backups.filter(({ name }) => held.has(name));
+}
+
+/** When a peer received a backup, as its receipt says. */
+async function receivedAt(peer: AuditedPeer, backup: OwnBackup, { receipts }: AuditParts): Promise<number> {
+  const receipt = await receipts.read(peer, backup);
+  return receipt === undefined ? 0 : readReceipt(receipt, peer.identity, backup.digest).receivedAt;
 }
 
 /** @returns that the peer lost the backup, or that it is damaged here; null when all is well */
@@ -159,6 +172,7 @@ async function auditBackup(
     const why = lossIn(Failure.from(thrown), newest);
     if (why === null) throw thrown;
     if (why === 'gone') {
+      proofs.gone(peer, backup, await receivedAt(peer, backup, parts));
       report.gone.push(backup.name);
       return null;
     }

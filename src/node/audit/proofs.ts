@@ -16,6 +16,10 @@ export interface Proofs {
   askedAt(peer: Holder, backup: OwnBackup): number;
   /** A peer is asked to prove a backup, whatever it answers: the next night is the turn of others. */
   asked(peer: Holder, backup: OwnBackup): void;
+  /** A peer does not hold a backup any more. @param receivedAt the time in its receipt for it, by which another one is told */
+  gone(peer: Holder, backup: OwnBackup, receivedAt: number): void;
+  /** That time, of a backup that the peer was found not to hold any more; undefined where that was not found. */
+  goneReceipt(peer: Holder, backup: OwnBackup): number | undefined;
   /** A peer has proved the newest backup of a set that it acknowledged. */
   proven(peer: Holder, set: string): void;
   /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
@@ -50,6 +54,8 @@ export function openProofs(times: Times, clock: Clock): Proofs {
   return {
     askedAt: (peer, { name }) => past(ofBackup(peer, name)),
     asked: (peer, { name }) => times.set(ofBackup(peer, name), clock.now()),
+    gone: (peer, { name }, receivedAt) => times.set(goneOf(peer, name), receivedAt),
+    goneReceipt: (peer, { name }) => times.get(goneOf(peer, name)),
     proven(peer, set) {
       times.set(ofSet(peer, set), clock.now());
       times.set(owedSince(peer, set), clock.now());
@@ -66,7 +72,7 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     save(peers, backups) {
       const known = new Set(
         peers.flatMap((peer) => [
-          ...backups.map(({ name }) => ofBackup(peer, name)),
+          ...backups.flatMap(({ name }) => [ofBackup(peer, name), goneOf(peer, name)]),
           ...setsOf(backups).flatMap((set) => [ofSet(peer, set), owedSince(peer, set)]),
         ]),
       );
@@ -81,6 +87,11 @@ function setsOf(backups: readonly OwnBackup[]): string[] {
 
 function ofBackup({ name, identity }: Holder, backup: string): string {
   return `${name}/${identity}/${backup}`;
+}
+
+/** When the peer received the backup that it does not hold any more. */
+function goneOf(peer: Holder, backup: string): string {
+  return `${ofBackup(peer, backup)} gone`;
 }
 
 /** When the peer last proved the newest backup of the set. No backup is called like a set. */

@@ -66,11 +66,15 @@ async function deliver(sequence: number, set = 'backup'): Promise<void> {
   const createdAtMs = Date.UTC(2026, 10, 20 + sequence);
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0);
   const manifest = manifestOf(content, owner.signer, { set, sequence, previous, createdAtMs });
+  await bring({ manifest, content });
+  backups.push({ manifest, content });
+}
+
+async function bring({ manifest, content }: (typeof backups)[number]): Promise<void> {
   async function* read(offset: number, length: number) {
     yield content.subarray(offset, offset + length);
   }
   await receipts.keep(peer(), own(manifest), await pushBackup(connection, manifest, { read }));
-  backups.push({ manifest, content });
 }
 
 const parts = (): AuditParts => ({
@@ -105,6 +109,32 @@ describe('the audit of a peer', () => {
     expect({ ...report, proven: [...report.proven].sort() }).toMatchObject({ proven: names(), lost: [], gone: [] });
     expect(problems).toEqual([]);
     expect(proofs.lastOf(peer(), await parts().ownBackups())).toBe(clock.now());
+  });
+
+  it('asks once for what retention removed, also after a restart, and again when it was brought anew', async () => {
+    const [first = '', second = ''] = names();
+    for (const name of [first, second]) await node.vault.remove(name);
+    await auditPeer(peer(), parts(), never);
+    await proofs.save([peer()], await parts().ownBackups());
+    proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
+    const asked: string[] = [];
+    const watched: AuditedPeer = {
+      ...peer(),
+      leaves(name, signal) {
+        asked.push(name);
+        return peer().leaves(name, signal);
+      },
+    };
+    expect((await auditPeer(watched, parts(), never)).report.gone).toEqual([]);
+    expect(asked).toEqual([names()[2]]);
+
+    clock.jump(day);
+    await receipts.dropAll(peer().name);
+    for (const backup of backups) await bring(backup);
+    await node.vault.remove(second);
+    const { report } = await auditPeer(watched, parts(), never);
+    expect(report.gone).toEqual([second]);
+    expect([...report.proven].sort()).toEqual([first, names()[2]]);
   });
 
   it('does not send again what retention removed, unless it is the newest of its set', async () => {
