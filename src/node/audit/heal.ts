@@ -68,7 +68,9 @@ async function lostManifest(
   });
   for (const file of files) {
     const [, time = '', of] = /^(\d+)-(.+)$/.exec(file) ?? [];
-    if (of !== sidecarOf(name) || clock.now() - Number(time) < ownersTurn) continue;
+    const age = clock.now() - Number(time);
+    // A time that is yet to come is of a clock that was ahead, and counts as long ago.
+    if (of !== sidecarOf(name) || (age >= 0 && age < ownersTurn)) continue;
     try {
       const bytes = await readSmall(realDisk, layout.quarantined(file), longestSidecar);
       const { manifest } = HeldBackup.decode(bytes ?? new Uint8Array());

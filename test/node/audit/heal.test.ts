@@ -82,6 +82,11 @@ describe('a backup that was damaged here', () => {
     expect(await healWith(peer)).toEqual([]);
   });
 
+  it('is taken from another peer where a clock that was ahead says that it is yet to be damaged', async () => {
+    fixture.clock.jump(-365 * day);
+    expect(await healWith(peerThat(honest))).toEqual([name]);
+  });
+
   it('is taken from another peer also where its owner is disabled, because it burned down', async () => {
     fixture.clock.jump(2 * day);
     const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner], draw: () => 0 };
