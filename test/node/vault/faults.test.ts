@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
@@ -166,6 +167,34 @@ describe('the order of a commit', () => {
     await expect(push(vault, received, content)).rejects.toBeInstanceOf(Failure);
     expect(await fixture.files('FR2')).toEqual([]);
     expect(await fixture.files('.incoming')).toEqual([]);
+    await fixture.remove();
+  });
+});
+
+describe('the order of a start', () => {
+  it('is: folders made, and then the names of all that are new made durable', async () => {
+    const fixture = await VaultFixture.make();
+    const { disk, trace } = faultyDisk();
+    await fixture.open({ disk, data: join(fixture.data, 'mesh', 'data') });
+    const steps = trace.filter((step) => /^(mkdir|handle.sync) /.test(step));
+    expect(steps).toEqual([
+      'mkdir data',
+      'handle.sync mesh',
+      `handle.sync ${basename(fixture.data)}`,
+      ...['local', '.incoming', '.quarantine', '.state', 'leaves'].map((folder) => `mkdir ${folder}`),
+      'handle.sync data',
+      'handle.sync local',
+    ]);
+    await fixture.remove();
+  });
+
+  it('makes names durable that a killed process may have left, before what they stand for counts', async () => {
+    const fixture = await VaultFixture.make();
+    await push(await fixture.open(), received, content);
+    const { disk, trace } = faultyDisk();
+    await fixture.open({ disk });
+    const steps = trace.filter((step) => /^(handle.sync FR2|openSync .*)$/.test(step));
+    expect(steps).toEqual(['handle.sync FR2', `openSync ${received.facts.name}.manifest`]);
     await fixture.remove();
   });
 });
