@@ -1,5 +1,8 @@
+import { basename } from 'node:path';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { HeldEntry } from './held-entry.js';
+import { backupInQuarantine, sidecarOf } from './layout.js';
 import { spaceOf } from './quota.js';
 
 /** Which entries to list; without a field, all. */
@@ -103,7 +106,7 @@ export class Inventory {
 
   /** Notes something on the disk that a person should look at. A path has one finding; a later one replaces it. */
   report(path: string, what: string): void {
-    this.#findings.set(path, `${path}: ${what}`);
+    this.#findings.set(path, what);
   }
 
   /** A finding that no longer holds. */
@@ -111,9 +114,35 @@ export class Inventory {
     this.#findings.delete(path);
   }
 
-  findings(): string[] {
-    return [...this.#findings.values()].sort();
+  /**
+   * Notes that a damaged copy is not missed any more, because the rules remove its backup.
+   * @param data where it was put aside
+   * @param left what is there of it now; null for nothing
+   */
+  settleLoss(data: string, left: string | null): void {
+    for (const path of [data, sidecarOf(data)]) this.settle(path);
+    if (left !== null) this.report(left, `was put into quarantine; it is not missed any more: ${howToEnd(data)}`);
   }
+
+  findings(): string[] {
+    const again = new Map<string, string>();
+    for (const [name, { paths }] of this.#losses) {
+      if (!this.#byName.has(name)) continue;
+      // Where the backup belongs lies the good copy by now.
+      const aside = paths.filter((path) => backupInQuarantine(basename(path)) !== null);
+      for (const data of aside) for (const path of [data, sidecarOf(data)]) again.set(path, data);
+    }
+    const what = ([path, finding]: [string, string]): string => {
+      const data = again.get(path);
+      return `${path}: ${finding}${data === undefined ? '' : `; it is held again: ${howToEnd(data)}`}`;
+    };
+    return [...this.#findings].map(what).sort();
+  }
+}
+
+/** How a finding ends about a copy that nobody needs. @param data where it was put aside */
+function howToEnd(data: string): string {
+  return `when you have looked at the disk, remove this copy (rm ${shellWord(data)}*) and restart the node`;
 }
 
 function newestFirst(a: HeldEntry, b: HeldEntry): number {

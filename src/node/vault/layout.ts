@@ -50,6 +50,7 @@ export interface Layout {
 
 const sidecarEnding = '.manifest';
 const offerEnding = '.offer';
+const settledEnding = '.settled';
 
 /**
  * @param data absolute path of the data folder
@@ -93,7 +94,12 @@ export function sidecarOf(data: string): string {
 
 /** What a file in the quarantine is renamed to when its backup is not missed any more. */
 export function settledName(file: string): string {
-  return `${file}.settled`;
+  return file + settledEnding;
+}
+
+/** The name that a file in the quarantine had before it was settled, or null when it is not. */
+export function nameBeforeSettled(file: string): string | null {
+  return file.endsWith(settledEnding) ? file.slice(0, -settledEnding.length) : null;
 }
 
 /** The data file of a sidecar, or null when the file is no sidecar. */

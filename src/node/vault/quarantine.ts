@@ -54,8 +54,8 @@ export class Quarantine {
     const { inventory, layout } = this.#options;
     for (const path of inventory.lossesOf(name)) {
       if (dirname(path) !== layout.quarantine) continue;
-      await this.#rename(path);
-      await this.#rename(sidecarOf(path));
+      const left = [await this.#rename(path), await this.#rename(sidecarOf(path))];
+      inventory.settleLoss(path, left.find((each) => each !== null) ?? null);
     }
     inventory.regain(name);
   }
@@ -64,11 +64,14 @@ export class Quarantine {
     return readSmall(this.#options.disk, sidecar, longestSidecar).then(() => false, isLost);
   }
 
-  async #rename(path: string): Promise<void> {
+  /** @returns the name that it has now; null for what is not there */
+  async #rename(path: string): Promise<string | null> {
     try {
       await this.#options.disk.rename(path, settledName(path));
+      return settledName(path);
     } catch (thrown) {
       if (!hasCode(thrown, 'ENOENT')) throw thrown;
+      return null;
     }
   }
 

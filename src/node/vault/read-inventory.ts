@@ -7,7 +7,7 @@ import { type Disk, isLost, isUnreadable, readSmallNow, syncFolder } from './dis
 import { readFacts, stateOf } from './facts-file.js';
 import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
-import { backupInQuarantine, dataOfSidecar, type Layout, settledName, sidecarOf } from './layout.js';
+import { backupInQuarantine, dataOfSidecar, type Layout, nameBeforeSettled, settledName, sidecarOf } from './layout.js';
 
 export interface ReadInventoryOptions {
   readonly layout: Layout;
@@ -54,10 +54,15 @@ async function readQuarantine(options: ReadInventoryOptions, inventory: Inventor
   const { disk, layout } = options;
   const names: ReadonlySet<string> = new Set(await disk.readdir(layout.quarantine));
   for (const name of names) {
-    inventory.report(layout.quarantined(name), 'was put into quarantine');
-    const data = dataOfSidecar(name) ?? name;
+    const before = nameBeforeSettled(name) ?? name;
+    const data = dataOfSidecar(before) ?? before;
     // Of a file that had vanished, the manifest lies there alone.
-    if (data !== name && (names.has(data) || names.has(settledName(data)))) continue;
+    if (data !== before && (names.has(data) || names.has(settledName(data)))) continue;
+    if (before !== name) {
+      inventory.settleLoss(layout.quarantined(data), layout.quarantined(name));
+      continue;
+    }
+    inventory.report(layout.quarantined(name), 'was put into quarantine');
     const backup = backupInQuarantine(data);
     if (backup === null) continue;
     inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(data));

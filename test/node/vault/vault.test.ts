@@ -1072,13 +1072,48 @@ describe('what is on the disk', () => {
     expect(reopened.damaged(FR2)).toEqual([]);
   });
 
+  it('leaves in quarantine what is told as missed, held again, or removed by the rules, and how that ends', async () => {
+    const away = join(fixture.data, '.quarantine', `${fixture.clock.now()}-${name}`);
+    const told = async (...lines: string[]) => {
+      const wanted = lines.map((line) => expect.stringContaining(line));
+      expect(vault.findings()).toEqual(wanted);
+      vault = await fixture.open();
+      expect(vault.findings()).toEqual(wanted);
+    };
+    await push(vault, manifest, content);
+    await vault.quarantine(name, 'a leaf does not match');
+    await told(`${away}: was put into quarantine`);
+    await push(vault, manifest, content);
+    await told(
+      `it is held again: when you have looked at the disk, remove this copy (rm ${away}*) and restart the node`,
+    );
+    await vault.remove(name);
+    await told(`${away}.settled: was put into quarantine; it is not missed any more`);
+    expect(vault.findings()).toEqual([expect.stringContaining(`(rm ${away}*)`)]);
+    for (const file of await fixture.files('.quarantine')) await rm(join(fixture.data, '.quarantine', file));
+    vault = await fixture.open();
+    expect(vault.findings()).toEqual([]);
+  });
+
+  it('whose manifest alone is left is told in the same way', async () => {
+    const away = join(fixture.data, '.quarantine', `${fixture.clock.now()}-${name}`);
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, 'FR2', name));
+    vault = await fixture.open();
+    await push(vault, manifest, content);
+    vault = await fixture.open();
+    expect(vault.findings()).toEqual([expect.stringMatching(/\.manifest: .*held again: .*\(rm .*\*\)/)]);
+    await vault.remove(name);
+    expect(vault.findings()).toEqual([expect.stringContaining(`${away}.manifest.settled: was put into quarantine`)]);
+  });
+
   it('goes to quarantine with its manifest and is reported after a restart', async () => {
     await push(vault, manifest, content);
     await vault.quarantine(name, 'a leaf does not match');
     expect(vault.find(name)).toBeNull();
     expect(vault.findings()).toEqual([expect.stringContaining('a leaf does not match')]);
     expect(await fixture.files('.quarantine')).toHaveLength(2);
-    expect((await fixture.open()).findings()).toHaveLength(2);
+    expect((await fixture.open()).findings()).toEqual([expect.stringContaining('was put into quarantine')]);
     await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'not-found' });
   });
 });
