@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { owed } from '../../../src/node/outbox/owed.js';
 import { peerRecipient } from '../../../src/node/outbox/peer-recipient.js';
-import { rateLimit } from '../../../src/node/outbox/rate-limit.js';
+import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -65,4 +65,25 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
   expect(failed).toEqual([names[2]]);
   expect(delivered.sort()).toEqual(names.slice(0, 2));
   expect(vault.findings()).toEqual([expect.stringContaining('cannot be read')]);
+});
+
+it('waits for the limit in the name of its peer, for each byte, so that all peers get their turn', async () => {
+  const us1 = await startPeerNode({ name: 'US1', peers: [peerConfig('FR1', servers.FR1)] });
+  try {
+    const asked: [peer: string, bytes: number][] = [];
+    const limit: RateLimit = {
+      take: async (peer, bytes) => void asked.push([peer, bytes]),
+      piece: () => 600,
+      refresh() {},
+    };
+    for (const each of [node, us1]) {
+      const recipient = peerRecipient(each.callAs(servers.FR1), vault, servers.FR1.identity, limit);
+      const [backup] = owed(vault.list(), new Set());
+      if (backup === undefined) throw new Error('nothing is owed');
+      await recipient.deliver(backup, { progress() {}, signal: new AbortController().signal });
+    }
+    expect(asked).toEqual(['FR2', 'US1'].flatMap((peer) => [600, 400].map((bytes) => [peer, bytes])));
+  } finally {
+    await us1.stop();
+  }
 });
