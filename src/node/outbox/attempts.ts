@@ -26,15 +26,15 @@ export class Attempts {
     this.#clock = clock;
   }
 
-  /** Of what the peer has a part, and the last attempt that it answered got further. */
+  /** Of what the peer still has a part, and the last attempt that it answered got further. */
   get begun(): ReadonlySet<string> {
-    return new Set(this.#begun.keys());
+    const since = this.#clock.monotonic() - partsKept;
+    return new Set([...this.#begun].flatMap(([name, endedAt]) => (endedAt > since ? [name] : [])));
   }
 
   /** Whether the peer takes bytes of a backup now, or has a part of it that it still keeps. */
   isHalfway(name: string): boolean {
-    const endedAt = this.#begun.get(name) ?? Number.NEGATIVE_INFINITY;
-    return (this.#underWay.get(name)?.to ?? 0) > 0 || this.#clock.monotonic() - endedAt < partsKept;
+    return (this.#underWay.get(name)?.to ?? 0) > 0 || this.begun.has(name);
   }
 
   progress(name: string, bytes: number): void {
