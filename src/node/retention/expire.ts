@@ -37,48 +37,47 @@ const day = 86_400_000;
  * each. A backup that any rule keeps stays, and so does the newest of all, whatever the rules say. Newest is both the one
  * that came last and the one with the highest sequence: after an outage the newest is delivered before older ones.
  *
- * When it came tells nothing of a backup that came out of its turn. A rule counts it for the day that its owner says, with all
- * others, and keeps the first that came where no other stands for the period. So whoever has the owner's key takes no place from
- * what came before.
+ * Of a {@link isStray stray} nobody knows which day it is of: when it came may tell nothing, and its owner may have a wrong
+ * clock. It stays if a rule keeps it by either, where no other backup stands for that day, week or month. So strays keep each
+ * other, and take no place from others: whoever has the owner's key can date a backup as it likes.
  * @param now milliseconds since 1970
  * @param timezone IANA name: where days, weeks and months begin
  */
 export function expire(backups: readonly Dated[], rules: KeepRules, now: number, timezone = 'UTC'): Verdict {
-  const strays = outOfTurn(backups, now);
-  const timeOf = (backup: Dated): number => (strays.has(backup) ? backup.createdAt : backup.time);
-  const sorted = [...backups].sort((a, b) => timeOf(b) - timeOf(a) || (a.name < b.name ? 1 : -1));
-  const past = sorted.filter((backup) => timeOf(backup) <= now);
+  const byReceipt = newestFirst(backups, ({ time }) => time);
+  const past = byReceipt.filter(({ time }) => time <= now);
+  const strays = new Set(past.filter((backup) => isStray(backup, now)));
   const inTurn = past.filter((backup) => !strays.has(backup));
+  const madeAt = (backup: Dated): number => (strays.has(backup) ? backup.createdAt : backup.time);
+  const byMaking = newestFirst(past, madeAt);
   const reasons = new Map<Dated, KeepReason[]>(past.map((backup) => [backup, []]));
   const keep = (backup: Dated | undefined, reason: KeepReason): void => {
     if (backup !== undefined && !reasons.get(backup)?.includes(reason)) reasons.get(backup)?.push(reason);
   };
-  keep(inTurn[0] ?? past[0], 'newest');
+  keep(inTurn[0], 'newest');
   keep(
     maximum(past, ({ sequence }) => sequence),
     'newest',
   );
-  const dateOf = calendar(timezone);
-  const periods: [KeepReason, number, (backup: Dated, index: number) => number][] = [
-    ['last', rules.keepLast, (_, index) => index],
-    ['daily', rules.keepDaily, (backup) => dateOf(timeOf(backup)).day],
-    ['weekly', rules.keepWeekly, (backup) => dateOf(timeOf(backup)).week],
-    ['monthly', rules.keepMonthly, (backup) => dateOf(timeOf(backup)).month],
-  ];
-  for (const [reason, limit, periodOf] of periods) {
-    for (const [newest] of grouped(inTurn, periodOf).slice(0, limit)) keep(newest, reason);
-    for (const group of grouped(past, periodOf).slice(0, limit)) {
-      if (group.every((backup) => strays.has(backup)))
-        keep(
-          maximum(group, ({ time }) => -time),
-          reason,
-        );
-    }
+  for (const { reason, limit, periodOf } of periodsOf(rules, timezone)) {
+    const groups = (list: readonly Dated[], timeOf: (backup: Dated) => number): Dated[][] =>
+      grouped(list, (backup, index) => periodOf(timeOf(backup), index)).slice(0, limit);
+    const ofStrays = (group: readonly Dated[]): boolean => group.every((backup) => strays.has(backup));
+    for (const [newest] of groups(inTurn, ({ time }) => time)) keep(newest, reason);
+    for (const group of groups(byMaking, madeAt).filter(ofStrays))
+      keep(
+        maximum(group, ({ time }) => -time),
+        reason,
+      );
+    for (const [newest] of groups(past, ({ time }) => time).filter(ofStrays)) keep(newest, reason);
   }
   for (const backup of past) {
-    if (now - Math.max(backup.time, timeOf(backup)) < rules.minimumDays * day) keep(backup, 'minimum days');
+    if (now - Math.max(backup.time, madeAt(backup)) < rules.minimumDays * day) keep(backup, 'minimum days');
   }
-  const verdicts = sorted.map((backup) => ({ name: backup.name, reasons: reasons.get(backup) ?? ['future' as const] }));
+  const verdicts = byReceipt.map((backup) => ({
+    name: backup.name,
+    reasons: reasons.get(backup) ?? ['future' as const],
+  }));
   return {
     keep: verdicts.filter(({ reasons }) => reasons.length > 0),
     remove: verdicts.filter(({ reasons }) => reasons.length === 0).map(({ name }) => ({ name })),
@@ -86,21 +85,32 @@ export function expire(backups: readonly Dated[], rules: KeepRules, now: number,
 }
 
 /**
- * The backups that came at another time than they were made: after one with a higher sequence, as what was owed for long, or was
- * healed, or is given to a peer that lost its disk; or before, by a clock that was behind. Not all that came late: the clock
- * of an owner may be years behind.
+ * Whether a backup came at another time than it says that it was made: long after, as what was owed for long, was healed, or is
+ * given again to a peer that lost its disk; or before, by a clock that was behind.
  */
-function outOfTurn(backups: readonly Dated[], now: number): ReadonlySet<Dated> {
-  const strays = new Set<Dated>();
-  let highest = Number.NEGATIVE_INFINITY;
-  for (const backup of backups.toSorted((a, b) => a.time - b.time || a.sequence - b.sequence)) {
-    const { time, createdAt, sequence } = backup;
-    const isLate = time - createdAt > day && sequence < highest;
-    const isEarly = createdAt - time > day && createdAt <= now;
-    if (isLate || isEarly) strays.add(backup);
-    highest = Math.max(highest, sequence);
-  }
-  return strays;
+function isStray({ time, createdAt }: Dated, now: number): boolean {
+  return time - createdAt > day || (createdAt - time > day && createdAt <= now);
+}
+
+interface Periods {
+  readonly reason: KeepReason;
+  readonly limit: number;
+  /** Numbers the period of a time; `index` is the place of the backup among all, newest first. */
+  periodOf(time: number, index: number): number;
+}
+
+function periodsOf(rules: KeepRules, timezone: string): Periods[] {
+  const dateOf = calendar(timezone);
+  return [
+    { reason: 'last', limit: rules.keepLast, periodOf: (_, index) => index },
+    { reason: 'daily', limit: rules.keepDaily, periodOf: (time) => dateOf(time).day },
+    { reason: 'weekly', limit: rules.keepWeekly, periodOf: (time) => dateOf(time).week },
+    { reason: 'monthly', limit: rules.keepMonthly, periodOf: (time) => dateOf(time).month },
+  ];
+}
+
+function newestFirst(backups: readonly Dated[], timeOf: (backup: Dated) => number): Dated[] {
+  return backups.toSorted((a, b) => timeOf(b) - timeOf(a) || (a.name < b.name ? 1 : -1));
 }
 
 function maximum<T>(list: readonly T[], measure: (item: T) => number): T | undefined {

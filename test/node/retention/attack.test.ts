@@ -11,7 +11,7 @@ const content = randomBytes(3000);
 const previousOf = (nth: number): Buffer => (nth === 0 ? Buffer.alloc(0) : randomBytes(32));
 /** What the owner made on the nights before somebody stole its node key, oldest first. */
 const good = Array.from({ length: 10 }, (_, nth) =>
-  backupOfFR2(content, nth * 86_400, { sequence: nth + 1, previous: previousOf(nth) }),
+  backupOfFR2(content, (nth + 5) * 86_400, { sequence: nth + 1, previous: previousOf(nth) }),
 );
 
 const lastOfNovember = good[2]?.facts.name ?? '';
@@ -90,7 +90,7 @@ describe('whoever has the node key of an owner', () => {
   it('puts nothing in the place of what is held', async () => {
     const [first] = good;
     const other = randomBytes(3000);
-    const forged = backupOfFR2(other, 0, { sequence: 1 });
+    const forged = backupOfFR2(other, 5 * 86_400, { sequence: 1 });
     expect(forged.facts.name).toBe(first?.facts.name);
     await expect(vault.offer(FR2, forged)).rejects.toMatchObject({ kind: 'conflict' });
     expect(await goodOnesLeft()).toBe(10);

@@ -111,10 +111,11 @@ describe('a sweep', () => {
     expect((await run(vault)).removed).toEqual([]);
   });
 
-  it('counts what peers sent by the time of receipt: a forged time of their own changes nothing', async () => {
+  it('counts what peers sent by the time of receipt: a forged time of their own takes no place from others', async () => {
     const vault = new ListedVault(
-      received('first', 2, { createdAt: clock.now() + 1000 * day }),
-      received('second', 1, { createdAt: 0 }),
+      received('first', 3, { createdAt: clock.now() + 1000 * day }),
+      received('second', 2),
+      received('third', 1, { createdAt: 0 }),
     );
     expect((await run(vault)).removed).toEqual(['first']);
   });
