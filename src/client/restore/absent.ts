@@ -17,8 +17,8 @@ export async function absentFrom(context: Context, brought: Brought): Promise<re
   if (config === null || source?.kind !== 'paths') return [];
   const isExcluded = compilePatterns(source.exclude);
   return archiveRoots(source.paths, config.base).filter(({ written, name }) => {
-    // `../x` has another name in the archive where the server had its files elsewhere.
-    const isKnown = isAbsolute(written) || !leaves(config.base, written);
+    // `../x` has another name in the archive where the server had its files elsewhere; `.` has none.
+    const isKnown = name !== '' && (isAbsolute(written) || !leaves(config.base, written));
     return isKnown && !isExcluded(name, true) && !brought.entries.some(({ path }) => isWithin(path, name));
   });
 }

@@ -93,6 +93,16 @@ describe('what the configuration has outside its folder', () => {
     expect([code, JSON.parse(said.stdout).absent]).toEqual([3, ['/etc/gone', './notes']]);
   });
 
+  it.each(['.', '/'])('is nothing of %s, which has all that the backup has', async (path) => {
+    await hold(path, [{ name: 'srv/', type: '5', mode: 0o755 }], {
+      sequence: 2,
+      previous: randomBytes(32),
+      createdAtMs: Date.UTC(2026, 10, 24, 1),
+    });
+    const { said } = await machine.restore({}, { json: true });
+    expect(JSON.parse(said.stdout).absent).toEqual([]);
+  });
+
   it('is told by a dry run, which ends as one, and is in the document', async () => {
     const { code, said } = await machine.restore({ dryRun: true });
     expect([code, said.stderr]).toEqual([0, expect.stringContaining(`/srv  would lie in ${folder}/srv`)]);
