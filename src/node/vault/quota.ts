@@ -126,10 +126,11 @@ export function openQuota(options: QuotaOptions): Quota {
       const bytes = spaceOf(size);
       const free = await freeBytes();
       // From here to the promise nothing waits: two offers never see the same free bytes.
+      // Nothing makes room where the disk refuses the backup all the same.
+      checkDisk(free, bytes);
       const missing = missingOf(owner, bytes);
       if (missing > 0) makeRoom(missing);
       checkQuota(owner, bytes);
-      checkDisk(free, bytes);
       return renew(owner, size);
     },
   };

@@ -692,6 +692,23 @@ describe('space', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('is given by nothing that was left where the disk has none for a newer backup', async () => {
+    let bavail = 1e9;
+    const disk = { ...realDisk, statfs: async () => ({ bavail, bsize: 1 }) } as unknown as Disk;
+    vault = await fixture.open({ disk, quotaOf: () => 1.5 * content.length });
+    const [left, newer] = [5, 6].map((sequence) =>
+      backupOfFR2(content, sequence, { sequence, previous: Buffer.alloc(32) }),
+    );
+    if (left === undefined || newer === undefined) throw new Error('there are two');
+    await vault.offer(FR2, left);
+    await send(vault, left, content, { offset: 0, length: leaf });
+    fixture.clock.jump(2 * 86_400_000);
+    bavail = 0;
+    await expect(vault.offer(FR2, newer)).rejects.toMatchObject({ kind: 'no-space' });
+    bavail = 1e9;
+    expect(await missingOf(left)).toEqual([{ offset: leaf, length: content.length - leaf }]);
+  });
+
   it('is held back after a restart only for what an upload still has to bring', async () => {
     const limits = (free: number) => {
       const statfs = async () => ({ bavail: free, bsize: 1 });
