@@ -89,8 +89,8 @@ async function main(): Promise<void> {
   for (const hint of hints) log.warn('configuration', { hint });
   if (flags.prune) {
     const { prune } = await import('./prune.js');
-    const { identity } = await loadServerIdentity(join(config.server.data, '.state'));
-    const { removed, failures } = await prune(config, identity, systemClock, log).finally(() => log.close());
+    const self = await loadServerIdentity(join(config.server.data, '.state'));
+    const { removed, failures } = await prune(config, self, systemClock, log).finally(() => log.close());
     process.stdout.write(removed.map((name) => `removed ${name}\n`).join(''));
     const last = failures.at(-1);
     failures.slice(0, -1).forEach(tell);

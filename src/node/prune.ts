@@ -1,5 +1,6 @@
 import type { Config } from '../mesh/config/config.js';
 import type { Identity } from '../mesh/identity/identity.js';
+import type { ServerIdentity } from '../mesh/identity/server-identity.js';
 import { ownerIdentity } from '../mesh/peers/configured-peers.js';
 import { formatByteSize } from '../mesh/terms/byte-size.js';
 import type { Clock } from '../mesh/terms/clock.js';
@@ -34,11 +35,14 @@ export async function previewPrune(config: Config, self: Identity, clock: Clock)
   return judgements.length === 0 ? `nothing is held in ${data}` : judgements.map(describe).join('\n\n');
 }
 
+/** This server, whose node key tells since when it is there. */
+type PrunedServer = Pick<ServerIdentity, 'identity' | 'certificate'>;
+
 /**
  * Removes now what retention does not keep, as every night does.
  * @throws Failure `locked` while a node runs: two programs must not change one vault; `failed` when the clock is in doubt
  */
-export async function prune(config: Config, self: Identity, clock: Clock, log: Log): Promise<SweepResult> {
+export async function prune(config: Config, self: PrunedServer, clock: Clock, log: Log): Promise<SweepResult> {
   const { data, socket } = config.server;
   if (await isServed(socket)) {
     throw new Failure('locked', `a node is running on ${data}: it prunes by itself, every night`, {
@@ -53,14 +57,14 @@ export async function prune(config: Config, self: Identity, clock: Clock, log: L
   }
 }
 
-async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log): Promise<SweepResult> {
+async function sweepNow(config: Config, self: PrunedServer, clock: Clock, log: Log): Promise<SweepResult> {
   const { data, name: host } = config.server;
   const vault = await openVault({
     data,
     host,
     clock,
     log,
-    identityOf: identities(config, self),
+    identityOf: identities(config, self.identity),
     acknowledge() {
       throw new Failure('failed', 'nothing is received while the vault is pruned');
     },
@@ -68,7 +72,8 @@ async function sweepNow(config: Config, self: Identity, clock: Clock, log: Log):
     minimumFree: () => 0,
   });
   try {
-    return await sweep({ vault, clock, history: openHistory(vault.layout.runs), ...rulesOf(config, self) });
+    const history = openHistory(vault.layout.runs, { clock, setUpAt: self.certificate.epoch });
+    return await sweep({ vault, clock, history, ...rulesOf(config, self.identity) });
   } finally {
     await vault.close();
   }

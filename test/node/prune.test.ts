@@ -20,7 +20,7 @@ import { manifestOf } from '../support/manifests.js';
 import { peerConfig, recordingLog } from '../support/peer-node.js';
 
 const day = 86_400_000;
-const [fr1, fr2] = [throwawayServer('FR1'), throwawayServer('FR2')];
+const [fr1, fr2] = [throwawayServer('FR1', Date.UTC(2026, 10, 1)), throwawayServer('FR2')];
 const rules = { keepLast: 2, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 1 };
 const content = Buffer.from('sealed');
 
@@ -91,7 +91,7 @@ describe('a pruning', () => {
   });
 
   it('removes exactly what the trial showed', async () => {
-    const { removed } = await prune(config, fr1.identity, clock, recordingLog());
+    const { removed } = await prune(config, fr1, clock, recordingLog());
     expect([...removed].sort()).toEqual([
       'anemone-backup-FR2-20261101-010000.enc',
       'anemone-backup-FR2-20261103-010000.enc',
@@ -107,20 +107,30 @@ describe('a pruning', () => {
       rmSync(leaves, { recursive: true, force: true });
       writeFileSync(leaves, '');
     };
-    const { removed, failures } = await prune(config, fr1.identity, clock, { ...log, info: breakDisk });
+    const { removed, failures } = await prune(config, fr1, clock, { ...log, info: breakDisk });
     expect(removed).toHaveLength(1);
     expect(failures).not.toEqual([]);
   });
 
   it('is refused when the clock has jumped since the last run, as in a night', async () => {
     const { runs } = layoutOf(data, parseHostname('FR1'));
-    await openHistory(runs).append(RunReport.create({ finishedAtMs: clock.now() }));
+    await openHistory(runs, { clock, setUpAt: clock.now() }).append(RunReport.create({ finishedAtMs: clock.now() }));
     clock.jump(400 * day);
-    const refused = prune(config, fr1.identity, clock, recordingLog());
+    const refused = prune(config, fr1, clock, recordingLog());
     await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('the last run was 400 days ago') });
-    await openHistory(runs).append(RunReport.create({ finishedAtMs: clock.now() - 60_000 }));
-    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({
+    await openHistory(runs, { clock, setUpAt: clock.now() }).append(
+      RunReport.create({ finishedAtMs: clock.now() - 60_000 }),
+    );
+    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
       message: expect.stringContaining('400 days passed between two of the last runs'),
+    });
+    expect(await held()).toHaveLength(4);
+  });
+
+  it('is refused where the history of past runs has vanished, as in a night', async () => {
+    clock.jump(40 * day);
+    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
+      message: expect.stringContaining('no run is known that is older than 20 hours'),
     });
     expect(await held()).toHaveLength(4);
   });
@@ -129,16 +139,16 @@ describe('a pruning', () => {
     const letOthersIn = await holdData(config.server);
     const inTheWay = expect.stringContaining('it is still ending, or starting, or it prunes');
     const refused = { kind: 'locked', message: inTheWay, hint: expect.stringContaining('again in a moment') };
-    await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject(refused);
+    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject(refused);
     await expect(holdData(config.server)).rejects.toMatchObject({ kind: 'locked' });
     await letOthersIn();
-    expect((await prune(config, fr1.identity, clock, recordingLog())).removed).toHaveLength(2);
+    expect((await prune(config, fr1, clock, recordingLog())).removed).toHaveLength(2);
     await (await holdData(config.server))();
   });
 
   it('does not say that a node runs where that cannot be found out', async () => {
     const socket = join(data, 'FR2', (await held())[0] ?? '', 'node.sock');
-    const refused = prune({ ...config, server: { ...config.server, socket } }, fr1.identity, clock, recordingLog());
+    const refused = prune({ ...config, server: { ...config.server, socket } }, fr1, clock, recordingLog());
     await expect(refused).rejects.toMatchObject({
       message: expect.stringContaining('cannot be found out'),
       hint: expect.stringContaining('Run this as the user of the node'),
@@ -155,7 +165,7 @@ describe('a pruning', () => {
       openPatientLog(recordingLog(), clock),
     );
     try {
-      await expect(prune(config, fr1.identity, clock, recordingLog())).rejects.toMatchObject({
+      await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
         kind: 'locked',
         message: expect.stringContaining('a node is running'),
       });

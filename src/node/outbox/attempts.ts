@@ -44,8 +44,8 @@ export class Attempts {
   failed(name: string, failure: Failure, isInterrupted: boolean): void {
     const attempt = this.#underWay.get(name);
     this.#underWay.delete(name);
-    // Of an attempt that the peer did not answer nothing is known.
-    if (attempt === undefined && !isRefusal(failure)) return;
+    // Of an attempt that the peer did not answer, or was too busy for, nothing is known.
+    if (attempt === undefined && (mayPass(failure) || !isRefusal(failure))) return;
     if (attempt !== undefined && mayPass(failure) && gotFurther(attempt, this.#furthest.get(name))) {
       this.#furthest.set(name, attempt);
       this.#begun.set(name, this.#clock.monotonic());

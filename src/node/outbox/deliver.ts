@@ -26,7 +26,7 @@ export interface Delivery {
   readonly signal: AbortSignal;
   /** Milliseconds without progress after which a peer is given up for now. */
   readonly patience: number;
-  /** Told the bytes sent so far of a backup. */
+  /** Told the bytes of a backup that the peer has: what it had before, first. */
   progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
   delivered(backup: OwnBackup): void;

@@ -49,7 +49,7 @@ export class Lane {
   #waiting = 0;
   #kicked = false;
   #failures = 0;
-  /** Rounds that ended because no byte went further, since the last one that brought something. */
+  /** Rounds in which the peer answered, and no byte went further, since the last one that brought something. */
   #stuck = 0;
   #problem: Failure | undefined;
   /** By the monotonic clock. */
@@ -146,18 +146,18 @@ export class Lane {
     this.#cancelTimer();
     this.#dueAt = null;
     this.#kicked = false;
-    const { failure, moved } = await this.#deliver(signal);
+    const { failure, moved, answered } = await this.#deliver(signal);
     this.#lastTry = this.#parts.clock.monotonic();
     if (signal.aborted) this.#plan(kickGap);
-    else this.#settle(failure, moved);
+    else this.#settle(failure, moved, answered);
     return failure;
   }
 
   /** Draws the conclusions of a round: what to tell, and when to try again. */
-  #settle(failure: Failure | undefined, moved: boolean): void {
+  #settle(failure: Failure | undefined, moved: boolean, answered: boolean): void {
     const { name } = this.peer;
     this.#failures = (moved ? 0 : this.#failures) + (failure === undefined ? 0 : 1);
-    const isStuck = failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
+    const isStuck = answered && failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
     this.#stuck = moved ? 0 : this.#stuck + (isStuck ? 1 : 0);
     if (failure !== undefined && failure.message !== this.#problem?.message) {
       this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
@@ -167,8 +167,9 @@ export class Lane {
     else if (failure !== undefined) this.#plan(mayPass(failure) ? backoff(this.#failures, name) : longestWait);
   }
 
-  async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean }> {
+  async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean; answered: boolean }> {
     let moved = false;
+    let answered = false;
     const tell = (act: (listener: LaneListener) => void): void => {
       for (const listener of this.#listeners) act(listener);
     };
@@ -179,6 +180,7 @@ export class Lane {
         recipient: this.peer.recipient,
         signal,
         progress: (backup, bytes) => {
+          answered = true;
           this.#attempts.progress(backup.name, bytes);
           tell((listener) => listener.progress(backup, bytes));
         },
@@ -190,9 +192,9 @@ export class Lane {
           tell((listener) => listener.delivered(backup));
         },
       });
-      return { failure, moved };
+      return { failure, moved, answered };
     } catch (thrown) {
-      return { failure: Failure.from(thrown, `what ${this.peer.name} is owed`), moved };
+      return { failure: Failure.from(thrown, `what ${this.peer.name} is owed`), moved, answered };
     }
   }
 

@@ -81,10 +81,11 @@ async function deliverTo(
 ): Promise<PeerReport> {
   const peer = lane.peer.name;
   const delivered = new Set<string>();
-  const sent = new Map<string, number>();
+  /** Of each backup, what the peer had before and has now. */
+  const brought = new Map<string, { readonly from: number; readonly to: number }>();
   const listener: LaneListener = {
     progress(backup, bytes) {
-      sent.set(backup.name, bytes);
+      brought.set(backup.name, { from: brought.get(backup.name)?.from ?? bytes, to: bytes });
       emit({ peer, backup: backup.name, bytes, total: backup.size });
     },
     delivered: (backup) => void delivered.add(backup.name),
@@ -97,7 +98,7 @@ async function deliverTo(
     outcome: outcomeFor(delivered.size, trouble),
     delivered: [...delivered],
     owed: left instanceof Failure ? 0 : left,
-    bytes: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0),
+    bytes: [...brought.values()].reduce((sum, { from, to }) => sum + Math.max(0, to - from), 0),
     problem: trouble === undefined ? undefined : problemOf(trouble),
   };
 }

@@ -45,11 +45,8 @@ const longest = 1000;
 /** Bytes that are read, from the end: a report names each backup that a night touched, and a large mesh has many. */
 const most = 8 * 2 ** 20;
 
-/**
- * @param file `<data>/.state/runs.jsonl`
- * @param beginning without it, a history of which nothing is there is taken for that of a new server
- */
-export function openHistory(file: string, beginning?: Beginning): History {
+/** @param file `<data>/.state/runs.jsonl` */
+export function openHistory(file: string, beginning: Beginning): History {
   const inTurn = turnsOf(1);
   let waiting: readonly RunReport[] = [];
   let unsaved: Failure | null = null;
@@ -95,7 +92,7 @@ export function openHistory(file: string, beginning?: Beginning): History {
     unsaved: () => unsaved,
     async isCut() {
       if ((await statsIfThere(`${file}.damaged`)) !== null) return true;
-      return beginning !== undefined && (await beginsLate(beginning));
+      return beginsLate(beginning);
     },
     append: (report) =>
       inTurn(() => {

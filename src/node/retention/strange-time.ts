@@ -33,7 +33,8 @@ export function strangeTime(
   if (!isCut) return null;
   return new Failure(
     'failed',
-    'the history of runs was damaged or lost, and the new one is younger than 20 hours: no old backups are removed this time',
+    'no run is known that is older than 20 hours, though this server is: its history was damaged or lost, or no night was ' +
+      'scheduled. No old backups are removed this time',
     { hint },
   );
 }

@@ -128,8 +128,7 @@ export function openQuota(options: QuotaOptions): Quota {
       // From here to the promise nothing waits: two offers never see the same free bytes.
       // Nothing makes room where the disk refuses the backup all the same.
       checkDisk(free, bytes);
-      const missing = missingOf(owner, bytes);
-      if (missing > 0) makeRoom(missing);
+      if (missingOf(owner, bytes) > 0) makeRoom(missingOf(owner, bytes));
       checkQuota(owner, bytes);
       return renew(owner, size);
     },

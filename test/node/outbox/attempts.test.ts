@@ -26,7 +26,7 @@ describe('a backup of which a peer has a part', () => {
     expect(attempts.isHalfway('a')).toBe(false);
   });
 
-  it('is halfway for 7 days after the link broke, counted anew when it got further, though its peer is away', async () => {
+  it('is halfway for 7 days after the link broke, counted anew when it got further, though its peer is away or busy', async () => {
     const clock = new FakeClock();
     const attempts = new Attempts(clock);
     attempt(attempts, 0, 100);
@@ -34,6 +34,7 @@ describe('a backup of which a peer has a part', () => {
     attempt(attempts, 100, 200);
     await clock.advance(7 * day - 1);
     attempts.failed('a', broke, false);
+    attempts.failed('a', new Failure('failed', 'FR2 has 64 calls under way', { retryable: true }), false);
     expect(attempts.isHalfway('a')).toBe(true);
     await clock.advance(1);
     expect(attempts.isHalfway('a')).toBe(false);
