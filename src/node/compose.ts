@@ -68,7 +68,7 @@ export async function startNode(
   };
   const self = { hostname, version, now: () => clock.now() };
   const callLog = openPatientLog(log, clock);
-  const server = await peerServer({ self, vault, peers: () => base.config.peers, epochs, seen, clock, log: callLog });
+  const server = await peerServer({ self, vault, config: () => base.config, epochs, seen, clock, log: callLog });
   const trusted = (): Identity[] => enabledPeers(base.config).map(({ identity }) => identity);
   const listener = await listen({ self: base.self, address, trusted: trusted(), server, epochs, clock, log: callLog });
   // Not before: a node that cannot listen begins nothing.

@@ -64,6 +64,7 @@ export function makeSteward(parts: StewardParts): Steward {
       return onRequest(() => [setFromFile(name, path)], true, emit, signal);
     },
     status: () => statusOf(parts),
+    retention: () => parts.config().retention,
     reload: parts.following.reload,
   };
 }

@@ -3,6 +3,7 @@ import type { Survey } from '../../src/client/survey/found.js';
 import type { Holder } from '../../src/client/survey/holders.js';
 import { weigh } from '../../src/client/survey/survey.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { MinimumDays } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { Identity } from '../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
@@ -25,18 +26,24 @@ export interface StagedHolder extends Holder {
 export interface StagedAnswer {
   readonly holder: Holder;
   readonly held: readonly HeldBackup[];
+  /** What it tells of its retention; nothing, as a node that does not know this. */
+  readonly minimumDays?: MinimumDays | undefined;
 }
 
-/** What comes of these answers. */
+/** What comes of these answers. @param now when they are compared; without it, when the newest was made, or before */
 export function surveyOf(
   answers: readonly StagedAnswer[],
   filter: ListFilter,
   owners: ReadonlyMap<string, Identity>,
   receipts: ReceiptCheck = 'read',
+  now = 0,
 ): Survey {
   const { whole } = examiner(owners, receipts);
-  const examined = answers.map(({ holder, held }) => ({ holder, held: held.map((entry) => whole(entry, holder)) }));
-  return weigh(examined, filter);
+  const examined = answers.map(({ held, ...answer }) => ({
+    ...answer,
+    held: held.map((entry) => whole(entry, answer.holder)),
+  }));
+  return weigh(examined, filter, now);
 }
 
 export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): StagedHolder {

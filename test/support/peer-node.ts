@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Address, PeerConfig } from '../../src/mesh/config/config.js';
+import type { Address, Config, PeerConfig } from '../../src/mesh/config/config.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { identityOf, knownPeers } from '../../src/mesh/peers/configured-peers.js';
@@ -52,6 +52,8 @@ export interface PeerNodeOptions {
   readonly name?: string;
   readonly peers?: readonly PeerConfig[];
   readonly minimumFree?: number;
+  /** Told in lists. */
+  readonly retention?: () => Config['retention'];
   /** Instead of one with a recovery key of its own. */
   readonly server?: ServerIdentity;
   /** Instead of the machine's. */
@@ -80,7 +82,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
   const answers = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
-    peers: () => peers,
+    config: () => ({ peers, retention: options.retention?.() ?? keepDays(0, 7) }),
     epochs,
     seen: () => {},
     clock,
@@ -121,6 +123,12 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
       await rm(data, { recursive: true, force: true });
     },
   };
+}
+
+/** Rules that keep so many days, of own backups and of those of peers. */
+export function keepDays(local: number, peers: number): Config['retention'] {
+  const rules = (minimumDays: number) => ({ keepLast: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays });
+  return { local: rules(local), peers: rules(peers) };
 }
 
 /** An enabled peer, as the configuration of a test node names it. */

@@ -1,9 +1,12 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { Answer, Finding, FoundBackup } from './found.js';
+import type { Answer, Finding, FoundBackup, Held } from './found.js';
 import type { Holder } from './holders.js';
 
-/** Milliseconds before the newest backup of a set in which a missing one is worth a word: expiry seldom reaches so near. */
-const recent = 7 * 24 * 3600 * 1000;
+const day = 24 * 3600 * 1000;
+/** Days before the newest backup of a set in which a missing one is worth a word: whatever a holder says that it keeps. */
+const recent = 7;
+/** Days that clocks may be apart: a backup is dated by its owner's, and removed by its holder's. */
+const slack = 1;
 
 interface Link {
   readonly manifest: VerifiedManifest;
@@ -12,15 +15,16 @@ interface Link {
 
 /**
  * What the chains of verified manifests say against the answers: two backups in one place of a chain, a holder whose
- * chain ends earlier than another's, a holder that leaves out recent ones in between. A holder that shows nothing of a
- * set is not named here: it may not be one of the peers that keep it.
+ * chain ends earlier than another's, a holder that leaves out recent ones in between, which its retention keeps. A holder that
+ * shows nothing of a set is not named here: it may not be one of the peers that keep it.
+ * @param now milliseconds since 1970
  */
-export function chainFindings(answers: readonly Answer[], backups: readonly FoundBackup[]): Finding[] {
+export function chainFindings(answers: readonly Answer[], backups: readonly FoundBackup[], now: number): Finding[] {
   const findings: Finding[] = [];
   for (const chain of chainsOf(backups)) {
     findings.push(...forks(chain));
     for (const answer of answers) {
-      if ('held' in answer) findings.push(...omissions(answer.holder, chain));
+      if ('held' in answer) findings.push(...omissions(answer, chain, now));
     }
   }
   return findings;
@@ -69,7 +73,8 @@ function forks(chain: readonly Link[]): Finding[] {
   return findings;
 }
 
-function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
+function omissions(answer: Held, chain: readonly Link[], now: number): Finding[] {
+  const { holder } = answer;
   const shown = chain.filter((link) => link.holders.has(holder));
   const [oldest, newest, end] = [shown[0], shown.at(-1), chain.at(-1)];
   if (oldest === undefined || newest === undefined || end === undefined) return [];
@@ -85,7 +90,7 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
         `while number ${end.manifest.facts.sequence} is on ${namesOf(end.holders)}`,
     });
   }
-  const since = end.manifest.facts.createdAtMs - recent;
+  const since = keptSince(answer, end.manifest, now);
   const missing = chain.filter(
     ({ manifest: { facts }, holders }) =>
       !holders.has(holder) &&
@@ -103,6 +108,15 @@ function omissions(holder: Holder, chain: readonly Link[]): Finding[] {
     });
   }
   return findings;
+}
+
+/**
+ * Backups of a set that were made later than this are held to the word of their holder. Retention goes on also where no newer
+ * one comes, as of a server that is lost. What came late stays for longer than is asked here, since its days count from then.
+ */
+function keptSince({ holder, minimumDays }: Held, { facts }: VerifiedManifest, now: number): number {
+  const told = (facts.owner === holder.name ? minimumDays?.local : minimumDays?.peers) ?? recent;
+  return Math.max(facts.createdAtMs - recent * day, Math.max(facts.createdAtMs, now) - (told - slack) * day);
 }
 
 function namesOf(holders: ReadonlySet<Holder>): string {

@@ -1,4 +1,5 @@
 import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { MinimumDays } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { BackupName } from '../../mesh/terms/backup-name.js';
 import type { Failure } from '../../mesh/terms/failure.js';
@@ -8,9 +9,15 @@ import type { Holder } from './holders.js';
  * What one holder said when it was asked. Its entries were examined when they came; one of which nothing can be displayed is
  * words that follow "shows".
  */
-export type Answer =
-  | { readonly holder: Holder; readonly held: readonly (Shown | string)[] }
-  | { readonly holder: Holder; readonly failure: Failure };
+export type Answer = Held | { readonly holder: Holder; readonly failure: Failure };
+
+/** The answer of a holder that gave one. */
+export interface Held {
+  readonly holder: Holder;
+  readonly held: readonly (Shown | string)[];
+  /** For how many days its retention removes nothing, as it says; a node of an older version says nothing. */
+  readonly minimumDays?: MinimumDays | undefined;
+}
 
 /** One entry of an answer: a backup, and what its holder says of its copy. */
 export interface Shown {

@@ -3,16 +3,15 @@ import type { BriefEntry, ListQuestion } from '../../mesh/peers/list-backups.js'
 import type { Failure } from '../../mesh/terms/failure.js';
 import { mostManifestsAsked } from '../../mesh/wire/limits.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
-import type { Answer, Shown } from './found.js';
-import type { Holder } from './holders.js';
+import type { Answer, Held, Shown } from './found.js';
 
 /** What a holder has answered, while the manifests of some of its entries are still to come. */
-export interface Told {
-  readonly holder: Holder;
+export interface Told extends Held {
   /** Examined. */
   readonly held: (Shown | string)[];
   /** In brief, and not examined yet. */
   open: BriefEntry[];
+  minimumDays?: Held['minimumDays'];
 }
 
 /**

@@ -69,7 +69,7 @@ export function ownHolder(
     described: `the node of this server (${server.name})`,
     identity,
     async *list({ owner, set }, signal) {
-      for await (const backups of (await connected()).listOwn({ owner, set }, signal)) yield { backups, brief: [] };
+      yield* (await connected()).listOwn({ owner, set }, signal);
     },
     async *fetch(name, range, signal) {
       yield* (await connected()).fetchOwn(name, range, signal);

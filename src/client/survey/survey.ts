@@ -43,7 +43,7 @@ export async function survey(
   const question = { ...filter, owner: '', brief: receipts === 'brief' };
   const options = { clock, deadline, examiner: examiner(mesh.owners, receipts), signal };
   const answers = await askAll(mesh.holders, question, options);
-  return weigh(answers, filter);
+  return weigh(answers, filter, clock.now());
 }
 
 /**
@@ -85,9 +85,10 @@ export async function askAll(
   const answers = await Promise.all(
     holders.map(async (holder) => {
       const told: Told = { holder, held: [], open: [] };
-      const failure = await askHolder(holder, [question], options, ({ backups, brief }) => {
+      const failure = await askHolder(holder, [question], options, ({ backups, brief, minimumDays }) => {
         for (const backup of backups) told.held.push(examiner.whole(backup, holder));
         for (const entry of brief) told.open.push(entry);
+        told.minimumDays = minimumDays;
       });
       if (failure !== null) return { holder, failure };
       await manifests.add(told);
@@ -99,8 +100,11 @@ export async function askAll(
   return answers.map((answer) => ('failure' in answer ? answer : manifests.answerOf(answer)));
 }
 
-/** Merges what the holders answered, and compares the answers. Entries that were not asked for are left out. */
-export function weigh(answers: readonly Answer[], filter: ListFilter): Survey {
+/**
+ * Merges what the holders answered, and compares the answers. Entries that were not asked for are left out.
+ * @param now milliseconds since 1970
+ */
+export function weigh(answers: readonly Answer[], filter: ListFilter, now: number): Survey {
   const found = new Map<Examined, FoundBackup & { readonly copies: Copy[] }>();
   const entries = new EntryFindings();
   for (const answer of answers) {
@@ -121,7 +125,7 @@ export function weigh(answers: readonly Answer[], filter: ListFilter): Survey {
     }
   }
   const backups = [...found.values()].sort(newestFirst);
-  return { answers, backups, findings: [...entries.findings(), ...chainFindings(answers, backups)] };
+  return { answers, backups, findings: [...entries.findings(), ...chainFindings(answers, backups, now)] };
 }
 
 function matches({ facts }: Examined, filter: ListFilter): boolean {

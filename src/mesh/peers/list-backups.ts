@@ -1,5 +1,5 @@
 import type { HeldBackup, SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import type { ListBackupsResponse } from '../generated/anemone/peer/v1/peer.js';
+import type { ListBackupsResponse, MinimumDays } from '../generated/anemone/peer/v1/peer.js';
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
@@ -23,6 +23,8 @@ export interface ListQuestion extends ListFilter {
 export interface ListPage {
   readonly backups: readonly HeldBackup[];
   readonly brief: readonly BriefEntry[];
+  /** For how many days its retention removes nothing; an older node does not tell it. */
+  readonly minimumDays?: MinimumDays | undefined;
 }
 
 export interface BriefEntry {
@@ -69,7 +71,7 @@ export async function* listPages(
       entries += more;
       // Each page counts as progress. After one with nothing in it there is nothing to wait for but the end.
       isOver = more === 0;
-      yield { backups, brief: briefEntries(page) };
+      yield { backups, brief: briefEntries(page), minimumDays: page.minimumDays };
     }
   }
 }

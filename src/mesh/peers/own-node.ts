@@ -1,4 +1,3 @@
-import type { HeldBackup } from '../generated/anemone/backup/v1/backup.js';
 import type {
   GetStatusResponse,
   PushFileRequest,
@@ -12,7 +11,7 @@ import { nodeService } from '../wire/methods.js';
 import type { CallContext } from '../wire/watch-call.js';
 import { bulkPatience, controlPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
-import type { ListFilter } from './list-backups.js';
+import type { ListFilter, ListPage } from './list-backups.js';
 import { openOwnChannel } from './own-channel.js';
 
 /** The node of this very server, asked over its unix socket. */
@@ -26,7 +25,7 @@ export interface OwnNode {
   pushFile(request: PushFileRequest, signal?: AbortSignal): AsyncGenerator<RunEvent>;
   getStatus(signal?: AbortSignal): Promise<GetStatusResponse>;
   /** All backups on this server, page by page: its own, and those held for peers. Not verified. */
-  listOwn(filter: ListFilter, signal?: AbortSignal): AsyncGenerator<readonly HeldBackup[]>;
+  listOwn(filter: ListFilter, signal?: AbortSignal): AsyncGenerator<ListPage>;
   /** Bytes of a backup on this server. Not verified. */
   fetchOwn(name: string, range: ByteRange, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
   /** The hashes of the leaves of a backup on this server, in order, 32 bytes each. Not verified. */
@@ -67,7 +66,7 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
     getStatus: (signal) => callUnary(channel, nodeService.getStatus, {}, context(controlPatience, signal)),
     async *listOwn(filter, signal) {
       const call = callServerStream(channel, nodeService.listBackups, filter, context(controlPatience, signal));
-      for await (const pages of call) for (const { backups } of pages) yield backups;
+      for await (const pages of call) for (const page of pages) yield { ...page, brief: [] };
     },
     async *fetchOwn(name, range, signal) {
       const request = { name, ...range };

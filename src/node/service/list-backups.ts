@@ -1,3 +1,4 @@
+import type { Config } from '../../mesh/config/config.js';
 import type { ListBackupsRequest, ListBackupsResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -15,32 +16,38 @@ const briefPageSize = 1000;
 
 /** What is asked for; the own node's service knows no more than the filter. */
 type Question = Pick<ListBackupsRequest, 'owner' | 'set'> & Partial<ListBackupsRequest>;
+/** Those of one page. */
+type Entries = Omit<ListBackupsResponse, 'minimumDays'>;
 
 /**
  * Yields what is held, in pages. `mayRead` decides for each owner; who asks for a forbidden one by name is told so. What turns out
  * to be damaged is not shown: each manifest is proven at least once since the start, and for a whole entry it is read again.
+ * @param retention what may be missing of a list: each page tells it
  */
 export async function* listBackups(
   vault: Vault,
   question: Question,
   mayRead: (owner: Hostname) => boolean,
+  retention: Config['retention'],
 ): AsyncGenerator<ListBackupsResponse> {
+  const { local, peers } = retention;
+  const minimumDays = { local: local.minimumDays, peers: peers.minimumDays };
   const entries = entriesFor(vault, question, mayRead);
   const size = question.brief ? briefPageSize : pageSize;
   for (let start = 0; start < entries.length; start += size) {
     const page = entries.slice(start, start + size);
     const answer = question.brief ? await inBrief(vault, page) : await whole(vault, page);
     // One of which nothing is shown would look like the end.
-    if (answer.backups.length > 0 || answer.receivedAtMs.length > 0) yield answer;
+    if (answer.backups.length > 0 || answer.receivedAtMs.length > 0) yield { ...answer, minimumDays };
   }
 }
 
-async function whole(vault: Vault, page: readonly HeldEntry[]): Promise<ListBackupsResponse> {
+async function whole(vault: Vault, page: readonly HeldEntry[]): Promise<Entries> {
   const backups = await shown(page, ({ name }) => vault.held(name));
   return { backups, manifestDigests: new Uint8Array(), receivedAtMs: [] };
 }
 
-async function inBrief(vault: Vault, page: readonly HeldEntry[]): Promise<ListBackupsResponse> {
+async function inBrief(vault: Vault, page: readonly HeldEntry[]): Promise<Entries> {
   const entries = await shown(page, async (entry) => {
     await vault.proven(entry.name);
     return entry;

@@ -3,6 +3,7 @@ import { connect, createServer, type Server as Door, type Socket } from 'node:ne
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Server } from '@grpc/grpc-js';
+import type { Config } from '../../mesh/config/config.js';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import type {
   GetStatusResponse,
@@ -31,6 +32,8 @@ export interface Steward {
   runBackup(request: RunBackupRequest, emit: Emit, signal: AbortSignal): Promise<void>;
   pushFile(request: PushFileRequest, emit: Emit, signal: AbortSignal): Promise<void>;
   status(): Promise<GetStatusResponse>;
+  /** The rules of this moment. */
+  retention(): Config['retention'];
   /** Follows the configuration file; returns what takes effect only after a restart. */
   reload(): Promise<readonly string[]>;
 }
@@ -62,7 +65,9 @@ export async function serveOwnClient(
         events((emit) => steward.pushFile(request, emit, signal)),
       ),
       own.unary(nodeService.getStatus, () => steward.status()),
-      own.serverStream(nodeService.listBackups, (filter) => listBackups(vault, filter, everything)),
+      own.serverStream(nodeService.listBackups, (filter) =>
+        listBackups(vault, filter, everything, steward.retention()),
+      ),
       own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
       own.serverStream(nodeService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
       own.unary(nodeService.reload, async () => ({ needsRestart: [...(await steward.reload())] })),

@@ -1,5 +1,5 @@
 import { Server } from '@grpc/grpc-js';
-import type { PeerConfig } from '../../mesh/config/config.js';
+import type { Config } from '../../mesh/config/config.js';
 import { PeerServiceDefinition } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { HealthDefinition } from '../../mesh/generated/grpc/health/v1/health.js';
 import { ServerReflectionDefinition } from '../../mesh/generated/grpc/reflection/v1/reflection.js';
@@ -26,8 +26,8 @@ import { readDescriptors, reflect } from './reflection.js';
 export interface PeerServerOptions {
   readonly self: Self;
   readonly vault: Vault;
-  /** The peers of this moment. */
-  peers(): readonly PeerConfig[];
+  /** The peers and the rules of this moment. */
+  config(): Pick<Config, 'peers' | 'retention'>;
   readonly epochs: Epochs;
   /** A peer called: it is awake. */
   seen(name: Hostname): void;
@@ -43,7 +43,7 @@ const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefin
 
 /** Everything that a node answers to its peers, for {@link listen}. */
 export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
-  const { self, vault, peers, epochs, seen, clock, log } = options;
+  const { self, vault, config, epochs, seen, clock, log } = options;
   const crowd = openCrowd();
   const inTurn = openReaders();
   const grpc = new Server({
@@ -53,7 +53,7 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
     'grpc.max_receive_message_length': longestHealthMessage,
     interceptors: [crowdControl(crowd)],
   });
-  const who = (demands?: Demands) => admission(peers, epochs, seen, demands);
+  const who = (demands?: Demands) => admission(() => config().peers, epochs, seen, demands);
   const anyone = answersTo(who({ supersededToo: true }), clock);
   const reader = answersTo(who(), clock);
   const writer = answersTo(who({ writes: true }), clock);
@@ -64,7 +64,7 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
       writer.unary(peerService.offerBackup, (request, { caller }) => offerBackup(vault, request, caller)),
       writer.clientStream(peerService.pushBackup, (requests, incoming) => pushBackup(vault, requests, incoming, clock)),
       reader.serverStream(peerService.listBackups, (filter, { caller }) =>
-        listBackups(vault, filter, readableBy(caller)),
+        listBackups(vault, filter, readableBy(caller), config().retention),
       ),
       reader.serverStream(peerService.fetchBackup, (request, incoming) =>
         inTurn(incoming, () => fetchBackup(vault, request, readableBy(incoming.caller))),

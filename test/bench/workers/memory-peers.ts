@@ -34,7 +34,7 @@ export const memoryTasks = {
    * not share one disk either. @returns what the server has to write into its configuration
    */
   async memoryPeers(wanted: MemoryPeers): Promise<{ name: string; port: number; identity: string }[]> {
-    const { server } = (await loadConfig(wanted.config)).config;
+    const { server, retention } = (await loadConfig(wanted.config)).config;
     const owner = await loadServerIdentity(join(server.data, '.state'));
     const source = join(wanted.folder, 'one-backup');
     await writeRandom(source, 1000);
@@ -77,7 +77,7 @@ export const memoryTasks = {
       const grpc = await peerServer({
         self: { hostname: name, version: '0.0.0', now: () => systemClock.now() },
         vault: vault as Vault,
-        peers: () => [caller],
+        config: () => ({ peers: [caller], retention }),
         epochs,
         seen: () => {},
         clock: systemClock,

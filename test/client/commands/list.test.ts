@@ -32,7 +32,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
@@ -115,6 +115,36 @@ describe('list', () => {
     const { context, said } = trial();
     expect(await listMesh(context, undefined, {})).toBe(3);
     expect(said.stdout).not.toContain('US1 did not answer');
+  });
+
+  it('names who leaves out a backup that its retention keeps, also the node of this server, by its own rules', async () => {
+    const hours = Math.floor(Date.now() / 3_600_000);
+    let newest = second;
+    for (const sequence of [3, 4, 5]) {
+      const previous = newest.manifest.digest;
+      const createdAtMs = (hours - 5 + sequence) * 3_600_000;
+      newest = await sealTree(fr1, [{ name: 'a', body: 'x' }], { sequence, previous, createdAtMs });
+      await pushTo(us1, fr1, newest);
+      if (sequence !== 4) await pushTo(fr2, fr1, newest);
+    }
+    let retention = keepDays(0, 7);
+    const socket = join(folder, 'config-backups/.state/node.sock');
+    const log = openPatientLog(fr2.log, systemClock);
+    const node = await serveOwnClient(socket, { retention: () => retention } as never, fr2.vault, systemClock, log);
+    const accused = async () => {
+      const { context, said } = trial();
+      await listMesh(context, undefined, {});
+      return said.stderr.match(/\S+ \(\S+\)(?= leaves out anemone-backup-FR1-)/g);
+    };
+    try {
+      const peer = `FR2 (${formatAddress(fr2.address)})`;
+      expect(await accused()).toEqual([peer]);
+      retention = keepDays(7, 0);
+      expect(await accused()).toEqual(['server (FR1)', peer]);
+    } finally {
+      await node.close(0);
+      log.close();
+    }
   });
 
   it('says what to do about peers that do not answer, once for all, as status does', async () => {
@@ -445,7 +475,13 @@ describe('fetch', () => {
   it('brings what the node of this server has, checked like what a peer gives', async () => {
     const socket = join(folder, 'config-backups/.state/node.sock');
     const log = openPatientLog(fr2.log, systemClock);
-    const node = await serveOwnClient(socket, {} as never, fr2.vault, systemClock, log);
+    const node = await serveOwnClient(
+      socket,
+      { retention: () => keepDays(0, 7) } as never,
+      fr2.vault,
+      systemClock,
+      log,
+    );
     try {
       expect(await fetchToFile(trial().context, 'latest', { peer: 'FR1' })).toBe(0);
     } finally {

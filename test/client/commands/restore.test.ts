@@ -23,7 +23,7 @@ import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../.
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
 import { hashesOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
@@ -492,7 +492,13 @@ describe('the step that makes this machine the server', () => {
     expect((await bare()).said.stderr).toMatch(/Start the node now: `systemctl start anemone-node`, .*docker compose/);
     const socket = join(folder, 'config-backups/.state/node.sock');
     const log = openPatientLog(us1.log, systemClock);
-    const node = await serveOwnClient(socket, {} as never, us1.vault, systemClock, log);
+    const node = await serveOwnClient(
+      socket,
+      { retention: () => keepDays(0, 7) } as never,
+      us1.vault,
+      systemClock,
+      log,
+    );
     try {
       const { said } = await bare();
       expect(said.stderr).toMatch(/warning: The node is running with the former node key, .*\. Restart it now: /);

@@ -84,7 +84,7 @@ async function survey(
   );
   const answers = await (options.clock === undefined ? asking : clock.runUntil(asking));
   expect(clock.pending()).toBe(0);
-  return weigh(answers, all);
+  return weigh(answers, all, clock.now());
 }
 
 /** `1: FR2, US1`, `1 forged: DE1` */

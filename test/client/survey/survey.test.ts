@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { examiner } from '../../../src/client/survey/examine.js';
 import type { Survey } from '../../../src/client/survey/found.js';
 import { askAll } from '../../../src/client/survey/survey.js';
+import type { KeepRules } from '../../../src/mesh/config/config.js';
 import { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signManifest, type VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { ListPage } from '../../../src/mesh/peers/list-backups.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { type Dated, expire } from '../../../src/node/retention/expire.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { receivedAt, stagedHolder, surveyOf } from '../../support/holders.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -16,7 +18,8 @@ const owners = new Map([['FR1', owner.identity]]);
 const all = { owner: '', set: '' };
 const fr2 = stagedHolder('FR2');
 const us1 = stagedHolder('US1');
-const day = 24 * 3600 * 1000;
+const hour = 3600 * 1000;
+const day = 24 * hour;
 const start = Date.UTC(2026, 10, 1, 1, 0, 0);
 
 /** The backups number 1 to `count` of one set, a day apart, each naming the one before. */
@@ -281,6 +284,7 @@ describe('the chain of a set', () => {
   const made = chain(12);
   const show = (holder: typeof fr2, ...numbers: number[]) =>
     holder.answer(...pick(made, ...numbers).map((manifest) => holder.holding(manifest)));
+  const everything = show(us1, ...made.map((_, index) => index + 1));
 
   it('gives no findings when everyone shows the same end, also where older ones have expired', () => {
     expect(surveyOf([show(fr2, 1, 8, 9, 10, 11, 12), show(us1, 9, 10, 11, 12)], all, owners).findings).toEqual([]);
@@ -292,10 +296,53 @@ describe('the chain of a set', () => {
     expect(survey.findings[0]?.message).toContain('number 10, while number 12 is on US1');
   });
 
-  it('names the peer that leaves out a recent one in between', () => {
-    const survey = surveyOf([show(fr2, 8, 9, 11, 12), show(us1, 8, 9, 10, 11, 12)], all, owners);
-    expect(kinds(survey)).toEqual(['FR2 gap']);
-    expect(survey.findings[0]?.message).toContain('on US1');
+  it.each([[7], [30], [4], [undefined]])(
+    'names the peer that leaves out a recent one in between, which it says that it keeps: for %s days',
+    (peers) => {
+      const minimumDays = peers === undefined ? undefined : { local: 0, peers };
+      const survey = surveyOf([{ ...show(fr2, 7, 8, 9, 11, 12), minimumDays }, everything], all, owners);
+      expect(kinds(survey)).toEqual(['FR2 gap']);
+      expect(survey.findings[0]?.message).toContain('on US1');
+    },
+  );
+
+  it('holds a server to one word for its own backups, and to another one for those of its peers', () => {
+    const asked = [stagedHolder('FR1'), fr2].flatMap((holder) =>
+      [
+        { local: 7, peers: 0 },
+        { local: 0, peers: 7 },
+      ].map((minimumDays) => surveyOf([{ ...show(holder, 1, 11, 12), minimumDays }, everything], all, owners)),
+    );
+    expect(asked.map(kinds)).toEqual([['FR1 gap'], [], [], ['FR2 gap']]);
+  });
+
+  const none = { keepLast: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0, minimumDays: 0 };
+  /** What a peer with these rules shows, which each night took a backup, ten hours late, and went on without new ones. */
+  const keptBy = (rules: KeepRules, nightsAfter: number) => {
+    let held: Dated[] = [];
+    for (let night = 1; night <= made.length + nightsAfter; night += 1) {
+      const facts = made[night - 1]?.facts;
+      const now = start + night * day + 10 * hour;
+      if (facts !== undefined) held.push({ ...facts, createdAt: facts.createdAtMs, time: now - 60_000 });
+      const { keep } = expire(held, rules, now);
+      held = held.filter(({ name }) => keep.some((kept) => kept.name === name));
+    }
+    const minimumDays = { local: 30, peers: rules.minimumDays };
+    return { ...show(fr2, ...held.map(({ sequence }) => sequence)), minimumDays };
+  };
+
+  it.each<[KeepRules, number]>([
+    [{ ...none, keepLast: 2, keepWeekly: 3 }, 0],
+    [{ ...none, keepLast: 1, keepWeekly: 4, minimumDays: 1 }, 0],
+    [{ ...none, keepLast: 1, keepWeekly: 4, minimumDays: 4 }, 0],
+    [none, 0],
+    [{ ...none, keepLast: 2, keepWeekly: 3, minimumDays: 7 }, 3],
+    [{ ...none, keepLast: 2, keepWeekly: 3, minimumDays: 7 }, 30],
+  ])('accuses no peer of what its own retention removed: %j, %s days after the newest', (rules, nightsAfter) => {
+    const answer = keptBy(rules, nightsAfter);
+    expect(answer.held.length).toBeLessThan(made.length);
+    const now = start + (made.length + nightsAfter) * day + 11 * hour;
+    expect(surveyOf([answer, everything], all, owners, 'read', now).findings).toEqual([]);
   });
 
   it('does not call an expired one between older ones a gap', () => {

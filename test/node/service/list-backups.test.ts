@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listBackups } from '../../../src/node/service/list-backups.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { keepDays } from '../../support/peer-node.js';
 import { type Fault, type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
 import { backupOfFR2, FR2, push, VaultFixture } from '../vault/fixture.js';
 
@@ -28,10 +29,10 @@ afterEach(() => fixture.remove());
 /** Lists in both ways. @returns how many backups were shown in each */
 async function countShown(): Promise<{ brief: number; whole: number }> {
   const shown = { brief: 0, whole: 0 };
-  for await (const page of listBackups(vault, { owner: FR2, set: '', brief: true }, () => true)) {
+  for await (const page of listBackups(vault, { owner: FR2, set: '', brief: true }, () => true, keepDays(0, 7))) {
     shown.brief += page.receivedAtMs.length;
   }
-  for await (const page of listBackups(vault, { owner: FR2, set: '' }, () => true)) {
+  for await (const page of listBackups(vault, { owner: FR2, set: '' }, () => true, keepDays(0, 7))) {
     shown.whole += page.backups.length;
   }
   return shown;

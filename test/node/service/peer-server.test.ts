@@ -44,7 +44,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import { grpcClient, grpcService } from '../../support/grpc.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 
 const running: PeerNode[] = [];
 afterEach(async () => {
@@ -550,6 +550,17 @@ describe('reading', () => {
     await expect(forbidden).rejects.toMatchObject({ kind: 'forbidden' });
   });
 
+  it('tells with each list for how many days its retention removes nothing', async () => {
+    const peer = throwawayServer();
+    let retention = keepDays(0, 7);
+    const node = await start({ peers: [peerConfig('FR1', peer)], retention: () => retention });
+    const content = randomBytes(10);
+    await pushBackup(node.callAs(peer), manifestOf(content, peer.signer), reading(content));
+    expect(await pageOf(node, peer, {})).toMatchObject({ minimumDays: { local: 0, peers: 7 } });
+    retention = keepDays(3, 0);
+    expect(await pageOf(node, peer, { brief: true })).toMatchObject({ minimumDays: { local: 3, peers: 0 } });
+  });
+
   it('shows in brief the digest of a manifest and when it came, and whole what is asked for by its digest', async () => {
     const { node, first, second, manifest } = await twoOwners();
     const [held] = node.vault.list();
@@ -557,6 +568,7 @@ describe('reading', () => {
     expect(brief).toEqual({
       backups: [],
       brief: [{ manifestDigest: manifest.digest.toString('hex'), receivedAt: held?.receivedAt }],
+      minimumDays: { local: 0, peers: 7 },
     });
     const manifestDigests = [manifest.digest.toString('hex'), 'ff'.repeat(32)];
     expect(await pageOf(node, first, { manifestDigests })).toMatchObject({
