@@ -36,7 +36,7 @@ export interface Lies {
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
   fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
   /**
-   * The hashes of leaves that it sends; null when it takes the question and never answers. Without it, it is of a version that
+   * The hashes of leaves that it sends, from the first one on, as of a version that knows no other beginning; null when it takes the question and never answers. Without it, it is of a version that
    * does not know this call.
    */
   leaves?(name: string): Iterable<Uint8Array> | null;
@@ -110,7 +110,7 @@ export async function startHostilePeer(
       fetchLeaves: (call: { request: { name: string }; write(message: object): void; end(): void }) => {
         const answer = leaves(call.request.name);
         if (answer === null) return;
-        for (const hashes of answer) call.write({ hashes });
+        for (const hashes of answer) call.write({ hashes, first: 0 });
         call.end();
       },
     }),

@@ -27,8 +27,8 @@ export interface Holder {
    */
   list(question: ListQuestion, signal?: AbortSignal): AsyncIterable<ListPage>;
   fetch(name: string, range: ByteRange, signal?: AbortSignal): Bytes;
-  /** The hashes of a backup's leaves, in order, 32 bytes each. */
-  leaves(name: string, signal?: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, from the one with the index `first` on, in order, 32 bytes each. */
+  leaves(name: string, first: number, signal?: AbortSignal): Bytes;
   close(): void;
 }
 
@@ -47,7 +47,7 @@ export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, optio
       }
     },
     fetch: (name, range, signal) => fetchBackup(connection, name, range, signal),
-    leaves: (name, signal) => fetchLeaves(connection, name, signal),
+    leaves: (name, first, signal) => fetchLeaves(connection, name, { first }, signal),
     close: () => connection.close(),
   };
 }
@@ -74,8 +74,8 @@ export function ownHolder(
     async *fetch(name, range, signal) {
       yield* (await connected()).fetchOwn(name, range, signal);
     },
-    async *leaves(name, signal) {
-      yield* (await connected()).leavesOwn(name, signal);
+    async *leaves(name, first, signal) {
+      yield* (await connected()).leavesOwn(name, first, signal);
     },
     close: () => void node?.then((open) => open.close()).catch(() => undefined),
   };

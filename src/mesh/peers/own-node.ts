@@ -11,6 +11,7 @@ import { nodeService } from '../wire/methods.js';
 import type { CallContext } from '../wire/watch-call.js';
 import { bulkPatience, controlPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
+import { hashesFrom } from './fetch-leaves.js';
 import type { ListFilter, ListPage } from './list-backups.js';
 import { openOwnChannel } from './own-channel.js';
 
@@ -28,8 +29,8 @@ export interface OwnNode {
   listOwn(filter: ListFilter, signal?: AbortSignal): AsyncGenerator<ListPage>;
   /** Bytes of a backup on this server. Not verified. */
   fetchOwn(name: string, range: ByteRange, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
-  /** The hashes of the leaves of a backup on this server, in order, 32 bytes each. Not verified. */
-  leavesOwn(name: string, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
+  /** The hashes of the leaves of a backup on this server, from one on, in order, 32 bytes each. Not verified. */
+  leavesOwn(name: string, first: number, signal?: AbortSignal): Bytes & AsyncGenerator<Uint8Array>;
   /**
    * Has the configuration read again; resolves when its peers are in force.
    * @returns what of the change needs a restart of the node
@@ -73,9 +74,12 @@ export async function connectToOwnNode(socket: string, clock: Clock): Promise<Ow
       const call = callServerStream(channel, nodeService.fetchBackup, request, context(bulkPatience, signal));
       for await (const chunks of call) for (const { chunk } of chunks) if (chunk.length > 0) yield chunk;
     },
-    async *leavesOwn(name, signal) {
-      const call = callServerStream(channel, nodeService.fetchLeaves, { name }, context(bulkPatience, signal));
-      for await (const messages of call) for (const { hashes } of messages) if (hashes.length > 0) yield hashes;
+    async *leavesOwn(name, first, signal) {
+      const request = { name, first };
+      yield* hashesFrom(
+        first,
+        callServerStream(channel, nodeService.fetchLeaves, request, context(bulkPatience, signal)),
+      );
     },
     async reload(signal) {
       const answer = await callUnary(channel, nodeService.reload, {}, context(controlPatience, signal));

@@ -3,3 +3,13 @@
  * releases what the stream holds. An error in the middle throws: bytes that came before it are not yet worth trusting.
  */
 export type Bytes = AsyncIterable<Uint8Array>;
+
+/** What is left of a stream without its first bytes. */
+export async function* withoutFirst(count: number, bytes: Bytes): AsyncGenerator<Uint8Array> {
+  let surplus = count;
+  for await (const chunk of bytes) {
+    const wanted = chunk.subarray(surplus);
+    surplus -= chunk.length - wanted.length;
+    if (wanted.length > 0) yield wanted;
+  }
+}

@@ -30,8 +30,8 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     damaged: async (signal) => (await getNode(connection, signal)).damaged,
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),
-    hashes: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, signal, digest),
-    leaves: (backup, signal) => fetchLeaves(connection, backup, signal),
+    hashes: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, { manifestDigest: digest }, signal),
+    leaves: (backup, signal) => fetchLeaves(connection, backup, {}, signal),
     prove: (backup, leaves, signal) => proveBackup(connection, backup, leaves, signal),
   };
 }

@@ -1,13 +1,18 @@
+import type { FetchLeavesResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import { leafSize } from '../../mesh/manifest/digest-tree.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Vault } from '../vault/vault.js';
 import { readableEntry } from './fetch-backup.js';
 
-/** Yields the hashes of a backup's leaves, to whoever may fetch it. */
+/** Yields the hashes of a backup's leaves, from one on, to whoever may fetch it. */
 export async function* fetchLeaves(
   vault: Vault,
-  request: { readonly name: string; readonly manifestDigest?: Uint8Array },
+  request: { readonly name: string; readonly first: number; readonly manifestDigest?: Uint8Array },
   mayRead: (owner: Hostname) => boolean,
-): AsyncGenerator<{ hashes: Uint8Array }> {
-  const { name } = readableEntry(vault, request.name, mayRead, request.manifestDigest);
-  for await (const hashes of vault.leaves(name)) yield { hashes };
+): AsyncGenerator<FetchLeavesResponse> {
+  const { first } = request;
+  const { name, size } = readableEntry(vault, request.name, mayRead, request.manifestDigest);
+  if (first > 0 && first >= Math.ceil(size / leafSize)) throw new Failure('invalid', `${name} has no leaf ${first}`);
+  for await (const hashes of vault.leaves(name, first)) yield { hashes, first };
 }

@@ -1,5 +1,5 @@
 import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import { FileDigest } from '../../mesh/manifest/digest-tree.js';
+import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
@@ -16,8 +16,8 @@ export interface ExaminingOptions {
   readonly clock: Clock;
   readonly sidecars: Sidecars;
   readonly leaves: KeptLeaves;
-  /** The bytes of a backup. */
-  read(entry: HeldEntry): Bytes;
+  /** The bytes of a backup, from an offset on. */
+  read(entry: HeldEntry, offset?: number): Bytes;
   /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
   isIntact(entry: HeldEntry): Promise<boolean>;
   /** Notes what a person should know of the file of a backup. */
@@ -139,15 +139,30 @@ export class Examining {
   }
 
   /**
-   * The hashes of the leaves of a backup, in order; all of them together lead to the root in its manifest. Where they are not
+   * The hashes of the leaves of a backup from one on; all of them together lead to the root in its manifest. Where they are not
    * kept, they come as the backup is read: that takes minutes where it is large, and nobody waits that long for the first one.
    * @throws Failure `damaged`, and then the backup is in quarantine
    */
-  async *leavesOf(entry: HeldEntry): Bytes & AsyncGenerator<Uint8Array> {
+  async *leavesOf(entry: HeldEntry, first: number): Bytes & AsyncGenerator<Uint8Array> {
     const { leaves } = this.#options;
     const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
-    yield* (await leaves.areRight(entry, treeRoot)) ? leaves.read(entry) : this.#compare(entry);
+    if (await leaves.areRight(entry, treeRoot)) yield* leaves.read(entry, first);
+    else yield* first === 0 ? this.#compare(entry) : this.#hashFrom(entry, first);
+  }
+
+  /** Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes. */
+  async *#hashFrom(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
+    let hashes: Uint8Array[] = [];
+    const running = new FileDigest((hash) => hashes.push(hash));
+    for await (const chunk of this.#options.read(entry, first * leafSize)) {
+      running.update(chunk);
+      if (hashes.length < worthGiving) continue;
+      yield Buffer.concat(hashes);
+      hashes = [];
+    }
+    running.finish();
+    yield Buffer.concat(hashes);
   }
 
   /** Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. */

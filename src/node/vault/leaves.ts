@@ -44,8 +44,8 @@ export interface KeptLeaves {
   adopt(manifest: VerifiedManifest, path: string): Promise<void>;
   /** Whether the hashes of a backup are there and lead to its root. */
   areRight(entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean>;
-  /** The hashes as they are on the disk. No file stays open while the reader takes its time. */
-  read(entry: HeldEntry): Bytes;
+  /** The hashes as they are on the disk, from that of one leaf on. No file stays open while the reader takes its time. */
+  read(entry: HeldEntry, first: number): Bytes;
   forget(digest: Uint8Array): Promise<void>;
   /** Removes the hashes of what is not held any more. @param digests of the manifests of all that is held */
   tidy(digests: Iterable<Uint8Array>): Promise<void>;
@@ -61,7 +61,7 @@ export interface KeptLeavesOptions {
 export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions): KeptLeaves {
   const isRight = async (entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean> => {
     const tree = new DigestTree();
-    for await (const hashes of chunks(disk, layout.leavesOf(entry.digest), entry)) {
+    for await (const hashes of chunks(disk, layout.leavesOf(entry.digest), entry, 0)) {
       for (let at = 0; at < hashes.length; at += hashSize) tree.addLeaf(hashes.subarray(at, at + hashSize));
     }
     return tree.root().equals(treeRoot);
@@ -89,7 +89,7 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
         return false;
       }
     },
-    read: (entry) => chunks(disk, layout.leavesOf(entry.digest), entry),
+    read: (entry, first) => chunks(disk, layout.leavesOf(entry.digest), entry, first),
     forget: (digest) => removeFile(disk, layout.leavesOf(digest)),
     async tidy(digests) {
       const held = new Set([...digests].map((digest) => layout.leavesOf(digest)));
@@ -103,9 +103,9 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
 }
 
 /** @throws Failure `damaged` when the file does not have a hash for each leaf */
-async function* chunks(disk: Disk, path: string, entry: HeldEntry): AsyncGenerator<Uint8Array> {
+async function* chunks(disk: Disk, path: string, entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
   const size = Math.ceil(entry.size / leafSize) * hashSize;
-  for (let position = 0; position < size; position += batch) {
+  for (let position = first * hashSize; position < size; position += batch) {
     const handle = await openForReading(disk, path);
     try {
       const chunk = Buffer.allocUnsafe(Math.min(batch, size - position));

@@ -52,10 +52,10 @@ export interface Vault {
   /** The same for several parts, in this order, with the file opened once. A part of up to 256 KiB comes in one piece. */
   readSpans(name: string, spans: readonly Span[]): Bytes;
   /**
-   * The hashes of a backup's leaves, in order, 32 bytes each; where they are missing, they come as the backup is read.
+   * The hashes of a backup's leaves from one on, 32 bytes each; where they are missing, they come as the backup is read.
    * @throws Failure as {@link read} does
    */
-  leaves(name: string): Bytes;
+  leaves(name: string, first?: number): Bytes;
   /**
    * Reads a whole backup again and compares it with its manifest.
    * @throws Failure `not-found`, `damaged`, and then it is in quarantine; another when nothing can be said about it
@@ -119,7 +119,7 @@ class OpenVault implements Vault {
     this.#read = openReading({ ...parts, damaged, isRemoved });
     this.#examining = new Examining({
       ...parts,
-      read: (entry) => this.#readSpans(entry, [{ offset: 0, length: entry.size }]),
+      read: (entry, offset = 0) => this.#readSpans(entry, [{ offset, length: entry.size - offset }]),
       isIntact: (entry) => {
         return parts.turnOf(entry.name)(async () => this.find(entry.name) === entry && parts.keeping.isIntact(entry));
       },
@@ -172,8 +172,8 @@ class OpenVault implements Vault {
     return this.#readSpans(entry, spans);
   }
 
-  leaves(name: string): Bytes {
-    return this.#examining.leavesOf(this.#entryOf(name));
+  leaves(name: string, first = 0): Bytes {
+    return this.#examining.leavesOf(this.#entryOf(name), first);
   }
 
   async examine(name: string, pace?: Pace): Promise<void> {

@@ -134,7 +134,7 @@ export const senderTasks = {
     const { manifest } = await vault.held(work.name);
     if (manifest === undefined) throw new Error(`${work.name} has no manifest`);
     const holder = {
-      leaves: (name: string, signal: AbortSignal) => fetchLeaves(connection, name, signal),
+      leaves: (name: string, signal: AbortSignal) => fetchLeaves(connection, name, {}, signal),
       prove: (name: string, leaves: readonly number[], signal: AbortSignal) =>
         proveBackup(connection, name, leaves, signal),
     };

@@ -59,7 +59,7 @@ describe('the node of this server', () => {
     server.addService(older, {});
     await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
     const node = await connectToOwnNode(socket, systemClock);
-    await expect(node.leavesOwn('a backup').next()).rejects.toMatchObject({
+    await expect(node.leavesOwn('a backup', 0).next()).rejects.toMatchObject({
       kind: 'failed',
       message: 'the node of this server does not know this call: it runs an older version',
       hint: expect.stringContaining('systemctl restart anemone-node'),

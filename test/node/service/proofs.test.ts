@@ -37,11 +37,20 @@ describe('the leaves that a peer holds', () => {
     expect(hashes).toEqual(Buffer.concat([0, 1, 2, 3, 4].map((leaf) => leafHash(leafOf(leaf)))));
   });
 
+  it('are hashed from one of them on for whoever has the hashes before it, however often', async () => {
+    const hashes = Buffer.concat([0, 1, 2, 3, 4].map((leaf) => leafHash(leafOf(leaf))));
+    const from = (first: number) => all(fetchLeaves(node.callAs(owner), name, { first }));
+    // None are kept of a backup that came whole, until they were asked for from the start.
+    for (const first of [4, 2, 0, 2, 4]) expect(Buffer.concat(await from(first))).toEqual(hashes.subarray(first * 32));
+    await expect(from(5)).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('has no leaf 5') });
+    await expect(from(Number.MAX_SAFE_INTEGER)).rejects.toMatchObject({ kind: 'invalid' });
+  });
+
   it('are hashed also for a peer that names the digest of the manifest', async () => {
     const other = node.callAs(stranger);
-    const hashes = Buffer.concat(await all(fetchLeaves(other, name, undefined, manifest.digest)));
+    const hashes = Buffer.concat(await all(fetchLeaves(other, name, { manifestDigest: manifest.digest })));
     expect(hashes).toEqual(Buffer.concat(await all(fetchLeaves(node.callAs(owner), name))));
-    await expect(all(fetchLeaves(other, name, undefined, randomBytes(32)))).rejects.toMatchObject({
+    await expect(all(fetchLeaves(other, name, { manifestDigest: randomBytes(32) }))).rejects.toMatchObject({
       kind: 'not-found',
     });
   });

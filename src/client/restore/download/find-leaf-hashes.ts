@@ -1,6 +1,7 @@
+import { hashSize, leafSize } from '../../../mesh/manifest/digest-tree.js';
 import { type LeafHashes, takeLeafHashes } from '../../../mesh/manifest/leaf-hashes.js';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
-import type { Bytes } from '../../../mesh/terms/bytes.js';
+import { type Bytes, withoutFirst } from '../../../mesh/terms/bytes.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions } from './arrival.js';
@@ -12,8 +13,8 @@ import { type Pace, watchRate } from './watch-rate.js';
 const prompt: Pace = { window: 3_000, least: 1 };
 /** Milliseconds. Nor is one whose hashes are not complete by then: it may trickle them for hours. */
 const patience = 10_000;
-/** How often in a row a holder is asked again: its link may only have broken, or it has to read the backup first. */
-const mostAgain = 3;
+/** How often in a row a holder is asked again in vain: its link may only have broken, or it has to read the backup first. */
+const mostInVain = 3;
 
 /**
  * Asks the holders for the hashes of a backup's leaves, one after the other: the next one when one has none, lies, is
@@ -82,33 +83,13 @@ interface Search {
 }
 
 /**
- * Asks one holder, and again where that may help.
+ * Asks one holder.
  * @param askNext told when it is time to ask the next one
  * @returns why it gives none; null also when that does not matter any more
  */
 async function ask(search: Search, holder: Holder, askNext: () => void): Promise<Failure | null> {
-  const { options, over } = search;
-  for (let breaks = 1; !over.signal.aborted; breaks += 1) {
-    const failure = await askOnce(search, holder, askNext);
-    if (failure === null || over.signal.aborted) return null;
-    if (!failure.retryable || breaks > mostAgain) return failure;
-    askNext();
-    await pauseAfter(breaks, options.clock, over.signal).catch(() => {});
-  }
-  return null;
-}
-
-async function askOnce(search: Search, holder: Holder, askNext: () => void): Promise<Failure | null> {
   const { manifest, options, silent, over } = search;
-  const stop = new AbortController();
-  const abort = (): void => stop.abort();
-  over.signal.addEventListener('abort', abort, { once: true });
-  const cancel = options.clock.after(patience, askNext);
-  const waitNoLonger = (): void => {
-    silent.add(holder);
-    askNext();
-  };
-  const sent = answerOf(search, holder, stop, waitNoLonger);
+  const sent = answerOf(search, holder, askNext);
   try {
     const proven = await takeLeafHashes(manifest, sent.hashes(), holder.described, options.folder);
     silent.delete(holder);
@@ -123,10 +104,7 @@ async function askOnce(search: Search, holder: Holder, askNext: () => void): Pro
       search.broken = failure;
       over.abort();
     }
-    return failure;
-  } finally {
-    cancel();
-    over.signal.removeEventListener('abort', abort);
+    return over.signal.aborted ? null : failure;
   }
 }
 
@@ -136,24 +114,64 @@ interface Answer {
   failure: Failure | null;
 }
 
-/** @param waitNoLonger told when the holder has been silent for a while */
-function answerOf(search: Search, holder: Holder, stop: AbortController, waitNoLonger: () => void): Answer {
-  const { manifest, options, isOneOfSeveral } = search;
-  const giveUpIfSlow = (): void => {
-    if (isOneOfSeveral) stop.abort(tooSlow(holder, manifest));
-  };
+/** The answer of a holder that is asked again where that may help: for what has not come yet. */
+function answerOf(search: Search, holder: Holder, askNext: () => void): Answer {
+  const { manifest, options, over } = search;
+  const size = Math.ceil(manifest.facts.size / leafSize) * hashSize;
   const answer: Answer = {
     failure: null,
     async *hashes() {
-      const sent = holder.leaves(manifest.facts.name, stop.signal);
-      try {
-        yield* watchRate(watchRate(sent, options.clock, waitNoLonger, prompt), options.clock, giveUpIfSlow);
-      } catch (thrown) {
-        const { reason } = stop.signal;
-        answer.failure = reason instanceof Failure ? reason : Failure.from(thrown, holder.described);
-        throw answer.failure;
+      let taken = 0;
+      for (let breaks = 1, inVain = 0; taken < size; breaks += 1) {
+        const before = taken;
+        try {
+          const asked = askOnce(search, holder, Math.floor(taken / hashSize), askNext);
+          for await (const chunk of withoutFirst(taken % hashSize, asked)) {
+            taken += chunk.length;
+            yield chunk;
+          }
+          return;
+        } catch (thrown) {
+          answer.failure = Failure.from(thrown);
+          inVain = taken > before ? 0 : inVain + 1;
+          if (!answer.failure.retryable || inVain > mostInVain || over.signal.aborted) throw thrown;
+          askNext();
+          await pauseAfter(breaks, options.clock, over.signal);
+          answer.failure = null;
+        }
       }
     },
   };
   return answer;
+}
+
+/** @param first the index of the leaf to begin with */
+async function* askOnce(
+  search: Search,
+  holder: Holder,
+  first: number,
+  askNext: () => void,
+): AsyncGenerator<Uint8Array> {
+  const { manifest, options, isOneOfSeveral, silent, over } = search;
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  over.signal.addEventListener('abort', abort, { once: true });
+  const cancel = options.clock.after(patience, askNext);
+  const waitNoLonger = (): void => {
+    silent.add(holder);
+    askNext();
+  };
+  const giveUpIfSlow = (): void => {
+    if (isOneOfSeveral) stop.abort(tooSlow(holder, manifest));
+  };
+  try {
+    const sent = holder.leaves(manifest.facts.name, first, stop.signal);
+    yield* watchRate(watchRate(sent, options.clock, waitNoLonger, prompt), options.clock, giveUpIfSlow);
+  } catch (thrown) {
+    const { reason } = stop.signal;
+    throw reason instanceof Failure ? reason : Failure.from(thrown, holder.described);
+  } finally {
+    cancel();
+    over.signal.removeEventListener('abort', abort);
+  }
 }

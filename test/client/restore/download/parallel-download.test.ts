@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { download } from '../../../../src/client/restore/download/download.js';
-import { leafSize } from '../../../../src/mesh/manifest/digest-tree.js';
+import { hashSize, leafSize } from '../../../../src/mesh/manifest/digest-tree.js';
 import type { ByteRange } from '../../../../src/mesh/peers/fetch-backup.js';
 import { Failure } from '../../../../src/mesh/terms/failure.js';
 import { FakeClock } from '../../../support/fake-clock.js';
@@ -362,17 +362,53 @@ describe('the hashes of the leaves', () => {
     async (when) => {
       let breaks = 0;
       const flaky = Object.assign(serving('FR2'), {
-        async *leaves() {
+        async *leaves(_backup: string, first: number) {
           breaks += 1;
           if (breaks === 1 && when !== 'at once') yield hashes.subarray(0, 1000);
           if (breaks === 1) throw isGone();
-          yield hashes;
+          yield hashes.subarray(first * hashSize);
         },
       });
       await get(flaky);
       expect([await arrived(), dropped]).toEqual([true, []]);
     },
   );
+
+  it.each([[26], [27.25]])(
+    'come in the end over a link that always breaks after %s of them: each question is for those that are missing',
+    async (together) => {
+      const asked: number[] = [];
+      const breaking = Object.assign(serving('FR2'), {
+        async *leaves(_backup: string, first: number) {
+          asked.push(first);
+          const rest = hashes.subarray(first * hashSize);
+          yield rest.subarray(0, together * hashSize);
+          if (rest.length > together * hashSize) throw isGone();
+        },
+      });
+      await clock.runUntil(get(breaking));
+      expect([await arrived(), dropped, clock.pending()]).toEqual([true, [], 0]);
+      expect(asked.length).toBeGreaterThanOrEqual(3 * 4);
+      expect(asked.slice(0, 3)).toEqual([0, Math.floor(together), 2 * Math.floor(together)]);
+    },
+  );
+
+  it('are given up where questions bring nothing more, and are not asked for without a pause', async () => {
+    const asked: number[] = [];
+    const breaking = Object.assign(serving('FR2'), {
+      async *leaves(_backup: string, first: number) {
+        asked.push(first);
+        if (first < 5) yield hashes.subarray(first * hashSize, (first + 1) * hashSize);
+        throw isGone();
+      },
+    });
+    const getting = get(breaking);
+    await expect.poll(() => asked).toEqual([0, 1]);
+    for (let turn = 0; turn < 500; turn += 1) await setImmediate();
+    expect(asked).toEqual([0, 1]);
+    await expect(clock.runUntil(getting)).rejects.toMatchObject({ kind: 'unreachable', retryable: true });
+    expect([asked, clock.pending()]).toEqual([[0, 1, 2, 3, 4, 5, 5, 5, 5], 0]);
+  });
 
   it('are waited for while an only holder of an older version reads the backup for them', async () => {
     let asked = 0;
@@ -407,7 +443,7 @@ describe('the hashes of the leaves', () => {
     let asked = 0;
     const leaving = Object.assign(serving('Leaves'), {
       // biome-ignore lint/correctness/useYield: it has nothing to give
-      async *leaves(_backup: string, signal?: AbortSignal) {
+      async *leaves(_backup: string, _first: number, signal?: AbortSignal) {
         asked += 1;
         if (asked < 3) throw isGone();
         await standsStill(signal);
@@ -458,7 +494,7 @@ describe('the hashes of the leaves', () => {
   /** A holder that takes the question for hashes and never answers; its bytes are good. */
   const mute = (name: string) =>
     Object.assign(serving(name), {
-      async *leaves(_backup: string, signal?: AbortSignal) {
+      async *leaves(_backup: string, _first: number, signal?: AbortSignal) {
         questions.push(`${name} asked`);
         await standsStill(signal).finally(() => questions.push(`${name} stopped`));
       },
@@ -485,7 +521,7 @@ describe('the hashes of the leaves', () => {
   it('are asked of the next one too when they are not complete after ten seconds, and who only was slow is not named', async () => {
     let waits = 0;
     const trickling = Object.assign(serving('Trickles'), {
-      async *leaves(_backup: string, signal?: AbortSignal) {
+      async *leaves(_backup: string, _first: number, signal?: AbortSignal) {
         for (let at = 0; ; at += 1) {
           yield hashes.subarray(at, at + 1);
           waits += 1;
