@@ -12,6 +12,7 @@ import type { Holder, Receipts } from '../outbox/receipts.js';
 import type { Vault } from '../vault/vault.js';
 import { type Audit, openAudit } from './audit-peers.js';
 import { auditedPeer } from './audited-peer.js';
+import { byLot } from './by-lot.js';
 import { heal } from './heal.js';
 import { openProofs } from './proofs.js';
 import { recover } from './recover.js';
@@ -76,8 +77,9 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
           times: checks,
           abandoned,
           enough,
-          heal: (stopping) => heal({ ...parts, peers, draw }, stopping),
-          recover: (name) => recover(name, { vault, identity, log: parts.log, peers }, signal),
+          heal: (stopping) => heal({ ...parts, peers: () => byLot(peers(), draw) }, stopping),
+          recover: (name, stopping) =>
+            recover(name, { vault, identity, log: parts.log, peers: () => byLot(peers(), draw) }, stopping),
         },
         atNight,
         signal,

@@ -14,7 +14,6 @@ import { longestSidecar } from '../vault/held-entry.js';
 import { sidecarOf } from '../vault/layout.js';
 import type { Vault } from '../vault/vault.js';
 import type { AuditedPeer } from './audited-peer.js';
-import type { Draw } from './samples.js';
 
 export interface HealParts {
   readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'withdraw' | 'receive'>;
@@ -23,8 +22,6 @@ export interface HealParts {
   /** Whose backups are kept here, also those that are not called any more because they are gone. */
   owners(): readonly Holder[];
   peers(): readonly AuditedPeer[];
-  /** Says who is asked first. */
-  readonly draw: Draw;
 }
 
 /** Milliseconds that an owner has to send again what was damaged here: it learns of it at its next call, and has a night. */
@@ -91,10 +88,8 @@ async function healOne(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { name } = manifest.facts;
-  const others = parts.peers().filter((other) => other.name !== owner.name);
-  // One that is slow on purpose holds up a night, but not each of them.
-  const first = parts.draw(Math.max(1, others.length));
-  for (const peer of [...others.slice(first), ...others.slice(0, first)]) {
+  for (const peer of parts.peers()) {
+    if (peer.name === owner.name) continue;
     try {
       await takeFrom(peer, owner, manifest, parts, signal);
       parts.log.info('backup healed', { owner: owner.name, backup: name, peer: peer.name });

@@ -67,13 +67,16 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
     }
+    // Either may take days over a slow link, or with a peer that wants it so, and the next run waits for the end of this one.
+    const stopping = AbortSignal.any([signal, enough]);
     for (const name of vault.damaged(host)) {
-      if (await parts.recover(name, signal)) report.recovered.push(name);
+      if (await parts.recover(name, stopping)) report.recovered.push(name);
     }
-    if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(signal)));
+    if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(stopping)));
   } catch (thrown) {
-    // Somebody waits for the next run: what is left is for later ones, and nothing is wrong.
-    if (!enough.aborted || Failure.from(thrown).kind !== 'interrupted') throw thrown;
+    // The next run waits: what is left is for later ones, and nothing is wrong.
+    const isCut = thrown === enough.reason || Failure.from(thrown).kind === 'interrupted';
+    if (!enough.aborted || !isCut) throw thrown;
   } finally {
     const unsaved = await times.save((name) => vault.find(name) !== null);
     if (unsaved !== null) problems.push(problemOf(unsaved));

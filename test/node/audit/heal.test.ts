@@ -64,7 +64,7 @@ const owner = peerThat(null, FR2);
 /** As in a node, the peers are objects made anew for each who asks for them. */
 const healWith = (...peers: AuditedPeer[]) => {
   const anew = (peer: AuditedPeer): AuditedPeer => ({ ...peer, fetch: (...asked) => peer.fetch(...asked) });
-  const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner], draw: () => 0 };
+  const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
   return heal({ ...parts, peers: () => [owner, ...peers].map(anew) }, never);
 };
 
@@ -89,7 +89,7 @@ describe('a backup that was damaged here', () => {
 
   it('is taken from another peer also where its owner is disabled, because it burned down', async () => {
     fixture.clock.jump(2 * day);
-    const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner], draw: () => 0 };
+    const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
     expect(await heal({ ...parts, peers: () => [peerThat(honest)] }, never)).toEqual([name]);
   });
 
@@ -189,9 +189,7 @@ describe('a backup that was damaged here', () => {
     fixture.clock.jump(2 * day);
     const log = recordingLog();
     const peers = () => [poisoner(), poisoner(), peerThat(honest)];
-    expect(
-      await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers, draw: () => 0 }, never),
-    ).toEqual([name]);
+    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([name]);
     const notHealed = expect.objectContaining({ event: 'backup not healed' });
     expect(log.events).toEqual([notHealed, notHealed, expect.objectContaining({ event: 'backup healed' })]);
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
@@ -216,23 +214,12 @@ describe('a backup that was damaged here', () => {
     expect(await healWith(peerThat(honest))).toEqual([name]);
   });
 
-  it('is asked of another peer first each night: one that is slow on purpose does not hold up all of them', async () => {
-    fixture.clock.jump(2 * day);
-    const slow = peerThat(honest);
-    const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
-    const peers = () => [owner, slow, peerThat(honest)];
-    expect(await heal({ ...parts, peers, draw: (below) => below - 1 }, never)).toEqual([name]);
-    expect(slow.asked).toBe(0);
-  });
-
   it('is not taken beyond the quota of its owner', async () => {
     fixture.clock.jump(2 * day);
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
     const log = recordingLog();
     const peers = () => [owner, peerThat(honest)];
-    expect(
-      await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers, draw: () => 0 }, never),
-    ).toEqual([]);
+    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([]);
     expect(log.events).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
   });
 });

@@ -141,6 +141,25 @@ describe('a scrub', () => {
     expect(report.checked).toBe(3);
   });
 
+  it.each(['recover', 'heal'] as const)('ends what it would %s when the next run is due', async (what) => {
+    const due = new AbortController();
+    broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
+    const forever = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+        due.abort('the next night was due');
+      });
+    const hurried = parts({
+      enough: due.signal,
+      recover: (_name, signal) => (what === 'recover' ? forever(signal) : Promise.resolve(true)),
+      heal: forever,
+    });
+    const vault = { ...hurried.vault, damaged: () => ['b0'] };
+    const { report, problems } = await scrub({ ...hurried, vault }, true, never);
+    expect(report.recovered).toEqual(what === 'recover' ? [] : ['b0']);
+    expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
+  });
+
   it('leaves the backup that it reads when somebody waits for the next run, and tells what it found before', async () => {
     const [due, stop] = [new AbortController(), new AbortController()];
     broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
