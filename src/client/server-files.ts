@@ -1,5 +1,5 @@
 import { rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { makeFolders } from '../mesh/files/make-folders.js';
@@ -24,7 +24,9 @@ export async function prepareServer(
   try {
     await writeConfig(config.file, text);
   } catch (thrown) {
-    throw await withOwnerHint(Failure.from(thrown, 'the configuration cannot be written'), dirname(config.file));
+    const folder = dirname(config.file);
+    const own = basename(folder) === 'config' ? folder : null;
+    throw await withOwnerHint(Failure.from(thrown, 'the configuration cannot be written'), own);
   }
   try {
     await storeNodeKey(identity, stateFolder(config));

@@ -14,7 +14,8 @@ export type Absent = Pick<Root, 'written' | 'name'>;
 export async function absentFrom(context: Context, brought: Brought): Promise<readonly Absent[]> {
   const config = await configAfter(context, brought);
   const source = config?.backup.sets.find(({ name }) => name === brought.set)?.source;
-  if (config === null || source?.kind !== 'paths') return [];
+  // What another server's configuration names was never in it.
+  if (config === null || config.server.name !== brought.owner || source?.kind !== 'paths') return [];
   const isExcluded = compilePatterns(source.exclude);
   return archiveRoots(source.paths, config.base).filter(({ written, name }) => {
     // `../x` has another name in the archive where the server had its files elsewhere; `.` has none.

@@ -83,8 +83,8 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const isLeftOut = isIn(unplaceable);
     const comparison = without(all, isLeftOut);
     const brought = wanted.filter(({ path }) => !isLeftOut(path));
-    const set = sealed.manifest?.facts.set;
-    const about = { staging, target: place, set };
+    const { set, owner } = sealed.manifest?.facts ?? {};
+    const about = { staging, target: place, set, owner };
     const isWhole = selection === null;
     const elsewhere = isWhole ? await elsewhereOf(context, { ...about, entries: brought }) : [];
     const absent = isWhole ? await absentFrom(context, { ...about, entries }) : [];

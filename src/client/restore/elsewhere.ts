@@ -21,6 +21,8 @@ export interface Brought {
   readonly target: string;
   /** Of the backup; undefined where nothing tells it. */
   readonly set: string | undefined;
+  /** Whose backup it is; undefined where nothing tells it. */
+  readonly owner: string | undefined;
 }
 
 /**

@@ -35,7 +35,7 @@ const day = 86_400_000;
  *
  * A rule counts the days, ISO weeks or months that have a backup, back from the newest, and keeps the newest backup of
  * each. A backup that any rule keeps stays, and so does the newest of all, whatever the rules say. Newest is both the one
- * that came last and the one with the highest sequence: after an outage the newest is delivered before older ones.
+ * that came last, in time, and the one with the highest sequence: after an outage the newest is delivered before older ones.
  *
  * Of a {@link isStray stray} nobody knows which day it is of: when it came may tell nothing, and its owner may have a wrong
  * clock. It stays if a rule keeps it by either, where no other backup stands for that day, week or month. So strays keep each

@@ -33,13 +33,27 @@ export async function openEpochs(
   const seen = await readSeenKeys(file);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   const inTurn = turnsOf(1);
+  /** Newer keys that the disk did not take, by fingerprint: told once each. */
+  const unsaved = new Set<string>();
+  const save = async (certificate: NodeCertificate, name: Hostname): Promise<void> => {
+    try {
+      await replaceFile(file, formatSeenKeys(new Map([...seen, [certificate.identity, certificate]])));
+    } catch (thrown) {
+      if (!unsaved.has(certificate.fingerprint)) {
+        const reason = Failure.from(thrown).message;
+        log.error('newer node key not remembered: older ones are let in until it is', { peer: name, reason });
+      }
+      unsaved.add(certificate.fingerprint);
+      throw thrown;
+    }
+  };
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch } = certificate;
     const known = seen.get(identity);
     if (known !== undefined && isSameKey(certificate, known)) return true;
     if (known !== undefined && locksOut(known, certificate)) return false;
     if (known !== undefined) await rebuilt(name);
-    await replaceFile(file, formatSeenKeys(new Map([...seen, [identity, certificate]])));
+    await save(certificate, name);
     seen.set(identity, certificate);
     if (known !== undefined) {
       for (const follow of followers) follow(certificate);

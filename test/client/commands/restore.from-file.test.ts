@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { armor, Encrypter } from 'age-encryption';
+import { armor, Encrypter, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
@@ -60,6 +60,17 @@ describe('a file from disk', () => {
     expect(notes).toContain('restore --server FR1 --peer');
     const tried = await from(join(folder, 'fr1.enc'), { dryRun: true });
     expect(tried.notes).not.toContain('no server of a mesh');
+  });
+
+  it('lacks nothing of what the configuration of another server names, on which it is restored', async () => {
+    const { bytes, manifest } = await sealTree(fr1, [{ name: 'notes', body: 'of FR1' }]);
+    await mkdir(join(folder, 'config'));
+    await writeFile(
+      join(folder, 'config/config.yaml'),
+      `server: { name: FR2, listen: '10.8.0.2:7443' }\nbackup: { sets: { backup: { paths: [/etc/of-fr2] } }, encryption: { recipients: [${await identityToRecipient(fr1.keys.ageIdentity)}] } }\n`,
+    );
+    const { document } = await from(await put(bytes, manifest), { takeover: false });
+    expect(document.absent).toEqual([]);
   });
 
   it('is refused without its manifest, unless that is allowed', async () => {

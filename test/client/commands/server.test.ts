@@ -175,6 +175,10 @@ describe('init', () => {
     'says whose folder it is that it may not write to, and what mends it',
     async () => {
       await chmod(cwd, 0o755);
+      process.seteuid?.(1234);
+      const above = await init().finally(() => process.seteuid?.(0));
+      expect(above.stderr).toContain(`and ${cwd} belongs to uid 0. Run this as that user`);
+      expect(above.stderr).not.toContain('chown');
       for (const name of ['config', 'config-backups']) {
         await mkdir(join(cwd, name));
         process.seteuid?.(1234);
@@ -182,7 +186,7 @@ describe('init', () => {
         expect([code, stderr]).toEqual([
           1,
           expect.stringMatching(
-            /This is uid 1234, and .* belongs to uid 0\. Give it to this user, with `chown -R 1234:0 .*`/,
+            /This is uid 1234, and .* belongs to uid 0\. Run this as that user .*, or give it to this user, with `chown -R 1234:0 .*`/,
           ),
         ]);
         expect(stderr).toContain(`and ${join(cwd, name)} belongs`);

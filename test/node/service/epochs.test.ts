@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, sign, X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -56,6 +56,20 @@ describe('the epochs that a node has seen', () => {
     const newest = at(2000);
     await (await open()).admit(newest, fr1);
     expect((await open()).newest(keys.identity)).toEqual(newest);
+  });
+
+  it('are told once each where the disk does not take them', async () => {
+    const log = recordingLog();
+    const epochs = await openEpochs(file, log);
+    await mkdir(`${file}.new`);
+    const [second, third] = [at(2000), at(3000)];
+    for (const newer of [second, second, third]) await expect(epochs.admit(newer, fr1)).rejects.toThrow();
+    expect(log.events.map(({ level, event, fields }) => [level, event.split(':')[0], fields['peer']])).toEqual([
+      ['error', 'newer node key not remembered', 'FR1'],
+      ['error', 'newer node key not remembered', 'FR1'],
+    ]);
+    await rmdir(`${file}.new`);
+    expect(await epochs.admit(third, fr1)).toBe(true);
   });
 
   it('are not believed where their certificate says something else', async () => {

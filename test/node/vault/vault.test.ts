@@ -877,7 +877,7 @@ describe('what is on the disk', () => {
       await expect(opening).rejects.toMatchObject({
         message: expect.stringContaining('EACCES'),
         hint: expect.stringContaining(
-          `belongs to uid 0. Give it to this user, with \`chown -R 1234:0 ${fixture.data}\``,
+          `belongs to uid 0. Run this as that user (in Docker: ANEMONE_UID, docs/deploy.md), or give it to this user, with \`chown -R 1234:0 ${fixture.data}\``,
         ),
       });
     },

@@ -63,7 +63,10 @@ export async function findLeafHashes(
     await found?.close();
     throw new Failure('interrupted', 'interrupted');
   }
-  if (broken !== null) throw broken;
+  if (broken !== null) {
+    await found?.close();
+    throw broken;
+  }
   if (found === null) throw gaveUp(manifest, new Map([...failures, ...without]));
   for (const holder of silent) giveUp(holder, silentAbout(holder, manifest));
   return found;
