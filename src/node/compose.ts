@@ -167,6 +167,7 @@ function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deli
 function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing: Auditing) {
   const { vault, receipts, fingerprints, history, ownBackups } = stores;
   const { self, log, clock } = base;
+  const heads = chainHeads(vault, self, log);
   return nightlyRun({
     clock,
     log,
@@ -176,10 +177,15 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     readSource: sourceWatch(clock),
     sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
     draft: () => vault.draft(),
-    ...chainHeads(vault, self),
+    chainHead: heads.chainHead,
+    keepChainHead: heads.keepChainHead,
     isTaken: (name) => vault.find(name) !== null,
     peersWithout: (name) => outbox.peersWithout(name),
-    losses: auditing.losses,
+    async askPeers(signal) {
+      const told = await auditing.ask(signal);
+      const shown = told.flatMap(({ audit, newest }) => newest.map((manifest) => ({ peer: audit.peer, manifest })));
+      return { lost: told.map(({ audit }) => audit), problems: await heads.goOnFrom(shown) };
+    },
     proofs: auditing.proofs,
     scrub: auditing.scrub,
     deliverAll: outbox.deliverNow,

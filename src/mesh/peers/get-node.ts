@@ -5,8 +5,12 @@ import { peerService } from '../wire/methods.js';
 import type { Connection } from './connection.js';
 
 /** Who answers there, its clock, and what we may still store. */
-export function getNode(connection: Connection, signal?: AbortSignal): Promise<GetNodeResponse> {
-  return callUnary(connection.control, peerService.getNode, {}, connection.context('control', signal));
+export function getNode(
+  connection: Connection,
+  signal?: AbortSignal,
+  { newestBackups = false } = {},
+): Promise<GetNodeResponse> {
+  return callUnary(connection.control, peerService.getNode, { newestBackups }, connection.context('control', signal));
 }
 
 /**

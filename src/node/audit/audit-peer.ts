@@ -1,3 +1,4 @@
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { readReceipt } from '../../mesh/manifest/receipt.js';
@@ -33,6 +34,14 @@ export interface AuditResult {
   readonly problems: readonly Problem[];
 }
 
+/** What a peer said before the backups of a night were made. */
+export interface Told {
+  /** What it lost. */
+  readonly audit: PeerAudit;
+  /** The newest backup of each set of this server that it shows, not proven yet. */
+  readonly newest: readonly SignedManifest[];
+}
+
 /** Milliseconds that the proofs of one peer may take: a slow one does not hold up the night. */
 const patience = 15 * 60_000;
 
@@ -43,22 +52,23 @@ const patience = 15 * 60_000;
  * newest backup of a set is the exception, see {@link auditPeer}, because no retention removes that one. Never throws for a
  * peer that cannot be asked: that is in the report.
  */
-export async function askForLosses(peer: AuditedPeer, parts: AuditParts, signal: AbortSignal): Promise<PeerAudit> {
+export async function askPeer(peer: AuditedPeer, parts: AuditParts, signal: AbortSignal): Promise<Told> {
   const acknowledged = await acknowledgedBy(peer, parts);
-  if (acknowledged.length === 0) return emptyAudit(peer.name);
   try {
-    const damaged = new Set(await peer.damaged(signal));
-    const lost = acknowledged.filter(({ name }) => damaged.has(name));
+    const { damaged, newest } = await peer.standing(signal);
+    const lost = acknowledged.filter(({ name }) => damaged.includes(name));
     for (const backup of lost) await drop(peer, backup, 'it found its own copy damaged', parts);
-    return { ...emptyAudit(peer.name), lost: lost.map(({ name }) => name) };
+    return { audit: { ...emptyAudit(peer.name), lost: lost.map(({ name }) => name) }, newest };
   } catch (thrown) {
-    return { ...emptyAudit(peer.name), problem: problemOf(Failure.from(thrown, `the losses of ${peer.name}`)) };
+    const problem = problemOf(Failure.from(thrown, `the losses of ${peer.name}`));
+    // Whoever acknowledged nothing owes no answer; why it gave none, the delivery tells.
+    return { audit: { ...emptyAudit(peer.name), problem: acknowledged.length > 0 ? problem : undefined }, newest: [] };
   }
 }
 
 /**
  * Has a peer prove what it gave receipts for. Never throws: what could not be asked is in the report.
- * @param before what {@link askForLosses} found; a peer that gave no answer to that is not asked again
+ * @param before what {@link askPeer} found; a peer that gave no answer to that is not asked again
  */
 export async function auditPeer(
   peer: AuditedPeer,

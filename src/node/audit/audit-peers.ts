@@ -1,14 +1,17 @@
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
-import { type AuditParts, askForLosses, auditPeer } from './audit-peer.js';
+import { type AuditParts, askPeer, auditPeer, type Told } from './audit-peer.js';
 import type { AuditedPeer } from './audited-peer.js';
 
 /** What the nights ask of all peers together, each at its own pace. */
 export interface Audit {
-  /** Before the delivery: has every peer say what it lost, so that it is delivered again. A peer that is away says nothing. */
-  losses(signal: AbortSignal): Promise<PeerAudit[]>;
-  /** After the delivery: has every peer prove what it holds. @param before what {@link losses} found */
+  /**
+   * Before anything is made or delivered: has every peer say what it lost, so that it is delivered again, and what the newest is
+   * that it holds. A peer that is away says nothing.
+   */
+  ask(signal: AbortSignal): Promise<Told[]>;
+  /** After the delivery: has every peer prove what it holds. @param before what {@link ask} found lost */
   proofs(
     before: readonly PeerAudit[],
     signal: AbortSignal,
@@ -30,7 +33,7 @@ export interface AuditOptions extends AuditParts {
 export function openAudit(options: AuditOptions): Audit {
   const { peers, owed, proofs, ownBackups } = options;
   return {
-    losses: (signal) => Promise.all(peers().map((peer) => askForLosses(peer, options, signal))),
+    ask: (signal) => Promise.all(peers().map((peer) => askPeer(peer, options, signal))),
     async proofs(before, signal) {
       const results = await Promise.all(
         peers().map(async (peer) => {

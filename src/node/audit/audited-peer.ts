@@ -1,4 +1,4 @@
-import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { HeldBackup, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../../mesh/peers/fetch-backup.js';
@@ -10,10 +10,17 @@ import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Holder } from '../outbox/receipts.js';
 import type { Prover } from './prove.js';
 
+/** What a peer says of the backups of this server that it holds. */
+export interface Standing {
+  /** File names of those that it found damaged itself, and that it was not sent again. */
+  readonly damaged: readonly string[];
+  /** Of each set the one with the highest number; none from an older node. Nothing is proven yet. */
+  readonly newest: readonly SignedManifest[];
+}
+
 /** What an audit asks of a peer. */
 export interface AuditedPeer extends Holder, Prover {
-  /** File names of this server's backups that the peer found damaged itself, and that it was not sent again. */
-  damaged(signal: AbortSignal): Promise<readonly string[]>;
+  standing(signal: AbortSignal): Promise<Standing>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
   /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
   fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
@@ -27,7 +34,10 @@ export function auditedPeer(connection: Connection): AuditedPeer {
   return {
     name,
     identity,
-    damaged: async (signal) => (await getNode(connection, signal)).damaged,
+    async standing(signal) {
+      const { damaged, newestBackups } = await getNode(connection, signal, { newestBackups: true });
+      return { damaged, newest: newestBackups };
+    },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),
     hashes: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, { manifestDigest: digest }, signal),

@@ -1,6 +1,12 @@
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import { provenEpoch } from '../../mesh/identity/node-certificate.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { readChainHead, writeChainHead } from '../../mesh/manifest/chain.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Log } from '../../mesh/terms/log.js';
+import { problemOf } from '../report/problem.js';
 import type { Vault } from '../vault/vault.js';
 import type { ChainHead, SetParts } from './keep-set.js';
 
@@ -11,36 +17,116 @@ import type { ChainHead, SetParts } from './keep-set.js';
 const leftOut = 1000;
 
 /**
+ * How far ahead of this server a number may be that a peer shows, for the next one to go on from it: years of nights. Whoever has
+ * stolen the node key could sign the highest there is, after which no other could be made.
+ */
+const farthestAhead = 10_000;
+
+/** A backup of this server that a peer shows. */
+export interface Shown {
+  /** Its name. */
+  readonly peer: string;
+  readonly manifest: SignedManifest;
+}
+
+export interface ChainHeads extends Pick<SetParts, 'chainHead' | 'keepChainHead'> {
+  /**
+   * Has each set go on from the newest backup that a peer shows, where this server knows of none that is as new: its data folder is
+   * an earlier state, or a peer was away when it was rebuilt.
+   * @returns what a person has to know. Never throws
+   */
+  goOnFrom(shown: readonly Shown[]): Promise<Problem[]>;
+}
+
+/**
  * The newest backup of a set that this server knows of: in its vault, or written down when it was made here, or seen on its
- * peers when this server was rebuilt.
+ * peers when this server was rebuilt or at the beginning of a run.
  */
 export function chainHeads(
   vault: Vault,
   { identity, certificate }: Pick<ServerIdentity, 'identity' | 'certificate'>,
-): Pick<SetParts, 'chainHead' | 'keepChainHead'> {
+  log: Log,
+): ChainHeads {
   const { state } = vault.layout;
-  return {
-    async chainHead(set) {
-      const heads: ChainHead[] = vault
-        .list({ set })
-        .filter(({ own }) => own)
-        .map(({ name, sequence, digest, size }) => ({ name, sequence, digest, size, held: true, next: sequence + 1 }));
-      const known = await readChainHead(state, set, identity).catch((thrown) => {
-        // The newest in the vault serves as well. Without any, a sequence that begins anew would look like a rollback.
-        if (heads.length > 0) return null;
-        throw thrown;
-      });
-      if (known !== null) {
-        const { facts, digest, signed } = known;
-        const isOfFormerKey = provenEpoch(signed.certificate, identity) < certificate.epoch;
-        const next = facts.sequence + (isOfFormerKey ? leftOut : 0) + 1;
-        heads.unshift({ ...facts, digest, held: vault.find(facts.name) !== null, next });
-      }
-      return heads.reduce<ChainHead | null>(
-        (best, head) => (best === null || head.sequence > best.sequence ? head : best),
-        null,
-      );
-    },
-    keepChainHead: (set, head) => writeChainHead(state, set, head),
+  const chainHead = async (set: string): Promise<ChainHead | null> => {
+    const heads: ChainHead[] = vault
+      .list({ set })
+      .filter(({ own }) => own)
+      .map(({ name, sequence, digest, size }) => ({ name, sequence, digest, size, held: true, next: sequence + 1 }));
+    const known = await readChainHead(state, set, identity).catch((thrown) => {
+      // The newest in the vault serves as well. Without any, a sequence that begins anew would look like a rollback.
+      if (heads.length > 0) return null;
+      throw thrown;
+    });
+    if (known !== null) {
+      const { facts, digest, signed } = known;
+      const isOfFormerKey = provenEpoch(signed.certificate, identity) < certificate.epoch;
+      const next = facts.sequence + (isOfFormerKey ? leftOut : 0) + 1;
+      heads.unshift({ ...facts, digest, held: vault.find(facts.name) !== null, next });
+    }
+    return heads.reduce<ChainHead | null>(
+      (best, head) => (best === null || head.sequence > best.sequence ? head : best),
+      null,
+    );
   };
+
+  const goOn = async (peer: string, { facts, signed }: VerifiedManifest): Promise<Failure | null> => {
+    const next = (await chainHead(facts.set))?.next ?? 1;
+    if (facts.sequence < next) return null;
+    const epoch = provenEpoch(signed.certificate, identity);
+    // A newer node key has superseded this one, which every peer that knows it tells.
+    if (epoch > certificate.epoch) return null;
+    if (facts.sequence > next + farthestAhead) return tooFarAhead(peer, facts, next);
+    await writeChainHead(state, facts.set, signed);
+    log.warn('sequence goes on from a peer', { set: facts.set, peer, backup: facts.name, sequence: facts.sequence });
+    return epoch === certificate.epoch ? forgotten(peer, facts, next) : null;
+  };
+
+  return {
+    chainHead,
+    keepChainHead: (set, head) => writeChainHead(state, set, head),
+    async goOnFrom(shown) {
+      const proven = new Map<string, { readonly peer: string; readonly manifest: VerifiedManifest }>();
+      for (const { peer, manifest: signed } of shown) {
+        try {
+          const manifest = verifyManifest(signed, identity);
+          proven.set(manifest.digest.toString('hex'), { peer, manifest });
+        } catch (thrown) {
+          log.warn('shown backup not believed', { peer, reason: Failure.from(thrown).message });
+        }
+      }
+      const newestFirst = [...proven.values()].sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence);
+      const problems: Problem[] = [];
+      for (const { peer, manifest } of newestFirst) {
+        const failure = await goOn(peer, manifest).catch((thrown) => Failure.from(thrown, `set ${manifest.facts.set}`));
+        if (failure !== null) problems.push(problemOf(failure));
+      }
+      return problems;
+    },
+  };
+}
+
+type Facts = VerifiedManifest['facts'];
+
+/** Where nobody but this machine has the key that signed what it does not know of. */
+const orElse =
+  'If nobody did that, somebody else has its node key: restore this server on a clean machine, which makes a new one.';
+
+function forgotten(peer: string, { name, set, sequence }: Facts, next: number): Failure {
+  const known = next === 1 ? 'none' : `none after number ${next - 1}`;
+  return new Failure(
+    'conflict',
+    `${peer} holds ${name}, number ${sequence} of set ${set}, which this server signed; it knew of ${known}`,
+    {
+      hint: `Its data folder was put back to an earlier state, such as a snapshot: the set goes on from number ${sequence}. ${orElse}`,
+    },
+  );
+}
+
+function tooFarAhead(peer: string, { name, set, sequence }: Facts, next: number): Failure {
+  return new Failure(
+    'conflict',
+    `${peer} holds ${name}, number ${sequence} of set ${set}, which a node key of this server signed; the next one is ${next}`,
+    { hint: `No earlier state of this server is so far behind: the set goes on from number ${next}. ${orElse}` },
+  );
 }

@@ -36,9 +36,11 @@ export interface NightParts extends SetParts {
     signal: AbortSignal,
     enough: AbortSignal,
   ): Promise<PeerReport[]>;
-  /** Before the delivery: what peers say that they have lost, which is owed to them again. */
-  losses(signal: AbortSignal): Promise<readonly PeerAudit[]>;
-  /** After the delivery: has peers prove what they hold. @param before what {@link losses} found */
+  /** First of all: what peers have lost, which is owed to them again, and that they hold what this server does not know of. */
+  askPeers(
+    signal: AbortSignal,
+  ): Promise<{ readonly lost: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
+  /** After the delivery: has peers prove what they hold. @param before what {@link askPeers} found lost */
   proofs(
     before: readonly PeerAudit[],
     signal: AbortSignal,
@@ -149,13 +151,15 @@ async function night(
     });
   parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
 
+  const unasked = { lost: [], problems: [] };
+  const asked = await attempt('the question to peers what they hold', () => parts.askPeers(signal), unasked);
+  problems.push(...asked.problems);
   const sets = await keepSets(request, parts, progress, signal);
   underWay.setsRead = true;
-  const lost = signal.aborted ? [] : await attempt('the losses of peers', () => parts.losses(signal), []);
   const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
   const deliver = () => parts.deliverAll(tell, signal, underWay.enough.signal).finally(progress.flush);
   const peers = await attempt('delivery', deliver, null);
-  const { audit, found } = await auditKept(request, lost, parts, attempt, signal, underWay);
+  const { audit, found } = await auditKept(request, asked.lost, parts, attempt, signal, underWay);
   problems.push(...found);
   const none = { removed: [], failures: [] };
   const { removed, failures } = signal.aborted ? none : await attempt('retention', () => parts.sweep(), none);

@@ -1,5 +1,7 @@
-import type { GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { GetNodeRequest, GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
+import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
 import type { Epochs } from './epochs.js';
@@ -15,7 +17,16 @@ export interface Self {
 /** Names in one answer; the others follow once these were sent again. */
 const mostDamaged = 1000;
 
-export async function getNode(self: Self, vault: Vault, epochs: Epochs, caller: Caller): Promise<GetNodeResponse> {
+/** Sets of which one answer tells the newest backup. */
+const mostSets = 100;
+
+export async function getNode(
+  self: Self,
+  vault: Vault,
+  epochs: Epochs,
+  { newestBackups }: GetNodeRequest,
+  caller: Caller,
+): Promise<GetNodeResponse> {
   const newest = epochs.newest(caller.identity);
   return {
     hostname: self.hostname,
@@ -27,5 +38,23 @@ export async function getNode(self: Self, vault: Vault, epochs: Epochs, caller: 
     newestEpochMs: newest?.epoch ?? 0,
     newestCertificate: newest?.der ?? Buffer.alloc(0),
     damaged: vault.damaged(caller.name).slice(0, mostDamaged),
+    newestBackups: newestBackups ? await newestOf(vault, caller) : [],
   };
+}
+
+/** The manifest of the backup with the highest number of each set. One that cannot be read is left out. */
+async function newestOf(vault: Vault, { name, identity }: Caller): Promise<SignedManifest[]> {
+  const newest = new Map<string, HeldEntry>();
+  for (const entry of vault.list({ owner: name })) {
+    if (entry.identity === identity && entry.sequence > (newest.get(entry.set)?.sequence ?? 0)) {
+      newest.set(entry.set, entry);
+    }
+  }
+  const manifests = [...newest.values()].slice(0, mostSets).map((entry) =>
+    vault.held(entry.name).then(
+      ({ manifest }) => (manifest === undefined ? [] : [manifest]),
+      () => [],
+    ),
+  );
+  return (await Promise.all(manifests)).flat();
 }

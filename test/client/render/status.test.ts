@@ -82,6 +82,7 @@ function peer(
     free: 2 ** 40,
     newestEpochMs: self.certificate.epoch,
     newestCertificate: self.certificate.der,
+    newestBackups: [],
     damaged: [],
     ...changes,
   };

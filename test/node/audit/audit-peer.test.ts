@@ -9,7 +9,7 @@ import type { Connection } from '../../../src/mesh/peers/connection.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
-import { type AuditParts, askForLosses, auditPeer } from '../../../src/node/audit/audit-peer.js';
+import { type AuditParts, askPeer, auditPeer } from '../../../src/node/audit/audit-peer.js';
 import { openAudit } from '../../../src/node/audit/audit-peers.js';
 import { type AuditedPeer, auditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { openProofs, type Proofs } from '../../../src/node/audit/proofs.js';
@@ -154,11 +154,11 @@ describe('the audit of a peer', () => {
   it('names what the peer found damaged itself, also an older one, and owes it again: once', async () => {
     const [first = ''] = names();
     await node.vault.quarantine(first, 'the disk is dying');
-    const before = await askForLosses(peer(), parts(), never);
-    expect(before.lost).toEqual([first]);
+    const before = await askPeer(peer(), parts(), never);
+    expect(before.audit.lost).toEqual([first]);
     expect(await owedNow()).toEqual([first]);
-    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
-    const { problems } = await auditPeer(peer(), parts(), never, before);
+    expect((await askPeer(peer(), parts(), never)).audit.lost).toEqual([]);
+    const { problems } = await auditPeer(peer(), parts(), never, before.audit);
     expect(problems[0]?.message).toBe(`FR2 has lost ${first}: it found its own copy damaged`);
   });
 
@@ -180,7 +180,11 @@ describe('the audit of a peer', () => {
     const audit = openAudit({ ...parts(), peers: () => [peer()], owed: (name) => told.push(name) });
     await audit.proofs([], never);
     await node.vault.quarantine(first, 'the disk is dying');
-    await audit.proofs(await audit.losses(never), never);
+    const asked = await audit.ask(never);
+    await audit.proofs(
+      asked.map((each) => each.audit),
+      never,
+    );
     expect(told).toEqual([]);
     await node.vault.remove(newest);
     await audit.proofs([], never);
@@ -191,14 +195,14 @@ describe('the audit of a peer', () => {
     const { manifest, content } = backups[0] ?? { manifest: undefined, content: Buffer.alloc(0) };
     if (manifest === undefined) throw new Error('no backup');
     await node.vault.quarantine(manifest.facts.name, 'the disk is dying');
-    await askForLosses(peer(), parts(), never);
+    await askPeer(peer(), parts(), never);
     async function* read(offset: number, length: number) {
       yield content.subarray(offset, offset + length);
     }
     await receipts.keep(peer(), own(manifest), await pushBackup(connection, manifest, { read }));
-    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
+    expect((await askPeer(peer(), parts(), never)).audit.lost).toEqual([]);
     await node.vault.remove(manifest.facts.name);
-    expect((await askForLosses(peer(), parts(), never)).lost).toEqual([]);
+    expect((await askPeer(peer(), parts(), never)).audit.lost).toEqual([]);
   });
 
   it('names, every time, one that claims to hold what it has lost', async () => {

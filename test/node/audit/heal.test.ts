@@ -43,7 +43,7 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
     asked: 0,
     name: host,
     identity: servers[host as 'US1'].identity,
-    damaged: unasked,
+    standing: unasked,
     list: unasked,
     leaves: unasked,
     prove: unasked,

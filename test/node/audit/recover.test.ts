@@ -31,7 +31,7 @@ function peerThat(changes: Partial<AuditedPeer> = {}): AuditedPeer {
   return {
     name: FR2,
     identity: servers.FR2.identity,
-    damaged: unasked,
+    standing: unasked,
     leaves: unasked,
     hashes: unasked,
     prove: unasked,

@@ -3,7 +3,9 @@ import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.j
 import { writeChainHead } from '../../../src/mesh/manifest/chain.js';
 import { chainHeads } from '../../../src/node/schedule/chain-heads.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
+import { recordingLog } from '../../support/peer-node.js';
 import { recoverableServer } from '../../support/restorable.js';
 import { VaultFixture } from '../vault/fixture.js';
 
@@ -22,22 +24,79 @@ afterEach(async () => {
   await fixture.remove();
 });
 
+const log = recordingLog();
+const heads = (self = server) => chainHeads(vault, self, log);
+/** A backup of a number, as a peer shows it. */
+const shown = (sequence: number, { signer = server.signer, peer = 'FR2', set = 'backup' } = {}) => {
+  const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 1);
+  return { peer, manifest: manifestOf(content, signer, { set, sequence, previous }).signed };
+};
+
 describe('the backup after the newest one', () => {
   it('has the next number', async () => {
     await writeChainHead(vault.layout.state, 'backup', seen.signed);
-    expect(await chainHeads(vault, server).chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
+    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
   });
 
   it('of a rebuilt server leaves out numbers that a peer may hold which was away then', async () => {
     const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
     await writeChainHead(vault.layout.state, 'backup', seen.signed);
-    expect(await chainHeads(vault, rebuilt).chainHead('backup')).toMatchObject({ sequence: 7, next: 1008 });
+    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 7, next: 1008 });
     const first = manifestOf(content, rebuilt.signer, { sequence: 1008, previous: seen.digest });
     await writeChainHead(vault.layout.state, 'backup', first.signed);
-    expect(await chainHeads(vault, rebuilt).chainHead('backup')).toMatchObject({ sequence: 1008, next: 1009 });
+    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 1008, next: 1009 });
   });
 
   it('is the first one where nothing was made', async () => {
-    expect(await chainHeads(vault, server).chainHead('backup')).toBeNull();
+    expect(await heads().chainHead('backup')).toBeNull();
+  });
+});
+
+describe('a set of which a peer shows a newer backup', () => {
+  it('goes on from it, and a person is told once that this server signed what it does not know of', async () => {
+    await writeChainHead(vault.layout.state, 'backup', seen.signed);
+    const told = await heads().goOnFrom([shown(9), shown(12, { peer: 'US1' }), shown(8)]);
+    expect(told).toEqual([
+      {
+        kind: 'conflict',
+        message: expect.stringMatching(
+          /^US1 holds anemone-.*, number 12 of set backup, .* knew of none after number 7$/,
+        ),
+        hint: expect.stringContaining('goes on from number 12'),
+      },
+    ]);
+    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 12, next: 13, held: false });
+    expect(await heads().goOnFrom([shown(12), shown(9)])).toEqual([]);
+  });
+
+  it('goes on from it also where this server knows of none', async () => {
+    expect(await heads().goOnFrom([shown(3), shown(5, { set: 'mail' })])).toHaveLength(2);
+    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 3, next: 4 });
+    expect(await heads().chainHead('mail')).toMatchObject({ sequence: 5, next: 6 });
+  });
+
+  it('goes on with nothing to tell where the former node key of a rebuilt server signed it', async () => {
+    const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
+    expect(await heads(rebuilt).goOnFrom([shown(40)])).toEqual([]);
+    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 40, next: 1041 });
+  });
+
+  it('stays as it is where a newer node key, or another identity, signed it, or the peer says nonsense', async () => {
+    await writeChainHead(vault.layout.state, 'backup', seen.signed);
+    const newer = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
+    const nonsense = { peer: 'FR2', manifest: { ...shown(9).manifest, signature: Buffer.alloc(64) } };
+    const others = [shown(9, { signer: newer.signer }), shown(9, { signer: throwawayServer('FR2').signer }), nonsense];
+    expect(await heads().goOnFrom(others)).toEqual([]);
+    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
+  });
+
+  it('is not led to its highest number by whoever stole the node key: a person is told each time', async () => {
+    await writeChainHead(vault.layout.state, 'backup', seen.signed);
+    const highest = shown(server.certificate.epoch * 1024);
+    for (const _ of ['one night', 'another'])
+      expect(await heads().goOnFrom([highest, { ...highest, peer: 'US1' }])).toMatchObject([
+        { kind: 'conflict', hint: expect.stringContaining('somebody else has its node key') },
+      ]);
+    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
   });
 });

@@ -63,7 +63,12 @@ export class Stage {
   /** What the retention could not do beside what it did. */
   stuck: readonly Failure[] = [];
   /** What peers say that they lost, what their proofs show, and when that was asked. */
-  readonly audited = { lost: [] as PeerAudit[], problems: [] as Problem[], order: [] as string[] };
+  readonly audited = {
+    lost: [] as PeerAudit[],
+    told: [] as Problem[],
+    problems: [] as Problem[],
+    order: [] as string[],
+  };
   /** What peers know of the time before this server was rebuilt. */
   before: ChainHead | null = null;
   readonly #server = throwawayServer('FR1');
@@ -126,7 +131,10 @@ export class Stage {
         await waiting;
         return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
       },
-      losses: async () => this.audited.lost,
+      askPeers: async () => {
+        this.audited.order.push(`asked before ${this.backups.length + 1}`);
+        return { lost: this.audited.lost, problems: this.audited.told };
+      },
       proofs: async (before, signal) => {
         const stopped = once(signal, 'abort');
         this.slowProofs?.();

@@ -69,10 +69,10 @@ describe('a night', () => {
     expect(stage.events.at(-1)).toEqual({ event: { $case: 'report', value: report } });
   });
 
-  it('has peers prove what they hold after the delivery, and then reads again what is kept here', async () => {
+  it('asks peers first, has them prove what they hold after the delivery, and then reads again what is kept', async () => {
     stage.audited.lost.push({ peer: 'FR2', proven: [], lost: ['x.enc'], gone: [], bytes: 0, problem: undefined });
     const report = await stage.run([config]);
-    expect(stage.audited.order).toEqual(['proofs after 1,1', 'scrub at night']);
+    expect(stage.audited.order).toEqual(['asked before 1', 'proofs after 1,1', 'scrub at night']);
     expect(report.audit).toEqual({ peers: stage.audited.lost, scrub: undefined });
     await stage.run([config], { trigger: 'request' });
     expect(stage.audited.order.at(-1)).toBe('scrub while waited for');
@@ -81,6 +81,11 @@ describe('a night', () => {
   it('is partly done when a peer has lost a backup', async () => {
     stage.audited.problems.push({ kind: 'damaged', message: 'FR2 has lost x.enc', hint: '' });
     expect(await stage.run([config])).toMatchObject({ outcome: partly, problems: stage.audited.problems });
+  });
+
+  it('is partly done when a peer shows what this server does not know of any more', async () => {
+    stage.audited.told.push({ kind: 'conflict', message: 'FR2 holds x.enc, which this server signed', hint: '' });
+    expect(await stage.run([config])).toMatchObject({ outcome: partly, problems: stage.audited.told });
   });
 
   it('signs a manifest that goes on from the one before', async () => {
