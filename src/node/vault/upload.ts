@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { SyncBehind } from '../../mesh/files/sync-behind.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -10,7 +11,6 @@ import { type Disk, openOrCreate, readInto, removeLeftovers, writeAll } from './
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import type { Reservation } from './quota.js';
-import { SyncBehind } from './sync-behind.js';
 import { UploadRecord } from './upload-record.js';
 
 const noHash = Buffer.alloc(hashSize);

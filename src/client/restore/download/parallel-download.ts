@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readAll } from '../../../mesh/files/read-all.js';
+import { SyncBehind } from '../../../mesh/files/sync-behind.js';
 import { writeAll } from '../../../mesh/files/write-all.js';
 import { hashSize, leafHash, leafSize } from '../../../mesh/manifest/digest-tree.js';
 import type { LeafHashes } from '../../../mesh/manifest/leaf-hashes.js';
@@ -11,6 +12,7 @@ import type { DownloadOptions, Received } from './arrival.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
 import { pauseAfter } from './pause.js';
 import { watchRate } from './watch-rate.js';
+import { wholeLeaves } from './whole-leaves.js';
 
 /** Ranges that one holder is asked for at a time: while one arrives, the question for the next is on its way. */
 const inFlight = 2;
@@ -55,6 +57,7 @@ export async function downloadInParallel(
     running: new Map(),
     active: new Set(),
     over: new AbortController(),
+    behind: new SyncBehind(file),
     broken: null,
   };
   const stop = (): void => end(transfer);
@@ -73,6 +76,7 @@ export async function downloadInParallel(
       if (willing.length === 0 || hopeless) throw gaveUp(manifest, failures);
       await pauseAfter(inVain + 2, options.clock, options.signal);
     }
+    await onThisDisk(transfer, () => transfer.behind.settled());
   } finally {
     options.signal?.removeEventListener('abort', stop);
   }
@@ -106,6 +110,8 @@ interface Transfer {
   active: Set<Holder>;
   /** Aborts when nobody has anything to wait for any more. */
   readonly over: AbortController;
+  /** Has the disk take what is written while more comes: the sync at the end has little left to do, and progress is true. */
+  readonly behind: SyncBehind;
   /** Why this disk does not take the bytes. */
   broken: Failure | null;
 }
@@ -177,21 +183,29 @@ async function fetchClaim(transfer: Transfer, claim: Claim<Holder>, signal: Abor
 
 /** Writes leaves at their place, and stops those who were about to bring them too. */
 async function keep(transfer: Transfer, claim: Claim<Holder>, leaves: Uint8Array): Promise<void> {
-  const { manifest, queue, arrival, received, options } = transfer;
+  const { manifest, queue, arrival, received, behind, options } = transfer;
   const { facts } = manifest;
-  try {
+  await onThisDisk(transfer, async () => {
     await writeAll(arrival.file, leaves, claim.next * leafSize);
-  } catch (thrown) {
-    transfer.broken = Failure.from(thrown, `${facts.name} cannot be written here`);
-    end(transfer);
-    throw transfer.broken;
-  }
+    await behind.wrote(leaves.length);
+  });
   for (let at = 0; at < leaves.length; at += leafSize) queue.arrived(claim);
   received.set(claim.holder, (received.get(claim.holder) ?? 0) + leaves.length);
   options.progress(Math.max(0, facts.size - queue.missing() * leafSize));
   if (queue.missing() === 0) end(transfer);
   // One that has brought all that it was asked for ends by itself.
   else stopWhere(transfer, (other) => other !== claim && other.next < other.end && queue.isOver(other));
+}
+
+/** What fails here is no fault of a holder, and ends everything. */
+async function onThisDisk(transfer: Transfer, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    transfer.broken = Failure.from(thrown, `${transfer.manifest.facts.name} cannot be written here`);
+    end(transfer);
+    throw transfer.broken;
+  }
 }
 
 function drop(transfer: Transfer, holder: Holder, failure: Failure): void {
@@ -217,32 +231,4 @@ function rightAtStart(run: Uint8Array, hashes: Buffer): Uint8Array {
     if (!leafHash(run.subarray(at, at + leafSize)).equals(hash)) return run.subarray(0, at);
   }
   return run;
-}
-
-/**
- * Cuts a range into runs of whole leaves, as they come; what does not fill the last leaf is left out.
- * @param length of the range, in bytes
- */
-async function* wholeLeaves(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
-  const leaf = Buffer.allocUnsafe(leafSize);
-  let filled = 0;
-  let left = length;
-  for await (const chunk of bytes) {
-    let rest = chunk.subarray(0, left - filled);
-    if (filled > 0) {
-      const part = rest.subarray(0, leafSize - filled);
-      leaf.set(part, filled);
-      filled += part.length;
-      rest = rest.subarray(part.length);
-      if (filled < Math.min(leafSize, left)) continue;
-      yield leaf.subarray(0, filled);
-      left -= filled;
-      filled = 0;
-    }
-    const whole = rest.length === left ? left : rest.length - (rest.length % leafSize);
-    if (whole > 0) yield rest.subarray(0, whole);
-    left -= whole;
-    leaf.set(rest.subarray(whole));
-    filled = rest.length - whole;
-  }
 }

@@ -303,6 +303,17 @@ describe('a download from several holders', () => {
     expect(dropped).toEqual([]);
   });
 
+  it('says that the disk failed when it failed while more came, which the system tells only once', async () => {
+    file.datasync = async () => {
+      throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+    };
+    await expect(get(serving('FR2'))).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('cannot be written here'),
+    });
+    expect(dropped).toEqual([]);
+  });
+
   it('says that the disk failed when the disk failed', async () => {
     await file.close();
     file = await open(path, 'r');

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { SyncBehind } from '../../../src/node/vault/sync-behind.js';
+import { SyncBehind } from '../../../src/mesh/files/sync-behind.js';
 
 const MiB = 2 ** 20;
 
