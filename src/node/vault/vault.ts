@@ -20,84 +20,7 @@ import { type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
  * Where a node keeps backups: its own, and those of its peers. What is held is durable and was verified; nothing is ever
  * overwritten. One process at a time may have a data folder open.
  */
-export interface Vault {
-  readonly layout: Layout;
-  /**
-   * Takes an offer, before any byte of the backup is sent. One that is held already is acknowledged with the same receipt.
-   * After a restart the first offer reads again what had arrived, about 1 s for each GiB.
-   * @throws Failure `conflict` when the name is taken by another backup, `no-space`, `forbidden`
-   */
-  offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer>;
-  /** Takes an offer back of which nothing has come: the space that was promised is free again. Of others nothing changes. */
-  withdraw(manifest: VerifiedManifest): Promise<void>;
-  /** @throws Failure `not-found` when the owner did not offer it, `invalid` when the range is none of its file */
-  receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver>;
-  /** Begins an own backup. */
-  draft(): Promise<Draft>;
-  /** Newest first. */
-  list(filter?: ListFilter): HeldEntry[];
-  find(name: string): HeldEntry | null;
-  /**
-   * What the sidecar of a backup says, proven; with the receipt as this server gives it now.
-   * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
-   */
-  held(name: string): Promise<HeldBackup>;
-  /** Proves the manifest of a backup, unless that was done since the start. @throws Failure as {@link held} does */
-  proven(name: string): Promise<void>;
-  /**
-   * The bytes of a range of a backup.
-   * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
-   */
-  read(name: string, offset: number, length: number): Bytes;
-  /** The same for several parts, in this order, with the file opened once. A part of up to 256 KiB comes in one piece. */
-  readSpans(name: string, spans: readonly Span[]): Bytes;
-  /**
-   * The hashes of a backup's leaves from one on, 32 bytes each; where they are missing, they come as the backup is read.
-   * @throws Failure as {@link read} does
-   */
-  leaves(name: string, first?: number): Bytes;
-  /**
-   * Reads a whole backup again and compares it with its manifest.
-   * @throws Failure `not-found`, `damaged`, and then it is in quarantine; another when nothing can be said about it
-   */
-  examine(name: string, pace?: Pace): Promise<void>;
-  /**
-   * Proves the manifests that were only read at the start, and compares the sizes of files. What is damaged is in
-   * quarantine afterwards.
-   * @param owner whose backups; without it, everybody's
-   * @throws Failure when nothing can be said about one
-   */
-  prove(owner?: Hostname): Promise<void>;
-  /** File names of an owner's backups that were damaged here, and are not held again since. */
-  damaged(owner: Hostname): string[];
-  /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */
-  isDoubted(name: string): boolean;
-  /** Removes a backup, for retention. @throws Failure `not-found` */
-  remove(name: string): Promise<void>;
-  /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
-  quarantine(name: string, why: string): Promise<void>;
-  /** Bytes for which an owner's backups count against its quota: each for 16 KiB at least. */
-  used(owner: Hostname): number;
-  /** Bytes free on the disk. */
-  free(): Promise<number>;
-  /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
-  findings(): string[];
-  /** Removes uploads to which nothing was written for 7 days, and temporaries and leaf hashes that belong to nothing. */
-  tidy(): Promise<void>;
-  /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
-  close(): Promise<void>;
-}
-
-/** @throws Failure when the data folder cannot be read or its names cannot be made durable */
-export async function openVault(options: VaultOptions): Promise<Vault> {
-  try {
-    return new OpenVault(await openParts(options, options.disk ?? realDisk));
-  } catch (thrown) {
-    throw await withOwnerHint(diskFailure(thrown, `the vault in ${options.data} cannot be opened`), options.data);
-  }
-}
-
-class OpenVault implements Vault {
+export class Vault {
   readonly layout: Layout;
   readonly #parts: Parts;
   readonly #receiving: Receiving;
@@ -130,22 +53,31 @@ class OpenVault implements Vault {
     this.#receiving = new Receiving({ ...parts, examining: this.#examining });
   }
 
+  /**
+   * Takes an offer, before any byte of the backup is sent. One that is held already is acknowledged with the same receipt.
+   * After a restart the first offer reads again what had arrived, about 1 s for each GiB.
+   * @throws Failure `conflict` when the name is taken by another backup, `no-space`, `forbidden`
+   */
   offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     return this.#receiving.offer(owner, manifest);
   }
 
+  /** Takes an offer back of which nothing has come: the space that was promised is free again. Of others nothing changes. */
   withdraw(manifest: VerifiedManifest): Promise<void> {
     return this.#parts.uploads.withdraw(manifest.digest);
   }
 
+  /** @throws Failure `not-found` when the owner did not offer it, `invalid` when the range is none of its file */
   receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
     return this.#receiving.receive(owner, manifestDigest, range);
   }
 
+  /** Begins an own backup. */
   draft(): Promise<Draft> {
     return openDraft(this.#parts);
   }
 
+  /** Newest first. */
   list(filter: ListFilter = {}): HeldEntry[] {
     return this.#parts.inventory.list(filter);
   }
@@ -154,71 +86,104 @@ class OpenVault implements Vault {
     return this.#parts.inventory.find(name);
   }
 
+  /**
+   * What the sidecar of a backup says, proven; with the receipt as this server gives it now.
+   * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
+   */
   async held(name: string): Promise<HeldBackup> {
     return this.#examining.held(this.#entryOf(name));
   }
 
+  /** Proves the manifest of a backup, unless that was done since the start. @throws Failure as {@link held} does */
   async proven(name: string): Promise<void> {
     await this.#examining.proven(this.#entryOf(name));
   }
 
+  /**
+   * The bytes of a range of a backup.
+   * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
+   */
   read(name: string, offset: number, length: number): Bytes {
     return this.readSpans(name, [{ offset, length }]);
   }
 
+  /** The same for several parts, in this order, with the file opened once. A part of up to 256 KiB comes in one piece. */
   readSpans(name: string, spans: readonly Span[]): Bytes {
     const entry = this.#entryOf(name);
     for (const { offset, length } of spans) checkReadable(entry, offset, length);
     return this.#readSpans(entry, spans);
   }
 
+  /**
+   * The hashes of a backup's leaves from one on, 32 bytes each; where they are missing, they come as the backup is read.
+   * @throws Failure as {@link read} does
+   */
   leaves(name: string, first = 0): Bytes {
     return this.#examining.leavesOf(this.#entryOf(name), first);
   }
 
+  /**
+   * Reads a whole backup again and compares it with its manifest.
+   * @throws Failure `not-found`, `damaged`, and then it is in quarantine; another when nothing can be said about it
+   */
   async examine(name: string, pace?: Pace): Promise<void> {
     await this.#examining.examine(this.#entryOf(name), pace);
   }
 
+  /**
+   * Proves the manifests that were only read at the start, and compares the sizes of files. What is damaged is in
+   * quarantine afterwards.
+   * @param owner whose backups; without it, everybody's
+   * @throws Failure when nothing can be said about one
+   */
   prove(owner?: Hostname): Promise<void> {
     return this.#examining.prove(this.list(owner === undefined ? {} : { owner }));
   }
 
+  /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[] {
     return this.#parts.inventory.losses(owner);
   }
 
+  /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */
   isDoubted(name: string): boolean {
     const entry = this.find(name);
     return entry !== null && this.#parts.doubts.has(entry);
   }
 
+  /** Removes a backup, for retention. @throws Failure `not-found` */
   remove(name: string): Promise<void> {
     return this.#change(name, () => this.#parts.keeping.remove(this.#entryOf(name)));
   }
 
+  /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
   quarantine(name: string, why: string): Promise<void> {
     return this.#change(name, () => this.#parts.keeping.quarantine(this.#entryOf(name), why));
   }
 
+  /** Bytes for which an owner's backups count against its quota: each for 16 KiB at least. */
   used(owner: Hostname): number {
     return this.#parts.inventory.used(owner);
   }
 
+  /** Bytes free on the disk. */
   async free(): Promise<number> {
     const { bavail, bsize } = await this.#parts.disk.statfs(this.layout.data);
     return bavail * bsize;
   }
 
+  /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
   findings(): string[] {
     return this.#parts.inventory.findings();
   }
 
+  /** Removes uploads to which nothing was written for 7 days, and temporaries and leaf hashes that belong to nothing. */
   async tidy(): Promise<void> {
     await this.#parts.uploads.tidy();
     await this.#parts.leaves.tidy(this.list().map(({ digest }) => digest));
   }
 
+  /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
   close(): Promise<void> {
     return this.#parts.knownFacts.close();
   }
@@ -246,5 +211,14 @@ class OpenVault implements Vault {
         throw diskFailure(thrown, name);
       }
     });
+  }
+}
+
+/** @throws Failure when the data folder cannot be read or its names cannot be made durable */
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  try {
+    return new Vault(await openParts(options, options.disk ?? realDisk));
+  } catch (thrown) {
+    throw await withOwnerHint(diskFailure(thrown, `the vault in ${options.data} cannot be opened`), options.data);
   }
 }
