@@ -52,8 +52,8 @@ interface Trial {
 }
 
 const places: Readonly<Record<string, (trial: Trial) => Promise<void>>> = {
-  data: (trial) => stored(trial, (vault) => vault.layout.backup(trial.sample.manifest.name).data),
-  manifests: (trial) => stored(trial, (vault) => vault.layout.backup(trial.sample.manifest.name).sidecar),
+  data: (trial) => stored(trial, (vault) => vault.layout.backup(trial.sample.manifest.facts.name).data),
+  manifests: (trial) => stored(trial, (vault) => vault.layout.backup(trial.sample.manifest.facts.name).sidecar),
   leaves: leafHashes,
   receipts,
   uploads,

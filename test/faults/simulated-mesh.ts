@@ -132,7 +132,7 @@ async function flip(node: MeshNode, { random, excused, recorder, seed }: Mesh): 
   const held = vault?.list() ?? [];
   if (vault === null || held.length === 0) return;
   const entry = random.pick(held);
-  const path = vault.layout.backup(nameOf(entry)).data;
+  const path = vault.layout.backup(entry.name).data;
   const file = await open(path, 'r+');
   try {
     const at = random.below(entry.size);
@@ -149,12 +149,6 @@ async function flip(node: MeshNode, { random, excused, recorder, seed }: Mesh): 
     () => true,
   );
   if (!found || vault.find(entry.name) !== null) recorder.damaged(`seed ${seed}: ${entry.name} at ${node.name}`);
-}
-
-function nameOf({ owner, set, name }: HeldEntry) {
-  const [, date = '', time = ''] = /-(\d{8})-(\d{6})\.enc$/.exec(name) ?? [];
-  const text = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}T${time.slice(0, 2)}:${time.slice(2, 4)}:${time.slice(4)}Z`;
-  return { owner, set, time: Date.parse(text) };
 }
 
 /** The promises: what a receipt says is there, what is listed is whole, and what is held never changes. */

@@ -55,7 +55,7 @@ export class Keeping {
    */
   async keep(manifest: VerifiedManifest, receipt: Acknowledgement | null, data: Staged): Promise<HeldEntry> {
     const { layout, inventory, temporaries } = this.#options;
-    const target = layout.backup(manifest.name);
+    const target = layout.backup(manifest.facts.name);
     const bytes = HeldBackup.encode({ manifest: manifest.signed, receipt: receipt?.signed }).finish();
     const temporary = temporaries.take();
     try {
@@ -136,7 +136,7 @@ export class Keeping {
   async setAside(name: string, why: string): Promise<void> {
     const { layout, log } = this.#options;
     const { owner } = parseBackupName(name);
-    const files = layout.backup(parseBackupName(name));
+    const files = layout.backup(name);
     try {
       if ((await sizeOf(this.#options.disk, files.data)) === -1) return;
       await this.#options.quarantine.take(files, name, why);
@@ -197,6 +197,6 @@ export class Keeping {
   }
 
   #filesOf(entry: HeldEntry): BackupFiles {
-    return this.#options.layout.backup(parseBackupName(entry.name));
+    return this.#options.layout.backup(entry.name);
   }
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type BackupName, formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
+import { type BackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 
 /** The two files of a backup: it is held exactly when `data` is there. */
@@ -39,7 +39,8 @@ export interface Layout {
   /** @param digest of the manifest */
   leavesOf(digest: Uint8Array): string;
   folderOf(owner: Hostname): string;
-  backup(name: BackupName): BackupFiles;
+  /** @param name of its file */
+  backup(name: string): BackupFiles;
   /** @param digest of the manifest */
   upload(digest: Uint8Array): UploadFiles;
   /** @param token what makes the path unlike any other */
@@ -74,9 +75,9 @@ export function layoutOf(data: string, host: Hostname): Layout {
     leavesOf: (digest) => join(state, 'leaves', Buffer.from(digest).toString('hex')),
     folderOf,
     backup(name) {
-      const folder = folderOf(name.owner);
-      const path = join(folder, formatBackupName(name));
-      return { folder, data: path, sidecar: sidecarOf(path) };
+      const folder = folderOf(parseBackupName(name).owner);
+      const data = join(folder, name);
+      return { folder, data, sidecar: sidecarOf(data) };
     },
     upload(digest) {
       const stem = join(incoming, Buffer.from(digest).toString('hex'));

@@ -77,10 +77,10 @@ async function readHalfMoved(
   { disk, layout, lost, unknown }: ReadInventoryOptions,
   inventory: Inventory,
 ): Promise<void> {
-  const { data } = layout.backup(backup);
+  const name = formatBackupName(backup);
+  const { data } = layout.backup(name);
   const [there, here] = await inodesOf(disk, [moved, data]);
   if (there === undefined || there !== here) return;
-  const name = formatBackupName(backup);
   inventory.drop(name);
   inventory.lose(name, backup.owner, data);
   unknown?.(backup.owner);

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
-import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
@@ -48,7 +47,7 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
   const turn = turnsOf(atOnce);
   /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
   const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
-  const pathOf = (entry: HeldEntry): string => layout.backup(parseBackupName(entry.name)).sidecar;
+  const pathOf = (entry: HeldEntry): string => layout.backup(entry.name).sidecar;
 
   const unreliable = (entry: HeldEntry, what: string): Failure => {
     inventory.report(pathOf(entry), what);

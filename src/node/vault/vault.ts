@@ -2,7 +2,6 @@ import { withOwnerHint } from '../../mesh/files/owner-hint.js';
 import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -193,7 +192,7 @@ export class Vault {
   }
 
   #dataOf({ name }: HeldEntry): string {
-    return this.layout.backup(parseBackupName(name)).data;
+    return this.layout.backup(name).data;
   }
 
   #entryOf(name: string): HeldEntry {
