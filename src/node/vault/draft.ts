@@ -1,17 +1,11 @@
 import { dirname } from 'node:path';
 import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
-import type { Turn } from '../../mesh/terms/turns.js';
-import { create, type Disk, diskFailure, removeLeftovers } from './disk.js';
+import { create, diskFailure, removeLeftovers } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
-import type { Inventory } from './inventory.js';
-import type { Keeping } from './keeping.js';
-import type { KeptLeaves } from './leaves.js';
-import type { Temporaries } from './temporaries.js';
+import type { Parts } from './parts.js';
 import { WriteBehind } from './write-behind.js';
 
 type Digest = ReturnType<FileDigest['finish']>;
@@ -31,19 +25,8 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
-export interface DraftOptions {
-  readonly host: Hostname;
-  readonly disk: Disk;
-  readonly inventory: Inventory;
-  readonly keeping: Keeping;
-  readonly leaves: KeptLeaves;
-  readonly temporaries: Temporaries;
-  turnOf(name: string): Turn;
-  identityOf(host: Hostname): Identity | null;
-}
-
-export async function openDraft(options: DraftOptions): Promise<Draft> {
-  const { disk, inventory, keeping, leaves, temporaries } = options;
+export async function openDraft(parts: Parts): Promise<Draft> {
+  const { disk, inventory, keeping, leaves, temporaries } = parts;
   const path = temporaries.take();
   const what = `a new backup in ${dirname(path)}`;
   const handle = await create(disk, path).catch((thrown) => {
@@ -93,10 +76,10 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
       checkOpen();
       over = true;
       try {
-        const manifest = believe(signed, finish(), options);
+        const manifest = believe(signed, finish(), parts);
         const { name } = manifest.facts;
         await behind.finish();
-        return await options.turnOf(name)(async () => {
+        return await parts.turnOf(name)(async () => {
           if (inventory.find(name) !== null) throw new Failure('conflict', `${name} is held already`);
           const entry = await keeping.keep(manifest, null, { path, handle });
           await hashes.keep(entry.digest);
@@ -115,7 +98,7 @@ export async function openDraft(options: DraftOptions): Promise<Draft> {
 }
 
 /** @throws Failure `damaged` when the manifest is about other bytes */
-function believe(signed: SignedManifest, digest: Digest, { host, identityOf }: DraftOptions): VerifiedManifest {
+function believe(signed: SignedManifest, digest: Digest, { host, identityOf }: Parts): VerifiedManifest {
   const identity = identityOf(host);
   if (identity === null) throw new Failure('config', `the identity of ${host} is not known`);
   const manifest = verifyManifest(signed, identity);

@@ -2,31 +2,14 @@ import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
-import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { diskFailure, isLost } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
-import type { KeptLeaves } from './leaves.js';
-import type { Sidecars } from './sidecars.js';
+import type { Parts } from './parts.js';
+import type { ReadSpans } from './reading.js';
 
 /** Told of bytes that were read; the reading goes on when it resolves. */
 export type Pace = (bytes: number) => Promise<void>;
-
-export interface ExaminingOptions {
-  readonly clock: Clock;
-  readonly sidecars: Sidecars;
-  readonly leaves: KeptLeaves;
-  /** The bytes of a backup, from an offset on. */
-  read(entry: HeldEntry, offset?: number): Bytes;
-  /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
-  isIntact(entry: HeldEntry): Promise<boolean>;
-  /** Notes what a person should know of the file of a backup. */
-  report(entry: HeldEntry, what: string): void;
-  /** Notes that the file of a backup is whole. */
-  isWhole(entry: HeldEntry): void;
-  /** Puts a backup into quarantine, if it still is held. Never throws: it is not held any more either way. */
-  damaged(entry: HeldEntry, why: string): Promise<void>;
-}
 
 /**
  * How long an examination counts, in milliseconds, for an owner that asks again because the last answer did not come in
@@ -44,13 +27,15 @@ const patience = 5_000;
 
 /** Reads whole backups again, and compares them with what their owner signed. */
 export class Examining {
-  readonly #options: ExaminingOptions;
+  readonly #parts: Parts;
+  readonly #read: ReadSpans;
   readonly #running = new WeakMap<HeldEntry, Promise<void>>();
   /** When a backup was found right, by the monotonic clock. */
   readonly #foundRight = new WeakMap<HeldEntry, number>();
 
-  constructor(options: ExaminingOptions) {
-    this.#options = options;
+  constructor(parts: Parts, read: ReadSpans) {
+    this.#parts = parts;
+    this.#read = read;
   }
 
   /**
@@ -72,7 +57,7 @@ export class Examining {
    * @throws Failure, retryable, when the examination takes long: the next call gets its result
    */
   async confirm(entry: HeldEntry): Promise<void> {
-    const { clock } = this.#options;
+    const { clock } = this.#parts;
     const before = this.#foundRight.get(entry);
     if (before !== undefined && clock.monotonic() - before < freshness) return;
     let cancel = (): void => {};
@@ -95,7 +80,7 @@ export class Examining {
    * when its owner has another identity by now, which has damaged nothing
    */
   async sidecar(entry: HeldEntry): Promise<HeldBackup> {
-    const { sidecars, damaged } = this.#options;
+    const { sidecars, putAside } = this.#parts;
     try {
       return await sidecars.read(entry);
     } catch (thrown) {
@@ -104,14 +89,14 @@ export class Examining {
       if (await sidecars.isOfAnotherIdentity(entry)) {
         throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
       }
-      await damaged(entry, message);
+      await putAside(entry, message);
       throw thrown;
     }
   }
 
   /** The same, with the receipt as this server gives it now. @throws Failure as {@link sidecar} does */
   async held(entry: HeldEntry): Promise<HeldBackup> {
-    return this.#options.sidecars.asOfNow(await this.sidecar(entry), entry);
+    return this.#parts.sidecars.asOfNow(await this.sidecar(entry), entry);
   }
 
   /**
@@ -119,7 +104,7 @@ export class Examining {
    * @throws Failure as {@link sidecar} does
    */
   async proven(entry: HeldEntry): Promise<void> {
-    if (!this.#options.sidecars.isProven(entry)) await this.sidecar(entry);
+    if (!this.#parts.sidecars.isProven(entry)) await this.sidecar(entry);
   }
 
   /**
@@ -130,7 +115,7 @@ export class Examining {
   async prove(entries: readonly HeldEntry[]): Promise<void> {
     for (const entry of entries) {
       try {
-        if (await this.#options.isIntact(entry)) await this.sidecar(entry);
+        if (await this.#isIntact(entry)) await this.sidecar(entry);
       } catch (thrown) {
         const failure = diskFailure(thrown, entry.name);
         if (!['damaged', 'untrusted', 'not-found'].includes(failure.kind)) throw failure;
@@ -144,18 +129,28 @@ export class Examining {
    * @throws Failure `damaged`, and then the backup is in quarantine
    */
   async *leavesOf(entry: HeldEntry, first: number): Bytes & AsyncGenerator<Uint8Array> {
-    const { leaves } = this.#options;
+    const { leaves } = this.#parts;
     const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     if (await leaves.areRight(entry, treeRoot)) yield* leaves.read(entry, first);
     else yield* first === 0 ? this.#compare(entry) : this.#hashFrom(entry, first);
   }
 
+  /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
+  #isIntact(entry: HeldEntry): Promise<boolean> {
+    const { inventory, keeping, turnOf } = this.#parts;
+    return turnOf(entry.name)(async () => inventory.find(entry.name) === entry && keeping.isIntact(entry));
+  }
+
+  #bytesOf(entry: HeldEntry, offset = 0): Bytes {
+    return this.#read(entry, [{ offset, length: entry.size - offset }]);
+  }
+
   /** Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes. */
   async *#hashFrom(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
     let hashes: Uint8Array[] = [];
     const running = new FileDigest((hash) => hashes.push(hash));
-    for await (const chunk of this.#options.read(entry, first * leafSize)) {
+    for await (const chunk of this.#bytesOf(entry, first * leafSize)) {
       running.update(chunk);
       if (hashes.length < worthGiving) continue;
       yield Buffer.concat(hashes);
@@ -171,13 +166,13 @@ export class Examining {
       yield* this.#readAgain(entry, pace);
     } catch (thrown) {
       const failure = asDamage(thrown, entry);
-      if (failure.kind === 'damaged') await this.#options.damaged(entry, failure.message);
+      if (failure.kind === 'damaged') await this.#parts.putAside(entry, failure.message);
       throw failure;
     }
   }
 
   async *#readAgain(entry: HeldEntry, pace: Pace): AsyncGenerator<Uint8Array> {
-    const { clock, leaves, read, report, isWhole } = this.#options;
+    const { clock, doubts, inventory, layout, leaves } = this.#parts;
     const { manifest, receipt } = await this.sidecar(entry);
     // It may name an identity that this server had before: what came in then is held all the same.
     if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
@@ -189,7 +184,7 @@ export class Examining {
         recorder.add(hash);
         hashes.push(hash);
       });
-      for await (const chunk of read(entry)) {
+      for await (const chunk of this.#bytesOf(entry)) {
         running.update(chunk);
         await recorder.flush();
         await pace(chunk.length);
@@ -201,9 +196,10 @@ export class Examining {
       if (size !== facts.size || !treeRoot.equals(facts.treeRoot)) {
         throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
       }
-      isWhole(entry);
+      const { data } = layout.backup(entry.name);
+      doubts.settle(entry, data);
       if (!sha256.equals(facts.sha256)) {
-        report(entry, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
+        inventory.report(data, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
       }
       await recorder.keep(entry.digest);
       this.#foundRight.set(entry, clock.monotonic());

@@ -4,9 +4,10 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
-import type { Disk } from './disk.js';
+import { type Disk, diskFailure } from './disk.js';
 import { Doubts } from './doubts.js';
 import { makeFolders } from './folders.js';
+import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { Keeping } from './keeping.js';
 import { type KnownFacts, openKnownFacts } from './known-facts.js';
@@ -54,6 +55,8 @@ export interface Parts {
   readonly uploads: Uploads;
   /** The turn of what changes the backup of this name. */
   turnOf(name: string): Turn;
+  /** Puts a backup into quarantine, if it still is held. Never throws: it is not held any more either way. */
+  putAside(entry: HeldEntry, why: string): Promise<void>;
   identityOf(host: Hostname): Identity | null;
   acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
 }
@@ -89,6 +92,15 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const quota = openQuota({ folder: data, disk, clock, used, quotaOf, minimumFree });
   const isHeld = (name: string): boolean => inventory.find(name) !== null;
   const uploads = await Uploads.open({ layout, disk, clock, log, quota, temporaries, identityOf, isHeld });
+  const turnOf = turnsByKey();
+  const putAside = (entry: HeldEntry, why: string): Promise<void> =>
+    turnOf(entry.name)(async () => {
+      // Of several who found the same damage, the first puts it aside.
+      if (inventory.find(entry.name) === entry) await keeping.quarantine(entry, why);
+    }).catch((thrown) => {
+      const { message } = diskFailure(thrown, entry.name);
+      log.error('damaged backup cannot be put into quarantine', { reason: message });
+    });
   log.info('vault opened', { backups: inventory.count, findings: inventory.findings().length });
   return {
     host,
@@ -104,7 +116,8 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
     sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
     temporaries,
     uploads,
-    turnOf: turnsByKey(),
+    turnOf,
+    putAside,
     identityOf,
     acknowledge,
   };

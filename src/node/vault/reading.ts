@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Disk, hasCode, openForReading, readFailure, readInto } from './disk.js';
-import type { Doubts } from './doubts.js';
 import type { HeldEntry } from './held-entry.js';
+import type { Parts } from './parts.js';
 
 /** Streams that are open at the same time: each has a file open, for as long as its reader takes. */
 const mostReaders = 128;
@@ -18,15 +18,6 @@ export function checkReadable(entry: HeldEntry, offset: number, length: number):
   }
 }
 
-export interface ReadingOptions {
-  readonly disk: Disk;
-  readonly doubts: Doubts;
-  /** Told of a backup that is not what it was when it was committed. */
-  damaged(entry: HeldEntry, why: string): Promise<void>;
-  /** Whether a backup was removed by the rules meanwhile. */
-  isRemoved(entry: HeldEntry): boolean;
-}
-
 /** Part of a file, in bytes. */
 export interface Span {
   readonly offset: number;
@@ -34,12 +25,13 @@ export interface Span {
 }
 
 /** Reads spans of a backup, one after the other. One that is not longer than a chunk comes as one. */
-export type ReadSpans = (path: string, entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
+export type ReadSpans = (entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
-export function openReading({ disk, doubts, damaged, isRemoved }: ReadingOptions): ReadSpans {
+export function openReading({ disk, layout, inventory, doubts, putAside }: Parts): ReadSpans {
   let readers = 0;
-  return async function* read(path, entry, spans) {
+  return async function* read(entry, spans) {
+    const path = layout.backup(entry.name).data;
     if (readers === mostReaders) {
       throw new Failure('failed', `${mostReaders} backups are being read already`, { retryable: true });
     }
@@ -50,9 +42,10 @@ export function openReading({ disk, doubts, damaged, isRemoved }: ReadingOptions
       doubts.note(entry, path, thrown);
       const failure = readFailure(thrown, entry.name);
       if (failure.kind !== 'damaged') throw failure;
-      await damaged(entry, failure.message);
+      await putAside(entry, failure.message);
       // Its file had gone, and it is not held any more: what took it was no damage.
-      throw isRemoved(entry) ? new Failure('not-found', `${entry.name} is not held here any more`) : failure;
+      const isRemoved = inventory.find(entry.name) === null && !inventory.losses(entry.owner).includes(entry.name);
+      throw isRemoved ? new Failure('not-found', `${entry.name} is not held here any more`) : failure;
     } finally {
       readers -= 1;
     }

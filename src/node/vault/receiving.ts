@@ -1,23 +1,16 @@
 import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import type { Log } from '../../mesh/terms/log.js';
-import type { Turn } from '../../mesh/terms/turns.js';
 import type { Staged } from './commit-file.js';
 import { diskFailure } from './disk.js';
 import type { Examining } from './examining.js';
 import type { HeldEntry } from './held-entry.js';
-import type { Inventory } from './inventory.js';
-import type { Keeping } from './keeping.js';
 import { checkRange } from './leaf-map.js';
-import type { KeptLeaves } from './leaves.js';
+import type { Parts } from './parts.js';
 import { openRangeWriter, type RangeWriter } from './range-writer.js';
-import type { Sidecars } from './sidecars.js';
 import type { Upload } from './upload.js';
-import type { Uploads } from './uploads.js';
 
 /** Ranges that one owner may send at the same time; each has two files open and 1 MiB of memory. */
 const mostOfOneOwner = 16;
@@ -39,49 +32,36 @@ export interface RangeReceiver {
   abort(): Promise<void>;
 }
 
-export interface ReceivingOptions {
-  readonly host: Hostname;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly inventory: Inventory;
-  readonly keeping: Keeping;
-  readonly sidecars: Sidecars;
-  readonly examining: Examining;
-  readonly leaves: KeptLeaves;
-  readonly uploads: Uploads;
-  /** The turn of what changes the backup of this name. */
-  turnOf(name: string): Turn;
-  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
-}
-
 /** How peers' backups come in. */
 export class Receiving {
-  readonly #options: ReceivingOptions;
+  readonly #parts: Parts;
+  readonly #examining: Examining;
   readonly #running = new Map<Hostname, number>();
 
-  constructor(options: ReceivingOptions) {
-    this.#options = options;
+  constructor(parts: Parts, examining: Examining) {
+    this.#parts = parts;
+    this.#examining = examining;
   }
 
   async offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     const { name } = manifest.facts;
-    if (manifest.name.owner !== owner || owner === this.#options.host) {
+    if (manifest.name.owner !== owner || owner === this.#parts.host) {
       throw new Failure(
         'forbidden',
         `${owner} may not store ${name} here: a server stores its own backups with others`,
       );
     }
     try {
-      const entry = this.#options.inventory.find(name);
-      if (entry?.digest.equals(manifest.digest)) await this.#options.examining.confirm(entry);
-      return await this.#options.turnOf(name)(() => this.#answer(owner, manifest));
+      const entry = this.#parts.inventory.find(name);
+      if (entry?.digest.equals(manifest.digest)) await this.#examining.confirm(entry);
+      return await this.#parts.turnOf(name)(() => this.#answer(owner, manifest));
     } catch (thrown) {
       throw diskFailure(thrown, name);
     }
   }
 
   async receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
-    const upload = await this.#options.uploads.find(manifestDigest);
+    const upload = await this.#parts.uploads.find(manifestDigest);
     if (upload === null || upload.owner !== owner) {
       throw new Failure('not-found', 'no backup with this manifest was offered here', {
         hint: 'Offer it first: the answer says what is missing.',
@@ -106,7 +86,7 @@ export class Receiving {
 
   #receiver(upload: Upload, writer: RangeWriter): RangeReceiver {
     const { name } = upload.manifest.facts;
-    const { log } = this.#options;
+    const { log } = this.#parts;
     let over = false;
     const checkOpen = (): void => {
       if (over) throw new Failure('failed', `the range of ${name} has ended`);
@@ -143,7 +123,7 @@ export class Receiving {
       await writer.flush();
       if (!upload.complete) return { missing: upload.missing() };
       const { name } = upload.manifest.facts;
-      return { held: await this.#options.turnOf(name)(() => this.#commit(upload)) };
+      return { held: await this.#parts.turnOf(name)(() => this.#commit(upload)) };
     } finally {
       await this.#leave(upload);
     }
@@ -151,13 +131,13 @@ export class Receiving {
 
   async #leave(upload: Upload): Promise<void> {
     this.#count(upload.owner, -1);
-    await this.#options.uploads.leave(upload);
+    await this.#parts.uploads.leave(upload);
   }
 
   // What follows runs in the turn of the backup's name.
 
   async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
-    const { inventory, keeping, uploads } = this.#options;
+    const { inventory, keeping, uploads } = this.#parts;
     const entry = inventory.find(manifest.facts.name);
     if (entry !== null && (await keeping.isIntact(entry))) {
       // Of two with one name that were arriving, the other was first.
@@ -188,7 +168,7 @@ export class Receiving {
         hint: 'What is held is never overwritten. Make a new backup: it gets a new name.',
       });
     }
-    const { sidecars } = this.#options;
+    const { sidecars } = this.#parts;
     const { receipt } = sidecars.asOfNow(await sidecars.read(entry), entry);
     if (receipt === undefined) throw new Failure('damaged', `the receipt of ${entry.name} is lost`);
     return receipt;
@@ -196,7 +176,7 @@ export class Receiving {
 
   /** Commits a complete upload, unless another connection has done so just now. */
   async #commit(upload: Upload): Promise<SignedReceipt> {
-    const { inventory, uploads } = this.#options;
+    const { inventory, uploads } = this.#parts;
     const held = inventory.find(upload.manifest.facts.name);
     if (held === null) return this.#keep(upload, await this.#finished(upload));
     await uploads.end(upload);
@@ -207,13 +187,13 @@ export class Receiving {
     try {
       return await upload.finished();
     } catch (thrown) {
-      if (thrown instanceof Failure && thrown.kind === 'damaged') await this.#options.uploads.end(upload, thrown);
+      if (thrown instanceof Failure && thrown.kind === 'damaged') await this.#parts.uploads.end(upload, thrown);
       throw thrown;
     }
   }
 
   async #keep(upload: Upload, data: Staged): Promise<SignedReceipt> {
-    const { acknowledge, clock, keeping, leaves, log, uploads } = this.#options;
+    const { acknowledge, clock, keeping, leaves, log, uploads } = this.#parts;
     const { manifest, owner } = upload;
     try {
       const receivedAt = clock.now();

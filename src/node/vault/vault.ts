@@ -29,27 +29,9 @@ export class Vault {
   constructor(parts: Parts) {
     this.layout = parts.layout;
     this.#parts = parts;
-    const damaged = (entry: HeldEntry, why: string): Promise<void> => {
-      return this.#change(entry.name, async () => {
-        // Of several who found the same damage, the first puts it aside.
-        if (this.find(entry.name) === entry) await parts.keeping.quarantine(entry, why);
-      }).catch(({ message }) => parts.log.error('damaged backup cannot be put into quarantine', { reason: message }));
-    };
-    const isRemoved = ({ name, owner }: HeldEntry): boolean => {
-      return this.find(name) === null && !this.damaged(owner).includes(name);
-    };
-    this.#read = openReading({ ...parts, damaged, isRemoved });
-    this.#examining = new Examining({
-      ...parts,
-      read: (entry, offset = 0) => this.#readSpans(entry, [{ offset, length: entry.size - offset }]),
-      isIntact: (entry) => {
-        return parts.turnOf(entry.name)(async () => this.find(entry.name) === entry && parts.keeping.isIntact(entry));
-      },
-      report: (entry, what) => parts.inventory.report(this.#dataOf(entry), what),
-      isWhole: (entry) => parts.doubts.settle(entry, this.#dataOf(entry)),
-      damaged,
-    });
-    this.#receiving = new Receiving({ ...parts, examining: this.#examining });
+    this.#read = openReading(parts);
+    this.#examining = new Examining(parts, this.#read);
+    this.#receiving = new Receiving(parts, this.#examining);
   }
 
   /**
@@ -110,7 +92,7 @@ export class Vault {
   readSpans(name: string, spans: readonly Span[]): Bytes {
     const entry = this.#entryOf(name);
     for (const { offset, length } of spans) checkReadable(entry, offset, length);
-    return this.#readSpans(entry, spans);
+    return this.#read(entry, spans);
   }
 
   /**
@@ -185,14 +167,6 @@ export class Vault {
   /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
   close(): Promise<void> {
     return this.#parts.knownFacts.close();
-  }
-
-  #readSpans(entry: HeldEntry, spans: readonly Span[]): Bytes {
-    return this.#read(this.#dataOf(entry), entry, spans);
-  }
-
-  #dataOf({ name }: HeldEntry): string {
-    return this.layout.backup(name).data;
   }
 
   #entryOf(name: string): HeldEntry {
