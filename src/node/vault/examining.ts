@@ -1,10 +1,10 @@
 import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { diskFailure, isLost } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
+import type { LeafRecorder } from './leaves.js';
 import type { Parts } from './parts.js';
 import type { ReadSpans } from './reading.js';
 
@@ -128,36 +128,20 @@ export class Examining {
    * kept, they come as the backup is read: that takes minutes where it is large, and nobody waits that long for the first one.
    * @throws Failure `damaged`, and then the backup is in quarantine
    */
-  async *leavesOf(entry: HeldEntry, first: number): Bytes & AsyncGenerator<Uint8Array> {
+  async *leavesOf(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
     const { leaves } = this.#parts;
     const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     if (await leaves.areRight(entry, treeRoot)) yield* leaves.read(entry, first);
-    else yield* first === 0 ? this.#compare(entry) : this.#hashFrom(entry, first);
+    else if (first === 0) yield* this.#compare(entry);
+    // Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes.
+    else yield (yield* this.#hash(entry, first)).last;
   }
 
   /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
   #isIntact(entry: HeldEntry): Promise<boolean> {
     const { inventory, keeping, turnOf } = this.#parts;
     return turnOf(entry.name)(async () => inventory.find(entry.name) === entry && keeping.isIntact(entry));
-  }
-
-  #bytesOf(entry: HeldEntry, offset = 0): Bytes {
-    return this.#read(entry, [{ offset, length: entry.size - offset }]);
-  }
-
-  /** Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes. */
-  async *#hashFrom(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
-    let hashes: Uint8Array[] = [];
-    const running = new FileDigest((hash) => hashes.push(hash));
-    for await (const chunk of this.#bytesOf(entry, first * leafSize)) {
-      running.update(chunk);
-      if (hashes.length < worthGiving) continue;
-      yield Buffer.concat(hashes);
-      hashes = [];
-    }
-    running.finish();
-    yield Buffer.concat(hashes);
   }
 
   /** Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. */
@@ -179,20 +163,7 @@ export class Examining {
     const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
     const recorder = leaves.record(entry.name);
     try {
-      let hashes: Uint8Array[] = [];
-      const running = new FileDigest((hash) => {
-        recorder.add(hash);
-        hashes.push(hash);
-      });
-      for await (const chunk of this.#bytesOf(entry)) {
-        running.update(chunk);
-        await recorder.flush();
-        await pace(chunk.length);
-        if (hashes.length < worthGiving) continue;
-        yield Buffer.concat(hashes);
-        hashes = [];
-      }
-      const { size, sha256, treeRoot } = running.finish();
+      const { last, size, sha256, treeRoot } = yield* this.#hash(entry, 0, pace, recorder);
       if (size !== facts.size || !treeRoot.equals(facts.treeRoot)) {
         throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
       }
@@ -203,10 +174,34 @@ export class Examining {
       }
       await recorder.keep(entry.digest);
       this.#foundRight.set(entry, clock.monotonic());
-      yield Buffer.concat(hashes);
+      yield last;
     } finally {
       await recorder.discard();
     }
+  }
+
+  /**
+   * Reads a backup from one of its leaves on, and gives their hashes meanwhile.
+   * @returns the last of them, and what the bytes that were read add up to
+   */
+  async *#hash(entry: HeldEntry, first: number, pace: Pace = atOnce, recorder?: LeafRecorder) {
+    const offset = first * leafSize;
+    let hashes: Uint8Array[] = [];
+    const running = new FileDigest((hash) => {
+      recorder?.add(hash);
+      hashes.push(hash);
+    });
+    for await (const chunk of this.#read(entry, [{ offset, length: entry.size - offset }])) {
+      running.update(chunk);
+      await recorder?.flush();
+      await pace(chunk.length);
+      if (hashes.length < worthGiving) continue;
+      yield Buffer.concat(hashes);
+      hashes = [];
+    }
+    // The last leaf ends here.
+    const digest = running.finish();
+    return { ...digest, last: Buffer.concat(hashes) };
   }
 }
 
