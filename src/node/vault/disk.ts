@@ -121,6 +121,15 @@ export function diskFailure(thrown: unknown, context: string): Failure {
   return new Failure(failure.kind, failure.message, { cause: thrown, retryable: true, ...mend });
 }
 
+/** Does what works on a disk. @throws what it throws, as a {@link diskFailure} */
+export async function onDisk<T>(context: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw diskFailure(thrown, context);
+  }
+}
+
 /** Of a file that nobody can read any more: its sectors are bad, or something else lies in its place. */
 const lostCodes = ['EIO', 'EBADMSG', 'EUCLEAN', 'EISDIR', 'ELOOP', 'ENXIO'];
 /** Of a file that this user may not read: a person's mistake, which can be put right. */

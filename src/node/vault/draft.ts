@@ -3,7 +3,7 @@ import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/back
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { create, diskFailure, removeLeftovers } from './disk.js';
+import { create, diskFailure, onDisk, removeLeftovers } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Parts } from './parts.js';
 import { WriteBehind } from './write-behind.js';
@@ -62,9 +62,7 @@ export async function openDraft(parts: Parts): Promise<Draft> {
     async write(chunk) {
       checkOpen();
       if (digest !== null) throw new Failure('failed', 'this draft has its digest already');
-      await behind.add(chunk).catch((thrown) => {
-        throw diskFailure(thrown, what);
-      });
+      await onDisk(what, () => behind.add(chunk));
       running.update(chunk);
       await hashes.flush();
     },

@@ -4,7 +4,7 @@ import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Staged } from './commit-file.js';
-import { diskFailure } from './disk.js';
+import { diskFailure, onDisk } from './disk.js';
 import type { Examining } from './examining.js';
 import type { HeldEntry } from './held-entry.js';
 import { checkRange } from './leaf-map.js';
@@ -51,13 +51,11 @@ export class Receiving {
         `${owner} may not store ${name} here: a server stores its own backups with others`,
       );
     }
-    try {
+    return onDisk(name, async () => {
       const entry = this.#parts.inventory.find(name);
       if (entry?.digest.equals(manifest.digest)) await this.#examining.confirm(entry);
-      return await this.#parts.turnOf(name)(() => this.#answer(owner, manifest));
-    } catch (thrown) {
-      throw diskFailure(thrown, name);
-    }
+      return this.#parts.turnOf(name)(() => this.#answer(owner, manifest));
+    });
   }
 
   async receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
@@ -94,20 +92,12 @@ export class Receiving {
     return {
       write: async (...chunks) => {
         checkOpen();
-        try {
-          await writer.write(chunks);
-        } catch (thrown) {
-          throw diskFailure(thrown, name);
-        }
+        await onDisk(name, () => writer.write(chunks));
       },
       finish: async () => {
         checkOpen();
         over = true;
-        try {
-          return await this.#finish(upload, writer);
-        } catch (thrown) {
-          throw diskFailure(thrown, name);
-        }
+        return onDisk(name, () => this.#finish(upload, writer));
       },
       abort: async () => {
         if (over) return;

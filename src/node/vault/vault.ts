@@ -5,7 +5,7 @@ import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { diskFailure, realDisk } from './disk.js';
+import { diskFailure, onDisk, realDisk } from './disk.js';
 import { type Draft, openDraft } from './draft.js';
 import { Examining, type Pace } from './examining.js';
 import type { HeldEntry } from './held-entry.js';
@@ -177,13 +177,7 @@ export class Vault {
 
   /** Changes a backup when it is its turn. */
   #change(name: string, work: () => Promise<void>): Promise<void> {
-    return this.#parts.turnOf(name)(async () => {
-      try {
-        await work();
-      } catch (thrown) {
-        throw diskFailure(thrown, name);
-      }
-    });
+    return this.#parts.turnOf(name)(() => onDisk(name, work));
   }
 }
 
