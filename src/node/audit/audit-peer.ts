@@ -3,7 +3,7 @@ import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/no
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { readReceipt } from '../../mesh/manifest/receipt.js';
 import type { Clock } from '../../mesh/terms/clock.js';
-import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { mayPass } from '../outbox/deliver.js';
@@ -82,23 +82,23 @@ export async function auditPeer(
   const late = new AbortController();
   const cancel = clock.after(patience, () => late.abort());
   const signal = AbortSignal.any([stopping, late.signal]);
-  let excuse: Failure | undefined;
+  let excuse: Problem | undefined;
   /** Why the newest backup of a set was not proven tonight, by set, where that is no excuse. */
-  const found = new Map<string, Failure>();
+  const found = new Map<string, Problem>();
   const excused = (thrown: unknown): Failure => {
     const failure = late.signal.aborted ? tooSlow(peer) : Failure.from(thrown, `the proofs of ${peer.name}`);
-    excuse ??= failure;
+    excuse ??= problemOf(failure);
     return failure;
   };
   try {
     const choices = await choicesFor(peer, parts);
-    if (before.problem !== undefined) throw failureOf(before.problem);
-    for (const choice of choices) {
+    excuse = before.problem;
+    for (const choice of excuse === undefined ? choices : []) {
       try {
         const problem = await auditBackup(peer, choice, parts, signal, report);
         if (problem === null) continue;
         problems.push(problem);
-        if (choice.newest) found.set(choice.backup.set, failureOf(problem));
+        if (choice.newest) found.set(choice.backup.set, problem);
       } catch (thrown) {
         // What stands in the way of one proof need not stand in that of the others, where the peer answers at all.
         const failure = excused(thrown);
@@ -112,19 +112,19 @@ export async function auditPeer(
   }
   if (excuse !== undefined) {
     parts.log.warn('proof not given', { peer: peer.name, kind: excuse.kind, reason: excuse.message });
-    report.problem = problemOf(excuse);
+    report.problem = excuse;
     // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
     if (excuse.kind === 'untrusted') {
       return { report: { ...report, problem: undefined }, problems: [...problems, refusal(peer, excuse)] };
     }
   }
-  const otherwise = excuse ?? nothingToProve();
-  const reasons = new Map<Failure, string[]>();
+  const otherwise = excuse ?? nothingToProve;
+  const reasons = new Map<Problem, string[]>();
   for (const set of proofs.overdue(peer, await parts.ownBackups())) {
     const reason = found.get(set) ?? otherwise;
     reasons.set(reason, [...(reasons.get(reason) ?? []), set]);
   }
-  for (const [reason, sets] of reasons) problems.push(problemOf(withoutProof(peer, sets, reason)));
+  for (const [reason, sets] of reasons) problems.push(withoutProof(peer, sets, reason));
   return { report, problems };
 }
 
@@ -221,28 +221,26 @@ function lossOf(peer: AuditedPeer, name: string, why: string): Problem {
   };
 }
 
-function failureOf({ kind, message, hint }: Problem): Failure {
-  return new Failure(kind as FailureKind, message, { hint });
-}
-
 function tooSlow(peer: AuditedPeer): Failure {
   return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
 }
 
-function refusal(peer: AuditedPeer, failure: Failure): Problem {
-  return { ...problemOf(failure), message: `${peer.name} did not prove everything: ${failure.message}` };
+function refusal(peer: AuditedPeer, excuse: Problem): Problem {
+  return { ...excuse, message: `${peer.name} did not prove everything: ${excuse.message}` };
 }
 
 /** Of a peer that comes with one node key after another, no receipt stays until the night. */
-function nothingToProve(): Failure {
-  return new Failure('failed', 'there was nothing acknowledged by it that it could be asked for');
-}
+const nothingToProve: Problem = {
+  kind: 'failed',
+  message: 'there was nothing acknowledged by it that it could be asked for',
+  hint: '',
+};
 
-function withoutProof(peer: AuditedPeer, sets: readonly string[], failure: Failure): Failure {
+function withoutProof(peer: AuditedPeer, sets: readonly string[], { kind, message }: Problem): Problem {
   const which = `${sets.length === 1 ? 'set' : 'sets'} ${sets.join(', ')}`;
-  return new Failure(
-    failure.kind,
-    `${peer.name} has not proved for a week that it holds the newest backup of ${which}: ${failure.message}`,
-    { hint: `Without a proof, do not count on ${peer.name}.` },
-  );
+  return {
+    kind,
+    message: `${peer.name} has not proved for a week that it holds the newest backup of ${which}: ${message}`,
+    hint: `Without a proof, do not count on ${peer.name}.`,
+  };
 }
