@@ -61,7 +61,7 @@ export function expire(backups: readonly Dated[], rules: KeepRules, now: number,
   );
   for (const { reason, limit, periodOf } of periodsOf(rules, timezone)) {
     const groups = (list: readonly Dated[], timeOf: (backup: Dated) => number): Dated[][] =>
-      grouped(list, (backup, index) => periodOf(timeOf(backup), index)).slice(0, limit);
+      groupsOf(list, (backup, index) => periodOf(timeOf(backup), index)).slice(0, limit);
     const ofStrays = (group: readonly Dated[]): boolean => group.every((backup) => strays.has(backup));
     for (const [newest] of groups(inTurn, ({ time }) => time)) keep(newest, reason);
     for (const group of groups(byMaking, madeAt).filter(ofStrays))
@@ -120,14 +120,14 @@ function maximum<T>(list: readonly T[], measure: (item: T) => number): T | undef
   );
 }
 
-/** Backups that come newest first, put together by period. */
-function grouped(backups: readonly Dated[], periodOf: (backup: Dated, index: number) => number): Dated[][] {
-  const groups = new Map<number, Dated[]>();
-  for (const [index, backup] of backups.entries()) {
-    const period = periodOf(backup, index);
-    const group = groups.get(period);
-    if (group === undefined) groups.set(period, [backup]);
-    else group.push(backup);
+/** Puts together what has the same key, and leaves the order as it is. */
+export function groupsOf<T>(list: readonly T[], keyOf: (item: T, index: number) => string | number): T[][] {
+  const groups = new Map<string | number, T[]>();
+  for (const [index, item] of list.entries()) {
+    const key = keyOf(item, index);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
   }
   return [...groups.values()];
 }

@@ -3,7 +3,7 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { expire, type Verdict } from './expire.js';
+import { expire, groupsOf, type Verdict } from './expire.js';
 import { strangeTime } from './strange-time.js';
 
 /** What a sweep has to know of a backup. */
@@ -120,23 +120,11 @@ export interface JudgeOptions extends Pick<SweepOptions, 'rules' | 'identityOf'>
 /** Decides about every backup, and removes none. */
 export function judge<T extends SweptBackup>(backups: readonly T[], options: JudgeOptions): Judgement<T>[] {
   const { rules, identityOf, now, timezone } = options;
-  return groups(backups).map((stream) => {
+  return groupsOf(backups, ({ owner, set }) => `${owner}/${set}`).map((stream) => {
     const [first] = stream;
     const owner = first === undefined ? null : identityOf(first.owner);
     const swept = stream.filter(({ identity }) => identity !== null && identity === owner);
     const dated = swept.map(({ receivedAt, ...backup }) => ({ ...backup, time: receivedAt ?? backup.createdAt }));
     return { backups: stream, verdict: expire(dated, first?.own ? rules.local : rules.peers, now, timezone) };
   });
-}
-
-/** The backups of each owner and set. */
-function groups<T extends SweptBackup>(backups: readonly T[]): T[][] {
-  const streams = new Map<string, T[]>();
-  for (const backup of backups) {
-    const key = `${backup.owner}/${backup.set}`;
-    const stream = streams.get(key);
-    if (stream === undefined) streams.set(key, [backup]);
-    else stream.push(backup);
-  }
-  return [...streams.values()];
 }
