@@ -55,11 +55,11 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
   const checks = await openTimes(join(state, 'scrub.json'));
   const abandoned = new Set<string>();
   const peers = () => parts.connections().map(auditedPeer);
-  const draw = (below: number): number => randomInt(below);
+  const healing = { ...parts, peers: () => byLot(peers(), randomInt) };
   const audit = openAudit({
     ...parts,
     proofs,
-    draw,
+    draw: randomInt,
     async manifestOf(name) {
       const { manifest } = await vault.held(name);
       if (manifest === undefined) throw new Failure('damaged', `${name} has no manifest any more`);
@@ -77,9 +77,8 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
           times: checks,
           abandoned,
           enough,
-          heal: (stopping) => heal({ ...parts, peers: () => byLot(peers(), draw) }, stopping),
-          recover: (name, stopping) =>
-            recover(name, { vault, identity, log: parts.log, peers: () => byLot(peers(), draw) }, stopping),
+          heal: (stopping) => heal(healing, stopping),
+          recover: (name, stopping) => recover(name, healing, stopping),
         },
         atNight,
         signal,
