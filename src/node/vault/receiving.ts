@@ -137,7 +137,7 @@ export class Receiving {
     const locked = inventory.lockOf(manifest.facts.name);
     if (locked !== null) throw notAllowed(locked);
     const begun = await uploads.find(manifest.digest);
-    await begun?.confirm();
+    await begun?.reservation.confirm();
     const upload = begun ?? (await uploads.begin(owner, manifest));
     if (!upload.complete) return { missing: upload.missing() };
     await upload.enter();
@@ -189,7 +189,8 @@ export class Receiving {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
-      upload.release();
+      // The backup is held now, and counts by itself.
+      upload.reservation.release();
       if (upload.leaves !== null) await leaves.adopt(manifest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;

@@ -43,11 +43,11 @@ export class Upload {
   readonly owner: Hostname;
   readonly manifest: VerifiedManifest;
   readonly files: UploadFiles;
+  readonly reservation: Reservation;
   /** When it was last written to, milliseconds since 1970: an offer alone keeps no upload. */
   touched: number;
   readonly #disk: Disk;
   readonly #clock: Clock;
-  readonly #reservation: Reservation;
   readonly #map: LeafMap;
   readonly #record: UploadRecord;
   readonly #beingWritten = new Set<number>();
@@ -62,10 +62,10 @@ export class Upload {
     this.owner = options.owner;
     this.manifest = options.manifest;
     this.files = options.files;
+    this.reservation = options.reservation;
     this.touched = options.touched;
     this.#disk = options.disk;
     this.#clock = options.clock;
-    this.#reservation = options.reservation;
     this.#map = new LeafMap(options.manifest.facts.size);
     this.#record = new UploadRecord(options.disk, options.files, options.manifest, options.resumed);
   }
@@ -90,16 +90,6 @@ export class Upload {
 
   missing(): Range[] {
     return this.#map.missing();
-  }
-
-  /** Before it goes on after a break. @throws Failure `no-space` */
-  confirm(): Promise<void> {
-    return this.#reservation.confirm();
-  }
-
-  /** Gives back the space that was promised: the backup is held now, and counts by itself. */
-  release(): void {
-    this.#reservation.release();
   }
 
   /** Opens its file, for as long as the caller needs it; every call is followed by one of {@link leave}. */
@@ -197,7 +187,7 @@ export class Upload {
    */
   async end(why?: Failure): Promise<void> {
     this.#ended ??= why ?? new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
-    this.#reservation.release();
+    this.reservation.release();
     await removeLeftovers(this.#disk, [this.files.part]);
     await this.#record.remove();
   }
@@ -235,7 +225,7 @@ export class Upload {
     if (this.#map.has(leaf)) return;
     this.#map.add(leaf);
     this.touched = this.#clock.now();
-    this.#reservation.arrived(this.#map.lengthOf(leaf));
+    this.reservation.arrived(this.#map.lengthOf(leaf));
   }
 
   async #openPart(): Promise<OpenPart> {
