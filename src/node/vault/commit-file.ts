@@ -151,7 +151,7 @@ async function sameBytes(disk: Disk, path: string, other: FileHandle): Promise<b
 
 function conflict(path: string, cause?: unknown): Failure {
   return new Failure('conflict', `${path} is there already, with other bytes`, {
-    ...(cause === undefined ? {} : { cause }),
+    cause,
     hint: 'It is left as it is. Move it away if it is not wanted.',
   });
 }

@@ -33,7 +33,7 @@ export interface Quota {
    * @param makeRoom is told how many bytes the owner has too little, and may release promises of the owner before it returns
    * @throws Failure `no-space` that says how much is missing
    */
-  reserve(owner: Hostname, size: number, makeRoom?: (missing: number) => void): Promise<Reservation>;
+  reserve(owner: Hostname, size: number, makeRoom: (missing: number) => void): Promise<Reservation>;
   /** For an upload that was promised its space before this node started: nothing is asked again. */
   renew(owner: Hostname, size: number): Reservation;
 }
@@ -122,7 +122,7 @@ export function openQuota(options: QuotaOptions): Quota {
 
   return {
     renew,
-    async reserve(owner, size, makeRoom = () => {}) {
+    async reserve(owner, size, makeRoom) {
       const bytes = spaceOf(size);
       const free = await freeBytes();
       // From here to the promise nothing waits: two offers never see the same free bytes.

@@ -41,7 +41,7 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
     if (item.name.startsWith('.') || item.name === notOurs) continue;
-    const owner = path === layout.local ? host : hostnameOrNull(item.name);
+    const owner = path === layout.local ? host : orNull(() => parseHostname(item.name));
     if (owner === null || !item.isDirectory()) inventory.report(path, 'is not the folder of a server');
     else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
     else await readFolder(owner, { ...options, incoming }, inventory);
@@ -108,7 +108,7 @@ async function readFolder(owner: Hostname, options: FolderOptions, inventory: In
   for (const name of names) {
     const data = dataOfSidecar(name);
     if (data !== null && names.has(data)) continue;
-    const named = ownerIn(data ?? name);
+    const named = orNull(() => parseBackupName(data ?? name).owner);
     if (named === null) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
     else if (named !== owner) strangers.set(named, (strangers.get(named) ?? 0) + 1);
     else if (data !== null) alone.push(data);
@@ -202,18 +202,10 @@ function inodesOf(disk: Disk, paths: readonly string[]): Promise<(bigint | undef
   return Promise.all(paths.map((path) => inodeOf(path).catch(() => undefined)));
 }
 
-/** Whose backup a file is named as; null for no backup's name. */
-function ownerIn(name: string): Hostname | null {
+/** What a name says; null for one that is not of this kind. */
+function orNull<T>(parse: () => T): T | null {
   try {
-    return parseBackupName(name).owner;
-  } catch {
-    return null;
-  }
-}
-
-function hostnameOrNull(name: string): Hostname | null {
-  try {
-    return parseHostname(name);
+    return parse();
   } catch {
     return null;
   }
