@@ -4,7 +4,6 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { verifyManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
-import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { OwnBackup } from '../outbox/owed.js';
@@ -60,11 +59,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
     ...parts,
     proofs,
     draw: randomInt,
-    async manifestOf(name) {
-      const { manifest } = await vault.held(name);
-      if (manifest === undefined) throw new Failure('damaged', `${name} has no manifest any more`);
-      return verifyManifest(manifest, identity);
-    },
+    manifestOf: async (name) => verifyManifest((await vault.held(name)).manifest, identity),
     peers,
     owed: parts.kick,
   });

@@ -1,6 +1,5 @@
 import { readdir } from 'node:fs/promises';
 import { blocks } from '../../mesh/envelope/blocks.js';
-import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { type LeafHashes, takeLeafHashes } from '../../mesh/manifest/leaf-hashes.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
@@ -10,7 +9,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { Holder } from '../outbox/receipts.js';
 import { hasCode, readSmall, realDisk } from '../vault/disk.js';
-import { longestSidecar } from '../vault/held-entry.js';
+import { decodeSidecar, longestSidecar } from '../vault/held-entry.js';
 import { sidecarOf } from '../vault/layout.js';
 import type { Vault } from '../vault/vault.js';
 import type { AuditedPeer } from './audited-peer.js';
@@ -70,9 +69,7 @@ async function lostManifest(
     if (of !== sidecarOf(name) || (age >= 0 && age < ownersTurn)) continue;
     try {
       const bytes = await readSmall(realDisk, layout.quarantined(file), longestSidecar);
-      const { manifest } = HeldBackup.decode(bytes ?? new Uint8Array());
-      if (manifest === undefined) continue;
-      const verified = verifyManifest(manifest, owner.identity);
+      const verified = verifyManifest(decodeSidecar(bytes ?? new Uint8Array()).manifest, owner.identity);
       if (verified.facts.name === name) return verified;
     } catch {
       // Its owner, or a person, has to bring the backup back.

@@ -1,5 +1,4 @@
 import type { FileHandle } from 'node:fs/promises';
-import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
 import {
@@ -13,7 +12,7 @@ import {
   syncFolder,
   writeAll,
 } from './disk.js';
-import { longestSidecar } from './held-entry.js';
+import { decodeSidecar, longestSidecar } from './held-entry.js';
 import type { BackupFiles } from './layout.js';
 
 /** A temporary file whose bytes are complete, in the file system of the vault. Whoever commits it closes and removes it. */
@@ -118,8 +117,7 @@ async function manifestIn(disk: Disk, path: string): Promise<Buffer | null> {
     throw thrown;
   });
   try {
-    const { manifest } = HeldBackup.decode(bytes ?? new Uint8Array());
-    return manifest === undefined ? null : Buffer.from(manifest.manifest);
+    return Buffer.from(decodeSidecar(bytes ?? new Uint8Array()).manifest.manifest);
   } catch {
     return null;
   }

@@ -1,9 +1,9 @@
-import { type HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { diskFailure, isLost } from './disk.js';
-import type { HeldEntry } from './held-entry.js';
+import type { HeldEntry, Sidecar } from './held-entry.js';
 import type { LeafRecorder } from './leaves.js';
 import type { Parts } from './parts.js';
 import type { ReadSpans } from './reading.js';
@@ -79,7 +79,7 @@ export class Examining {
    * @throws Failure `damaged`, and then the backup is in quarantine; `not-found` when it was removed meanwhile; `untrusted`
    * when its owner has another identity by now, which has damaged nothing
    */
-  async sidecar(entry: HeldEntry): Promise<HeldBackup> {
+  async sidecar(entry: HeldEntry): Promise<Sidecar> {
     const { sidecars, putAside } = this.#parts;
     try {
       return await sidecars.read(entry);
@@ -95,7 +95,7 @@ export class Examining {
   }
 
   /** The same, with the receipt as this server gives it now. @throws Failure as {@link sidecar} does */
-  async held(entry: HeldEntry): Promise<HeldBackup> {
+  async held(entry: HeldEntry): Promise<Sidecar> {
     return this.#parts.sidecars.asOfNow(await this.sidecar(entry), entry);
   }
 
@@ -131,7 +131,7 @@ export class Examining {
   async *leavesOf(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
     const { leaves } = this.#parts;
     const { manifest } = await this.sidecar(entry);
-    const { treeRoot } = Manifest.decode(manifest?.manifest ?? new Uint8Array());
+    const { treeRoot } = Manifest.decode(manifest.manifest);
     if (await leaves.areRight(entry, treeRoot)) yield* leaves.read(entry, first);
     else if (first === 0) yield* this.#compare(entry);
     // Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes.
@@ -160,7 +160,7 @@ export class Examining {
     const { manifest, receipt } = await this.sidecar(entry);
     // It may name an identity that this server had before: what came in then is held all the same.
     if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
-    const facts = Manifest.decode(manifest?.manifest ?? new Uint8Array());
+    const facts = Manifest.decode(manifest.manifest);
     const recorder = leaves.record(entry.name);
     try {
       const { last, size, sha256, treeRoot } = yield* this.#hash(entry, 0, pace, recorder);

@@ -37,6 +37,17 @@ export function entryOf(manifest: VerifiedManifest, receivedAt: number | null): 
   return makeEntry(manifest.facts, manifest.digest, manifest.name.owner, receivedAt, identity);
 }
 
+/** What stands beside a backup. Without the manifest there is none. */
+export type Sidecar = HeldBackup & { readonly manifest: SignedManifest };
+
+/** Decodes a sidecar, and proves nothing of it. @throws Failure `damaged` */
+export function decodeSidecar(bytes: Uint8Array): Sidecar {
+  const held = decode(() => HeldBackup.decode(bytes));
+  const { manifest } = held;
+  if (manifest === undefined) throw new Failure('damaged', 'it has no manifest');
+  return { ...held, manifest };
+}
+
 /** What the name and the place of a sidecar say about its backup. */
 export interface Expected {
   readonly owner: Hostname;
@@ -61,13 +72,12 @@ export function readSidecar(bytes: Uint8Array, expected: Expected): HeldEntry {
 export function proveSidecar(
   bytes: Uint8Array,
   expected: Expected,
-): { readonly entry: HeldEntry; readonly held: HeldBackup } {
+): { readonly entry: HeldEntry; readonly held: Sidecar } {
   return read(bytes, expected, verifyManifest);
 }
 
 function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, believe: typeof readManifest) {
-  const held = decode(() => HeldBackup.decode(bytes));
-  if (held.manifest === undefined) throw new Failure('damaged', 'it has no manifest');
+  const held = decodeSidecar(bytes);
   const { facts, digest } = identity === null ? asItSays(held.manifest) : believe(held.manifest, identity);
   if (facts.name !== name) throw new Failure('damaged', `its manifest is that of ${JSON.stringify(facts.name)}`);
   const receivedAt = own ? null : receiptTime(held, digest);
@@ -77,8 +87,7 @@ function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, belie
 /** Whether a sidecar is whole, and signed by another identity than the one that its owner has in the configuration now. */
 export function isOfAnotherIdentity(bytes: Uint8Array, name: string, identity: Identity): boolean {
   try {
-    const { manifest } = HeldBackup.decode(bytes);
-    if (manifest === undefined) return false;
+    const { manifest } = decodeSidecar(bytes);
     const claimed = identityFromBytes(Buffer.from(Manifest.decode(manifest.manifest).identity));
     return claimed !== identity && verifyManifest(manifest, claimed).facts.name === name;
   } catch {

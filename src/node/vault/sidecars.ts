@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -7,7 +7,14 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { type Disk, hasCode, readFailure, readSmall } from './disk.js';
 import type { Doubts } from './doubts.js';
-import { type HeldEntry, isOfAnotherIdentity, longestSidecar, proveSidecar } from './held-entry.js';
+import {
+  decodeSidecar,
+  type HeldEntry,
+  isOfAnotherIdentity,
+  longestSidecar,
+  proveSidecar,
+  type Sidecar,
+} from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { Layout } from './layout.js';
 
@@ -30,12 +37,12 @@ export interface Sidecars {
    * The sidecar of a backup, read from the disk; its signatures are proven.
    * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile; another when the disk cannot read it
    */
-  read(entry: HeldEntry): Promise<HeldBackup>;
+  read(entry: HeldEntry): Promise<Sidecar>;
   /**
    * The sidecar as it is shown. A receipt of an identity that this server had before is given anew, for nobody else believes
    * it any more; the time when the backup came in stays. One that proves nothing is left for an examination to find.
    */
-  asOfNow(held: HeldBackup, entry: HeldEntry): HeldBackup;
+  asOfNow(held: Sidecar, entry: HeldEntry): Sidecar;
   /** Whether it was proven since the start, for the identity that the owner has in the configuration now. */
   isProven(entry: HeldEntry): boolean;
   /** Whether it is whole, and of another identity than the one that its owner has in the configuration now. */
@@ -69,7 +76,7 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
     return bytes;
   };
 
-  const prove = (bytes: Buffer, entry: HeldEntry, identity: Identity | null): HeldBackup => {
+  const prove = (bytes: Buffer, entry: HeldEntry, identity: Identity | null): Sidecar => {
     let read: ReturnType<typeof proveSidecar>;
     try {
       read = proveSidecar(bytes, { ...entry, identity });
@@ -86,7 +93,7 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
       const identity = identityOf(entry.owner);
       const digest = createHash('sha256').update(bytes).digest();
       const before = proven.get(entry);
-      if (before?.identity === identity && before.digest.equals(digest)) return HeldBackup.decode(bytes);
+      if (before?.identity === identity && before.digest.equals(digest)) return decodeSidecar(bytes);
       const held = prove(bytes, entry, identity);
       proven.set(entry, { identity, digest });
       return held;

@@ -1,5 +1,4 @@
 import { withOwnerHint } from '../../mesh/files/owner-hint.js';
-import type { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
@@ -8,7 +7,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { diskFailure, onDisk, realDisk } from './disk.js';
 import { type Draft, openDraft } from './draft.js';
 import { Examining, type Pace } from './examining.js';
-import type { HeldEntry } from './held-entry.js';
+import type { HeldEntry, Sidecar } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
 import type { Layout } from './layout.js';
 import { openParts, type Parts, type VaultOptions } from './parts.js';
@@ -71,7 +70,7 @@ export class Vault {
    * What the sidecar of a backup says, proven; with the receipt as this server gives it now.
    * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
    */
-  async held(name: string): Promise<HeldBackup> {
+  async held(name: string): Promise<Sidecar> {
     return this.#examining.held(this.#entryOf(name));
   }
 

@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../../src/mesh/config/load.js';
-import type { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { parseIdentity } from '../../../src/mesh/identity/identity.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -13,7 +12,7 @@ import { openEpochs } from '../../../src/node/service/epochs.js';
 import { listen } from '../../../src/node/service/listener.js';
 import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { peerServer } from '../../../src/node/service/peer-server.js';
-import { entryOf } from '../../../src/node/vault/held-entry.js';
+import { entryOf, type Sidecar } from '../../../src/node/vault/held-entry.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { factsAbout, nthOf, writeRandom } from './plant.js';
 import { silent } from './sender.js';
@@ -57,7 +56,7 @@ export const memoryTasks = {
     for (let index = 0; index < wanted.peers; index += 1) {
       const name = parseHostname(`P${index}`);
       const self = makeServerIdentity(deriveKeys(generateRecoveryKey()), name, 1_700_000_000_000);
-      const held = new Map<string, HeldBackup>(
+      const held = new Map<string, Sidecar>(
         manifests.map(({ facts, signed, digest }) => [
           facts.name,
           {
@@ -69,7 +68,7 @@ export const memoryTasks = {
       const entries = manifests.map((manifest) => entryOf(manifest, manifest.facts.createdAtMs)).reverse();
       const vault: Partial<Vault> = {
         list: () => entries,
-        held: async (each) => held.get(each) ?? { manifest: undefined, receipt: undefined },
+        held: async (each) => held.get(each) as Sidecar,
         proven: async () => {},
       };
       const callLog = openPatientLog(silent, systemClock);
