@@ -209,7 +209,7 @@ async function drop(peer: AuditedPeer, backup: OwnBackup, why: string, parts: Au
   await parts.receipts.drop(peer, backup);
 }
 
-export function emptyAudit(peer: Hostname): PeerAudit {
+function emptyAudit(peer: Hostname): PeerAudit {
   return { peer, proven: [], lost: [], gone: [], bytes: 0, problem: undefined };
 }
 

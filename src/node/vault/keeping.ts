@@ -1,10 +1,8 @@
 import { dirname } from 'node:path';
 import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
@@ -28,7 +26,6 @@ export interface KeepingOptions {
   readonly temporaries: Temporaries;
   readonly leaves: KeptLeaves;
   readonly quarantine: Quarantine;
-  identityOf(host: Hostname): Identity | null;
 }
 
 export interface Acknowledgement {

@@ -85,7 +85,7 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const temporaries = openTemporaries(layout);
   const leaves = openLeaves({ layout, disk, log, temporaries });
   const quarantine = new Quarantine({ layout, disk, clock, inventory });
-  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine, identityOf });
+  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.setAside(name, why);
   const used = (owner: Hostname): number => inventory.used(owner);
