@@ -25,7 +25,7 @@ const atOnce: Pace = async () => {};
 /** How long an owner waits for an examination before it is told to ask again, in milliseconds. */
 const patience = 5_000;
 
-/** Reads whole backups again, and compares them with what their owner signed. */
+/** Says whether backups still are what their owner signed: by what stands beside them, or by reading them whole again. */
 export class Examining {
   readonly #parts: Parts;
   readonly #read: ReadSpans;

@@ -130,7 +130,7 @@ export class Keeping {
    * Puts aside what a start found of a backup that is not whole, as {@link quarantine} does. What is no file was put there
    * by somebody, and stays. So does, for a later start, what the disk does not let be moved. Never throws.
    */
-  async setAside(name: string, why: string): Promise<void> {
+  async quarantineFound(name: string, why: string): Promise<void> {
     const { layout, log } = this.#options;
     const { owner } = parseBackupName(name);
     const files = layout.backup(name);

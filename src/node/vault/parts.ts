@@ -87,7 +87,7 @@ export async function openParts(options: VaultOptions, disk: Disk): Promise<Part
   const quarantine = new Quarantine({ layout, disk, clock, inventory });
   const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
-  for (const [name, why] of lost) await keeping.setAside(name, why);
+  for (const [name, why] of lost) await keeping.quarantineFound(name, why);
   const used = (owner: Hostname): number => inventory.used(owner);
   const quota = openQuota({ folder: data, disk, clock, used, quotaOf, minimumFree });
   const isHeld = (name: string): boolean => inventory.find(name) !== null;
