@@ -85,11 +85,7 @@ export class Examining {
       return await sidecars.read(entry);
     } catch (thrown) {
       const { kind, message } = Failure.from(thrown);
-      if (kind !== 'damaged') throw thrown;
-      if (await sidecars.isOfAnotherIdentity(entry)) {
-        throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
-      }
-      await putAside(entry, message);
+      if (kind === 'damaged') await putAside(entry, message);
       throw thrown;
     }
   }

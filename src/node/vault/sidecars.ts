@@ -35,7 +35,8 @@ export interface SidecarsOptions {
 export interface Sidecars {
   /**
    * The sidecar of a backup, read from the disk; its signatures are proven.
-   * @throws Failure `damaged`; `not-found` when the backup was removed meanwhile; another when the disk cannot read it
+   * @throws Failure `damaged`; `untrusted` when its owner has another identity by now, which has damaged nothing; `not-found` when
+   * the backup was removed meanwhile; another when the disk cannot read it
    */
   read(entry: HeldEntry): Promise<Sidecar>;
   /**
@@ -45,8 +46,6 @@ export interface Sidecars {
   asOfNow(held: Sidecar, entry: HeldEntry): Sidecar;
   /** Whether it was proven since the start, for the identity that the owner has in the configuration now. */
   isProven(entry: HeldEntry): boolean;
-  /** Whether it is whole, and of another identity than the one that its owner has in the configuration now. */
-  isOfAnotherIdentity(entry: HeldEntry): Promise<boolean>;
 }
 
 export function openSidecars(options: SidecarsOptions): Sidecars {
@@ -81,7 +80,9 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
     try {
       read = proveSidecar(bytes, { ...entry, identity });
     } catch (thrown) {
-      throw unreliable(entry, `is damaged: ${Failure.from(thrown).message}`);
+      const damage = unreliable(entry, `is damaged: ${Failure.from(thrown).message}`);
+      if (identity === null || !isOfAnotherIdentity(bytes, entry.name, identity)) throw damage;
+      throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
     }
     if (!read.entry.digest.equals(entry.digest)) throw unreliable(entry, 'was replaced by another');
     return read.held;
@@ -105,11 +106,6 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
     isProven(entry) {
       const before = proven.get(entry);
       return before !== undefined && before.identity === identityOf(entry.owner);
-    },
-    async isOfAnotherIdentity(entry) {
-      const identity = identityOf(entry.owner);
-      const bytes = await readSmall(disk, pathOf(entry), longestSidecar).catch(() => null);
-      return bytes !== null && identity !== null && isOfAnotherIdentity(bytes, entry.name, identity);
     },
   };
 }

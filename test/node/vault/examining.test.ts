@@ -259,8 +259,8 @@ describe('a backup that is found damaged', () => {
     const found = Promise.allSettled([vault.held(name), vault.held(name)]);
     const closed = () => faulty.calls.filter((call) => call === 'handle.close').length;
     const before = closed();
-    // Each reads the manifest twice; what follows has to wait until the size of the file is known.
-    while (closed() < before + 4) await setImmediate();
+    // Each reads the manifest; what follows has to wait until the size of the file is known.
+    while (closed() < before + 2) await setImmediate();
     await settle();
     looking.letGo();
     const damaged = { status: 'rejected', reason: expect.objectContaining({ kind: 'damaged' }) };
