@@ -22,11 +22,7 @@ export interface Choice {
  * newest ones and of one older one.
  * @param askedAt milliseconds since 1970; 0 for never
  */
-export function choose(
-  backups: readonly OwnBackup[],
-  askedAt: (backup: OwnBackup) => number,
-  budget = nightly,
-): Choice[] {
+export function choose(backups: readonly OwnBackup[], askedAt: (backup: OwnBackup) => number): Choice[] {
   const isNewest = (backup: OwnBackup): boolean =>
     !backups.some((other) => other.set === backup.set && other.sequence > backup.sequence);
   const newest = backups.filter(isNewest).sort((a, b) => a.size - b.size);
@@ -34,8 +30,8 @@ export function choose(
     .filter((backup) => !isNewest(backup))
     .sort((a, b) => askedAt(a) - askedAt(b) || b.sequence - a.sequence);
   const choices: Choice[] = [];
-  const reserved = older.length === 0 ? 0 : budget / 2;
-  let left = budget - reserved;
+  const reserved = older.length === 0 ? 0 : nightly / 2;
+  let left = nightly - reserved;
   for (const [index, backup] of newest.entries()) {
     // Small ones come first and leave what they do not need to the others.
     const samples = samplesWithin(backup, left / (newest.length - index));

@@ -23,8 +23,6 @@ export interface ScrubParts {
   nights(): boolean;
   /** Aborts when the next run waits: the backup that is being read is the last one then. */
   readonly enough: AbortSignal;
-  /** Bytes a second. */
-  readonly rate?: number;
 }
 
 export interface ScrubResult {
@@ -32,7 +30,8 @@ export interface ScrubResult {
   readonly problems: readonly Problem[];
 }
 
-const defaultRate = 32 * 2 ** 20;
+/** Bytes a second that are read at most. */
+const rate = 32 * 2 ** 20;
 /** Milliseconds that the reading may be ahead of its rate: a sleep for each piece would cost more than it evens out. */
 const burst = 250;
 const day = 86_400_000;
@@ -150,7 +149,7 @@ function lastCheck({ name, receivedAt, createdAt }: HeldEntry, times: Times, now
 }
 
 /** Lets no more bytes pass in a second than the rate says. */
-function paced({ clock, rate = defaultRate }: ScrubParts, signal: AbortSignal, report: Scrub) {
+function paced({ clock }: ScrubParts, signal: AbortSignal, report: Scrub) {
   const start = clock.monotonic();
   return async (bytes: number): Promise<void> => {
     signal.throwIfAborted();

@@ -2,6 +2,9 @@ import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { isRangeOfLeaves, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
 
+/** Ranges that the owner is told at most. */
+const mostRanges = 1000;
+
 /** Which leaves of a file have arrived: one bit a leaf, so 2 MiB of memory for a file of 1 TiB. */
 export class LeafMap {
   readonly #bits: Uint8Array;
@@ -41,15 +44,15 @@ export class LeafMap {
   }
 
   /**
-   * What has not arrived, in order. The answer stays small: where there are more than `limit` ranges, the last one takes in
+   * What has not arrived, in order. The answer stays small: where there are more than {@link mostRanges}, the last one takes in
    * all that follows, and leaves that are there already are passed over when they come again.
    */
-  missing(limit = 1000): Range[] {
+  missing(): Range[] {
     const ranges: Range[] = [];
     for (let leaf = 0; leaf < this.count; leaf += 1) {
       if (this.has(leaf)) continue;
       const first = leaf;
-      while (leaf < this.count && !(this.has(leaf) && ranges.length < limit - 1)) leaf += 1;
+      while (leaf < this.count && !(this.has(leaf) && ranges.length < mostRanges - 1)) leaf += 1;
       const offset = first * leafSize;
       ranges.push({ offset, length: Math.min(leaf * leafSize, this.#size) - offset });
     }
