@@ -4,7 +4,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 
 export { writeAll } from '../../mesh/files/write-all.js';
 
-/** The calls that the vault makes: everything it does to a disk goes through here. */
+/** The calls that the vault makes: whatever it does to a disk goes through here, but for the facts, which may be lost. */
 export type Disk = Pick<typeof fs, 'link' | 'lstat' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'statfs' | 'unlink'> &
   typeof atStart;
 

@@ -4,7 +4,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
-import { type Disk, diskFailure } from './disk.js';
+import { type Disk, diskFailure, realDisk } from './disk.js';
 import { Doubts } from './doubts.js';
 import { makeFolders } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
@@ -39,10 +39,7 @@ export interface VaultOptions {
 }
 
 /** What the vault is made of, as it was found on the disk. */
-export interface Parts {
-  readonly host: Hostname;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'identityOf' | 'acknowledge'> {
   readonly disk: Disk;
   readonly layout: Layout;
   readonly inventory: Inventory;
@@ -57,13 +54,11 @@ export interface Parts {
   turnOf(name: string): Turn;
   /** Puts a backup into quarantine, if it still is held. Never throws: it is not held any more either way. */
   putAside(entry: HeldEntry, why: string): Promise<void>;
-  identityOf(host: Hostname): Identity | null;
-  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
 }
 
 /** Makes the folders that are not there, reads the others, and takes up what an earlier process left unfinished. */
-export async function openParts(options: VaultOptions, disk: Disk): Promise<Parts> {
-  const { data, host, clock, log, identityOf, acknowledge, quotaOf, minimumFree } = options;
+export async function openParts(options: VaultOptions): Promise<Parts> {
+  const { data, host, clock, log, identityOf, acknowledge, quotaOf, minimumFree, disk = realDisk } = options;
   const layout = layoutOf(data, host);
   await makeFolders(disk, layout);
   const unknown: Hostname[] = [];

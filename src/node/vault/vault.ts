@@ -4,7 +4,7 @@ import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { diskFailure, onDisk, realDisk } from './disk.js';
+import { diskFailure, onDisk } from './disk.js';
 import { type Draft, openDraft } from './draft.js';
 import { Examining, type Pace } from './examining.js';
 import type { HeldEntry, Sidecar } from './held-entry.js';
@@ -183,7 +183,7 @@ export class Vault {
 /** @throws Failure when the data folder cannot be read or its names cannot be made durable */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   try {
-    return new Vault(await openParts(options, options.disk ?? realDisk));
+    return new Vault(await openParts(options));
   } catch (thrown) {
     throw await withOwnerHint(diskFailure(thrown, `the vault in ${options.data} cannot be opened`), options.data);
   }
