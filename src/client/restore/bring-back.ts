@@ -5,8 +5,7 @@ import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import { type Absent, absentFrom } from './absent.js';
-import { type Elsewhere, elsewhereOf } from './elsewhere.js';
+import { type NotInPlace, notInPlace } from './configured-paths.js';
 import type { Keys } from './keys.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import type { Unplaceable } from './place/exchanges.js';
@@ -39,16 +38,13 @@ export interface BringBackOptions {
   readonly limits: Partial<UnpackLimits>;
 }
 
-export interface BroughtBack {
+/** What stays undone of the configuration is told only where the whole backup is brought. */
+export interface BroughtBack extends NotInPlace {
   readonly format: string;
   readonly entries: readonly UnpackedEntry[];
   /** Bytes of the files that were selected. */
   readonly bytes: number;
   readonly comparison: Comparison;
-  /** What belongs outside the target; only where the whole backup is brought. */
-  readonly elsewhere: readonly Elsewhere[];
-  /** What the configuration names, and the backup does not have; only where the whole backup is brought. */
-  readonly absent: readonly Absent[];
   /** What cannot be put into the target, and was left out. */
   readonly unplaceable: readonly Unplaceable[];
   /** Empty after a dry run. */
@@ -82,12 +78,11 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const roots = exchanged.filter((root) => !unplaceable.some(({ path }) => path === root.path));
     const isLeftOut = isIn(unplaceable);
     const comparison = without(all, isLeftOut);
-    const brought = wanted.filter(({ path }) => !isLeftOut(path));
     const { set, owner } = sealed.manifest?.facts ?? {};
-    const about = { staging, target: place, set, owner };
-    const isWhole = selection === null;
-    const elsewhere = isWhole ? await elsewhereOf(context, { ...about, entries: brought }) : [];
-    const absent = isWhole ? await absentFrom(context, { ...about, entries }) : [];
+    const { elsewhere, absent } =
+      selection === null
+        ? await notInPlace(context, { entries, isLeftOut, staging, target: place, set, owner })
+        : { elsewhere: [], absent: [] };
     const result = { format, entries, bytes, comparison, elsewhere, absent, unplaceable };
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
