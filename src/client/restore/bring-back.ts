@@ -10,9 +10,9 @@ import type { Keys } from './keys.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import type { Unplaceable } from './place/exchanges.js';
 import { intoPlace, type Switched } from './place/into-place.js';
-import { rootsOf } from './place/roots.js';
 import { type Selection, selectedRoots } from './place/selection.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
+import { foldersAbove, isInSome, rootsOf } from './unpack/folders-above.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
 import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';
@@ -68,7 +68,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const { selection, ownership } = options;
     const place = options.place ?? target;
     const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
-    const isWanted = isIn(whole);
+    const isWanted = isInSome(whole);
     const wanted = entries.filter(({ path }) => isWanted(path));
     const all = await compareTrees(wanted, target, whole, { signal });
     // Owners are not compared: where they are restored, all is exchanged.
@@ -76,7 +76,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const exchanged = whole.filter(({ path }) => differs(path));
     const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp, differs });
     const roots = exchanged.filter((root) => !unplaceable.some(({ path }) => path === root.path));
-    const isLeftOut = isIn(unplaceable);
+    const isLeftOut = isInSome(unplaceable);
     const comparison = without(all, isLeftOut);
     const { set, owner } = sealed.manifest?.facts ?? {};
     const { elsewhere, absent } =
@@ -173,17 +173,6 @@ function nothingSelected(label: string): Failure {
   });
 }
 
-/** Whether a path is one of some roots, or lies in one. */
-function isIn(roots: readonly { readonly path: string }[]): (path: string) => boolean {
-  const paths = new Set(roots.map(({ path }) => path));
-  return (path) => {
-    for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) {
-      if (paths.has(path.slice(0, at))) return true;
-    }
-    return false;
-  };
-}
-
 function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path: string) => boolean): Comparison {
   const stays = (path: string): boolean => !isLeftOut(path);
   return {
@@ -196,11 +185,9 @@ function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path
 
 /** Whether a path is, or has in it, anything but what is there already. */
 function differing({ added, changed, dropped }: Comparison): (path: string) => boolean {
-  const around = new Set<string>();
-  for (const path of [...added, ...changed, ...dropped]) {
-    for (let at = path.length; at > 0; at = path.lastIndexOf('/', at - 1)) around.add(path.slice(0, at));
-  }
-  return (path) => around.has(path);
+  const differs = new Set([...added, ...changed, ...dropped]);
+  for (const path of [...differs]) for (const folder of foldersAbove(path)) differs.add(folder);
+  return (path) => differs.has(path);
 }
 
 /** Which of the things that are not in the backup were put aside: all that lie in what was exchanged. */
@@ -210,7 +197,7 @@ async function asideOf(
   switched: readonly Switched[],
 ): Promise<{ readonly aside: readonly string[]; readonly staying: readonly string[] }> {
   const real = await realpath(target);
-  const isAside = isIn(switched.map(({ path }) => ({ path: relative(real, path) })));
+  const isAside = isInSome(switched.map(({ path }) => ({ path: relative(real, path) })));
   return { aside: dropped.filter(isAside), staying: dropped.filter((path) => !isAside(path)) };
 }
 

@@ -6,8 +6,8 @@ import { parseConfig, readConfigBytes } from '../../mesh/config/load.js';
 import { archiveRoots, isWithin, type Root } from '../../mesh/terms/archive-roots.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import type { Context } from '../context.js';
-import { rootsOf } from './place/roots.js';
 import { configFor } from './rebuild.js';
+import { rootsOf } from './unpack/folders-above.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
 
 /** What a configuration names, and a restore of a whole backup does not bring to where it belongs. */

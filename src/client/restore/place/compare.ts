@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { rootsOf } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
-import { rootsOf } from './roots.js';
 
 /** What a restore would do, as paths relative to the target. */
 export interface Comparison {

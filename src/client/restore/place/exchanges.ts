@@ -2,10 +2,10 @@ import { access, constants, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { statsIfThere } from '../../../mesh/files/stats-if-there.js';
 import { Failure } from '../../../mesh/terms/failure.js';
+import { rootsOf } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
 import { previousPath } from '../unpack/staging.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
-import { rootsOf } from './roots.js';
 
 export interface Placement {
   /** Absolute; made by `unpack`, inside the target. It is gone after the exchange, whatever happens. */

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PathMatcher } from '../../../mesh/terms/path-pattern.js';
+import { rootsOf } from '../unpack/folders-above.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 import { examine, unlessBarred } from './compare.js';
-import { rootsOf } from './roots.js';
 
 /** Which parts of a backup are restored; null for all of it. */
 export type Selection = PathMatcher | null;

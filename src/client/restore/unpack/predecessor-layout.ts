@@ -1,5 +1,6 @@
 import { chmod, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { foldersAbove } from './folders-above.js';
 import type { UnpackedEntry } from './unpack.js';
 
 /** What the predecessor looks for to know that a server needs no first setup. */
@@ -45,10 +46,8 @@ export async function applyPredecessorLayout(
 
 function impliedFolders(entries: readonly UnpackedEntry[]): string[] {
   const listed = new Set(entries.map(({ path }) => path));
-  const above = entries.flatMap(({ path }) =>
-    path.split('/').map((_, index, parts) => parts.slice(0, index).join('/')),
-  );
-  return [...new Set(above)].filter((path) => path !== '' && !listed.has(path));
+  const above = entries.flatMap(({ path }) => foldersAbove(path).reverse());
+  return [...new Set(above)].filter((path) => !listed.has(path));
 }
 
 async function settle(staging: string, entry: UnpackedEntry): Promise<UnpackedEntry> {

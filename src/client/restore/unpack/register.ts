@@ -1,4 +1,5 @@
 import { printable } from '../../../mesh/terms/clean-text.js';
+import { foldersAbove } from './folders-above.js';
 import { type Member, refused } from './member.js';
 
 /** What an archive has brought so far, so that no member can change what another one means. */
@@ -15,19 +16,17 @@ export function openRegister(): Register {
   const known = new Map<string, Known>();
 
   function checkAbove(member: Member): void {
-    for (let length = member.parts.length - 1; length > 0; length -= 1) {
-      const path = member.parts.slice(0, length).join('/');
-      const kind = known.get(path);
+    for (const folder of foldersAbove(member.path)) {
+      const kind = known.get(folder);
       if (kind === 'file' || kind === 'symlink') throw refused(member.path, `it lies below a ${kind}`);
       if (kind !== undefined) return;
     }
   }
 
   function implyAbove(member: Member): void {
-    for (let length = member.parts.length - 1; length > 0; length -= 1) {
-      const path = member.parts.slice(0, length).join('/');
-      if (known.has(path)) return;
-      known.set(path, 'implied folder');
+    for (const folder of foldersAbove(member.path)) {
+      if (known.has(folder)) return;
+      known.set(folder, 'implied folder');
     }
   }
 

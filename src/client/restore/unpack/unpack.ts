@@ -4,6 +4,7 @@ import { Failure } from '../../../mesh/terms/failure.js';
 import type { PathMatcher } from '../../../mesh/terms/path-pattern.js';
 import { readArchive } from './archive-reader.js';
 import { type FolderChain, openChain } from './folder-chain.js';
+import { foldersAbove } from './folders-above.js';
 import { type Member, type MemberKind, parseMember, refused } from './member.js';
 import { openRegister } from './register.js';
 import { removeTree } from './staging.js';
@@ -125,7 +126,8 @@ async function unpackInto(
   }
   // Only now, when nothing is opened by name any more but folders, which never follow a link.
   for (const member of members) if (member.kind === 'symlink') await writeSymlink(chain, member, ownership);
-  const above = foldersAbove(members);
+  const above = new Set<string>();
+  for (const { path } of members) for (const folder of foldersAbove(path)) above.add(folder);
   const around = passed.filter(({ path }) => above.has(path));
   const implied = register.implied().filter((path) => above.has(path));
   await finishFolders(chain, [...members, ...around], implied, ownership);
@@ -135,14 +137,6 @@ async function unpackInto(
 
 function tooMuch({ path }: Member, why: string, flag: string): Failure {
   return refused(path, why, `Nothing was written. If the archive may be as large as that, allow more with ${flag}.`);
-}
-
-function foldersAbove(members: readonly Member[]): Set<string> {
-  const above = new Set<string>();
-  for (const { path } of members) {
-    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) above.add(path.slice(0, at));
-  }
-  return above;
 }
 
 function entryOf(member: Member, sha256: string | null): UnpackedEntry {
