@@ -46,9 +46,23 @@ export interface ReachedPeer extends Peer {
   readonly newestCertificate: Uint8Array;
 }
 
+/** Who asks as a visitor. */
+interface Visitor {
+  readonly server: Hostname;
+  readonly self: ServerIdentity;
+  /** What a machine that is not bare knows of whoever answers. */
+  readonly meet: Meet | undefined;
+}
+
+/** A peer that was visited: what it told, or why it told nothing. */
+type Visited = ReachedPeer | (KnownPeer & { readonly failure: Failure });
+
 /** A mesh seen with nothing but the recovery key, and the peers of it that can be called. */
 export interface BareMesh extends Mesh {
   readonly reached: readonly ReachedPeer[];
+  readonly visitor: Visitor;
+  /** With the names that they have of themselves, where nobody gave them one. */
+  readonly visited: readonly Visited[];
 }
 
 /**
@@ -126,7 +140,6 @@ function withHint(failure: Failure): Failure {
 /**
  * Calls peers as a visitor: they let it list and fetch its own backups, and do not take its node key for a new one. A peer
  * that cannot be reached, at any of its addresses, stays in the mesh as one that does not answer.
- * @param meet what a machine that is not bare knows of whoever answers
  */
 export async function openBareMesh(
   context: Context,
@@ -135,49 +148,56 @@ export async function openBareMesh(
   keys: DerivedKeys,
   meet?: Meet,
 ): Promise<BareMesh> {
-  const visitor = makeServerIdentity(keys, server, visitorEpoch);
+  const visitor = { server, self: makeServerIdentity(keys, server, visitorEpoch), meet };
+  const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
+  return meshOf(context, visitor, visited, peers);
+}
+
+/** Those peers of a kit that the mesh was not opened with. */
+export function notVisited(kit: readonly Peer[], { reached, visited }: BareMesh): readonly Peer[] {
+  return kit.filter(
+    ({ identity, address }) =>
+      reached.every((peer) => peer.identity !== identity) &&
+      visited.every((peer) => formatAddress(peer.address) !== formatAddress(address)),
+  );
+}
+
+/** The same mesh with those peers of a kit, too. Whom the kit knows is called as it says, and nobody else has a name from it. */
+export async function withPeersOf(kit: readonly Peer[], context: Context, mesh: BareMesh): Promise<BareMesh> {
+  const { visitor } = mesh;
+  const learned = await Promise.all(notVisited(kit, mesh).map((peer) => visit(context, peer, visitor)));
+  // Opened anew: whatever a holder is told to have done has its name in it.
+  mesh.close();
+  return meshOf(context, visitor, [...mesh.visited, ...learned], kit);
+}
+
+/** @param named who has a name that counts more than what it calls itself */
+function meshOf(
+  { clock, flags }: Context,
+  visitor: Visitor,
+  visited: readonly Visited[],
+  named: readonly KnownPeer[],
+): BareMesh {
+  const { server, self, meet } = visitor;
   const reached: ReachedPeer[] = [];
   const holders: Holder[] = [];
-  const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor, meet)));
-  const told = visited.flatMap((peer) => ('failure' in peer ? [] : [peer]));
-  const answering = new Set<Identity | Failure>(told.map(({ identity }) => identity));
+  const answering = new Set<Identity | Failure>(visited.flatMap((peer) => ('failure' in peer ? [] : [peer.identity])));
   for (const peer of visited) {
     if ('failure' in peer) {
       // One that has moved, and answers at its new address, is not silent.
       if (answering.has(peer.identity)) continue;
       const called = { name: peer.name ?? unnamed, address: peer.address };
-      const name = shortName(called);
-      const described = describePeer(called);
-      holders.push({ ...deadHolder({ name, place: peer.address.host }, peer.failure, keys.identity), described });
+      const where = { name: shortName(called), place: peer.address.host, described: describePeer(called) };
+      holders.push(deadHolder(where, peer.failure, self.identity));
     } else {
-      const called = { ...peer, name: nameOf(peer, { peers, told, server }) };
+      const called = { ...peer, name: nameOf(peer, { named, visited, server }) };
       reached.push(called);
-      holders.push(visitedHolder(called, visitor, context, meet));
+      const holder = peerHolder(called, self, clock, { meet, patience: patienceOf(flags) });
+      holders.push({ ...holder, name: shortName(called) });
     }
   }
-  return { owner: server, owners: new Map([[server, keys.identity]]), holders, reached, close: closing(holders) };
-}
-
-/**
- * The same mesh, in which whom the kit knows is called as it says, and nobody else has a name from it. A holder that gets
- * another name is opened anew: whatever it is told to have done has its name in it.
- */
-export function namedAsIn(kit: readonly Peer[], context: Context, mesh: BareMesh, keys: DerivedKeys): BareMesh {
-  const visitor = makeServerIdentity(keys, mesh.owner, visitorEpoch);
-  const among = { peers: kit, told: [], server: mesh.owner };
-  const reached = mesh.reached.map((peer) => ({ ...peer, name: nameOf(peer, among) }));
-  const holders = mesh.holders.map((holder) => {
-    const isIts = (peer: Peer): boolean => peer.identity === holder.identity && describePeer(peer) === holder.described;
-    const called = reached[mesh.reached.findIndex(isIts)];
-    if (called === undefined || isIts(called)) return holder;
-    holder.close();
-    return visitedHolder(called, visitor, context);
-  });
-  return { ...mesh, holders, reached, close: closing(holders) };
-}
-
-function visitedHolder(peer: Peer, visitor: ServerIdentity, { clock, flags }: Context, meet?: Meet): Holder {
-  return { ...peerHolder(peer, visitor, clock, { meet, patience: patienceOf(flags) }), name: shortName(peer) };
+  const owners = new Map([[server, self.identity]]);
+  return { owner: server, owners, holders, reached, visitor, visited, close: closing(holders) };
 }
 
 /**
@@ -186,35 +206,29 @@ function visitedHolder(peer: Peer, visitor: ServerIdentity, { clock, flags }: Co
  */
 function nameOf(
   { identity, name }: Peer,
-  among: { readonly peers: readonly KnownPeer[]; readonly told: readonly Peer[]; readonly server: Hostname },
+  among: { readonly named: readonly KnownPeer[]; readonly visited: readonly Visited[]; readonly server: Hostname },
 ): Hostname {
-  const others = [...among.peers, ...among.told].filter((peer) => peer.identity !== identity);
-  const known = among.peers.find((peer) => peer.identity === identity && peer.name !== undefined);
+  const others = [...among.named, ...among.visited].filter((peer) => peer.identity !== identity);
+  const known = among.named.find((peer) => peer.identity === identity && peer.name !== undefined);
   if (known?.name !== undefined) return known.name;
   const taken = [among.server, ...others.map((peer) => peer.name)].map((other) => other?.toLowerCase());
   return taken.includes(name.toLowerCase()) ? unnamed : name;
 }
 
 /** Visits a peer. The hostname that it tells is for the screen only: it is known by its identity. */
-async function visit(
-  context: Context,
-  known: KnownPeer,
-  visitor: ServerIdentity,
-  meet: Meet | undefined,
-): Promise<ReachedPeer | (KnownPeer & { readonly failure: Failure })> {
+async function visit({ clock, signal, flags }: Context, known: KnownPeer, { self, meet }: Visitor): Promise<Visited> {
   const { address, identity } = known;
   if (identity instanceof Failure) return { ...known, failure: identity };
-  const { clock, signal, flags } = context;
   const peer = { name: known.name ?? unnamed, address, identity };
-  const connection = connectTo(peer, visitor, clock, { meet, patience: patienceOf(flags) });
+  const connection = connectTo(peer, self, clock, { meet, patience: patienceOf(flags) });
   try {
     const { hostname, newestCertificate } = await getNode(connection, signal);
     return { ...peer, name: known.name ?? parseHostname(hostname), newestCertificate };
   } catch (thrown) {
     const failure = Failure.from(thrown);
     if (signal.aborted) throw failure;
-    const unknown = (cause: Failure): Failure => wrongKeyThere(peer, visitor, cause);
-    return { ...known, failure: await whoAnswers(peer, { self: visitor, clock, signal }, failure, unknown) };
+    const unknown = (cause: Failure): Failure => wrongKeyThere(peer, self, cause);
+    return { ...known, failure: await whoAnswers(peer, { self, clock, signal }, failure, unknown) };
   } finally {
     connection.close();
   }

@@ -4,13 +4,11 @@ import { join } from 'node:path';
 import { openEnvelope } from '../../mesh/envelope/open.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { largestKit } from '../../mesh/kit/kit.js';
-import { formatAddress } from '../../mesh/terms/address.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import { closing } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
-import { type BareMesh, namedAsIn, openBareMesh, type PeerAddress } from './bare.js';
+import { type BareMesh, notVisited, withPeersOf } from './bare.js';
 import { type Candidate, candidatesOf } from './choose.js';
 import { download } from './download/download.js';
 import { type OpenedKit, openKitText } from './kit-source.js';
@@ -24,12 +22,10 @@ const mostTried = 3;
  * well: one address is enough to find all others, with the identity that the kit pins. From then on all have the names that
  * the kit gives them, so that nobody is taken for another. Whatever goes wrong with it, the restore goes on with the peers
  * that it has.
- * @param asked the peers that the mesh was opened with
  */
 export async function learnPeers(
   context: Context,
   mesh: BareMesh,
-  asked: readonly Pick<PeerAddress, 'address'>[],
   derived: DerivedKeys,
   options: VpnOptions,
 ): Promise<BareMesh> {
@@ -40,11 +36,9 @@ export async function learnPeers(
     if (opened === null) return mesh;
     const { kit, vpn } = opened;
     if (options.vpnDir !== undefined) await offerVpn(context, kit.server, vpn, options);
-    const others = kit.peers.filter((peer) => !isAsked(peer, mesh, asked));
-    if (others.length === 0) return namedAsIn(kit.peers, context, mesh, derived);
-    screen.note(`The kit that the peers hold names ${others.map((peer) => peer.name).join(', ')} too.`);
-    const learned = await openBareMesh(context, mesh.owner, others, derived);
-    return joined(namedAsIn(kit.peers, context, mesh, derived), learned);
+    const others = notVisited(kit.peers, mesh).map(({ name }) => name);
+    if (others.length > 0) screen.note(`The kit that the peers hold names ${others.join(', ')} too.`);
+    return await withPeersOf(kit.peers, context, mesh);
   } catch (thrown) {
     tellUseless(context, 'the kit that the peers hold', thrown);
     return mesh;
@@ -118,16 +112,4 @@ async function fetchKit(
 
 async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-function isAsked(peer: PeerAddress, mesh: BareMesh, asked: readonly Pick<PeerAddress, 'address'>[]): boolean {
-  return (
-    mesh.reached.some(({ identity }) => identity === peer.identity) ||
-    asked.some(({ address }) => formatAddress(address) === formatAddress(peer.address))
-  );
-}
-
-function joined(first: BareMesh, second: BareMesh): BareMesh {
-  const holders = [...first.holders, ...second.holders];
-  return { ...first, holders, reached: [...first.reached, ...second.reached], close: closing(holders) };
 }

@@ -43,7 +43,7 @@ export async function openSource(context: Context, options: SourceOptions, keys:
     const peers = await confirmPeers(context, (options.peer ?? []).map(parsePeerAddress), { yes });
     const derived = await keys.recoveryKey();
     const mesh = await openBareMesh(context, server, peers, derived);
-    const learned = await learnPeers(context, mesh, peers, derived, options);
+    const learned = await learnPeers(context, mesh, derived, options);
     return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, server) };
   }
   const config = await context.loadConfig().catch((thrown: unknown) => {
@@ -95,7 +95,7 @@ async function sourceOfKit(context: Context, file: string, options: SourceOption
   }
   const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
   const mesh = await openBareMesh(context, kit.server, peers, derived);
-  const learned = await learnPeers(context, mesh, peers, derived, {});
+  const learned = await learnPeers(context, mesh, derived, {});
   return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, kit.server) };
 }
 

@@ -83,7 +83,7 @@ export function ownHolder(
 
 /** A server that could not even be asked. */
 export function deadHolder(
-  where: { readonly name: string; readonly place: string },
+  where: Pick<Holder, 'name' | 'place' | 'described'>,
   why: Failure,
   identity: Identity,
 ): Holder {
@@ -93,7 +93,6 @@ export function deadHolder(
   }
   return {
     ...where,
-    described: where.name,
     identity,
     list: nothing,
     fetch: nothing,
