@@ -6,12 +6,9 @@ import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
+import type { RestoreOptions } from './options.js';
 
-export interface VpnOptions {
-  /** Where to write it, without asking. */
-  readonly vpnDir?: string;
-  readonly yes?: boolean;
-}
+export type VpnOptions = Pick<RestoreOptions, 'vpnDir' | 'yes'>;
 
 /**
  * Says which VPN configuration a kit holds, and writes it where a person, or `--vpn-dir`, wants it: into files that only

@@ -14,7 +14,9 @@ export interface RestoreOptions {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly from?: string;
+  /** Path of a kit. */
   readonly kit?: string;
+  /** Where to write the VPN configuration of a kit, without asking. */
   readonly vpnDir?: string;
   readonly server?: string;
   readonly peer?: readonly string[];

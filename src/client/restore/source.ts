@@ -12,15 +12,8 @@ import type { Candidate } from './choose.js';
 import type { Keys } from './keys.js';
 import { openKitFile } from './kit-source.js';
 import { learnPeers } from './learn-peers.js';
-import { offerVpn, type VpnOptions } from './offer-vpn.js';
-
-/** How a restore is told where to look. */
-export interface SourceOptions extends VpnOptions {
-  /** Path of a kit. */
-  readonly kit?: string;
-  readonly server?: string;
-  readonly peer?: readonly string[];
-}
+import { offerVpn } from './offer-vpn.js';
+import type { RestoreOptions } from './options.js';
 
 export interface Source {
   readonly mesh: Mesh | BareMesh;
@@ -33,7 +26,7 @@ export interface Source {
 }
 
 /** The mesh as this machine can reach it: with its own identity where there is one, else as a visitor with the recovery key. */
-export async function openSource(context: Context, options: SourceOptions, keys: Keys): Promise<Source> {
+export async function openSource(context: Context, options: RestoreOptions, keys: Keys): Promise<Source> {
   const yes = options.yes ?? false;
   if (options.kit !== undefined) return sourceOfKit(context, options.kit, options, keys);
   if (options.server !== undefined) {
@@ -86,7 +79,7 @@ async function homeOf(context: Context, server: string): Promise<string | null> 
 }
 
 /** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
-async function sourceOfKit(context: Context, file: string, options: SourceOptions, keys: Keys): Promise<Source> {
+async function sourceOfKit(context: Context, file: string, options: RestoreOptions, keys: Keys): Promise<Source> {
   const { kit, derived, vpn } = await openKitFile(context, file, keys);
   await offerVpn(context, kit.server, vpn, options);
   const named = (options.peer ?? []).map(parsePeerAddress);
