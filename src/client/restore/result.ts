@@ -1,9 +1,9 @@
+import { lstat, stat } from 'node:fs/promises';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
-import { leftToRoot } from './left-to-root.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';
 import type { SealedFile } from './sealed-file.js';
@@ -78,11 +78,15 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
     .join('\n');
 }
 
+/** Root may have restored into the folder of another user, such as that of the node, who may not read it then. */
 async function tellOwner({ screen }: Telling, { target, outcome, rebuilt }: Restored): Promise<void> {
+  const { uid, gid } = await stat(target);
+  if (uid === 0) return;
   const written = [...outcome.switched.map(({ path }) => path), ...(rebuilt === null ? [] : [rebuilt.data])];
-  const left = await leftToRoot(target, written);
-  if (left === null) return;
-  const command = `chown -R ${left.uid}:${left.gid} ${left.paths.map(shellWord).join(' ')}`;
+  const owners = await Promise.all(written.map((path) => lstat(path).catch(() => null)));
+  const ofRoot = written.filter((_path, index) => owners[index]?.uid === 0);
+  if (ofRoot.length === 0) return;
+  const command = `chown -R ${uid}:${gid} ${ofRoot.map(shellWord).join(' ')}`;
   screen.warn(
     `What was restored belongs to root, and ${target} to another user, who may not be able to read it. If that is the ` +
       `user of the node: ${command}`,
