@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { readAll } from '../../mesh/files/read-all.js';
 import { HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
+import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -43,29 +44,24 @@ export async function sealedFromFile({
     }
     const { owner, identity } = claimOf(signed, path);
     const known = owners?.get(owner);
-    const { derived, ageIdentity } =
-      known === undefined ? await recoveryKeyOf(keys, identity, path) : { derived: known, ageIdentity: null };
-    const manifest = verifyManifest(signed, derived);
+    const trusted =
+      known === undefined ? await recoveryKeyOf(keys, identity, path) : { identity: known, ageIdentity: null };
+    const manifest = verifyManifest(signed, trusted.identity);
     await compareBytes(file, manifest, path, signal);
-    return { label: path, file, manifest, ageIdentity };
+    return { label: path, file, manifest, ageIdentity: trusted.ageIdentity };
   } catch (thrown) {
     await file.close();
     throw thrown;
   }
 }
 
-async function recoveryKeyOf(
-  keys: Keys,
-  claimed: Identity,
-  path: string,
-): Promise<{ readonly derived: Identity; readonly ageIdentity: string }> {
-  const { identity, ageIdentity } = await keys.recoveryKey((given) => {
-    if (given.identity === claimed) return;
+function recoveryKeyOf(keys: Keys, claimed: Identity, path: string): Promise<DerivedKeys> {
+  return keys.recoveryKey(({ identity }) => {
+    if (identity === claimed) return;
     throw new Failure('wrong-key', `this is the recovery key of another server: ${path} is of ${claimed}`, {
-      hint: `The key given is the one of ${given.identity}.`,
+      hint: `The key given is the one of ${identity}.`,
     });
   });
-  return { derived: identity, ageIdentity };
 }
 
 async function readManifest(path: string): Promise<NonNullable<HeldBackup['manifest']> | null> {

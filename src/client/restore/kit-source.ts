@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { type Kit, largestKit, type VpnFile } from '../../mesh/kit/kit.js';
@@ -8,6 +7,7 @@ import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import type { Keys } from './keys.js';
+import { openForRestore } from './sealed-file.js';
 
 /** A kit that its server is known to have made, and its VPN configuration in the clear. */
 export interface OpenedKit {
@@ -77,22 +77,13 @@ async function vpnOf({ vpn }: Kit, { ageIdentity }: Pick<DerivedKeys, 'ageIdenti
 }
 
 async function readKitFile(path: string): Promise<Buffer> {
+  const file = await openForRestore(path, 'Without a kit: restore --server HOST --peer ADDRESS');
   try {
-    const file = await open(path, 'r');
-    try {
-      if (!(await file.stat()).isFile()) throw new Failure('usage', `${path} is not a file`);
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(largestKit + 1), 0, largestKit + 1, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(largestKit + 1), 0, largestKit + 1, 0);
+    return buffer.subarray(0, bytesRead);
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new Failure('not-found', `there is no file ${path}`, {
-        cause: thrown,
-        hint: 'Without a kit: restore --server HOST --peer ADDRESS',
-      });
-    }
     throw Failure.from(thrown, path);
+  } finally {
+    await file.close();
   }
 }

@@ -113,15 +113,15 @@ async function headOf(file: FileHandle): Promise<Buffer> {
   return head.subarray(0, bytesRead);
 }
 
-/** @throws Failure `not-found` when there is no such file, `usage` when it is none */
-export async function openForRestore(path: string): Promise<FileHandle> {
+/** @throws Failure `not-found` with a hint, when there is no such file; `usage` when it is none */
+export async function openForRestore(path: string, hint?: string): Promise<FileHandle> {
   try {
     const file = await open(path, 'r');
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new Failure('not-found', `there is no file ${path}`, { cause: thrown });
+      throw new Failure('not-found', `there is no file ${path}`, { cause: thrown, hint });
     }
     throw Failure.from(thrown, path);
   }
