@@ -14,7 +14,7 @@ import { type BroughtBack, bringBack } from './bring-back.js';
 import { partPath } from './download/parts.js';
 import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
-import type { Keys } from './keys.js';
+import { checkOwner, type Keys } from './keys.js';
 import type { RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
 import { configFor } from './rebuild.js';
@@ -56,11 +56,8 @@ export async function runDrill(
       hint: 'anemone-peer peer add NAME --vpn-ip ADDR --identity KEY',
     });
   }
-  const derived = await keys.recoveryKey(({ identity }) => {
-    if (identity === self.identity) return;
-    const message = `this is the recovery key of another server: ${config.server.name} has the identity ${self.identity}`;
-    throw new Failure('wrong-key', message, { hint: `The key given is the one of ${identity}.` });
-  });
+  const known = `${config.server.name} has the identity ${self.identity}`;
+  const derived = await keys.recoveryKey((given) => checkOwner(given, self.identity, known));
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
   const mesh = await openBareMesh(context, config.server.name, peers, derived, await context.currentOnly());

@@ -3,11 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { readAll } from '../../mesh/files/read-all.js';
 import { HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
-import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Keys } from './keys.js';
+import { checkOwner, type Keys } from './keys.js';
 import { openForRestore, type SealedFile } from './sealed-file.js';
 
 export interface FromFileOptions {
@@ -45,7 +44,9 @@ export async function sealedFromFile({
     const { owner, identity } = claimOf(signed, path);
     const known = owners?.get(owner);
     const trusted =
-      known === undefined ? await recoveryKeyOf(keys, identity, path) : { identity: known, ageIdentity: null };
+      known === undefined
+        ? await keys.recoveryKey((given) => checkOwner(given, identity, `${path} is of ${identity}`))
+        : { identity: known, ageIdentity: null };
     const manifest = verifyManifest(signed, trusted.identity);
     await compareBytes(file, manifest, path, signal);
     return { label: path, file, manifest, ageIdentity: trusted.ageIdentity };
@@ -53,15 +54,6 @@ export async function sealedFromFile({
     await file.close();
     throw thrown;
   }
-}
-
-function recoveryKeyOf(keys: Keys, claimed: Identity, path: string): Promise<DerivedKeys> {
-  return keys.recoveryKey(({ identity }) => {
-    if (identity === claimed) return;
-    throw new Failure('wrong-key', `this is the recovery key of another server: ${path} is of ${claimed}`, {
-      hint: `The key given is the one of ${identity}.`,
-    });
-  });
 }
 
 async function readManifest(path: string): Promise<NonNullable<HeldBackup['manifest']> | null> {

@@ -1,4 +1,5 @@
 import { readSecretFromEnvironment, readSecretStream } from '../../mesh/config/secrets.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import { type DerivedKeys, deriveKeys, parseRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
@@ -84,6 +85,17 @@ export function keysFrom(
     resticKey: () => secret('RESTIC_KEY'),
     passphrase: () => secret('PASSPHRASE'),
   };
+}
+
+/**
+ * @param known who has that identity, in words
+ * @throws Failure `wrong-key` when it is the key of another server
+ */
+export function checkOwner(given: DerivedKeys, identity: Identity | undefined, known: string): void {
+  if (given.identity === identity) return;
+  throw new Failure('wrong-key', `this is the recovery key of another server: ${known}`, {
+    hint: `The key given is the one of ${given.identity}.`,
+  });
 }
 
 /** A recovery key, or an age secret key. @throws Failure `wrong-key` */

@@ -9,7 +9,7 @@ import type { Context } from '../context.js';
 import { type Mesh, openMesh, ownersOf } from '../survey/mesh.js';
 import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
-import type { Keys } from './keys.js';
+import { checkOwner, type Keys } from './keys.js';
 import { openKitFile } from './kit-source.js';
 import { learnPeers } from './learn-peers.js';
 import { offerVpn } from './offer-vpn.js';
@@ -112,16 +112,8 @@ export async function ageIdentityFor(
   if (manifest.facts.format !== 'age') return derived?.ageIdentity ?? null;
   if (derived !== null) return derived.ageIdentity;
   const key = await keys.openingKey();
-  const identity: Identity | undefined = mesh.owners.get(mesh.owner);
-  if (key.derived !== null && key.derived.identity !== identity) {
-    throw new Failure(
-      'wrong-key',
-      `this is the recovery key of another server: ${mesh.owner} has the identity ${identity}`,
-      {
-        hint: `The key given is the one of ${key.derived.identity}.`,
-      },
-    );
-  }
+  const identity = mesh.owners.get(mesh.owner);
+  if (key.derived !== null) checkOwner(key.derived, identity, `${mesh.owner} has the identity ${identity}`);
   return key.ageIdentity;
 }
 
