@@ -5,48 +5,22 @@ import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
-import { type NotInPlace, notInPlace } from './configured-paths.js';
-import type { Keys } from './keys.js';
-import { type Comparison, compareTrees } from './place/compare.js';
-import type { Unplaceable } from './place/exchanges.js';
+import type { BringBackOptions } from './options.js';
+import type { Comparison } from './place/compare.js';
 import { intoPlace, type Switched } from './place/into-place.js';
-import { type Selection, selectedRoots } from './place/selection.js';
+import { type Planned, planRestore } from './plan.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
-import { foldersAbove, isInSome, rootsOf } from './unpack/folders-above.js';
+import { isInSome } from './unpack/folders-above.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
 import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';
-import { type UnpackedEntry, type UnpackLimits, type UnpackSummary, unpack } from './unpack/unpack.js';
-import { unplaceableAt } from './unplaceable.js';
+import { type UnpackedEntry, type UnpackSummary, unpack } from './unpack/unpack.js';
 
-export interface BringBackOptions {
-  readonly keys: Keys;
-  /** Absolute; exists, unless this is a dry run. */
-  readonly target: string;
-  /** Where it is prepared. */
-  readonly work: string;
-  /** Where it would go, for a trial in a folder of its own; the target unless given. */
-  readonly place?: string;
-  readonly dryRun: boolean;
-  /** Do not ask. */
-  readonly yes: boolean;
-  /** Which parts; null for all of it. */
-  readonly selection: Selection;
-  /** What is asked before anything is changed. */
-  question(entries: readonly UnpackedEntry[]): string;
-  readonly ownership: boolean;
-  readonly limits: Partial<UnpackLimits>;
-}
-
-/** What stays undone of the configuration is told only where the whole backup is brought. */
-export interface BroughtBack extends NotInPlace {
+export interface BroughtBack extends Planned {
   readonly format: string;
   readonly entries: readonly UnpackedEntry[];
   /** Bytes of the files that were selected. */
   readonly bytes: number;
-  readonly comparison: Comparison;
-  /** What cannot be put into the target, and was left out. */
-  readonly unplaceable: readonly Unplaceable[];
   /** Empty after a dry run. */
   readonly switched: readonly Switched[];
 }
@@ -64,26 +38,10 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const format = await formatOf(sealed);
   const opened = await openSealed(sealed, format, options.keys);
   try {
-    const { entries, bytes } = await unfold(context, sealed, opened, staging, options);
-    const { selection, ownership } = options;
-    const place = options.place ?? target;
-    const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
-    const isWanted = isInSome(whole);
-    const wanted = entries.filter(({ path }) => isWanted(path));
-    const all = await compareTrees(wanted, target, whole, { signal });
-    // Owners are not compared: where they are restored, all is exchanged.
-    const differs = ownership ? () => true : differing(all);
-    const exchanged = whole.filter(({ path }) => differs(path));
-    const unplaceable = await unplaceableAt(place, { entries, whole, roots: exchanged, stamp, differs });
-    const roots = exchanged.filter((root) => !unplaceable.some(({ path }) => path === root.path));
-    const isLeftOut = isInSome(unplaceable);
-    const comparison = without(all, isLeftOut);
-    const { set, owner } = sealed.manifest?.facts ?? {};
-    const { elsewhere, absent } =
-      selection === null
-        ? await notInPlace(context, { entries, isLeftOut, staging, target: place, set, owner })
-        : { elsewhere: [], absent: [] };
-    const result = { format, entries, bytes, comparison, elsewhere, absent, unplaceable };
+    const { entries, bytes } = await unpackPlaintext(context, sealed, opened, staging, options);
+    const { roots, differs, ...planned } = await planRestore(context, sealed, entries, { staging, stamp }, options);
+    const { comparison, unplaceable } = planned;
+    const result = { format, entries, bytes, ...planned };
     if (options.dryRun) return { ...result, switched: [] };
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
@@ -109,8 +67,8 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   }
 }
 
-/** Unpacks what was sealed into the staging folder: an archive, or one file. */
-async function unfold(
+/** Unpacks what a sealed file holds into the staging folder: an archive, or one file. */
+async function unpackPlaintext(
   { screen, signal, clock }: Context,
   sealed: SealedFile,
   { plaintext, keyProven }: OpenedEnvelope,
@@ -171,23 +129,6 @@ function nothingSelected(label: string): Failure {
   return new Failure('not-found', `nothing in ${label} fits --include and --exclude`, {
     hint: 'Patterns are as in .gitignore, over the names that `restore --dry-run --target EMPTY` shows: config/ssh, *.conf.',
   });
-}
-
-function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path: string) => boolean): Comparison {
-  const stays = (path: string): boolean => !isLeftOut(path);
-  return {
-    added: added.filter(stays),
-    changed: changed.filter(stays),
-    same: same.filter(stays),
-    dropped: dropped.filter(stays),
-  };
-}
-
-/** Whether a path is, or has in it, anything but what is there already. */
-function differing({ added, changed, dropped }: Comparison): (path: string) => boolean {
-  const differs = new Set([...added, ...changed, ...dropped]);
-  for (const path of [...differs]) for (const folder of foldersAbove(path)) differs.add(folder);
-  return (path) => differs.has(path);
 }
 
 /** Which of the things that are not in the backup were put aside: all that lie in what was exchanged. */

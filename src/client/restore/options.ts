@@ -3,8 +3,10 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../as-usage.js';
 import type { Context } from '../context.js';
+import type { Keys } from './keys.js';
 import { parseMoment } from './moment.js';
 import type { Selection } from './place/selection.js';
+import type { UnpackedEntry, UnpackLimits } from './unpack/unpack.js';
 
 /** What a person may ask of a restore. */
 export interface RestoreOptions {
@@ -32,6 +34,26 @@ export interface RestoreOptions {
   readonly exclude?: readonly string[];
   /** Do everything but the last step, and record that it can be done. */
   readonly drill?: boolean;
+}
+
+/** How a sealed file is brought back. */
+export interface BringBackOptions {
+  readonly keys: Keys;
+  /** Absolute; exists, unless this is a dry run. */
+  readonly target: string;
+  /** Where it is prepared. */
+  readonly work: string;
+  /** Where it would go, for a trial in a folder of its own; the target unless given. */
+  readonly place?: string;
+  readonly dryRun: boolean;
+  /** Do not ask. */
+  readonly yes: boolean;
+  /** Which parts; null for all of it. */
+  readonly selection: Selection;
+  /** What is asked before anything is changed. */
+  question(entries: readonly UnpackedEntry[]): string;
+  readonly ownership: boolean;
+  readonly limits: Partial<UnpackLimits>;
 }
 
 /**
