@@ -10,7 +10,7 @@ export interface DownloadOptions {
   progress(bytes: number): void;
   /** Told when a holder is given up, and why. */
   dropped(holder: Holder, why: Failure): void;
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal;
 }
 
 /** How many bytes each holder gave that were of use. */

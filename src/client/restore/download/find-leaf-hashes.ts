@@ -1,7 +1,7 @@
 import { hashSize, leafSize } from '../../../mesh/manifest/digest-tree.js';
 import { type LeafHashes, takeLeafHashes } from '../../../mesh/manifest/leaf-hashes.js';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
-import { type Bytes, withoutFirst } from '../../../mesh/terms/bytes.js';
+import { withoutFirst } from '../../../mesh/terms/bytes.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions } from './arrival.js';
@@ -32,34 +32,37 @@ export async function findLeafHashes(
 ): Promise<LeafHashes> {
   const isOneOfSeveral = holders.length > 1;
   const over = new AbortController();
-  const search: Search = { manifest, options, isOneOfSeveral, silent: new Set(), over, found: null, broken: null };
+  const signal = AbortSignal.any([over.signal, options.signal]);
+  const search: Search = {
+    manifest,
+    options,
+    isOneOfSeveral,
+    silent: new Set(),
+    over,
+    signal,
+    found: null,
+    broken: null,
+  };
   /** Why those who do not lie have none to give: it counts when nobody has. */
   const without = new Map<Holder, Failure>();
   const giveUp = (holder: Holder, why: Failure): void => {
     failures.set(holder, why);
     options.dropped(holder, why);
   };
-  const stop = (): void => over.abort();
-  options.signal?.addEventListener('abort', stop, { once: true });
-  if (options.signal?.aborted) stop();
-  try {
-    const asked: Promise<void>[] = [];
-    for (const holder of holders) {
-      if (over.signal.aborted) break;
-      await new Promise<void>((askNext) => {
-        const asking = ask(search, holder, askNext).then((failure) => {
-          if (failure?.kind === 'damaged') giveUp(holder, failure);
-          else if (failure !== null) without.set(holder, failure);
-        });
-        asked.push(asking.then(askNext));
+  const asked: Promise<void>[] = [];
+  for (const holder of holders) {
+    if (signal.aborted) break;
+    await new Promise<void>((askNext) => {
+      const asking = ask(search, holder, askNext).then((failure) => {
+        if (failure?.kind === 'damaged') giveUp(holder, failure);
+        else if (failure !== null) without.set(holder, failure);
       });
-    }
-    await Promise.all(asked);
-  } finally {
-    options.signal?.removeEventListener('abort', stop);
+      asked.push(asking.then(askNext));
+    });
   }
+  await Promise.all(asked);
   const { found, broken, silent } = search;
-  if (options.signal?.aborted) {
+  if (options.signal.aborted) {
     await found?.close();
     throw new Failure('interrupted', 'interrupted');
   }
@@ -78,74 +81,61 @@ interface Search {
   readonly isOneOfSeveral: boolean;
   /** Who was asked and has sent nothing. */
   readonly silent: Set<Holder>;
-  /** Aborts when nobody needs to go on. */
   readonly over: AbortController;
+  /** Aborts when nobody needs to go on: the search is over, or the user stops it. */
+  readonly signal: AbortSignal;
   found: LeafHashes | null;
   /** Why this disk does not take the hashes. */
   broken: Failure | null;
 }
 
 /**
- * Asks one holder.
+ * Asks one holder, and again where that may help: for what has not come yet.
  * @param askNext told when it is time to ask the next one
  * @returns why it gives none; null also when that does not matter any more
  */
 async function ask(search: Search, holder: Holder, askNext: () => void): Promise<Failure | null> {
-  const { manifest, options, silent, over } = search;
-  const sent = answerOf(search, holder, askNext);
+  const { manifest, options, silent, over, signal } = search;
+  const size = Math.ceil(manifest.facts.size / leafSize) * hashSize;
+  /** Why it answers no more, which is no fault of the disk that the hashes are written to. */
+  const answer: { failure: Failure | null } = { failure: null };
+  async function* hashes(): AsyncGenerator<Uint8Array> {
+    let taken = 0;
+    for (let breaks = 1, inVain = 0; taken < size; breaks += 1) {
+      const before = taken;
+      try {
+        const asked = askOnce(search, holder, Math.floor(taken / hashSize), askNext);
+        for await (const chunk of withoutFirst(taken % hashSize, asked)) {
+          taken += chunk.length;
+          yield chunk;
+        }
+        return;
+      } catch (thrown) {
+        answer.failure = Failure.from(thrown);
+        inVain = taken > before ? 0 : inVain + 1;
+        if (!answer.failure.retryable || inVain > mostInVain || signal.aborted) throw thrown;
+        askNext();
+        await pauseAfter(breaks, options.clock, signal);
+        answer.failure = null;
+      }
+    }
+  }
   try {
-    const proven = await takeLeafHashes(manifest, sent.hashes(), holder.described, options.folder);
+    const proven = await takeLeafHashes(manifest, hashes(), holder.described, options.folder);
     silent.delete(holder);
     if (search.found !== null) await proven.close();
     else search.found = proven;
     over.abort();
     return null;
   } catch (thrown) {
-    const failure = sent.failure ?? Failure.from(thrown);
+    const failure = answer.failure ?? Failure.from(thrown);
     if (failure.kind === 'damaged') silent.delete(holder);
-    else if (sent.failure === null && search.found === null) {
+    else if (answer.failure === null && search.found === null) {
       search.broken = failure;
       over.abort();
     }
-    return over.signal.aborted ? null : failure;
+    return signal.aborted ? null : failure;
   }
-}
-
-/** What a holder answers; and why it answers no more, which is no fault of the disk that the hashes are written to. */
-interface Answer {
-  hashes(): Bytes;
-  failure: Failure | null;
-}
-
-/** The answer of a holder that is asked again where that may help: for what has not come yet. */
-function answerOf(search: Search, holder: Holder, askNext: () => void): Answer {
-  const { manifest, options, over } = search;
-  const size = Math.ceil(manifest.facts.size / leafSize) * hashSize;
-  const answer: Answer = {
-    failure: null,
-    async *hashes() {
-      let taken = 0;
-      for (let breaks = 1, inVain = 0; taken < size; breaks += 1) {
-        const before = taken;
-        try {
-          const asked = askOnce(search, holder, Math.floor(taken / hashSize), askNext);
-          for await (const chunk of withoutFirst(taken % hashSize, asked)) {
-            taken += chunk.length;
-            yield chunk;
-          }
-          return;
-        } catch (thrown) {
-          answer.failure = Failure.from(thrown);
-          inVain = taken > before ? 0 : inVain + 1;
-          if (!answer.failure.retryable || inVain > mostInVain || over.signal.aborted) throw thrown;
-          askNext();
-          await pauseAfter(breaks, options.clock, over.signal);
-          answer.failure = null;
-        }
-      }
-    },
-  };
-  return answer;
 }
 
 /** @param first the index of the leaf to begin with */
@@ -155,26 +145,23 @@ async function* askOnce(
   first: number,
   askNext: () => void,
 ): AsyncGenerator<Uint8Array> {
-  const { manifest, options, isOneOfSeveral, silent, over } = search;
-  const stop = new AbortController();
-  const abort = (): void => stop.abort();
-  over.signal.addEventListener('abort', abort, { once: true });
+  const { manifest, options, isOneOfSeveral, silent, signal } = search;
+  const slow = new AbortController();
   const cancel = options.clock.after(patience, askNext);
   const waitNoLonger = (): void => {
     silent.add(holder);
     askNext();
   };
   const giveUpIfSlow = (): void => {
-    if (isOneOfSeveral) stop.abort(tooSlow(holder, manifest));
+    if (isOneOfSeveral) slow.abort(tooSlow(holder, manifest));
   };
   try {
-    const sent = holder.leaves(manifest.facts.name, first, stop.signal);
+    const sent = holder.leaves(manifest.facts.name, first, AbortSignal.any([signal, slow.signal]));
     yield* watchRate(watchRate(sent, options.clock, waitNoLonger, prompt), options.clock, giveUpIfSlow);
   } catch (thrown) {
-    const { reason } = stop.signal;
+    const { reason } = slow.signal;
     throw reason instanceof Failure ? reason : Failure.from(thrown, holder.described);
   } finally {
     cancel();
-    over.signal.removeEventListener('abort', abort);
   }
 }

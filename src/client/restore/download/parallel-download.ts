@@ -61,14 +61,14 @@ export async function downloadInParallel(
     broken: null,
   };
   const stop = (): void => end(transfer);
-  options.signal?.addEventListener('abort', stop, { once: true });
-  if (options.signal?.aborted) stop();
+  options.signal.addEventListener('abort', stop, { once: true });
+  if (options.signal.aborted) stop();
   try {
     let willing = holders;
     for (let inVain = 0; queue.missing() > 0; ) {
       const before = queue.missing();
       await round(transfer, willing);
-      if (options.signal?.aborted) throw new Failure('interrupted', 'interrupted');
+      if (options.signal.aborted) throw new Failure('interrupted', 'interrupted');
       if (queue.missing() === 0) break;
       willing = willing.filter((holder) => failures.get(holder)?.retryable !== false);
       inVain = queue.missing() < before ? 0 : inVain + 1;
@@ -78,13 +78,13 @@ export async function downloadInParallel(
     }
     await onThisDisk(transfer, () => transfer.behind.settled());
   } finally {
-    options.signal?.removeEventListener('abort', stop);
+    options.signal.removeEventListener('abort', stop);
   }
   return transfer.received;
 }
 
 /** For each leaf, whether the file does not have it. */
-async function missingLeaves(file: FileHandle, leaves: LeafHashes, signal?: AbortSignal): Promise<Uint8Array> {
+async function missingLeaves(file: FileHandle, leaves: LeafHashes, signal: AbortSignal): Promise<Uint8Array> {
   const missing = new Uint8Array(leaves.count).fill(1);
   let at = 0;
   for await (const chunk of readAll(file, { signal })) {

@@ -34,12 +34,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const options = (signal?: AbortSignal) => ({
+const options = (signal = new AbortController().signal) => ({
   clock,
   folder,
   progress: () => {},
   dropped: ({ name }: { name: string }, { kind }: Failure) => void dropped.push(`${name} ${kind}`),
-  ...(signal === undefined ? {} : { signal }),
+  signal,
 });
 const get = (...holders: StagedHolder[]) => download(manifest, holders, file, options());
 const arrived = async () => (await readFile(path)).equals(content);
