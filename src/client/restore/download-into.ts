@@ -4,8 +4,8 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Context } from '../context.js';
 import type { Candidate } from './choose.js';
-import type { Received } from './download/arrival.js';
 import { download } from './download/download.js';
+import type { Received } from './download/download-options.js';
 import { partPath } from './download/parts.js';
 import type { SealedFile } from './sealed-file.js';
 

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import type { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
-import type { DownloadOptions, Received } from './arrival.js';
+import type { DownloadOptions, Received } from './download-options.js';
 import { findLeafHashes } from './find-leaf-hashes.js';
 import { downloadInParallel } from './parallel-download.js';
 

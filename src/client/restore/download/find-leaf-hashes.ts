@@ -4,7 +4,7 @@ import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import { withoutFirst } from '../../../mesh/terms/bytes.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
-import type { DownloadOptions } from './arrival.js';
+import type { DownloadOptions } from './download-options.js';
 import { gaveUp, silentAbout, tooSlow } from './given-up.js';
 import { pauseAfter } from './pause.js';
 import { type Pace, watchRate } from './watch-rate.js';

@@ -8,7 +8,7 @@ import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import { type Claim, longestRange, openRangeQueue, type RangeQueue } from '../../../mesh/peers/range-queue.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
-import type { DownloadOptions, Received } from './arrival.js';
+import type { DownloadOptions, Received } from './download-options.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
 import { pauseAfter } from './pause.js';
 import { watchRate } from './watch-rate.js';
