@@ -19,9 +19,9 @@ export interface Source {
   readonly mesh: Mesh | BareMesh;
   /** Known already where the recovery key was needed to connect. */
   readonly derived: DerivedKeys | null;
-  /** The folder that a restore goes into unless told otherwise. */
+  /** The folder that is the target unless another one is named. */
   readonly base: string;
-  /** The folder that the server's own configuration on this machine is for; null where there is none. */
+  /** The base of the configuration that this machine has of the server itself; null where it has none. */
   readonly home: string | null;
 }
 
