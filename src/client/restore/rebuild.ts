@@ -45,7 +45,7 @@ export interface Rebuilt {
   readonly moved: readonly { readonly peer: string; readonly configured: string; readonly reached: string }[];
   /** Where the configuration has the node listen, if this machine has no such address; null if it has. */
   readonly absentAddress: string | null;
-  /** The number of the newest backup of each set, after which the next one goes on. */
+  /** The number of the newest backup of each set, after which the next one goes on, with a thousand left out. */
   readonly sequences: Readonly<Record<string, number>>;
   /** Whether the node runs here, which goes on with the former node key until it is restarted. */
   readonly running: boolean;

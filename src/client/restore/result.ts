@@ -119,7 +119,10 @@ function tellRebuilt(
         'before the node is started. Without it, nothing is delivered to it.',
     );
   }
-  if (sets.length > 0) screen.note(`The next backups go on: ${sets.join(', ')}.`);
+  if (sets.length > 0) {
+    const leftOut = 'The thousand numbers that follow are left out: a peer that is away may have some.';
+    screen.note(`The next backups go on: ${sets.join(', ')}. ${leftOut}`);
+  }
   const own = restored.manifest?.facts.set;
   const others = Object.keys(sequences).filter((set) => set !== own && set !== kitSet);
   if (others.length > 0) {
