@@ -4,7 +4,6 @@ import { statsIfThere } from '../../../mesh/files/stats-if-there.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import { rootsOf } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
-import { previousPath } from '../unpack/staging.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 
 export interface Placement {
@@ -187,7 +186,7 @@ function checkMounts(path: string, stagedIn: string, name: string, mounts: Mount
  */
 export async function previousOf(path: string, stamp: string): Promise<string | null> {
   if ((await statsIfThere(path)) === null) return null;
-  const previous = previousPath(path, stamp);
+  const previous = `${path}.before-${stamp}`;
   if ((await statsIfThere(previous)) === null) return previous;
   throw new Failure('conflict', `${previous} exists already`, { hint: 'Start the restore again in a second.' });
 }

@@ -22,8 +22,6 @@ export interface Member {
 }
 
 export interface MemberRules {
-  /** Components that a path may have. */
-  readonly depth: number;
   /** Absolute: where members are unpacked. A path has to leave room for it in what Linux takes for one name. */
   readonly staging: string;
   /** Whether names may hold control characters; NUL never. */
@@ -33,6 +31,8 @@ export interface MemberRules {
 /** Limits of Linux, in bytes: of one component, and of a path or what a symlink says (PATH_MAX without the NUL). */
 const longestComponent = 255;
 const longestPath = 4095;
+/** Components of a path: so many folders may be open at once. */
+const deepest = 256;
 /** Seconds on either side of 1970 that a Date can say. */
 const furthestTime = 8.64e12;
 
@@ -97,7 +97,7 @@ function parsePath(path: string, name: string, rules: MemberRules): string[] {
   if (path.startsWith('/')) throw refused(name, 'a path in an archive cannot be absolute');
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) throw refused(name, 'its path has `..` in it');
-  if (parts.length > rules.depth) throw refused(name, `it lies more than ${rules.depth} folders deep`);
+  if (parts.length > deepest) throw refused(name, `it lies more than ${deepest} folders deep`);
   if (parts.some((part) => Buffer.byteLength(part) > longestComponent)) {
     throw refused(name, `its name is longer than ${longestComponent} bytes`);
   }

@@ -32,11 +32,6 @@ export function stagingFolder(work: string, stamp: string): string {
   return join(work, prefix + stamp);
 }
 
-/** What was there before a restore lies beside it under this name. */
-export function previousPath(path: string, stamp: string): string {
-  return `${path}.before-${stamp}`;
-}
-
 /** The staging folders in a target, as absolute paths: at most one of them belongs to a restore that is under way. */
 export async function stagingIn(target: string): Promise<readonly string[]> {
   const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {

@@ -16,8 +16,6 @@ export interface UnpackLimits {
   readonly bytes: number;
   /** Members; 2,000,000 unless given. */
   readonly entries: number;
-  /** Components of a path; 256 unless given. So many folders may be open at once. */
-  readonly depth: number;
   /** Unpacked bytes for one compressed byte, beyond the first GiB; 500 unless given. */
   readonly ratio: number;
 }
@@ -56,7 +54,7 @@ export interface UnpackSummary {
   readonly bytes: number;
 }
 
-const defaults: UnpackLimits = { bytes: 2 ** 40, entries: 2_000_000, depth: 256, ratio: 500 };
+const defaults: UnpackLimits = { bytes: 2 ** 40, entries: 2_000_000, ratio: 500 };
 
 /**
  * Unpacks a tar or tar.gz into a new folder, and nowhere else, whatever the archive says: every name is made relative
@@ -94,7 +92,7 @@ async function unpackInto(
   options: UnpackOptions,
 ): Promise<UnpackSummary> {
   const limits = { ...defaults, ...options.limits };
-  const rules = { depth: limits.depth, staging, controlCharacters: options.controlCharacters ?? false };
+  const rules = { staging, controlCharacters: options.controlCharacters ?? false };
   const ownership = options.ownership ?? false;
   const register = openRegister();
   const members: Member[] = [];
