@@ -1,7 +1,8 @@
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openEnvelope } from '../../mesh/envelope/open.js';
+import { readAll } from '../../mesh/files/read-all.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { largestKit } from '../../mesh/kit/kit.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
@@ -83,8 +84,7 @@ async function fetchKit(
   const { name } = manifest.facts;
   const folder = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
   try {
-    const path = join(folder, name);
-    const file = await open(path, 'wx+', 0o600);
+    const file = await open(join(folder, name), 'wx+', 0o600);
     try {
       const holders = copies.map(({ holder }) => holder);
       await download(manifest, holders, file, {
@@ -94,22 +94,14 @@ async function fetchKit(
         dropped: (_holder, why) => screen.warn(why.message),
         signal,
       });
+      const { plaintext } = await openEnvelope(readAll(file), { ageIdentities: [derived.ageIdentity] }, 'age');
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of plaintext) chunks.push(chunk);
+      return await openKitText(Buffer.concat(chunks), name, derived);
     } finally {
       await file.close();
     }
-    const { plaintext } = await openEnvelope(
-      one(await readFile(path)),
-      { ageIdentities: [derived.ageIdentity] },
-      'age',
-    );
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of plaintext) chunks.push(chunk);
-    return await openKitText(Buffer.concat(chunks), name, derived);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
