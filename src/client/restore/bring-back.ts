@@ -110,13 +110,10 @@ async function unpackPlaintext(
 
 async function taken(target: string, name: string): Promise<Failure | null> {
   const path = join(target, name);
-  const isThere = await lstat(path).then(
-    () => true,
-    () => false,
-  );
-  return isThere
-    ? new Failure('conflict', `${path} is there already`, { hint: 'Move it away, or restore into another --target.' })
-    : null;
+  if ((await lstat(path).catch(() => null)) === null) return null;
+  return new Failure('conflict', `${path} is there already`, {
+    hint: 'Move it away, or restore into another --target.',
+  });
 }
 
 function noParts(label: string): Failure {

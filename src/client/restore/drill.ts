@@ -15,7 +15,7 @@ import { partPath } from './download/parts.js';
 import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import { checkOwner, type Keys } from './keys.js';
-import type { RestoreOptions } from './options.js';
+import type { BringBackOptions, RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
 import { configFor } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
@@ -104,7 +104,7 @@ export async function runDrill(
   }
 }
 
-function everything(keys: Keys): Omit<Parameters<typeof bringBack>[2], 'target' | 'work'> {
+function everything(keys: Keys): Omit<BringBackOptions, 'target' | 'work'> {
   return { keys, dryRun: true, yes: true, selection: null, question: () => '', ownership: false, limits: {} };
 }
 
