@@ -178,6 +178,18 @@ describe('a restore over a folder of an image, which lies below an overlay', () 
     await expect(placing).rejects.toThrow('everything was put back');
     expect(await filesIn(image)).toEqual(there);
   });
+
+  it('says what is in the way where the backup has a file instead, and puts all back', async ({ skip }) => {
+    const image = await overlay(skip);
+    const staging = stagingFolder(image, stamp);
+    const { entries } = await unpack(
+      stream(rawTar({ name: 'a', body: 'new' }, { name: 'config', body: 'new' })),
+      staging,
+    );
+    const placing = intoPlace({ staging, target: image, entries, stamp });
+    await expect(placing).rejects.toThrow(/config cannot be put into place \(.*no folder of that name.*put back/);
+    expect(await filesIn(image)).toEqual(there);
+  });
 });
 
 describe('a bare machine with a mount that is read-only', () => {

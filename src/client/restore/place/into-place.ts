@@ -66,9 +66,11 @@ async function put(
     if (previous !== null) await move(path, previous, undos);
   } catch (error) {
     // So an overlay refuses to rename a folder of its lower layers, such as those of a container's image.
-    const isFixed = (error as NodeJS.ErrnoException).code === 'EXDEV' && (await lstat(staged)).isDirectory();
-    if (!isFixed) throw error;
-    return putChildren(staged, path, stamp, undos);
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+    if ((await lstat(staged)).isDirectory()) return putChildren(staged, path, stamp, undos);
+    const why =
+      "the folder there, as one of a container's image, cannot be renamed, and the backup has no folder of that name";
+    throw new Failure('failed', why, { cause: error });
   }
   await move(staged, path, undos);
   return [{ path, previous }];
