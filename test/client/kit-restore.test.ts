@@ -280,6 +280,15 @@ describe('the kit that travels', () => {
     expect(await secretOf()).toBe('secret new');
   });
 
+  it('leads to a peer that has moved, and is not called silent at the address that was given', async () => {
+    const { fr2, us1, fr1, newer } = machine;
+    await pushTo(fr2, fr1, await travellingKit(fr2, us1));
+    await pushTo(us1, fr1, newer);
+    const before = `127.0.0.1:1#${us1.server.identity}`;
+    const { code, said } = await machine.restore({ peer: [pinned(fr2), before], takeover: false });
+    expect([code, said.stderr]).toEqual([0, expect.not.stringContaining('did not answer')]);
+  });
+
   it('takes from the peer that holds it the name of another that it names, whatever it calls itself', async () => {
     const { fr2, us1, fr1, newer } = machine;
     const kit = await travellingKit(fr2, us1);
