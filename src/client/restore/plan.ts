@@ -7,7 +7,7 @@ import { type Placement, planExchanges, type Unplaceable } from './place/exchang
 import { selectedRoots } from './place/selection.js';
 import { configFor } from './rebuild.js';
 import type { SealedFile } from './sealed-file.js';
-import { foldersAbove, isInSome, rootsOf } from './unpack/folders-above.js';
+import { isInSome, rootsOf, withFoldersAbove } from './unpack/folders-above.js';
 import { stagingFolder, workFolder } from './unpack/staging.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
 
@@ -64,7 +64,6 @@ function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path
 
 /** Whether a path is, or has in it, anything but what is there already. */
 function differing({ added, changed, dropped }: Comparison): (path: string) => boolean {
-  const differs = new Set([...added, ...changed, ...dropped]);
-  for (const path of [...differs]) for (const folder of foldersAbove(path)) differs.add(folder);
+  const differs = withFoldersAbove([...added, ...changed, ...dropped]);
   return (path) => differs.has(path);
 }

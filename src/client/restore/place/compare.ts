@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { rootsOf } from '../unpack/folders-above.js';
+import { join } from 'node:path';
+import { childrenOf, rootsOf, withFoldersAbove } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 
@@ -42,9 +42,10 @@ export async function compareTrees(
     found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
   }
   const dropped: string[] = [];
-  for (const { path } of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
+  const brought = withFoldersAbove([...byPath.keys()]);
+  for (const path of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
     const stats = await unlessBarred(examine(join(target, path)), null);
-    if (stats?.isDirectory()) await collectOthers(target, path, byPath, dropped);
+    if (stats?.isDirectory()) await collectOthers(target, path, brought, dropped);
   }
   return { ...found, dropped };
 }
@@ -66,11 +67,11 @@ async function exchangedIn(
   entries: readonly UnpackedEntry[],
   roots: readonly UnpackedEntry[],
   mounts: Mounts,
-): Promise<readonly UnpackedEntry[]> {
+): Promise<readonly string[]> {
   const real = await realpath(target).catch(() => target);
-  return roots.flatMap((root) => {
-    if (!mounts.isMountPoint(join(real, root.path))) return [root];
-    return entries.filter(({ path }) => dirname(path) === root.path);
+  return roots.flatMap(({ path }) => {
+    if (!mounts.isMountPoint(join(real, path))) return [path];
+    return childrenOf(path, entries).map((name) => `${path}/${name}`);
   });
 }
 
@@ -98,13 +99,13 @@ function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEnt
 async function collectOthers(
   target: string,
   folder: string,
-  byPath: ReadonlyMap<string, UnpackedEntry>,
+  brought: ReadonlySet<string>,
   dropped: string[],
 ): Promise<void> {
   for (const item of await unlessBarred(readdir(join(target, folder), { withFileTypes: true }), [])) {
     const path = `${folder}/${item.name}`;
-    if (!byPath.has(path)) dropped.push(path);
-    else if (item.isDirectory()) await collectOthers(target, path, byPath, dropped);
+    if (!brought.has(path)) dropped.push(path);
+    else if (item.isDirectory()) await collectOthers(target, path, brought, dropped);
   }
 }
 

@@ -2,7 +2,7 @@ import { access, constants, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { statsIfThere } from '../../../mesh/files/stats-if-there.js';
 import { Failure } from '../../../mesh/terms/failure.js';
-import { rootsOf } from '../unpack/folders-above.js';
+import { childrenOf, rootsOf } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 
@@ -105,12 +105,6 @@ async function planRoot(
     exchanges.push({ ...pair, folders, previous: await previousOf(pair.path, stamp) });
   }
   return { copies: isMountPoint && pairs.length > 0 ? [{ from: staged, to }] : [], exchanges };
-}
-
-/** The names in a folder, also of folders that the archive only implies. */
-function childrenOf(folder: string, entries: readonly UnpackedEntry[]): readonly string[] {
-  const inside = entries.filter(({ path }) => path.startsWith(`${folder}/`));
-  return [...new Set(inside.map(({ path }) => path.slice(folder.length + 1).split('/')[0] ?? ''))];
 }
 
 /** The path without links, as far as it exists. */

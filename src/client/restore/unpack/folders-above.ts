@@ -5,6 +5,19 @@ export function foldersAbove(path: string): string[] {
   return above;
 }
 
+/** These paths, and all folders that they lie in. */
+export function withFoldersAbove(paths: readonly string[]): Set<string> {
+  const all = new Set(paths);
+  for (const path of paths) for (const folder of foldersAbove(path)) all.add(folder);
+  return all;
+}
+
+/** The names in a folder, also of folders that the archive only implies. */
+export function childrenOf(folder: string, entries: readonly { readonly path: string }[]): readonly string[] {
+  const inside = entries.filter(({ path }) => path.startsWith(`${folder}/`));
+  return [...new Set(inside.map(({ path }) => path.slice(folder.length + 1).split('/')[0] ?? ''))];
+}
+
 /** Whether a path is one of some, or lies in one. */
 export function isInSome(some: readonly { readonly path: string }[]): (path: string) => boolean {
   const paths = new Set(some.map(({ path }) => path));

@@ -4,7 +4,7 @@ import { Failure } from '../../../mesh/terms/failure.js';
 import type { PathMatcher } from '../../../mesh/terms/path-pattern.js';
 import { readArchive } from './archive-reader.js';
 import { type FolderChain, openChain } from './folder-chain.js';
-import { foldersAbove } from './folders-above.js';
+import { withFoldersAbove } from './folders-above.js';
 import { type Member, type MemberKind, parseMember, refused } from './member.js';
 import { openRegister } from './register.js';
 import { removeTree } from './staging.js';
@@ -124,8 +124,7 @@ async function unpackInto(
   }
   // Only now, when nothing is opened by name any more but folders, which never follow a link.
   for (const member of members) if (member.kind === 'symlink') await writeSymlink(chain, member, ownership);
-  const above = new Set<string>();
-  for (const { path } of members) for (const folder of foldersAbove(path)) above.add(folder);
+  const above = withFoldersAbove(members.map(({ path }) => path));
   const around = passed.filter(({ path }) => above.has(path));
   const implied = register.implied().filter((path) => above.has(path));
   await finishFolders(chain, [...members, ...around], implied, ownership);

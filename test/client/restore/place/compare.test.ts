@@ -83,6 +83,19 @@ describe('comparing a restore with what is there', () => {
     expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub/mine']);
   });
 
+  it.each([
+    ['', 'nowhere'],
+    [', also at the top of a mount', 'config'],
+  ])('drops only what lies beside the backup in a folder that it does not list%s', async (_, mounted) => {
+    await mkdir(join(target, 'config/sub'));
+    await put('config/sub/file', 'old');
+    await put('config/sub/mine', 'x');
+    const entries = await unpacked({ name: 'config/sub/file', body: 'new' });
+    const mounts = parseMounts(`1 2 0:1 / ${join(target, mounted)} rw`);
+    const { changed, dropped } = await compareTrees(entries, target, undefined, { mounts });
+    expect([changed, dropped]).toEqual([['config/sub/file'], ['config/sub/mine']]);
+  });
+
   it('ends when the user interrupts', async () => {
     const entries = await unpacked({ name: 'config/a' });
     const signal = AbortSignal.abort();
