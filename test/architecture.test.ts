@@ -5,8 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 /**
  * Which rooms a room may import beside itself; `docs/design.md` shows the same table. A room means its own files, `room/*` the
- * rooms within. Arrows point down only, here to rows above. One room is at the top and at the bottom: `client` holds what the
- * program starts from and what its rooms share, and only the circles of files show an arrow that goes up through it.
+ * rooms within. Arrows point down only, here to rows above.
  */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   'mesh/generated': [],
@@ -30,23 +29,26 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'node/service': ['mesh/*', 'node/vault'],
   node: ['mesh/*', 'node/*'],
   'client/render': ['mesh/*'],
-  'client/survey': ['mesh/*', 'client'],
+  'client/server': ['mesh/*', 'client/render'],
+  'client/session': ['mesh/*', 'client/render', 'client/server'],
+  'client/survey': ['mesh/*', 'client/session'],
   'client/restore/download': ['mesh/*', 'client/survey'],
   'client/restore/unpack': ['mesh/*'],
   'client/restore/place': ['mesh/*', 'client/restore/unpack'],
-  'client/restore': ['mesh/*', 'client', 'client/render', 'client/survey', 'client/restore/*'],
-  'client/doctor': ['mesh/*', 'client', 'client/render', 'client/survey', 'client/restore/*'],
+  'client/restore': ['mesh/*', 'client/render', 'client/server', 'client/session', 'client/survey', 'client/restore/*'],
+  'client/doctor': ['mesh/*', 'client/render', 'client/server', 'client/session', 'client/survey', 'client/restore/*'],
   'client/commands': [
     'mesh/*',
-    'client',
     'client/render',
+    'client/server',
+    'client/session',
     'client/survey',
     'client/restore',
     'client/restore/*',
     'client/doctor',
   ],
-  'client/usage': ['mesh/*', 'client', 'client/commands'],
-  client: ['mesh/*', 'client/render', 'client/usage'],
+  'client/usage': ['mesh/*', 'client/session', 'client/commands'],
+  client: ['mesh/*', 'client/render', 'client/session', 'client/usage'],
   demo: [],
 };
 

@@ -1,8 +1,8 @@
 import { CommanderError } from 'commander';
 import { Failure, type FailureKind } from '../mesh/terms/failure.js';
-import { type CommonFlags, type Context, makeContext } from './context.js';
 import type { Output } from './render/output.js';
 import { makeScreen, type Screen } from './render/screen.js';
+import { type CommonFlags, type Context, makeContext } from './session/context.js';
 import type { Run } from './usage/declare.js';
 import { applyEnvironment } from './usage/environment.js';
 import { makeProgram } from './usage/program.js';

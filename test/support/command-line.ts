@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { runCommandLine } from '../../src/client/command-line.js';
-import { makePrompts } from '../../src/client/prompts.js';
+import { makePrompts } from '../../src/client/session/prompts.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import type { ProgramEnd, ProgramOptions } from './program.js';
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import { type Context, makeContext } from '../../src/client/context.js';
-import type { Prompts } from '../../src/client/prompts.js';
 import { makeScreen } from '../../src/client/render/screen.js';
+import { type Context, makeContext } from '../../src/client/session/context.js';
+import type { Prompts } from '../../src/client/session/prompts.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 

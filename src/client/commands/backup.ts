@@ -1,9 +1,9 @@
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { asUsage } from '../as-usage.js';
-import type { Context, ExitCode } from '../context.js';
-import { followRun } from '../follow-run.js';
+import { asUsage } from '../session/as-usage.js';
+import type { Context, ExitCode } from '../session/context.js';
+import { followRun } from './follow-run.js';
 
 export interface BackupOptions {
   readonly set?: string;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context, ExitCode } from '../context.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /** One command of the tree: its words (`peer add`; empty for the program), and what may follow. */
 interface Place {

@@ -1,7 +1,7 @@
 import { findConfig } from '../../mesh/config/find.js';
 import { loadConfig } from '../../mesh/config/load.js';
 import { describeConfig, renderConfig } from '../../mesh/config/render.js';
-import type { Context, ExitCode } from '../context.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /**
  * Says that the configuration is right, and what in it is old or surprising.

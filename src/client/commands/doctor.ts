@@ -1,6 +1,5 @@
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context, ExitCode } from '../context.js';
 import { type Check, error, type Finding } from '../doctor/finding.js';
 import { gatherFacts } from '../doctor/gather.js';
 import {
@@ -16,6 +15,7 @@ import { checkBackups, checkKit, checkNode, checkRuns } from '../doctor/mesh-che
 import { checkPeers } from '../doctor/peer-checks.js';
 import type { Look } from '../render/look.js';
 import { type Cell, renderTable } from '../render/table.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /** What is checked, in the order in which it is shown. */
 const checks: Readonly<Record<string, Check>> = {

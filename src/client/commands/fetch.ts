@@ -2,10 +2,10 @@ import { basename, dirname, resolve } from 'node:path';
 import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context, ExitCode } from '../context.js';
 import { download } from '../restore/download/download.js';
 import { openPart } from '../restore/download/part-file.js';
 import { withRoom } from '../restore/room.js';
+import type { Context, ExitCode } from '../session/context.js';
 import { openMesh } from '../survey/mesh.js';
 import { findOne } from './find-one.js';
 

@@ -1,5 +1,5 @@
-import type { Context } from '../context.js';
 import { type Candidate, choose } from '../restore/choose.js';
+import type { Context } from '../session/context.js';
 import type { ReceiptCheck } from '../survey/examine.js';
 import type { Answer } from '../survey/found.js';
 import type { Mesh } from '../survey/mesh.js';

@@ -1,6 +1,6 @@
 import { formatAddress } from '../../mesh/terms/address.js';
-import type { Context, ExitCode } from '../context.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /** Shows this server's identity, and what its peers need to know of it. */
 export async function showIdentity(context: Context): Promise<ExitCode> {

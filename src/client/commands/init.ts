@@ -15,14 +15,14 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
-import { asUsage } from '../as-usage.js';
-import type { Context, ExitCode } from '../context.js';
-import { kitPath, tellMissing, writeKit } from '../kit-file.js';
-import { refuseBackedUp, type WrittenPage, writePage } from '../kit-page.js';
 import { introduction, peerAddCommand } from '../render/introduction.js';
 import type { Look } from '../render/look.js';
-import { completeServer, prepareServer, refuseSecondServer, removeServerFiles } from '../server-files.js';
-import { vpnAddress } from '../vpn-address.js';
+import { kitPath, tellMissing, writeKit } from '../server/kit-file.js';
+import { refuseBackedUp, type WrittenPage, writePage } from '../server/kit-page.js';
+import { completeServer, prepareServer, refuseSecondServer, removeServerFiles } from '../server/server-files.js';
+import { vpnAddress } from '../server/vpn-address.js';
+import { asUsage } from '../session/as-usage.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 export interface InitOptions {
   readonly name?: string;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { makeKit } from '../../mesh/kit/make-kit.js';
-import type { Context, ExitCode } from '../context.js';
-import { kitPath, refuseOther, tellMissing, writeKit } from '../kit-file.js';
+import { kitPath, refuseOther, tellMissing, writeKit } from '../server/kit-file.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 export interface KitOptions {
   /** `-` for standard output. */

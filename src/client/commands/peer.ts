@@ -6,11 +6,11 @@ import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize, parseByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
-import { asUsage } from '../as-usage.js';
-import { askOwnNode } from '../ask-own-node.js';
-import type { Context, ExitCode } from '../context.js';
-import { refreshKit, warnOfVpn } from '../kit-file.js';
 import { renderTable } from '../render/table.js';
+import { refreshKit, warnOfVpn } from '../server/kit-file.js';
+import { asUsage } from '../session/as-usage.js';
+import { askOwnNode } from '../session/ask-own-node.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 export interface AddPeerOptions {
   readonly vpnIp: string;
@@ -108,7 +108,7 @@ async function conclude(context: Context, config: Config, { peer, changed, text 
 /** The kit names the peers, so that it is written again; null where none is kept. */
 async function kitAgain(context: Context, config: Config): Promise<'refreshed' | null | Failure> {
   try {
-    const made = await refreshKit(context, config);
+    const made = await refreshKit(config, context.clock.now());
     if (made === null) return null;
     warnOfVpn(context.screen, made);
     return 'refreshed';

@@ -4,9 +4,9 @@ import { plainHeadSize, plaintextKind } from '../../mesh/envelope/looks-plain.js
 import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { defaultSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { asUsage } from '../as-usage.js';
-import type { Context, ExitCode } from '../context.js';
-import { followRun } from '../follow-run.js';
+import { asUsage } from '../session/as-usage.js';
+import type { Context, ExitCode } from '../session/context.js';
+import { followRun } from './follow-run.js';
 
 /**
  * Has the running node keep a sealed file as the next backup of a set, and push it to every peer.

@@ -3,8 +3,6 @@ import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { findFirst } from '../../mesh/identity/server-identity.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { asUsage } from '../as-usage.js';
-import { type Context, type ExitCode, stateFolder } from '../context.js';
 import type { BareMesh } from '../restore/bare.js';
 import { bringBack } from '../restore/bring-back.js';
 import { partPath, removeParts } from '../restore/download/parts.js';
@@ -21,6 +19,9 @@ import { tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
+import { stateFolder } from '../server/state-folder.js';
+import { asUsage } from '../session/as-usage.js';
+import type { Context, ExitCode } from '../session/context.js';
 import type { Mesh } from '../survey/mesh.js';
 
 /** Brings a server back: from the mesh, or from a file. */

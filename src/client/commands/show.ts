@@ -1,10 +1,10 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
-import type { Context, ExitCode } from '../context.js';
 import type { Look } from '../render/look.js';
 import { formatMoment, formatTime } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import type { Candidate } from '../restore/choose.js';
+import type { Context, ExitCode } from '../session/context.js';
 import type { Answer, Copy } from '../survey/found.js';
 import { openMesh } from '../survey/mesh.js';
 import { peersDocument } from '../survey/survey.js';

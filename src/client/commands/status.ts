@@ -2,10 +2,6 @@ import type { Config, PeerConfig } from '../../mesh/config/config.js';
 import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
-import { askOwnNode } from '../ask-own-node.js';
-import { askPeers } from '../ask-peers.js';
-import { type Context, type ExitCode, stateFolder } from '../context.js';
-import { lastDrill } from '../drills.js';
 import {
   faultsOf,
   type MeshStatus,
@@ -15,6 +11,11 @@ import {
   statusHints,
   statusText,
 } from '../render/status.js';
+import { lastDrill } from '../server/drills.js';
+import { stateFolder } from '../server/state-folder.js';
+import { askOwnNode } from '../session/ask-own-node.js';
+import { askPeers } from '../session/ask-peers.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /**
  * Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, a peer does not get what it is

@@ -11,12 +11,12 @@ import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
-import { asUsage } from '../as-usage.js';
-import { patienceOf } from '../ask-peers.js';
-import type { Context } from '../context.js';
+import { asUsage } from '../session/as-usage.js';
+import { patienceOf } from '../session/ask-peers.js';
+import type { Context } from '../session/context.js';
+import { whoAnswers } from '../session/who-answers.js';
 import { deadHolder, type Holder, peerHolder } from '../survey/holders.js';
 import { closing, type Mesh } from '../survey/mesh.js';
-import { whoAnswers } from '../who-answers.js';
 
 /** A peer as a person, or a kit, names it on a bare machine. */
 export interface PeerAddress {

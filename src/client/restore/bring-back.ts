@@ -4,7 +4,7 @@ import type { OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { BringBackOptions } from './options.js';
 import type { Comparison } from './place/compare.js';
 import { intoPlace, type Switched } from './place/into-place.js';

@@ -5,7 +5,7 @@ import { decodeConfig } from '../../mesh/config/document.js';
 import { parseConfig, readConfigBytes } from '../../mesh/config/load.js';
 import { archiveRoots, isWithin, type Root } from '../../mesh/terms/archive-roots.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import { configFor } from './rebuild.js';
 import { rootsOf } from './unpack/folders-above.js';
 import type { UnpackedEntry } from './unpack/unpack.js';

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { Candidate } from './choose.js';
 import { download } from './download/download.js';
 import type { Received } from './download/download-options.js';

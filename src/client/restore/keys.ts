@@ -2,7 +2,7 @@ import { readSecretFromEnvironment, readSecretStream } from '../../mesh/config/s
 import type { Identity } from '../../mesh/identity/identity.js';
 import { type DerivedKeys, deriveKeys, parseRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 
 /** Where the keys of a restore come from: standard input, the environment, or the person at the terminal. */
 export interface Keys {

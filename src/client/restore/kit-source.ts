@@ -5,7 +5,7 @@ import { parseKit } from '../../mesh/kit/parse-kit.js';
 import { openVpn } from '../../mesh/kit/seal-vpn.js';
 import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { Keys } from './keys.js';
 import { openForRestore } from './sealed-file.js';
 

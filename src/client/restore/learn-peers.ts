@@ -7,7 +7,7 @@ import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { largestKit } from '../../mesh/kit/kit.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import { survey } from '../survey/survey.js';
 import { type BareMesh, notVisited, withPeersOf } from './bare.js';
 import { type Candidate, candidatesOf } from './choose.js';

@@ -5,7 +5,7 @@ import { writeNewFile } from '../../mesh/files/write-new-file.js';
 import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { RestoreOptions } from './options.js';
 
 export type VpnOptions = Pick<RestoreOptions, 'vpnDir' | 'yes'>;

@@ -1,8 +1,8 @@
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
-import { asUsage } from '../as-usage.js';
-import type { Context } from '../context.js';
+import { asUsage } from '../session/as-usage.js';
+import type { Context } from '../session/context.js';
 import type { Keys } from './keys.js';
 import { parseMoment } from './moment.js';
 import type { Selection } from './place/selection.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import { type NotInPlace, notInPlace } from './configured-paths.js';
 import type { BringBackOptions } from './options.js';
 import { type Comparison, compareTrees } from './place/compare.js';

@@ -1,4 +1,4 @@
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { BroughtBack } from './bring-back.js';
 import { type Again, secondCommand } from './second-command.js';
 

@@ -2,7 +2,7 @@ import { lstat, stat } from 'node:fs/promises';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';

@@ -1,8 +1,8 @@
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Context } from '../context.js';
-import { freeSpace } from '../free-space.js';
+import { freeSpace } from '../server/free-space.js';
+import type { Context } from '../session/context.js';
 
 /** What takes room on the disk while a backup is fetched or restored. */
 export interface Need {

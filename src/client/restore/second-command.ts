@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { shellWord } from '../../mesh/terms/shell-word.js';
-import type { Context } from '../context.js';
+import type { Context } from '../session/context.js';
 import type { RestoreOptions } from './options.js';
 
 /** A backup as another call of `restore` finds it. */

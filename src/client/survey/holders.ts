@@ -9,7 +9,7 @@ import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { whoAnswers } from '../who-answers.js';
+import { whoAnswers } from '../session/who-answers.js';
 
 /** A server that may hold backups, as a survey asks it: a peer, or the own node. Nothing that it says is verified. */
 export interface Holder {

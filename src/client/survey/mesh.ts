@@ -3,8 +3,8 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { enabledPeers, knownPeers } from '../../mesh/peers/configured-peers.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { patienceOf } from '../ask-peers.js';
-import type { Context } from '../context.js';
+import { patienceOf } from '../session/ask-peers.js';
+import type { Context } from '../session/context.js';
 import { type Holder, ownHolder, peerHolder } from './holders.js';
 
 /** Everyone who may hold a backup, and the identities that manifests are verified with. */

@@ -1,7 +1,7 @@
 import type { ListFilter, ListQuestion } from '../../mesh/peers/list-backups.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { patienceOf } from '../ask-peers.js';
-import type { Context } from '../context.js';
+import { patienceOf } from '../session/ask-peers.js';
+import type { Context } from '../session/context.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
 import { chainFindings } from './chain-findings.js';
 import { EntryFindings } from './entry-findings.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Context, ExitCode } from '../context.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /**
  * Runs the body of a command, which imports its implementation only then: `--help` stays fast, whatever a command needs.

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { printCompletion } from '../../../src/client/commands/completion.js';
-import type { Context } from '../../../src/client/context.js';
 import { makeLook } from '../../../src/client/render/look.js';
+import type { Context } from '../../../src/client/session/context.js';
 import { makeProgram } from '../../../src/client/usage/program.js';
 
 async function completionFor(shell: string): Promise<string> {

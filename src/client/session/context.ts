@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { Config } from '../mesh/config/config.js';
-import type { NodeCertificate } from '../mesh/identity/node-certificate.js';
-import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import type { Meet } from '../mesh/peers/connection.js';
-import type { Clock } from '../mesh/terms/clock.js';
+import type { Config } from '../../mesh/config/config.js';
+import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import type { Meet } from '../../mesh/peers/connection.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import type { Screen } from '../render/screen.js';
+import { stateFolder } from '../server/state-folder.js';
 import type { Prompts } from './prompts.js';
-import type { Screen } from './render/screen.js';
 
 /** 0: done, all of it. 3: partly. 1: failed, and the report that was shown says why. Any other end is a Failure. */
 export type ExitCode = 0 | 1 | 3;
@@ -46,30 +47,25 @@ export interface Context {
   currentOnly(): Promise<Meet>;
 }
 
-/** The folder of a node's private files. */
-export function stateFolder(config: Pick<Config, 'server'>): string {
-  return join(config.server.data, '.state');
-}
-
 /** Adds to what came from outside what is read on demand: `--help` reads nothing. */
 export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'currentOnly'>): Context {
   const loadConfig = once(async () => {
     const [{ findConfig }, load] = await Promise.all([
-      import('../mesh/config/find.js'),
-      import('../mesh/config/load.js'),
+      import('../../mesh/config/find.js'),
+      import('../../mesh/config/load.js'),
     ]);
     const { config, hints } = await load.loadConfig(findConfig(outside.flags.config, outside.env, outside.cwd));
     for (const hint of hints) outside.screen.detail(hint);
     return config;
   });
   const self = once(async () => {
-    const { loadServerIdentity } = await import('../mesh/identity/server-identity.js');
+    const { loadServerIdentity } = await import('../../mesh/identity/server-identity.js');
     return loadServerIdentity(stateFolder(await loadConfig()));
   });
   const currentOnly = once(async (): Promise<Meet> => {
     const [{ readSeenKeys }, { refuseSuperseded }] = await Promise.all([
-      import('../mesh/identity/seen-keys.js'),
-      import('../mesh/peers/superseded-server.js'),
+      import('../../mesh/identity/seen-keys.js'),
+      import('../../mesh/peers/superseded-server.js'),
     ]);
     const file = join(stateFolder(await loadConfig()), 'epochs.json');
     // A node does not start with a file that it cannot read; a list is better than none.

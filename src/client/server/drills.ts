@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { readSmallFile } from '../mesh/files/read-small-file.js';
-import { replaceFile } from '../mesh/files/replace-file.js';
-import { Failure } from '../mesh/terms/failure.js';
-import { isMoment } from '../mesh/terms/moment.js';
-import type { Drill, LastDrill } from './render/drill.js';
+import { readSmallFile } from '../../mesh/files/read-small-file.js';
+import { replaceFile } from '../../mesh/files/replace-file.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { isMoment } from '../../mesh/terms/moment.js';
+import type { Drill, LastDrill } from '../render/drill.js';
 
 /** The newest that are kept. */
 const longest = 1000;

@@ -1,20 +1,20 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Config } from '../mesh/config/config.js';
-import { loadConfig } from '../mesh/config/load.js';
-import { replaceFile } from '../mesh/files/replace-file.js';
-import { statsIfThere } from '../mesh/files/stats-if-there.js';
-import type { Identity } from '../mesh/identity/identity.js';
-import { loadServerIdentity } from '../mesh/identity/server-identity.js';
-import type { Signer } from '../mesh/identity/signer.js';
-import { type Kit, kitFileName, largestKit } from '../mesh/kit/kit.js';
-import { type MadeKit, makeKit } from '../mesh/kit/make-kit.js';
-import { kitBegin } from '../mesh/kit/markers.js';
-import { parseKit } from '../mesh/kit/parse-kit.js';
-import { verifyKit } from '../mesh/kit/signed-kit.js';
-import { Failure } from '../mesh/terms/failure.js';
-import { type Context, stateFolder } from './context.js';
-import type { Screen } from './render/screen.js';
+import type { Config } from '../../mesh/config/config.js';
+import { loadConfig } from '../../mesh/config/load.js';
+import { replaceFile } from '../../mesh/files/replace-file.js';
+import { statsIfThere } from '../../mesh/files/stats-if-there.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { loadServerIdentity } from '../../mesh/identity/server-identity.js';
+import type { Signer } from '../../mesh/identity/signer.js';
+import { type Kit, kitFileName, largestKit } from '../../mesh/kit/kit.js';
+import { type MadeKit, makeKit } from '../../mesh/kit/make-kit.js';
+import { kitBegin } from '../../mesh/kit/markers.js';
+import { parseKit } from '../../mesh/kit/parse-kit.js';
+import { verifyKit } from '../../mesh/kit/signed-kit.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import type { Screen } from '../render/screen.js';
+import { stateFolder } from './state-folder.js';
 
 /** Where the kit of a server is kept: beside its configuration, so that it is backed up with it. */
 export function kitPath({ file, server }: Pick<Config, 'file' | 'server'>): string {
@@ -88,13 +88,10 @@ export async function refuseOther(path: string): Promise<void> {
  * Writes the kit beside a configuration again, where there is one.
  * @returns null when there is none
  */
-export async function refreshKit(
-  context: Pick<Context, 'clock'>,
-  { file }: Pick<Config, 'file'>,
-): Promise<MadeKit | null> {
+export async function refreshKit({ file }: Pick<Config, 'file'>, now: number): Promise<MadeKit | null> {
   const { config } = await loadConfig(file);
   const path = kitPath(config);
   if ((await stat(path).catch(() => null)) === null) return null;
   const { signer } = await loadServerIdentity(stateFolder(config));
-  return writeKit(config, signer, context.clock.now(), path);
+  return writeKit(config, signer, now, path);
 }

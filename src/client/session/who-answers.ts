@@ -1,10 +1,10 @@
-import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import { connectTo } from '../mesh/peers/connection.js';
-import { getNode } from '../mesh/peers/get-node.js';
-import { describePeer, type Peer } from '../mesh/peers/peer.js';
-import type { Clock } from '../mesh/terms/clock.js';
-import { Failure } from '../mesh/terms/failure.js';
-import { hadConnection } from '../mesh/wire/calls.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { connectTo } from '../../mesh/peers/connection.js';
+import { getNode } from '../../mesh/peers/get-node.js';
+import { describePeer, type Peer } from '../../mesh/peers/peer.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { hadConnection } from '../../mesh/wire/calls.js';
 
 export interface Asking {
   readonly self: ServerIdentity;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { followRun } from '../../src/client/follow-run.js';
-import { makeScreen } from '../../src/client/render/screen.js';
-import { Outcome, type RunEvent, type RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
-import { Failure } from '../../src/mesh/terms/failure.js';
-import { commandTrial } from '../support/command.js';
-import { FakeClock } from '../support/fake-clock.js';
+import { followRun } from '../../../src/client/commands/follow-run.js';
+import { makeScreen } from '../../../src/client/render/screen.js';
+import { Outcome, type RunEvent, type RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
+import { commandTrial } from '../../support/command.js';
+import { FakeClock } from '../../support/fake-clock.js';
 
 const backup = 'anemone-backup-FR1-20261123-010000.enc';
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '../mesh/files/replace-file.js';
-import type { Identity } from '../mesh/identity/identity.js';
+import { replaceFile } from '../../mesh/files/replace-file.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 
 /** Where a server keeps the public age key that its own recovery key opens, which nothing else on it tells. */
 export function ownRecipientFile(state: string): string {

@@ -1,5 +1,5 @@
 import type { NetworkInterfaceInfo } from 'node:os';
-import { Failure } from '../mesh/terms/failure.js';
+import { Failure } from '../../mesh/terms/failure.js';
 
 /** How the interfaces of the usual VPNs are called. */
 const vpnInterface = /^(wg|tailscale|wt|zt|tun|utun|nordlynx)/;

@@ -1,8 +1,8 @@
-import { Outcome, type RunEvent, type RunReport } from '../mesh/generated/anemone/node/v1/node.js';
-import { formatByteSize } from '../mesh/terms/byte-size.js';
-import { Failure } from '../mesh/terms/failure.js';
-import type { Context, ExitCode } from './context.js';
-import { reportDocument, reportText } from './render/report.js';
+import { Outcome, type RunEvent, type RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { reportDocument, reportText } from '../render/report.js';
+import type { Context, ExitCode } from '../session/context.js';
 
 /**
  * Shows a run of the own node from its first event to its report, and says how it ended as an exit code: 1 for a report

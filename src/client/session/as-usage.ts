@@ -1,4 +1,4 @@
-import { Failure } from '../mesh/terms/failure.js';
+import { Failure } from '../../mesh/terms/failure.js';
 
 /**
  * Reads a value that the caller typed: what a parser refuses is wrong usage then, not an attack.

@@ -1,9 +1,9 @@
 import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import type { Config } from '../mesh/config/config.js';
-import { writeNewFile } from '../mesh/files/write-new-file.js';
-import { Failure } from '../mesh/terms/failure.js';
+import type { Config } from '../../mesh/config/config.js';
+import { writeNewFile } from '../../mesh/files/write-new-file.js';
+import { Failure } from '../../mesh/terms/failure.js';
 
 export interface WrittenPage {
   readonly path: string;

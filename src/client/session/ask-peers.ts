@@ -1,8 +1,8 @@
-import type { ServerIdentity } from '../mesh/identity/server-identity.js';
-import { type Connection, connectTo, controlPatience, type Meet } from '../mesh/peers/connection.js';
-import { describePeer, type Peer } from '../mesh/peers/peer.js';
-import type { Clock } from '../mesh/terms/clock.js';
-import { Failure } from '../mesh/terms/failure.js';
+import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { type Connection, connectTo, controlPatience, type Meet } from '../../mesh/peers/connection.js';
+import { describePeer, type Peer } from '../../mesh/peers/peer.js';
+import type { Clock } from '../../mesh/terms/clock.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { CommonFlags } from './context.js';
 import { whoAnswers } from './who-answers.js';
 

@@ -1,4 +1,4 @@
-import { Failure } from '../mesh/terms/failure.js';
+import { Failure } from '../../mesh/terms/failure.js';
 
 /**
  * Questions to the person at the terminal. They are written to standard error, so that results stay clean. Where standard

@@ -1,6 +1,6 @@
-import type { Config } from '../mesh/config/config.js';
-import { connectToOwnNode, type OwnNode } from '../mesh/peers/own-node.js';
-import { Failure } from '../mesh/terms/failure.js';
+import type { Config } from '../../mesh/config/config.js';
+import { connectToOwnNode, type OwnNode } from '../../mesh/peers/own-node.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from './context.js';
 
 /** Puts one question to the node of this very server. Why it gives no answer is an answer too. */

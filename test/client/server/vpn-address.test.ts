@@ -1,6 +1,6 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { vpnAddress } from '../../src/client/vpn-address.js';
+import { vpnAddress } from '../../../src/client/server/vpn-address.js';
 
 function at(address: string): NetworkInterfaceInfo {
   const common = { address, netmask: '', mac: '', internal: false, cidr: null };

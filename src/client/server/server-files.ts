@@ -1,15 +1,15 @@
 import { rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Config } from '../mesh/config/config.js';
-import { loadConfig } from '../mesh/config/load.js';
-import { makeFolders } from '../mesh/files/make-folders.js';
-import { withOwnerHint } from '../mesh/files/owner-hint.js';
-import { syncNewFolders } from '../mesh/files/sync-folder.js';
-import { writeNewFile } from '../mesh/files/write-new-file.js';
-import { findFirst, type ServerIdentity, storeCertificate, storeNodeKey } from '../mesh/identity/server-identity.js';
-import { Failure } from '../mesh/terms/failure.js';
-import { stateFolder } from './context.js';
+import type { Config } from '../../mesh/config/config.js';
+import { loadConfig } from '../../mesh/config/load.js';
+import { makeFolders } from '../../mesh/files/make-folders.js';
+import { withOwnerHint } from '../../mesh/files/owner-hint.js';
+import { syncNewFolders } from '../../mesh/files/sync-folder.js';
+import { writeNewFile } from '../../mesh/files/write-new-file.js';
+import { findFirst, type ServerIdentity, storeCertificate, storeNodeKey } from '../../mesh/identity/server-identity.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import { keepOwnRecipient, ownRecipientFile } from './own-recipient.js';
+import { stateFolder } from './state-folder.js';
 
 /**
  * Writes what a server has before its recovery key was shown: its configuration, its own recipient, and its node key, which

@@ -1,0 +1,7 @@
+import { join } from 'node:path';
+import type { Config } from '../../mesh/config/config.js';
+
+/** The folder of a node's private files. */
+export function stateFolder(config: Pick<Config, 'server'>): string {
+  return join(config.server.data, '.state');
+}
