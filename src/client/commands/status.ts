@@ -1,7 +1,3 @@
-import type { Config, PeerConfig } from '../../mesh/config/config.js';
-import { enabledPeers } from '../../mesh/peers/configured-peers.js';
-import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
-import type { Failure } from '../../mesh/terms/failure.js';
 import {
   faultsOf,
   type MeshStatus,
@@ -14,7 +10,7 @@ import {
 import { lastDrill } from '../server/drills.js';
 import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
-import { askPeers } from '../session/ask-peers.js';
+import { askNodes } from '../session/ask-peers.js';
 import type { Context, ExitCode } from '../session/context.js';
 
 /**
@@ -25,7 +21,7 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const config = await context.loadConfig();
   const [node, answers] = await Promise.all([
     askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
-    askEveryPeer(context, config),
+    askNodes(context),
   ]);
   const peers = config.peers.map((peer): PeerView => {
     const owed = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer.name);
@@ -40,14 +36,4 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const refused = peers.some((peer) => refusalOf(peer, self) !== null);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
   return silent || refused || 'failure' in node || faultsOf(node, status.now).length > 0 ? 3 : 0;
-}
-
-type Answers = Map<PeerConfig['name'], TimedNode | { readonly failure: Failure }>;
-
-async function askEveryPeer(context: Context, config: Config): Promise<Answers> {
-  const options = { ...context, self: await context.self(), meet: await context.currentOnly() };
-  const answers = await askPeers(enabledPeers(config), options, getTimedNode);
-  return new Map(
-    answers.map((answer) => [answer.peer.name, 'failure' in answer ? { failure: answer.failure } : answer.value]),
-  );
 }

@@ -2,10 +2,10 @@ import type { Config } from '../../mesh/config/config.js';
 import type { GetStatusResponse } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import type { Kit } from '../../mesh/kit/kit.js';
-import type { TimedNode } from '../../mesh/peers/get-node.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import type { LastDrill } from '../render/drill.js';
 import type { Part } from '../restore/download/parts.js';
+import type { NodeAnswer } from '../session/ask-peers.js';
 
 /** Everything that the checks look at, gathered once. Times are milliseconds since 1970, sizes bytes. */
 export interface DoctorFacts {
@@ -66,8 +66,7 @@ export interface KeyFile {
 
 export interface PeerFacts {
   readonly name: string;
-  readonly described: string;
-  readonly answer: TimedNode | { readonly failure: Failure };
+  readonly answer: NodeAnswer;
 }
 
 export interface NewestBackup {

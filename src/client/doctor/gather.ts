@@ -10,9 +10,6 @@ import { factsOf } from '../../mesh/kit/kit.js';
 import { parseKit } from '../../mesh/kit/parse-kit.js';
 import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { findVpn } from '../../mesh/kit/vpn-files.js';
-import { enabledPeers } from '../../mesh/peers/configured-peers.js';
-import { getTimedNode } from '../../mesh/peers/get-node.js';
-import { describePeer } from '../../mesh/peers/peer.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { partsIn } from '../restore/download/parts.js';
@@ -23,11 +20,11 @@ import { kitPath } from '../server/kit-file.js';
 import { ownRecipientFile, readOwnRecipient } from '../server/own-recipient.js';
 import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
-import { askPeers } from '../session/ask-peers.js';
+import { askNodes } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
 import { openMesh } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
-import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts, TcpFacts } from './facts.js';
+import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, TcpFacts } from './facts.js';
 
 /**
  * Gathers everything that the checks look at. What cannot be asked is a fact too.
@@ -36,45 +33,36 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, PeerFacts,
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, ownRecipient, free, node, peers, { listed, held, newest }, kit, tcp, parts, staging, drill] =
-    await Promise.all([
-      programVersion(),
-      keyFacts(config, self),
-      self instanceof Failure ? null : recipientFacts(config, self),
-      freeSpace(config.server.data),
-      askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
-      self instanceof Failure ? [] : askEveryPeer(context, config, self),
-      self instanceof Failure ? { listed: [], held: new Set<string>(), newest: [] } : newestBackups(context),
-      self instanceof Failure ? null : kitFacts(config, self),
-      tcpFacts(),
-      partsIn(config.base),
-      stagingIn(config.base).catch(() => []),
-      lastDrill(stateFolder(config)),
-    ]);
+  const [version, keys, proven, free, node, tcp, parts, staging, drill] = await Promise.all([
+    programVersion(),
+    keyFacts(config, self),
+    self instanceof Failure ? unproven : provenFacts(context, config, self),
+    freeSpace(config.server.data),
+    askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
+    tcpFacts(),
+    partsIn(config.base),
+    stagingIn(config.base).catch(() => []),
+    lastDrill(stateFolder(config)),
+  ]);
   const now = context.clock.now();
-  const nodeVersion = process.versions.node;
   const overdue = secondLastDue(config, now);
-  return {
-    now,
-    version,
-    nodeVersion,
-    config,
-    hints,
-    keys,
-    ownRecipient,
-    overdue,
-    free,
-    node,
-    peers,
-    listed,
-    held,
-    newest,
-    kit,
-    tcp,
-    parts,
-    staging,
-    drill,
-  };
+  const nodeVersion = process.versions.node;
+  return { now, version, nodeVersion, config, hints, keys, overdue, free, node, tcp, parts, staging, drill, ...proven };
+}
+
+/** What only a server that can prove who it is can ask, or tell from another's. */
+type ProvenFacts = Pick<DoctorFacts, 'ownRecipient' | 'peers' | 'listed' | 'held' | 'newest' | 'kit'>;
+
+const unproven: ProvenFacts = { ownRecipient: null, peers: [], listed: [], held: new Set(), newest: [], kit: null };
+
+async function provenFacts(context: Context, config: Config, self: ServerIdentity): Promise<ProvenFacts> {
+  const [ownRecipient, answers, backups, kit] = await Promise.all([
+    recipientFacts(config, self),
+    askNodes(context),
+    newestBackups(context),
+    kitFacts(config, self),
+  ]);
+  return { ownRecipient, peers: [...answers].map(([name, answer]) => ({ name, answer })), ...backups, kit };
 }
 
 async function programVersion(): Promise<string> {
@@ -113,23 +101,13 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
   return { failure, certificate: self instanceof Failure ? null : self.certificate, user, files };
 }
 
-async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<DoctorFacts['ownRecipient']> {
+async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<ProvenFacts['ownRecipient']> {
   const state = stateFolder(config);
   const key = await readOwnRecipient(state, identity);
   return key === null ? null : { key, file: ownRecipientFile(state) };
 }
 
-async function askEveryPeer(context: Context, config: Config, self: ServerIdentity): Promise<readonly PeerFacts[]> {
-  const options = { ...context, self, meet: await context.currentOnly() };
-  const answers = await askPeers(enabledPeers(config), options, getTimedNode);
-  return answers.map((answer) => ({
-    name: answer.peer.name,
-    described: describePeer(answer.peer),
-    answer: 'value' in answer ? answer.value : { failure: answer.failure },
-  }));
-}
-
-async function newestBackups(context: Context): Promise<Pick<DoctorFacts, 'listed' | 'held' | 'newest'>> {
+async function newestBackups(context: Context): Promise<Pick<ProvenFacts, 'listed' | 'held' | 'newest'>> {
   const mesh = await openMesh(context);
   try {
     const { answers, backups } = await survey(context, mesh, { owner: mesh.owner, set: '' });

@@ -1,9 +1,11 @@
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
+import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { type Connection, connectTo, controlPatience, type Meet } from '../../mesh/peers/connection.js';
+import { getTimedNode, type TimedNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { CommonFlags } from './context.js';
+import type { CommonFlags, Context } from './context.js';
 import { whoAnswers } from './who-answers.js';
 
 /** What one peer said, or why it said nothing. */
@@ -20,6 +22,18 @@ export interface AskOptions {
 /** Milliseconds that a silent peer is waited for. */
 export function patienceOf({ timeout }: Pick<CommonFlags, 'timeout'>): number {
   return timeout === undefined ? controlPatience : timeout * 1000;
+}
+
+/** What a peer that was asked who it is said, or why it said nothing. */
+export type NodeAnswer = TimedNode | { readonly failure: Failure };
+
+/** Asks every enabled peer who it is, and compares its clock. @returns the answers by hostname, in the order of the peers */
+export async function askNodes(context: Context): Promise<ReadonlyMap<string, NodeAnswer>> {
+  const options = { ...context, self: await context.self(), meet: await context.currentOnly() };
+  const answers = await askPeers(enabledPeers(await context.loadConfig()), options, getTimedNode);
+  return new Map(
+    answers.map((answer) => [answer.peer.name, 'value' in answer ? answer.value : { failure: answer.failure }]),
+  );
 }
 
 /**

@@ -47,12 +47,11 @@ limits: { minimum_free: 1GB }`,
 
 function peer(name: string, changes: Partial<GetNodeResponse> = {}, clockAhead = 0): PeerFacts {
   const node = GetNodeResponse.fromPartial({ hostname: name, version: '0.1.0', quota: 1e10, free: 1e11, ...changes });
-  return { name, described: `${name} (10.8.0.2:7443)`, answer: { node, clockAhead, clockDoubt: 20 } };
+  return { name, answer: { node, clockAhead, clockDoubt: 20 } };
 }
 
 const silent = (name: string, kind: 'unreachable' | 'untrusted' = 'unreachable'): PeerFacts => ({
   name,
-  described: name,
   answer: { failure: new Failure(kind, `${name} does not answer`) },
 });
 
