@@ -27,11 +27,9 @@ export const exitCodes: Readonly<Record<FailureKind, number>> = {
 };
 
 /** What a process gives to the command line. */
-export interface Outside extends Pick<Context, 'prompts' | 'clock' | 'env' | 'cwd' | 'signal' | 'stdin'> {
+export interface Outside extends Pick<Context, 'prompts' | 'clock' | 'env' | 'cwd' | 'signal' | 'stdin' | 'version'> {
   readonly out: Output;
   readonly err: Output;
-  /** Of this program. */
-  readonly version: string;
 }
 
 /**
@@ -40,13 +38,13 @@ export interface Outside extends Pick<Context, 'prompts' | 'clock' | 'env' | 'cw
  * @returns the exit code; it never throws
  */
 export async function runCommandLine(args: readonly string[], outside: Outside): Promise<number> {
-  const { out, err, version, ...rest } = outside;
+  const { out, err, ...rest } = outside;
   let code = 0;
   const run: Run = async (body) => {
     const flags = program.opts<CommonFlags>();
     code = await body(makeContext({ ...rest, screen: screenFor(outside, flags), flags }));
   };
-  const program = makeProgram(version, out.write, err.write, run);
+  const program = makeProgram(rest.version, out.write, err.write, run);
   try {
     applyEnvironment(program, outside.env);
     await program.parseAsync(args, { from: 'user' });

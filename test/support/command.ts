@@ -65,6 +65,7 @@ export function commandTrial(options: CommandOptions): CommandTrial {
       ...(options.config === undefined ? {} : { config: options.config }),
       ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     },
+    version: '0.0.0',
     stdin: Readable.from([options.stdin ?? '']) as unknown as NodeJS.ReadStream,
   });
   return { context, said, questions };

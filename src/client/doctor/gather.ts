@@ -33,8 +33,7 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, TcpFacts }
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [version, keys, proven, free, node, tcp, parts, staging, drill] = await Promise.all([
-    programVersion(),
+  const [keys, proven, free, node, tcp, parts, staging, drill] = await Promise.all([
     keyFacts(config, self),
     self instanceof Failure ? unproven : provenFacts(context, config, self),
     freeSpace(config.server.data),
@@ -44,7 +43,8 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     stagingIn(config.base).catch(() => []),
     lastDrill(stateFolder(config)),
   ]);
-  const now = context.clock.now();
+  const { version, clock } = context;
+  const now = clock.now();
   const overdue = secondLastDue(config, now);
   const nodeVersion = process.versions.node;
   return { now, version, nodeVersion, config, hints, keys, overdue, free, node, tcp, parts, staging, drill, ...proven };
@@ -63,11 +63,6 @@ async function provenFacts(context: Context, config: Config, self: ServerIdentit
     kitFacts(config, self),
   ]);
   return { ownRecipient, peers: [...answers].map(([name, answer]) => ({ name, answer })), ...backups, kit };
-}
-
-async function programVersion(): Promise<string> {
-  const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
-  return String(version);
 }
 
 /** When the last but one run was due. */

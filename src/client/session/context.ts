@@ -31,6 +31,8 @@ export interface Context {
   /** Aborts when the user interrupts. */
   readonly signal: AbortSignal;
   readonly flags: CommonFlags;
+  /** Of this program. */
+  readonly version: string;
   /** Standard input, for `--key-stdin`. */
   readonly stdin: NodeJS.ReadStream;
   /**
