@@ -1,7 +1,7 @@
 import type { DoctorFacts } from './facts.js';
 
 /** `error`: backups are not made, not kept or not to be opened. `warning`: they soon may not be. `advice`: it could be better. */
-export type Severity = 'error' | 'warning' | 'advice';
+type Severity = 'error' | 'warning' | 'advice';
 
 export interface Finding {
   readonly severity: Severity;
@@ -16,23 +16,10 @@ export interface Finding {
 /** Looks at the facts, and at nothing else. No finding: all is well. Null: there was nothing to look at, so nobody knows. */
 export type Check = (facts: DoctorFacts) => readonly Finding[] | null;
 
-export const error = (problem: string, why: string, mend: string): Finding => ({
-  severity: 'error',
-  problem,
-  why,
-  mend,
-});
+const finding =
+  (severity: Severity) =>
+  (problem: string, why: string, mend: string): Finding => ({ severity, problem, why, mend });
 
-export const warning = (problem: string, why: string, mend: string): Finding => ({
-  severity: 'warning',
-  problem,
-  why,
-  mend,
-});
-
-export const advice = (problem: string, why: string, mend: string): Finding => ({
-  severity: 'advice',
-  problem,
-  why,
-  mend,
-});
+export const error = finding('error');
+export const warning = finding('warning');
+export const advice = finding('advice');

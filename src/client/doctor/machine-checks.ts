@@ -5,7 +5,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
-import { advice, type Check, error, type Finding, warning } from './finding.js';
+import { advice, type Check, error, warning } from './finding.js';
 
 export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
   const findings = hints.map((hint) => {
@@ -30,20 +30,15 @@ export const checkKeys: Check = ({ keys }) => {
     const mend = keys.failure.hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
     return [error(keys.failure.message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
   }
-  return keys.files.flatMap((file) => {
-    const { path, mode, owner, holds } = file;
+  return keys.files.flatMap(({ path, mode, owner, holds }) => {
     // What belongs to another user, such as root, the node's user can only read through its group.
     const isOwn = keys.user === null || owner === keys.user;
     if ((mode & (isOwn ? 0o077 : 0o037)) === 0) return [];
     const problem = `${path} can be used by others than the node's user (mode ${mode.toString(8).padStart(4, '0')})`;
-    if (holds === 'state') return [warning(problem, whoeverReads[holds], `chmod 700 ${shellWord(path)}`)];
-    return [
-      error(
-        problem,
-        whoeverReads[holds],
-        `${isOwn ? '' : `chown ${keys.user} ${shellWord(path)}; `}chmod 600 ${shellWord(path)}`,
-      ),
-    ];
+    const why = whoeverReads[holds];
+    if (holds === 'state') return [warning(problem, why, `chmod 700 ${shellWord(path)}`)];
+    const give = isOwn ? '' : `chown ${keys.user} ${shellWord(path)}; `;
+    return [error(problem, why, `${give}chmod 600 ${shellWord(path)}`)];
   });
 };
 
@@ -159,10 +154,7 @@ export const checkTcp: Check = ({ tcp, peers }) => {
   const lost = tcp.resent / tcp.sent;
   const isFar = peers.some(({ answer }) => 'node' in answer && 2 * answer.clockDoubt > far);
   if (lost < (isFar ? muchLost.far : muchLost.anywhere)) return [];
-  const finding: Finding = advice(
-    `${(lost * 100).toFixed(1)} % of what this server sends is lost on the way, and TCP uses ${tcp.congestion}`,
-    'On such links BBR sends several times as fast.',
-    'modprobe tcp_bbr; sysctl -w net.core.default_qdisc=fq net.ipv4.tcp_congestion_control=bbr',
-  );
-  return [finding];
+  const problem = `${(lost * 100).toFixed(1)} % of what this server sends is lost on the way, and TCP uses ${tcp.congestion}`;
+  const mend = 'modprobe tcp_bbr; sysctl -w net.core.default_qdisc=fq net.ipv4.tcp_congestion_control=bbr';
+  return [advice(problem, 'On such links BBR sends several times as fast.', mend)];
 };

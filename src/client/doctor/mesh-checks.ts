@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Outcome, type Problem, type RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
 import { needsRestart, notSaved } from '../render/status.js';
-import type { DoctorFacts, KitFacts } from './facts.js';
+import type { DoctorFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 
 export const checkNode: Check = (facts) => {
@@ -176,7 +177,7 @@ export const checkKit: Check = ({ kit }) => {
   const named = held.filter((file) => !kit.missing.some((each) => isOutOfSight(file, each))).sort();
   const wanted = kit.vpn.map((file) => file.path).sort();
   const stale = kit.vpn.find(({ changedAt }) => changedAt > kit.writtenAt);
-  if (JSON.stringify(ordered(facts)) !== JSON.stringify(ordered(kit.expected))) {
+  if (!isDeepStrictEqual(facts, kit.expected)) {
     findings.push(
       warning(`${path} is not current: the configuration names other servers, addresses or keys`, why, mend),
     );
@@ -196,15 +197,4 @@ function notHeld({ path, reason }: MissingVpn): Finding {
   const mend =
     reason === unreadable ? 'sudo anemone-peer kit; or name other files with vpn.config' : 'Correct vpn.config.';
   return warning(`the kit does not hold ${path}: ${reason}`, 'A bare machine has to join its VPN first.', mend);
-}
-
-function ordered({ server, identity, address, recipients, peers }: KitFacts['expected']): unknown {
-  return [
-    server,
-    identity,
-    address.host,
-    address.port,
-    recipients,
-    peers.map((peer) => [peer.name, peer.address.host, peer.address.port, peer.identity]),
-  ];
 }
