@@ -1,5 +1,4 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
-import { printable } from '../../mesh/terms/clean-text.js';
 import type { Look } from '../render/look.js';
 import { formatMoment, formatTime } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
@@ -23,7 +22,6 @@ export async function showBackup(context: Context, reference: string): Promise<E
 }
 
 function showDocument({ manifest: { facts, digest }, copies }: Candidate, answers: readonly Answer[]): object {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   return {
     filename: facts.name,
     owner: facts.owner,
@@ -49,9 +47,8 @@ function showDocument({ manifest: { facts, digest }, copies }: Candidate, answer
 }
 
 function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate, now: number): string {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   const previous = facts.previous.length === 0 ? 'none: it is the first of its set' : hex(facts.previous);
-  const lines: [string, string][] = [
+  const said = [
     ['backup', facts.name],
     ['owner', `${facts.owner} (${Buffer.from(facts.identity).toString('base64')})`],
     ['set', `${facts.set}, number ${facts.sequence}`],
@@ -62,10 +59,12 @@ function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate
     ['tree root', hex(facts.treeRoot)],
     ['manifest', `${hex(digest)} (its signature is right)`],
     ['previous', previous],
-  ];
-  const width = Math.max(...lines.map(([label]) => label.length));
-  const begin = (label: string): string => (look.terminal ? `${look.dim(label.padEnd(width))}  ` : `${label}\t`);
-  const about = lines.map(([label, text]) => `${begin(label)}${printable(text)}`).join('\n');
+  ] as const;
+  const about = renderTable(
+    look,
+    [],
+    said.map(([label, text]) => [{ text: label, dress: look.dim }, text]),
+  );
   const holders = renderTable(
     look,
     ['HELD BY', 'ADDRESS', 'RECEIVED'],
@@ -77,4 +76,8 @@ function showText(look: Look, { manifest: { facts, digest }, copies }: Candidate
 function receivedText({ receivedAt, doubt }: Copy, now: number): string {
   if (receivedAt !== null) return `${formatTime(receivedAt)} (${formatMoment(receivedAt, now)})`;
   return doubt === null ? 'made here' : `not proven: ${doubt}`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
 }

@@ -81,7 +81,7 @@ export function reportText(report: RunReport, look: Look): string {
     ...report.sets.map((set) => [`set ${set.set}`, outcomeCell(set.outcome, look), setDetail(set)]),
     ...report.peers.map((peer) => [peer.peer, outcomeCell(peer.outcome, look), peerDetail(peer)]),
   ];
-  const table = renderTable(look, ['', '', ''], rows).replace(/^\n/, '');
+  const table = renderTable(look, [], rows);
   const warnings = report.sets.flatMap(({ set, warnings: first, moreWarnings }) => [
     ...first.map((warning) => `set ${set}: ${warning}`),
     ...(moreWarnings === 0 ? [] : [`set ${set}: and ${moreWarnings} more, which the log of the node names`]),

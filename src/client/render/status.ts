@@ -109,7 +109,7 @@ export function statusText(status: MeshStatus, look: Look): string {
     remarksOf(peer, self, now).join('; '),
   ]);
   return [
-    renderTable(look, [], serverRows(status, look)).replace(/^\n/, ''),
+    renderTable(look, [], serverRows(status, look)),
     ...(look.terminal ? [''] : []),
     ...(rows.length === 0
       ? ['No peers yet.']

@@ -6,14 +6,14 @@ import type { Look } from './look.js';
 export type Cell = string | { readonly text: string; readonly dress: (text: string) => string };
 
 /**
- * Rows under headings. On a terminal the columns are aligned and separated by two spaces; behind a pipe there is one
+ * Rows under headings, if there are any. On a terminal the columns are aligned and separated by two spaces; behind a pipe there is one
  * plain line a row, cells separated by tabs, and no heading, so that `cut -f1` gives the first column.
  */
 export function renderTable(look: Look, headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
   if (!look.terminal) return rows.map((row) => row.map((cell) => printable(textOf(cell))).join('\t')).join('\n');
   const table = new Table({ chars: noBorders, style: { 'padding-left': 0, 'padding-right': 2, head: [], border: [] } });
   table.push(
-    headings.map((heading) => look.dim(heading)),
+    ...(headings.length === 0 ? [] : [headings.map((heading) => look.dim(heading))]),
     ...rows.map((row) => row.map(dressed)),
   );
   return table
