@@ -1,7 +1,7 @@
-import { Outcome, type RunEvent, type RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
+import type { RunEvent, RunReport } from '../../mesh/generated/anemone/node/v1/node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { reportDocument, reportText } from '../render/report.js';
+import { outcomeWord, reportDocument, reportText } from '../render/report.js';
 import type { Context, ExitCode } from '../session/context.js';
 
 /**
@@ -60,13 +60,5 @@ function ended(sealed: ReadonlySet<string>, cause: Failure): Failure {
 function conclude(screen: Context['screen'], report: RunReport): ExitCode {
   if (screen.json) screen.event({ event: 'report', ...reportDocument(report) });
   else screen.result(null, (look) => reportText(report, look));
-  switch (report.outcome) {
-    case Outcome.OUTCOME_DONE:
-    case Outcome.OUTCOME_UNCHANGED:
-      return 0;
-    case Outcome.OUTCOME_PARTLY:
-      return 3;
-    default:
-      return 1;
-  }
+  return ({ done: 0, unchanged: 0, partly: 3, failed: 1 } as const)[outcomeWord(report.outcome)];
 }

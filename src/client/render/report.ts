@@ -12,18 +12,17 @@ import type { Look } from './look.js';
 import { formatDuration } from './moments.js';
 import { type Cell, renderTable } from './table.js';
 
-/** The word for an outcome, in texts and in JSON. */
-export function outcomeWord(outcome: Outcome): 'done' | 'partly' | 'unchanged' | 'failed' {
-  switch (outcome) {
-    case Outcome.OUTCOME_DONE:
-      return 'done';
-    case Outcome.OUTCOME_PARTLY:
-      return 'partly';
-    case Outcome.OUTCOME_UNCHANGED:
-      return 'unchanged';
-    default:
-      return 'failed';
-  }
+type OutcomeWord = 'done' | 'unchanged' | 'partly' | 'failed';
+
+const words: Readonly<Partial<Record<Outcome, OutcomeWord>>> = {
+  [Outcome.OUTCOME_DONE]: 'done',
+  [Outcome.OUTCOME_UNCHANGED]: 'unchanged',
+  [Outcome.OUTCOME_PARTLY]: 'partly',
+};
+
+/** The word for an outcome, in texts and in JSON. One that is not known here is none to rely on. */
+export function outcomeWord(outcome: Outcome): OutcomeWord {
+  return words[outcome] ?? 'failed';
 }
 
 /** A moment of the wire (milliseconds, 0 for none) in JSON: ISO 8601, or null. */
@@ -94,7 +93,7 @@ export function reportText(report: RunReport, look: Look): string {
     ...new Set(problems.flatMap(({ hint }) => printable(hint) || [])),
     ...auditLines(report),
     ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
-    `${conclusion(report.outcome)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
+    `${conclusions[outcomeWord(report.outcome)]} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
   ].join('\n');
 }
 
@@ -113,7 +112,7 @@ function auditLines({ audit }: RunReport): string[] {
   ];
 }
 
-export function outcomeCell(outcome: Outcome, look: Look): Cell {
+function outcomeCell(outcome: Outcome, look: Look): Cell {
   const word = outcomeWord(outcome);
   const dress = { done: look.good, unchanged: look.good, partly: look.warning, failed: look.bad }[word];
   return { text: word, dress };
@@ -134,15 +133,9 @@ function peerDetail({ problem, delivered, owed, bytes, outcome }: PeerReport): s
   return parts.join(', ');
 }
 
-function conclusion(outcome: Outcome): string {
-  switch (outcome) {
-    case Outcome.OUTCOME_DONE:
-      return 'Done, all of it.';
-    case Outcome.OUTCOME_UNCHANGED:
-      return 'Nothing changed, and every peer has the last backup.';
-    case Outcome.OUTCOME_PARTLY:
-      return 'Done in part.';
-    default:
-      return 'The backup failed.';
-  }
-}
+const conclusions: Readonly<Record<OutcomeWord, string>> = {
+  done: 'Done, all of it.',
+  unchanged: 'Nothing changed, and every peer has the last backup.',
+  partly: 'Done in part.',
+  failed: 'The backup failed.',
+};
