@@ -1,10 +1,10 @@
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { plainHeadSize, plaintextKind } from '../../mesh/envelope/looks-plain.js';
-import { connectToOwnNode } from '../../mesh/peers/own-node.js';
 import { defaultSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { asUsage } from '../session/as-usage.js';
+import { withOwnNode } from '../session/ask-own-node.js';
 import type { Context, ExitCode } from '../session/context.js';
 import { followRun } from './follow-run.js';
 
@@ -20,15 +20,12 @@ export async function pushFile(context: Context, file: string, options: { readon
   });
   if (!found.isFile()) throw new Failure('usage', `${path} is not a file`);
   await refusePlaintext(path);
-  const { server, backup } = await context.loadConfig();
+  const config = await context.loadConfig();
   // Whoever names the set knows what it holds.
-  if (options.set === undefined && backup.sets.some(({ name }) => name === set)) context.screen.warn(intoSource(set));
-  const node = await connectToOwnNode(server.socket, context.clock);
-  try {
-    return await followRun(context, node.pushFile({ path, set }, context.signal));
-  } finally {
-    node.close();
+  if (options.set === undefined && config.backup.sets.some(({ name }) => name === set)) {
+    context.screen.warn(intoSource(set));
   }
+  return withOwnNode(context, config, (node, signal) => followRun(context, node.pushFile({ path, set }, signal)));
 }
 
 function intoSource(set: string): string {

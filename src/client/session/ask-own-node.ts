@@ -3,20 +3,26 @@ import { connectToOwnNode, type OwnNode } from '../../mesh/peers/own-node.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from './context.js';
 
-/** Puts one question to the node of this very server. Why it gives no answer is an answer too. */
-export async function askOwnNode<T>(
+/**
+ * Does something through the node of this very server.
+ * @throws Failure `unreachable` when it does not run
+ */
+export async function withOwnNode<T>(
   { clock, signal }: Pick<Context, 'clock' | 'signal'>,
   { server }: Pick<Config, 'server'>,
-  ask: (node: OwnNode, signal: AbortSignal) => Promise<T>,
-): Promise<T | { readonly failure: Failure }> {
+  use: (node: OwnNode, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const node = await connectToOwnNode(server.socket, clock);
   try {
-    const node = await connectToOwnNode(server.socket, clock);
-    try {
-      return await ask(node, signal);
-    } finally {
-      node.close();
-    }
-  } catch (thrown) {
-    return { failure: Failure.from(thrown) };
+    return await use(node, signal);
+  } finally {
+    node.close();
   }
+}
+
+/** Puts one question to the node of this very server. Why it gives no answer is an answer too. */
+export function askOwnNode<T>(
+  ...question: Parameters<typeof withOwnNode<T>>
+): Promise<T | { readonly failure: Failure }> {
+  return withOwnNode(...question).catch((thrown: unknown) => ({ failure: Failure.from(thrown) }));
 }
