@@ -54,18 +54,14 @@ function withoutKits(found: Survey, set: string): Survey {
 }
 
 /** The answer for programs; the keys up to `peer_ip` are the predecessor's. */
-export function listDocument(
-  mesh: Pick<Mesh, 'owner'>,
-  { answers, backups, findings }: Survey,
-  drill?: LastDrill,
-): object {
+function listDocument(mesh: Mesh, { answers, backups, findings }: Survey, drill: LastDrill): object {
   const rows = backups.flatMap((backup) => listRows(mesh, backup));
   const peers = peersDocument(answers);
   return { server: mesh.owner, backups: rows, total: rows.length, peers, findings, drill: drillDocument(drill) };
 }
 
 /** A row for each copy; what is the same in all of them is made once. */
-function listRows({ owner }: Pick<Mesh, 'owner'>, { name, facts, standing, copies }: FoundBackup): object[] {
+function listRows({ owner }: Mesh, { name, facts, standing, copies }: FoundBackup): object[] {
   const made = new Date(name.time).toISOString();
   const [date, time] = [made.slice(0, 10), made.slice(11, 19)];
   const timestamp = `${date.replaceAll('-', '')}-${time.replaceAll(':', '')}`;

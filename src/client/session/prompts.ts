@@ -20,20 +20,14 @@ const stops = ['ExitPromptError', 'AbortPromptError'];
 
 export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream, signal: AbortSignal): Prompts {
   const interactive = input.isTTY === true && output.isTTY === true;
+  const terminal = { input, output, signal };
   type Inquirer = typeof import('@inquirer/prompts');
-  const ask = async <T>(
-    question: string,
-    instead: string,
-    put: (
-      inquirer: Inquirer,
-      context: { input: NodeJS.ReadStream; output: NodeJS.WriteStream; signal: AbortSignal },
-    ) => Promise<T>,
-  ): Promise<T> => {
+  const ask = async <T>(question: string, instead: string, put: (by: Inquirer) => Promise<T>): Promise<T> => {
     if (!interactive) {
       throw new Failure('usage', `nobody can be asked here: ${question.replace(/[?:]$/, '')}`, { hint: instead });
     }
     try {
-      return await put(await import('@inquirer/prompts'), { input, output, signal });
+      return await put(await import('@inquirer/prompts'));
     } catch (thrown) {
       const stopped = thrown instanceof Error && stops.includes(thrown.name);
       throw stopped ? new Failure('interrupted', 'interrupted', { cause: thrown }) : Failure.from(thrown);
@@ -41,10 +35,8 @@ export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream
   };
   return {
     interactive,
-    text: (message, instead) => ask(message, instead, (inquirer, context) => inquirer.input({ message }, context)),
-    secret: (message, instead) =>
-      ask(message, instead, (inquirer, context) => inquirer.password({ message, mask: false }, context)),
-    confirm: (message, instead) =>
-      ask(message, instead, (inquirer, context) => inquirer.confirm({ message, default: false }, context)),
+    text: (message, instead) => ask(message, instead, (by) => by.input({ message }, terminal)),
+    secret: (message, instead) => ask(message, instead, (by) => by.password({ message, mask: false }, terminal)),
+    confirm: (message, instead) => ask(message, instead, (by) => by.confirm({ message, default: false }, terminal)),
   };
 }

@@ -6,7 +6,7 @@ const yes = ['1', 'true', 'yes', 'on'];
 
 /**
  * Gives every flag of every command the value of its variable, `ANEMONE_<FLAG>`; a flag on the command line beats it. An
- * empty variable is none. Words of a flag that takes several are separated by spaces.
+ * empty variable is none.
  * @throws Failure `usage` that names the variable
  */
 export function applyEnvironment(command: Command, env: NodeJS.ProcessEnv): void {
@@ -24,7 +24,7 @@ export function applyEnvironment(command: Command, env: NodeJS.ProcessEnv): void
   for (const child of command.commands) applyEnvironment(child, env);
 }
 
-export function variableOf(option: Pick<Option, 'name'>): string {
+function variableOf(option: Pick<Option, 'name'>): string {
   return `ANEMONE_${option.name().toUpperCase().replaceAll('-', '_')}`;
 }
 
@@ -40,8 +40,7 @@ function readValue(option: Option, value: string, variable: string): unknown {
     return on;
   }
   try {
-    const read = (word: string): unknown => (option.parseArg === undefined ? word : option.parseArg(word, undefined));
-    return option.variadic ? value.split(/\s+/).map(read) : read(value);
+    return option.parseArg === undefined ? value : option.parseArg(value, undefined);
   } catch (cause) {
     if (!(cause instanceof InvalidArgumentError)) throw cause;
     throw new Failure('usage', `${variable} is ${JSON.stringify(value)}. ${cause.message}`, { cause });
