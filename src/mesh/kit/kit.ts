@@ -43,6 +43,16 @@ export interface MissingVpn {
   readonly reason: string;
 }
 
+/** The lines around the part of a kit that programs read. */
+export const kitBegin = '-----BEGIN ANEMONE KIT-----';
+export const kitEnd = '-----END ANEMONE KIT-----';
+
+/** The version of that part which this program writes and reads. */
+export const kitVersion = 1;
+
+/** Files of a VPN configuration that a kit holds at most. */
+export const mostVpnFiles = 32;
+
 /** The longest kit that is read, in bytes; one with 50 peers and a VPN has about 40 KB. */
 export const largestKit = 1_048_576;
 

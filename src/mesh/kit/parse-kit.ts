@@ -6,13 +6,11 @@ import { armorBegin, armorEnd } from '../envelope/age-magic.js';
 import { parseIdentity } from '../identity/identity.js';
 import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
-import { type KitVpn, largestKit } from './kit.js';
-import { kitBegin, kitEnd, kitVersion } from './markers.js';
+import { type KitVpn, kitBegin, kitEnd, kitVersion, largestKit, mostVpnFiles } from './kit.js';
 import type { SignedKit } from './signed-kit.js';
 
-/** Room for 1000 peers, and for the VPN configuration of a kit that travels. */
+/** More than any real mesh has. */
 const mostPeers = 1000;
-const mostFiles = 32;
 
 const base64 = v.pipe(
   text('base64'),
@@ -28,7 +26,7 @@ const kitSchema = v.strictObject({
   peers: v.pipe(v.array(v.strictObject({ name: hostname, address, identity })), v.maxLength(mostPeers)),
   vpn: v.pipe(
     v.array(v.strictObject({ path: text('a path'), size: count, content: v.optional(v.string()) })),
-    v.maxLength(mostFiles),
+    v.maxLength(mostVpnFiles),
   ),
   certificate: base64,
   signature: base64,

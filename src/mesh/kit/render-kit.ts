@@ -2,8 +2,7 @@ import { basename } from 'node:path';
 import { stringify } from 'yaml';
 import { formatAddress } from '../terms/address.js';
 import { ageKeyProgram, cbc1Commands } from './by-hand.js';
-import { type Kit, kitFileName, type MissingVpn, yamlOfKit } from './kit.js';
-import { kitBegin, kitEnd, kitVersion } from './markers.js';
+import { type Kit, kitBegin, kitEnd, kitFileName, kitVersion, type MissingVpn, yamlOfKit } from './kit.js';
 import type { SignedKit } from './signed-kit.js';
 
 export interface KitCircumstances {

@@ -3,11 +3,10 @@ import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Config } from '../config/config.js';
 import { readDocument } from '../config/document.js';
-import { type MissingVpn, type VpnFile, yamlOfKit } from './kit.js';
+import { type MissingVpn, mostVpnFiles, type VpnFile, yamlOfKit } from './kit.js';
 
 /** A WireGuard configuration has some hundred bytes; one with certificates inside has some thousand. */
 const largestFile = 65_536;
-const mostFiles = 32;
 /** What all of them together may take of a kit, which is a third more when they are sealed, in armor. */
 const mostRoom = 524_288;
 
@@ -26,7 +25,7 @@ export async function findVpn({ file, vpn }: Pick<Config, 'file' | 'vpn'>): Prom
   const files: VpnFile[] = [];
   let room = mostRoom;
   for (const path of [...new Set(paths)]) {
-    const read = files.length < mostFiles ? await readVpnFile(path) : `a kit holds ${mostFiles} files at most`;
+    const read = files.length < mostVpnFiles ? await readVpnFile(path) : `a kit holds ${mostVpnFiles} files at most`;
     if (typeof read === 'string') missing.push({ path, reason: read });
     else if (roomFor(read) > room) missing.push({ path, reason: 'the kit has no room left for it' });
     else {
