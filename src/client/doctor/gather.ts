@@ -7,8 +7,6 @@ import { findConfig } from '../../mesh/config/find.js';
 import { loadConfig } from '../../mesh/config/load.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { factsOf } from '../../mesh/kit/kit.js';
-import { parseKit } from '../../mesh/kit/parse-kit.js';
-import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { findVpn } from '../../mesh/kit/vpn-files.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -16,7 +14,7 @@ import { partsIn } from '../restore/download/parts.js';
 import { stagingIn } from '../restore/unpack/staging.js';
 import { lastDrill } from '../server/drills.js';
 import { freeSpace } from '../server/free-space.js';
-import { kitPath } from '../server/kit-file.js';
+import { kitPath, readKit } from '../server/kit-file.js';
 import { ownRecipientFile, readOwnRecipient } from '../server/own-recipient.js';
 import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
@@ -136,8 +134,7 @@ async function kitFacts(config: Config, { identity }: ServerIdentity): Promise<K
   const sealable = expected.recipients.length > 0 ? vpn : [];
   const known = { path, expected, vpn: sealable, missing };
   try {
-    const bytes = await readFile(path);
-    const found = verifyKit(parseKit(bytes, path), identity, path);
+    const found = await readKit(path, identity);
     return { ...known, found, writtenAt: (await stat(path)).mtimeMs };
   } catch (thrown) {
     const isMissing = (thrown as NodeJS.ErrnoException).code === 'ENOENT';

@@ -25,7 +25,9 @@ export function kitPath({ file, server }: Pick<Config, 'file' | 'server'>): stri
  * the VPN is taken over from the kit that it replaces.
  */
 export async function writeKit(config: Config, signer: Signer, now: number, path: string): Promise<MadeKit> {
-  const made = await makeKit(config, signer, now, await formerKit(path, signer.identity));
+  // Null where there is none, or none that can be believed.
+  const former = await readKit(path, signer.identity).catch(() => null);
+  const made = await makeKit(config, signer, now, former);
   try {
     await replaceFile(path, made.text);
   } catch (thrown) {
@@ -34,13 +36,9 @@ export async function writeKit(config: Config, signer: Signer, now: number, path
   return made;
 }
 
-/** Null where there is none, or none that can be believed. */
-async function formerKit(path: string, identity: Identity): Promise<Kit | null> {
-  try {
-    return verifyKit(parseKit(await readFile(path), path), identity, path);
-  } catch {
-    return null;
-  }
+/** @throws the error of the file system; Failure when it is no kit, or not one that this server made */
+export async function readKit(path: string, identity: Identity): Promise<Kit> {
+  return verifyKit(parseKit(await readFile(path), path), identity, path);
 }
 
 /** Says what a kit does not hold of the VPN, and what it holds as the former one did. */

@@ -29,23 +29,24 @@ export async function makeKit(
   const facts = factsOf(config, signer.identity);
   const found = await findVpn(config);
   const kept = former === null ? [] : keptOf(found, former, facts.recipients);
-  if (former !== null && kept.length > 0) {
-    const missing = found.missing.filter((each) => !kept.includes(each));
-    return {
-      ...rendered({ ...facts, vpn: former.vpn }, signer, { folder: config.base, missing, writtenAt: now }),
-      kept,
-    };
+  const { vpn, missing } =
+    former !== null && kept.length > 0
+      ? { vpn: former.vpn, missing: found.missing.filter((each) => !kept.includes(each)) }
+      : await sealed(found, facts.recipients);
+  return { ...rendered({ ...facts, vpn }, signer, { folder: config.base, missing, writtenAt: now }), kept };
+}
+
+/** What was found for a kit that lies about, where nobody may read it; without recipients it is left out. */
+async function sealed(
+  { files, missing }: FoundVpn,
+  recipients: readonly string[],
+): Promise<{ readonly vpn: KitVpn; readonly missing: readonly MissingVpn[] }> {
+  if (files.length > 0 && recipients.length > 0) {
+    const armor = await sealVpn(files, recipients);
+    return { vpn: { kind: 'sealed', files: files.map(({ path, size }) => ({ path, size })), armor }, missing };
   }
-  const { files, missing } = facts.recipients.length > 0 ? found : nothingSealed(found);
-  const vpn: KitVpn =
-    files.length === 0
-      ? { kind: 'open', files: [] }
-      : {
-          kind: 'sealed',
-          files: files.map(({ path, size }) => ({ path, size })),
-          armor: await sealVpn(files, facts.recipients),
-        };
-  return rendered({ ...facts, vpn }, signer, { folder: config.base, missing, writtenAt: now });
+  const reason = 'it cannot be sealed, because the configuration names no age recipient';
+  return { vpn: { kind: 'open', files: [] }, missing: [...missing, ...files.map(({ path }) => ({ path, reason }))] };
 }
 
 /**
@@ -83,9 +84,4 @@ function keptOf({ missing }: FoundVpn, { vpn, recipients }: Kit, now: readonly s
     ({ path, reason }) =>
       reason === unreadable && vpn.files.some((file) => file.path === path || file.path.startsWith(`${path}/`)),
   );
-}
-
-function nothingSealed({ files, missing }: FoundVpn): FoundVpn {
-  const reason = 'it cannot be sealed, because the configuration names no age recipient';
-  return { files: [], missing: [...missing, ...files.map(({ path }) => ({ path, reason }))] };
 }
