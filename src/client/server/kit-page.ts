@@ -17,21 +17,20 @@ export interface WrittenPage {
  *
  * Unless a path is given it goes where it is gone after a restart and never reaches a disk, if there is such a place: the
  * user's own folder in memory, or /dev/shm. The current folder would be wrong: `init` runs beside what is backed up.
- * @param wanted absolute; undefined for the place in memory
- * @throws Failure `usage` when the path is in a folder that is backed up, or a file is there already
+ * @param wanted absolute, and not refused by {@link refuseBackedUp}; undefined for the place in memory
+ * @throws Failure `usage` when a file is there already
  */
 export async function writePage(
   html: string,
   wanted: string | undefined,
-  config: Config,
+  { server }: Pick<Config, 'server'>,
   env: NodeJS.ProcessEnv,
 ): Promise<WrittenPage> {
   if (wanted !== undefined) {
-    refuseBackedUp(wanted, config);
     await writeSecret(wanted, html);
     return { path: wanted, made: wanted, inMemory: false };
   }
-  const name = `anemone-kit-${config.server.name}`;
+  const name = `anemone-kit-${server.name}`;
   for (const place of [env['XDG_RUNTIME_DIR'], '/dev/shm', tmpdir()]) {
     if (!place) continue;
     const inMemory = await isInMemory(place);
@@ -51,7 +50,7 @@ export async function writePage(
   throw new Failure('failed', 'there is no place for the printable page', { hint: 'Name one with --page FILE.' });
 }
 
-/** @throws Failure `usage` */
+/** @throws Failure `usage` when the path is in a folder that is backed up or kept: the page would go along */
 export function refuseBackedUp(path: string, { base, file, server, backup }: Config): void {
   const sources = backup.sets.flatMap(({ source }) => (source.kind === 'paths' ? source.paths : []));
   const folders = [...sources.map((written) => resolve(base, written)), dirname(file), server.data];
