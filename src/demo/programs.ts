@@ -7,20 +7,15 @@ import { createInterface } from 'node:readline';
 const client = join(import.meta.dirname, '../client/main.js');
 const node = join(import.meta.dirname, '../node/main.js');
 
-/** Told each line that a program prints. */
-export type Tell = (line: string) => void;
-
-/** Where a program runs, and who is told what happens. */
-export interface Stage {
-  readonly folder: string;
-  tell: Tell;
+export function tell(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 /**
- * Runs `anemone-peer` to its end and returns what it printed on standard output.
+ * Runs `anemone-peer` in a folder to its end, shows what it prints, and returns what was on standard output.
  * @throws Error with its exit code and messages, when the code is not 0
  */
-export async function anemonePeer(args: readonly string[], { folder, tell }: Stage, input = ''): Promise<string> {
+export async function anemonePeer(args: readonly string[], folder: string, input = ''): Promise<string> {
   tell(`$ anemone-peer ${args.map((arg) => (/^[\w./:#=@+-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`);
   const child = spawn(process.execPath, [client, ...args], { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => {});
@@ -42,8 +37,8 @@ export async function anemonePeer(args: readonly string[], { folder, tell }: Sta
   return output.join('\n');
 }
 
-/** Starts `anemone-node` and resolves when it listens. */
-export async function anemoneNode(config: string, { folder, tell }: Stage): Promise<ChildProcess> {
+/** Starts `anemone-node` in a folder and resolves when it listens. */
+export async function anemoneNode(config: string, folder: string): Promise<ChildProcess> {
   tell(`$ anemone-node --config ${config} &`);
   const child = spawn(process.execPath, [node, '--config', config], {
     cwd: folder,

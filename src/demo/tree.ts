@@ -1,8 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, lstat, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 /** Writes what a server's configuration looks like, with everything that is easily lost on the way. */
 export async function plantTree(folder: string): Promise<void> {
@@ -38,15 +36,10 @@ export async function describeTree(folder: string): Promise<string[]> {
     } else if (kind === '120000') {
       lines.push(`${common} -> ${await readlink(full)}`);
     } else {
-      lines.push(`${common} ${Math.floor(mtimeMs / 1000)} ${await sha256(full)}`);
+      const content = createHash('sha256').update(await readFile(full));
+      lines.push(`${common} ${Math.floor(mtimeMs / 1000)} ${content.digest('hex')}`);
     }
   };
   for (const name of await readdir(folder)) await walk(name);
   return lines.sort();
-}
-
-async function sha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
 }
