@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { followRun } from '../../../src/client/commands/follow-run.js';
-import { makeScreen } from '../../../src/client/render/screen.js';
 import { Outcome, type RunEvent, type RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { commandTrial } from '../../support/command.js';
@@ -49,25 +48,8 @@ async function* stream(events: readonly RunEvent[]): AsyncGenerator<RunEvent> {
 }
 
 async function follow(events: readonly RunEvent[], json = false) {
-  const written = { out: '', err: '' };
-  const output = (name: 'out' | 'err') => ({
-    terminal: false,
-    columns: () => 80,
-    write: (text: string) => {
-      written[name] += text;
-    },
-    flushed: async () => null,
-  });
-  const screen = makeScreen({
-    out: output('out'),
-    err: output('err'),
-    clock: new FakeClock(),
-    json,
-    quiet: false,
-    verbose: false,
-    colour: false,
-  });
-  return { code: await followRun({ screen }, stream(events)), ...written };
+  const { context, said } = commandTrial({ cwd: '/', json, clock: new FakeClock() });
+  return { code: await followRun(context, stream(events)), out: said.stdout, err: said.stderr };
 }
 
 describe('a run that is followed', () => {
