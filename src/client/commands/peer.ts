@@ -86,35 +86,25 @@ async function conclude(context: Context, config: Config, { peer, changed, text 
   const reloaded = await askOwnNode(context, config, (node, signal) => node.reload(signal));
   const [needsRestart, failure] = 'failure' in reloaded ? [[], reloaded.failure] : [reloaded, undefined];
   const kit = changed ? await kitAgain(context, config) : null;
-  const running = failure?.kind !== 'unreachable';
-  context.screen.result(
-    {
-      peer,
-      changed,
-      file: config.file,
-      node: failure === undefined ? 'follows' : running ? 'failed' : 'not running',
-      needs_restart: needsRestart,
-    },
-    () => text,
-  );
-  if (failure === undefined) context.screen.note('The running node follows.');
-  else if (running) context.screen.warn(`the running node does not follow: ${failure.message}`);
+  const node = failure === undefined ? 'follows' : failure.kind === 'unreachable' ? 'not running' : 'failed';
+  context.screen.result({ peer, changed, file: config.file, node, needs_restart: needsRestart }, () => text);
+  if (node === 'follows') context.screen.note('The running node follows.');
+  else if (node === 'failed') context.screen.warn(`the running node does not follow: ${failure?.message}`);
   else context.screen.note('No node is running; it reads this when it starts.');
   for (const part of needsRestart) context.screen.warn(`${part} takes effect only after a restart of the node`);
   if (kit === 'refreshed') context.screen.note('The kit is refreshed: replace the copies that you keep elsewhere.');
-  return (failure === undefined || !running) && !(kit instanceof Failure) ? 0 : 3;
+  return node === 'failed' || kit === 'failed' ? 3 : 0;
 }
 
 /** The kit names the peers, so that it is written again; null where none is kept. */
-async function kitAgain(context: Context, config: Config): Promise<'refreshed' | null | Failure> {
+async function kitAgain(context: Context, config: Config): Promise<'refreshed' | 'failed' | null> {
   try {
     const made = await refreshKit(config, context.clock.now());
     if (made === null) return null;
     warnOfVpn(context.screen, made);
     return 'refreshed';
   } catch (thrown) {
-    const failure = Failure.from(thrown);
-    context.screen.warn(`the kit is not refreshed: ${failure.message}. Run \`anemone-peer kit\``);
-    return failure;
+    context.screen.warn(`the kit is not refreshed: ${Failure.from(thrown).message}. Run \`anemone-peer kit\``);
+    return 'failed';
   }
 }
