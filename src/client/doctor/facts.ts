@@ -45,10 +45,8 @@ export interface DoctorFacts {
 }
 
 export interface KeyFacts {
-  /** Why this server cannot prove who it is; null when it can. */
-  readonly failure: Failure | null;
-  /** Of its node key; null without one. */
-  readonly certificate: NodeCertificate | null;
+  /** Of its node key, or why this server cannot prove who it is. */
+  readonly certificate: NodeCertificate | Failure;
   /** User id of the node's user, to whom the state folder belongs; null when there is none. */
   readonly user: number | null;
   /** What is for the node's user only. */

@@ -90,8 +90,7 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
     if (status !== null) files.push({ ...secret, mode: status.mode & 0o7777, owner: status.uid });
   }
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
-  const failure = self instanceof Failure ? self : null;
-  return { failure, certificate: self instanceof Failure ? null : self.certificate, user, files };
+  return { certificate: self instanceof Failure ? self : self.certificate, user, files };
 }
 
 async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<ProvenFacts['ownRecipient']> {

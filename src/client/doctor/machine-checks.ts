@@ -26,9 +26,10 @@ export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
 };
 
 export const checkKeys: Check = ({ keys }) => {
-  if (keys.failure !== null) {
-    const mend = keys.failure.hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
-    return [error(keys.failure.message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
+  if (keys.certificate instanceof Failure) {
+    const { message, hint } = keys.certificate;
+    const mend = hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
+    return [error(message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
   }
   return keys.files.flatMap(({ path, mode, owner, holds }) => {
     // What belongs to another user, such as root, the node's user can only read through its group.

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Outcome, type Problem, type RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatMoment } from '../render/moments.js';
 import { needsRestart, notSaved } from '../render/status.js';
@@ -41,8 +42,8 @@ export const checkNode: Check = (facts) => {
 };
 
 /** Whether the running node has another node key than lies on the disk now. */
-function hasOldKey({ node, keys }: DoctorFacts): boolean {
-  return !('failure' in node) && (keys.certificate?.epoch ?? 0) > node.epochMs;
+function hasOldKey({ node, keys: { certificate } }: DoctorFacts): boolean {
+  return !('failure' in node) && !(certificate instanceof Failure) && certificate.epoch > node.epochMs;
 }
 
 /** Milliseconds between runs where none is scheduled. */
@@ -170,7 +171,7 @@ export const checkKit: Check = ({ kit }) => {
   const mend = 'anemone-peer kit, and keep copies of it elsewhere';
   const { found, path } = kit;
   if (found === null) return [warning(`there is no kit at ${path}`, why, mend)];
-  if ('message' in found) return [warning(found.message, why, mend)];
+  if (found instanceof Failure) return [warning(found.message, why, mend)];
   const { vpn, ...facts } = found;
   const held = vpn.files.map((file) => file.path);
   const findings = kit.missing.filter((each) => !held.some((file) => isOutOfSight(file, each))).map(notHeld);

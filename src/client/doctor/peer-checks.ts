@@ -2,6 +2,7 @@ import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { hasSeenNewer, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
+import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { DoctorFacts } from './facts.js';
 import { advice, type Check, error, type Finding, warning } from './finding.js';
@@ -42,7 +43,7 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
   const { version, keys } = facts;
   const findings: Finding[] = [];
   const night = sizeOfNight(facts);
-  if (keys.certificate !== null && hasSeenNewer(node, keys.certificate)) {
+  if (!(keys.certificate instanceof Failure) && hasSeenNewer(node, keys.certificate)) {
     const problem = `${name} has seen a newer node key of this server`;
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
     findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));

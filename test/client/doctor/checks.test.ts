@@ -87,7 +87,6 @@ const well: DoctorFacts = {
   config,
   hints: [],
   keys: {
-    failure: null,
     certificate: self.certificate,
     user: 998,
     files: [{ path: '/data/.state', mode: 0o700, owner: 998, holds: 'state' }],
@@ -199,12 +198,7 @@ const cases: Case[] = [
     'a server without an identity',
     checkKeys,
     {
-      keys: {
-        failure: new Failure('config', 'no identity yet', { hint: 'init' }),
-        certificate: null,
-        user: null,
-        files: [],
-      },
+      keys: { certificate: new Failure('config', 'no identity yet', { hint: 'init' }), user: null, files: [] },
     },
     [['error', 'no identity yet', 'init']],
   ],
