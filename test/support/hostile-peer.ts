@@ -62,7 +62,7 @@ export async function startHostilePeer(
   const told = lies(server);
   const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt, missing } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
-  const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
+  const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [], newestBackups: [] };
   const grpc = new Server();
   const service = grpcService(PeerServiceDefinition);
   grpc.addService({ ...service, getNode: { ...service.getNode, responseStream: true } }, {
