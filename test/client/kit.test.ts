@@ -116,12 +116,15 @@ describe('init', () => {
     expect((await stat(join(cwd, 'page.html'))).mode & 0o777).toBe(0o600);
   });
 
-  it.each(['config/page.html', 'config-backups/page.html'])('refuses a page in %s, and makes nothing', async (page) => {
-    const { code, stderr, stdout } = await init('--page', page);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toContain('write it elsewhere');
-    expect(await readdir(cwd)).toEqual([]);
-  });
+  it.each(['config/page.html', 'config/..page.html', 'config-backups/page.html'])(
+    'refuses a page in %s, and makes nothing',
+    async (page) => {
+      const { code, stderr, stdout } = await init('--page', page);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toContain('write it elsewhere');
+      expect(await readdir(cwd)).toEqual([]);
+    },
+  );
 });
 
 describe('the kit', () => {

@@ -1,6 +1,6 @@
 import { mkdtemp, rmdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { writeNewFile } from '../../mesh/files/write-new-file.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -54,7 +54,7 @@ export async function writePage(
 export function refuseBackedUp(path: string, { base, file, server, backup }: Config): void {
   const sources = backup.sets.flatMap(({ source }) => (source.kind === 'paths' ? source.paths : []));
   const folders = [...sources.map((written) => resolve(base, written)), dirname(file), server.data];
-  const inside = folders.find((folder) => !relative(folder, path).startsWith('..'));
+  const inside = folders.find((folder) => relative(folder, path).split(sep)[0] !== '..');
   if (inside === undefined) return;
   throw new Failure('usage', `--page ${path} is in ${inside}, which is backed up or kept here`, {
     hint: 'The page holds the recovery key: write it elsewhere, print it, and delete it.',
