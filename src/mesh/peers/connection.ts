@@ -4,7 +4,6 @@ import type { ServerIdentity } from '../identity/server-identity.js';
 import { callerOptions, proveServer } from '../identity/trust.js';
 import type { Clock } from '../terms/clock.js';
 import { type Channel, openChannel } from '../wire/channel.js';
-import type { CallContext } from '../wire/watch-call.js';
 import { type ChannelCount, openChannelCount } from './channel-count.js';
 import { describePeer, type Peer } from './peer.js';
 
@@ -21,9 +20,7 @@ export interface Connection {
   /** How many channels a large push to this peer uses. */
   readonly channelCount: ChannelCount;
   /** One more channel that carries backups, for the caller to close. */
-  openChannel(): Channel;
-  /** What a call over one of its channels needs. */
-  context(kind: 'control' | 'bulk', signal?: AbortSignal): CallContext;
+  openBulk(): Channel;
   close(): void;
 }
 
@@ -53,20 +50,16 @@ export function connectTo(
 ): Connection {
   const options = { ...peer.address, ...callerOptions(self) };
   const prove = (socket: TLSSocket): void => meet(peer, proveServer(socket, peer.identity), socket);
-  const open = (): Channel => openChannel(() => connect(options), prove, clock);
-  const [control, bulk] = [open(), open()];
+  const open = (waits: number): Channel =>
+    openChannel({ whom: describePeer(peer), clock, patience: waits }, () => connect(options), prove);
+  const openBulk = (): Channel => open(bulkPatience);
+  const [control, bulk] = [open(patience), openBulk()];
   return {
     peer,
     control,
     bulk,
     channelCount: openChannelCount(clock),
-    openChannel: open,
-    context: (kind, signal) => ({
-      whom: describePeer(peer),
-      clock,
-      patience: kind === 'control' ? patience : bulkPatience,
-      signal,
-    }),
+    openBulk,
     close() {
       control.close();
       bulk.close();

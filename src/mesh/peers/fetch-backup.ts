@@ -22,8 +22,7 @@ export async function* fetchBackup(
   manifestDigest: Uint8Array = new Uint8Array(),
 ): Bytes & AsyncGenerator<Uint8Array> {
   const request = { name, ...range, manifestDigest };
-  const context = connection.context('bulk', signal);
-  for await (const messages of callServerStream(connection.bulk, peerService.fetchBackup, request, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.fetchBackup, request, signal)) {
     const [first, ...others] = messages.map(({ chunk }) => chunk).filter((chunk) => chunk.length > 0);
     if (first !== undefined) yield others.length === 0 ? first : Buffer.concat([first, ...others]);
   }

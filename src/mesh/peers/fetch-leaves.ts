@@ -1,4 +1,3 @@
-import type { FetchLeavesResponse } from '../generated/anemone/peer/v1/peer.js';
 import { hashSize } from '../manifest/digest-tree.js';
 import type { Bytes } from '../terms/bytes.js';
 import { callServerStream } from '../wire/calls.js';
@@ -24,18 +23,10 @@ export async function* fetchLeaves(
   signal?: AbortSignal,
 ): Bytes & AsyncGenerator<Uint8Array> {
   const request = { name, manifestDigest, first };
-  const context = connection.context('bulk', signal);
-  yield* hashesFrom(first, callServerStream(connection.bulk, peerService.fetchLeaves, request, context));
-}
-
-/** The hashes of answers from a leaf on: a node of an older version begins with the first one, whatever it was asked for. */
-export async function* hashesFrom(
-  first: number,
-  answers: AsyncIterable<readonly FetchLeavesResponse[]>,
-): AsyncGenerator<Uint8Array> {
   let surplus: number | null = null;
-  for await (const messages of answers) {
+  for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, request, signal)) {
     for (const { hashes, first: begins } of messages) {
+      // A node of 0.1.0 begins with the first leaf, whatever it is asked for.
       surplus ??= Math.max(0, first - begins) * hashSize;
       const wanted = hashes.subarray(surplus);
       surplus -= hashes.length - wanted.length;

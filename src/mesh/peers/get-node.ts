@@ -10,7 +10,7 @@ export function getNode(
   signal?: AbortSignal,
   { newestBackups = false } = {},
 ): Promise<GetNodeResponse> {
-  return callUnary(connection.control, peerService.getNode, { newestBackups }, connection.context('control', signal));
+  return callUnary(connection.control, peerService.getNode, { newestBackups }, signal);
 }
 
 /**
@@ -35,7 +35,7 @@ export interface TimedNode {
 
 /** Asks a node who it is, and compares its clock when it answers. */
 export async function getTimedNode(connection: Connection, signal?: AbortSignal): Promise<TimedNode> {
-  const { clock } = connection.context('control');
+  const { clock } = connection.control;
   // The second call finds the connection open, so that the way there and back is all it takes.
   await getNode(connection, signal);
   const asked = clock.monotonic();

@@ -53,20 +53,20 @@ export async function* listPages(
 ): AsyncGenerator<ListPage> {
   const wanted = manifestDigests.map((digest) => Buffer.from(digest, 'hex'));
   const request = { owner, set, brief, manifestDigests: wanted };
-  const context = connection.context('control', signal);
+  const { control } = connection;
   let entries = 0;
   let bytes = 0;
   let isOver = false;
-  for await (const pages of callServerStream(connection.control, peerService.listBackups, request, context)) {
+  for await (const pages of callServerStream(control, peerService.listBackups, request, signal)) {
     for (const page of pages) {
       const { backups, manifestDigests: digests, receivedAtMs } = page;
       if (digests.length !== digestLength * receivedAtMs.length) {
-        throw new Failure('invalid', `${context.whom} sends a list that cannot be read`);
+        throw new Failure('invalid', `${control.whom} sends a list that cannot be read`);
       }
       for (const backup of backups) bytes += sizeOf(backup);
       const more = backups.length + receivedAtMs.length;
       if (entries + more > mostEntries || bytes > mostBytes || isOver) {
-        throw new Failure('invalid', `${context.whom} sends a list that does not end: after ${entries} backups`);
+        throw new Failure('invalid', `${control.whom} sends a list that does not end: after ${entries} backups`);
       }
       entries += more;
       // Each page counts as progress. After one with nothing in it there is nothing to wait for but the end.

@@ -17,12 +17,8 @@ export async function offerBackup(
   manifest: VerifiedManifest,
   signal?: AbortSignal,
 ): Promise<OfferAnswer> {
-  const { answer } = await callUnary(
-    connection.control,
-    peerService.offerBackup,
-    { manifest: manifest.signed },
-    connection.context('control', signal),
-  );
+  const request = { manifest: manifest.signed };
+  const { answer } = await callUnary(connection.control, peerService.offerBackup, request, signal);
   if (answer?.$case === 'held') return { held: verifiedReceipt(connection, answer.value, manifest) };
   if (answer?.$case === 'missing') return { missing: answer.value.ranges };
   throw new Failure('failed', `${describePeer(connection.peer)} gave an answer to the offer that is not understood`);

@@ -2,16 +2,18 @@ import { connect } from 'node:net';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
 import { type Channel, openChannel } from '../wire/channel.js';
+import { controlPatience } from './connection.js';
 
 /**
- * A connection to the node of this very server, over its unix socket.
+ * A connection to the node of this very server, over its unix socket, for small calls.
  * @param socket absolute path
  * @throws Failure `unreachable` when no node listens there, `forbidden` when this user may not open it
  */
 export async function openOwnChannel(socket: string, clock: Clock): Promise<Channel> {
   // Who may listen there is a matter of the folder.
   const believed = (): void => {};
-  const channel = openChannel(() => connect(socket), believed, clock);
+  const whom = { whom: 'the node of this server', isOwnNode: true, clock, patience: controlPatience };
+  const channel = openChannel(whom, () => connect(socket), believed);
   await channel.connect().catch((cause) => {
     throw notReached(socket, cause);
   });

@@ -3,7 +3,6 @@ import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
 import { callUnary } from '../wire/calls.js';
 import { methodsOf } from '../wire/methods.js';
-import { controlPatience } from './connection.js';
 import { openOwnChannel } from './own-channel.js';
 
 const { check } = methodsOf(HealthDefinition);
@@ -16,9 +15,9 @@ const { check } = methodsOf(HealthDefinition);
 export async function askOwnHealth(socket: string, clock: Clock): Promise<void> {
   const channel = await openOwnChannel(socket, clock);
   try {
-    const whom = 'the node of this server';
-    const { status } = await callUnary(channel, check, { service: '' }, { whom, clock, patience: controlPatience });
-    if (status !== HealthCheckResponse_ServingStatus.SERVING) throw new Failure('failed', `${whom} does not serve`);
+    const { status } = await callUnary(channel, check, { service: '' });
+    if (status === HealthCheckResponse_ServingStatus.SERVING) return;
+    throw new Failure('failed', `${channel.whom} does not serve`);
   } finally {
     channel.close();
   }

@@ -7,11 +7,10 @@ import type {
 import type { Bytes } from '../terms/bytes.js';
 import type { Clock } from '../terms/clock.js';
 import { callServerStream, callUnary } from '../wire/calls.js';
+import type { Channel } from '../wire/channel.js';
 import { nodeService } from '../wire/methods.js';
-import type { CallContext } from '../wire/watch-call.js';
-import { bulkPatience, controlPatience } from './connection.js';
+import { bulkPatience } from './connection.js';
 import type { ByteRange } from './fetch-backup.js';
-import { hashesFrom } from './fetch-leaves.js';
 import type { ListFilter, ListPage } from './list-backups.js';
 import { openOwnChannel } from './own-channel.js';
 
@@ -39,52 +38,46 @@ export interface OwnNode {
   close(): void;
 }
 
-/** A run may read its source for hours without a word. When the node dies, the socket says so at once. */
-const untilItEnds = Number.POSITIVE_INFINITY;
-
 /**
  * @param socket absolute path
  * @throws Failure `unreachable` when no node listens there, `forbidden` when this user may not open it
  */
 export async function connectToOwnNode(socket: string, clock: Clock): Promise<OwnNode> {
-  const channel = await openOwnChannel(socket, clock);
-  const context = (patience: number, signal?: AbortSignal): CallContext => ({
-    whom: 'the node of this server',
-    isOwnNode: true,
-    clock,
-    patience,
-    signal,
-  });
+  const control = await openOwnChannel(socket, clock);
+  // The same connection, with more patience.
+  const bulk: Channel = { ...control, patience: bulkPatience };
+  // A run may read its source for hours without a word. When the node dies, the socket says so at once.
+  const endless: Channel = { ...control, patience: Number.POSITIVE_INFINITY };
   return {
     async *runBackup(request, signal) {
-      const call = callServerStream(channel, nodeService.runBackup, request, context(untilItEnds, signal));
-      for await (const events of call) for (const { event } of events) if (event !== undefined) yield event;
+      yield* eventsOf(callServerStream(endless, nodeService.runBackup, request, signal));
     },
     async *pushFile(request, signal) {
-      const call = callServerStream(channel, nodeService.pushFile, request, context(untilItEnds, signal));
-      for await (const events of call) for (const { event } of events) if (event !== undefined) yield event;
+      yield* eventsOf(callServerStream(endless, nodeService.pushFile, request, signal));
     },
-    getStatus: (signal) => callUnary(channel, nodeService.getStatus, {}, context(controlPatience, signal)),
+    getStatus: (signal) => callUnary(control, nodeService.getStatus, {}, signal),
     async *listOwn(filter, signal) {
-      const call = callServerStream(channel, nodeService.listBackups, filter, context(controlPatience, signal));
+      const call = callServerStream(control, nodeService.listBackups, filter, signal);
       for await (const pages of call) for (const page of pages) yield { ...page, brief: [] };
     },
     async *fetchOwn(name, range, signal) {
-      const request = { name, ...range };
-      const call = callServerStream(channel, nodeService.fetchBackup, request, context(bulkPatience, signal));
+      const call = callServerStream(bulk, nodeService.fetchBackup, { name, ...range }, signal);
       for await (const chunks of call) for (const { chunk } of chunks) if (chunk.length > 0) yield chunk;
     },
     async *leavesOwn(name, first, signal) {
-      const request = { name, first };
-      yield* hashesFrom(
-        first,
-        callServerStream(channel, nodeService.fetchLeaves, request, context(bulkPatience, signal)),
-      );
+      const call = callServerStream(bulk, nodeService.fetchLeaves, { name, first }, signal);
+      for await (const parts of call) for (const { hashes } of parts) yield hashes;
     },
     async reload(signal) {
-      const answer = await callUnary(channel, nodeService.reload, {}, context(controlPatience, signal));
+      const answer = await callUnary(control, nodeService.reload, {}, signal);
       return answer.needsRestart;
     },
-    close: () => channel.close(),
+    close: () => control.close(),
   };
+}
+
+async function* eventsOf(
+  call: AsyncIterable<readonly { readonly event?: RunEvent | undefined }[]>,
+): AsyncGenerator<RunEvent> {
+  for await (const parts of call) for (const { event } of parts) if (event !== undefined) yield event;
 }

@@ -14,8 +14,7 @@ export async function* proveBackup(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const request = { name, leaves: [...leaves] };
-  const context = connection.context('bulk', signal);
-  for await (const messages of callServerStream(connection.bulk, peerService.proveBackup, request, context)) {
+  for await (const messages of callServerStream(connection.bulk, peerService.proveBackup, request, signal)) {
     for (const { leaf } of messages) yield leaf;
   }
 }

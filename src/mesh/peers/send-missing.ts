@@ -108,7 +108,7 @@ function useChannels(sending: Sending): void {
 /** Sends over one channel until there is nothing left for it to do. Never throws. */
 async function useChannel(sending: Sending, number: number): Promise<void> {
   const { connection, queue, broken } = sending;
-  const channel = number === 0 ? connection.bulk : connection.openChannel();
+  const channel = number === 0 ? connection.bulk : connection.openBulk();
   /** The answer to the range before, which the next one does not wait for: much is in buffers still. */
   let before: Promise<void> = Promise.resolve();
   let brought = false;
@@ -155,7 +155,6 @@ interface SentRange {
 function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): SentRange {
   const { connection, manifest, options, over } = sending;
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
-  const context = connection.context('bulk', signal);
   let allSent = (): void => {};
   const sent = new Promise<void>((resolve) => {
     allSent = resolve;
@@ -164,7 +163,7 @@ function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): Se
     yield* partsOf(sending, claim);
     allSent();
   }
-  const answered = callClientStream(channel, peerService.pushBackup, requests(), context).then(({ answer }) => {
+  const answered = callClientStream(channel, peerService.pushBackup, requests(), signal).then(({ answer }) => {
     if (answer?.$case === 'receipt') settle(sending, verifiedReceipt(connection, answer.value, manifest));
   });
   // It is waited for later.

@@ -5,11 +5,11 @@ import { writeFramed } from './frames.js';
 import { messagesOf } from './messages.js';
 import type { Carriage, Method } from './methods.js';
 import { failureFromTrailers } from './status.js';
-import { type CallContext, type Watch, watchCall } from './watch-call.js';
+import { type Watch, watchCall } from './watch-call.js';
 
 /** @throws Failure that names whom was asked */
-export function callUnary<Q, R>(channel: Channel, method: Method<Q, R>, request: Q, context: CallContext): Promise<R> {
-  return callClientStream(channel, method, [request], context);
+export function callUnary<Q, R>(channel: Channel, method: Method<Q, R>, request: Q, signal?: AbortSignal): Promise<R> {
+  return callClientStream(channel, method, [request], signal);
 }
 
 /**
@@ -21,9 +21,9 @@ export function callServerStream<Q, R>(
   channel: Channel,
   method: Method<Q, R>,
   request: Q,
-  context: CallContext,
+  signal?: AbortSignal,
 ): AsyncGenerator<readonly R[]> {
-  return exchange(channel, method, [request], context);
+  return exchange(channel, method, [request], signal);
 }
 
 /**
@@ -34,17 +34,17 @@ export async function callClientStream<Q, R>(
   channel: Channel,
   method: Method<Q, R>,
   requests: AsyncIterable<Q> | Iterable<Q>,
-  context: CallContext,
+  signal?: AbortSignal,
 ): Promise<R> {
   let answer: R | undefined;
-  for await (const messages of exchange(channel, method, requests, context)) {
+  for await (const messages of exchange(channel, method, requests, signal)) {
     // Each one counts as progress: a peer that gives more and more would keep us waiting for ever.
     if (answer !== undefined || messages.length > 1) {
-      throw new Failure('failed', `${context.whom} gave more than one answer`);
+      throw new Failure('failed', `${channel.whom} gave more than one answer`);
     }
     answer = messages[0];
   }
-  if (answer === undefined) throw new Failure('failed', `${context.whom} gave an empty answer`);
+  if (answer === undefined) throw new Failure('failed', `${channel.whom} gave an empty answer`);
   return answer;
 }
 
@@ -52,13 +52,14 @@ async function* exchange<Q, R>(
   channel: Channel,
   method: Method<Q, R>,
   requests: AsyncIterable<Q> | Iterable<Q>,
-  context: CallContext,
+  signal?: AbortSignal,
 ): AsyncGenerator<readonly R[]> {
-  const watch = watchCall(context);
+  const { whom, isOwnNode } = channel;
+  const watch = watchCall(channel, signal);
   let stream: ClientHttp2Stream | null = null;
   let complete = false;
   try {
-    stream = await open(channel, method.path, watch, context.whom);
+    stream = await open(channel, method.path, watch);
     const status = statusOf(stream);
     void send(stream, method.requests, requests, watch);
     try {
@@ -68,19 +69,16 @@ async function* exchange<Q, R>(
         watch.progress();
       }
     } catch (thrown) {
-      if (thrown instanceof Failure)
-        throw new Failure(thrown.kind, `${context.whom}: ${thrown.message}`, { cause: thrown });
+      if (thrown instanceof Failure) throw new Failure(thrown.kind, `${whom}: ${thrown.message}`, { cause: thrown });
       // A stream that broke after its end was told has told how it ended.
       if (status.trailers === undefined) throw thrown;
     }
     const failure =
-      status.trailers === undefined
-        ? broken(context.whom)
-        : failureFromTrailers(status.trailers, context.whom, context.isOwnNode);
+      status.trailers === undefined ? broken(whom) : failureFromTrailers(status.trailers, whom, isOwnNode);
     if (failure !== null) throw failure;
     complete = true;
   } catch (thrown) {
-    throw watch.reason ?? (thrown instanceof Failure ? thrown : broken(context.whom, thrown));
+    throw watch.reason ?? (thrown instanceof Failure ? thrown : broken(whom, thrown));
   } finally {
     watch.stop();
     // One that is complete closes by itself; a peer ends a connection over which very many are cancelled.
@@ -94,7 +92,7 @@ function cancel(stream: ClientHttp2Stream): void {
   stream.destroy();
 }
 
-function open(channel: Channel, path: string, watch: Watch, whom: string): Promise<ClientHttp2Stream> {
+function open(channel: Channel, path: string, watch: Watch): Promise<ClientHttp2Stream> {
   return new Promise((resolve, reject) => {
     let givenUp = false;
     watch.guard({
@@ -111,7 +109,7 @@ function open(channel: Channel, path: string, watch: Watch, whom: string): Promi
         else watch.guard({ cancel: () => cancel(stream) });
         resolve(stream);
       },
-      (cause: Error) => reject(noConnection(whom, cause)),
+      (cause: Error) => reject(noConnection(channel.whom, cause)),
     );
   });
 }

@@ -9,11 +9,22 @@ import { type Link, openLink } from './link.js';
 /** Milliseconds that a connection may take to be there. */
 const connectPatience = 20_000;
 
+/** Who is at the other end of a channel, and for how long its calls wait. */
+export interface Whom {
+  /** As a person calls it: `FR2 (10.8.0.2:7443)`. Every failure of a call names it. */
+  readonly whom: string;
+  /** Whether it is the node of this server, whose hints are ours. */
+  readonly isOwnNode?: boolean;
+  readonly clock: Clock;
+  /** Milliseconds without any progress after which a call is given up. */
+  readonly patience: number;
+}
+
 /**
  * A connection to a node: plain HTTP/2, over which we speak gRPC ourselves, because grpc-js copies each byte of a message three
  * times, and is most of what a short command would load. It connects at the first call, and after it broke at the next one.
  */
-export interface Channel {
+export interface Channel extends Whom {
   /** Connects now. @throws as {@link open} */
   connect(): Promise<void>;
   /**
@@ -30,7 +41,8 @@ export interface Channel {
  * @param reach makes a socket to the node
  * @param prove called when the socket is there, before a byte of HTTP/2: throws a Failure where somebody else is at its end
  */
-export function openChannel<S extends Socket>(reach: () => S, prove: (socket: S) => void, clock: Clock): Channel {
+export function openChannel<S extends Socket>(whom: Whom, reach: () => S, prove: (socket: S) => void): Channel {
+  const { clock } = whom;
   const over = new AbortController();
   let current: Promise<Link> | null = null;
 
@@ -46,6 +58,7 @@ export function openChannel<S extends Socket>(reach: () => S, prove: (socket: S)
   }
 
   return {
+    ...whom,
     async connect() {
       await liveLink();
     },

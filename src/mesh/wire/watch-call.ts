@@ -1,17 +1,5 @@
-import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-
-/** What every call needs to end: for whom, by when, and who may stop it. */
-export interface CallContext {
-  /** Whom we ask, as a person calls it; every failure of the call names it. */
-  readonly whom: string;
-  /** Whether it is the node of this server, whose hints are ours. */
-  readonly isOwnNode?: boolean;
-  readonly clock: Clock;
-  /** Milliseconds without any progress after which the call is given up. */
-  readonly patience: number;
-  readonly signal?: AbortSignal | undefined;
-}
+import type { Whom } from './channel.js';
 
 /** What a watch can end. */
 export interface Call {
@@ -37,7 +25,7 @@ export interface Watch {
 /** Made once: an error takes its stack, which with each call is a part of its price. */
 const ended = new DOMException('the call has ended', 'AbortError');
 
-export function watchCall({ whom, clock, patience, signal }: CallContext): Watch {
+export function watchCall({ whom, clock, patience }: Whom, signal: AbortSignal | undefined): Watch {
   const settled = new AbortController();
   let call: Call | null = null;
   let reason: Failure | null = null;

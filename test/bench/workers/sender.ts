@@ -179,12 +179,7 @@ export const senderTasks = {
     const took: number[] = [];
     let before = performance.now();
     const filter = { owner: '', set: '', brief: false, manifestDigests: [] };
-    for await (const _ of callServerStream(
-      connection.control,
-      peerService.listBackups,
-      filter,
-      connection.context('bulk'),
-    )) {
+    for await (const _ of callServerStream(connection.control, peerService.listBackups, filter)) {
       took.push(performance.now() - before);
       before = performance.now();
     }

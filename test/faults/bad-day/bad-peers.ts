@@ -43,8 +43,7 @@ export const manyOffers: Trouble = {
         size: 1,
       });
       const manifest = signManifest(facts, bad.signer);
-      const context = connection.context('control');
-      await callUnary(connection.control, peerService.offerBackup, { manifest }, context).then(
+      await callUnary(connection.control, peerService.offerBackup, { manifest }).then(
         () => {
           taken += 1;
         },

@@ -47,7 +47,7 @@ function connect(channelCount: ChannelCount): Connection {
     connectTo({ name: node.name, address: parseAddress(address), identity: node.server.identity }, self, systemClock),
   ) as [Connection, Connection];
   connections.push(near, far);
-  return { ...near, channelCount, openChannel: far.openChannel };
+  return { ...near, channelCount, openBulk: far.openBulk };
 }
 
 function fixed(wanted: number): ChannelCount {

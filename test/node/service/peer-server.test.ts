@@ -433,8 +433,7 @@ describe('a push', () => {
     async function* requests() {
       yield* parts(manifest.digest);
     }
-    const context = connection.context('bulk');
-    const push = callClientStream(connection.bulk, peerService.pushBackup, requests(), context);
+    const push = callClientStream(connection.bulk, peerService.pushBackup, requests());
     await expect(push).rejects.toMatchObject({ kind });
     expect(await readdir(node.data)).not.toContain('FR1');
     await pushBackup(connection, manifest, reading(honest));
@@ -459,7 +458,7 @@ it('a push with a chunk over 1 MiB is refused, also where its range has room for
     { part: { $case: 'end', value: {} } },
   ] as const;
   await offerBackup(connection, manifest);
-  const push = callClientStream(connection.bulk, peerService.pushBackup, requests, connection.context('bulk'));
+  const push = callClientStream(connection.bulk, peerService.pushBackup, requests);
   await expect(push).rejects.toMatchObject({
     kind: 'invalid',
     message: expect.stringMatching(/a message has 1100\d{3} bytes; 1048592 are allowed/),
