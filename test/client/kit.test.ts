@@ -293,7 +293,7 @@ describe('doctor', () => {
     await writeFile(file, (await readFile(file, 'utf8')).replace(recipient, otherRecipient));
     await run('kit');
     expect(await findings()).toContainEqual(lacking);
-    // As it is on a server that was made by an earlier version, or over the data of another one.
+    // As it is on a server that was made by version 0.1.0, or over the data of another one.
     const kept = join(cwd, 'config-backups/.state/recipient');
     await writeFile(kept, `${otherIdentity} ${recipient}\n`);
     expect(await findings()).not.toContainEqual(lacking);

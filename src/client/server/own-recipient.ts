@@ -13,7 +13,7 @@ export function keepOwnRecipient(state: string, identity: Identity, recipient: s
   return replaceFile(ownRecipientFile(state), `${identity} ${recipient}\n`);
 }
 
-/** Null where it is not known, as on a server that an earlier version made or rebuilt. */
+/** Null where it is not known, as on a server that version 0.1.0 made or rebuilt. */
 export async function readOwnRecipient(state: string, identity: Identity): Promise<string | null> {
   const text = await readFile(ownRecipientFile(state), 'utf8').catch(() => '');
   const [of, recipient] = text.trim().split(' ');

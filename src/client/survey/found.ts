@@ -15,7 +15,7 @@ export type Answer = Held | { readonly holder: Holder; readonly failure: Failure
 export interface Held {
   readonly holder: Holder;
   readonly held: readonly (Shown | string)[];
-  /** For how many days its retention removes nothing, as it says; a node of an older version says nothing. */
+  /** For how many days its retention removes nothing, as it says; version 0.1.0 says nothing. */
   readonly minimumDays?: MinimumDays | undefined;
 }
 

@@ -26,7 +26,7 @@ export async function* fetchLeaves(
   let surplus: number | null = null;
   for await (const messages of callServerStream(connection.bulk, peerService.fetchLeaves, request, signal)) {
     for (const { hashes, first: begins } of messages) {
-      // A node of 0.1.0 begins with the first leaf, whatever it is asked for.
+      // Version 0.1.0 begins with the first leaf, whatever it is asked for.
       surplus ??= Math.max(0, first - begins) * hashSize;
       const wanted = hashes.subarray(surplus);
       surplus -= hashes.length - wanted.length;

@@ -13,7 +13,7 @@ export interface ListFilter {
 
 /** What is asked of a peer. */
 export interface ListQuestion extends ListFilter {
-  /** Whether entries in brief are enough; an older peer answers with whole ones all the same. */
+  /** Whether entries in brief are enough; a peer may answer with whole ones all the same. */
   readonly brief?: boolean;
   /** Only the backups with these digests of manifests, in hexadecimal; at most `mostManifestsAsked`. */
   readonly manifestDigests?: readonly string[];
@@ -23,7 +23,7 @@ export interface ListQuestion extends ListFilter {
 export interface ListPage {
   readonly backups: readonly HeldBackup[];
   readonly brief: readonly BriefEntry[];
-  /** For how many days its retention removes nothing; an older node does not tell it. */
+  /** For how many days its retention removes nothing; version 0.1.0 does not tell it. */
   readonly minimumDays?: MinimumDays | undefined;
 }
 

@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { garbage, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 
-it('leaves out what a peer of an older version sends, which begins with the first hash whatever it is asked for', async () => {
+it('leaves out what a peer of version 0.1.0 sends, which begins with the first hash whatever it is asked for', async () => {
   const self = throwawayServer('FR1');
   const hashes = garbage(10 * hashSize);
   const pieces = [hashes.subarray(0, 100), hashes.subarray(100, 250), hashes.subarray(250)];
