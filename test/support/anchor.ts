@@ -11,7 +11,7 @@ import {
   utf8,
   yes,
 } from '../../src/mesh/identity/der.js';
-import { ed25519SpkiPrefix, type Identity, identityBytes } from '../../src/mesh/identity/identity.js';
+import { type Identity, identityKey } from '../../src/mesh/identity/identity.js';
 import { certificatePem } from '../../src/mesh/identity/node-certificate.js';
 
 /**
@@ -30,7 +30,7 @@ export function anchorPem(identity: Identity): string {
     name,
     sequence(utcTime('200101000000Z'), generalizedTime('99991231235959Z')),
     name,
-    Buffer.concat([ed25519SpkiPrefix, identityBytes(identity)]),
+    identityKey(identity).export({ format: 'der', type: 'spki' }),
     explicit(3, sequence(critical('551d13', sequence(yes)), critical('551d0f', bits(Buffer.from([4]), 2)))),
   );
   return certificatePem(sequence(body, ed25519, bits(Buffer.alloc(64))));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Address, Config, PeerConfig } from '../../src/mesh/config/config.js';
 import type { ServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
-import { identityOf, knownPeers } from '../../src/mesh/peers/configured-peers.js';
+import { knownPeers } from '../../src/mesh/peers/configured-peers.js';
 import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
@@ -72,7 +72,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     host: name,
     clock,
     log,
-    identityOf: (host) => identityOf({ peers }, host),
+    identityOf: (host) => peers.find((peer) => peer.name === host)?.identity ?? null,
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, server.signer),
     quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
     minimumFree: () => options.minimumFree ?? 0,

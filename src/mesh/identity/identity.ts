@@ -7,7 +7,7 @@ declare const brand: unique symbol;
 export type Identity = string & { readonly [brand]: 'Identity' };
 
 /** DER of a SubjectPublicKeyInfo for Ed25519 up to the 32 bytes of the key (RFC 8410, section 4). */
-export const ed25519SpkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+const ed25519SpkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
 /**
  * The one parser of identities.
@@ -34,11 +34,8 @@ export function identityBytes(identity: Identity): Buffer {
 }
 
 export function identityKey(identity: Identity): KeyObject {
-  return publicKeyFromBytes(identityBytes(identity));
-}
-
-export function publicKeyFromBytes(raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([ed25519SpkiPrefix, raw]), format: 'der', type: 'spki' });
+  const key = Buffer.concat([ed25519SpkiPrefix, identityBytes(identity)]);
+  return createPublicKey({ key, format: 'der', type: 'spki' });
 }
 
 /** The 32 bytes of an Ed25519 public key. */

@@ -2,7 +2,7 @@ import { createHash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { Failure } from '../terms/failure.js';
 import { isMoment } from '../terms/moment.js';
 import { bits, explicit, generalizedTime, integer, octets, oid, sequence, set, utcTime, utf8, yes } from './der.js';
-import { ed25519SpkiPrefix, type Identity, identityKey, parseIdentity, publicKeyBytes } from './identity.js';
+import { type Identity, identityKey, parseIdentity, publicKeyBytes } from './identity.js';
 
 /**
  * The certificate that ties a node key to its server's identity (X.509 v3, RFC 5280 and RFC 8410).
@@ -58,10 +58,10 @@ export function issueNodeCertificate(options: {
     commonName(options.identity),
     always,
     commonName(options.subject),
-    Buffer.concat([ed25519SpkiPrefix, publicKeyBytes(options.nodePublicKey)]),
+    options.nodePublicKey.export({ format: 'der', type: 'spki' }),
     explicit(3, sequence(...extensions)),
   );
-  return readNodeCertificate(sequence(body, ed25519, bits(sign(null, body, options.identityKey))));
+  return ofSomeMoment(readNodeCertificate(sequence(body, ed25519, bits(sign(null, body, options.identityKey)))));
 }
 
 export function certificatePem(certificate: Buffer): string {
@@ -74,10 +74,6 @@ export function certificatePem(certificate: Buffer): string {
  * @throws Failure `untrusted` when it has another shape
  */
 export function readNodeCertificate(bytes: Uint8Array): NodeCertificate {
-  return ofSomeMoment(parseNodeCertificate(bytes));
-}
-
-function parseNodeCertificate(bytes: Uint8Array): NodeCertificate {
   try {
     const certificate = new X509Certificate(bytes);
     const epoch = Number(BigInt(`0x${certificate.serialNumber}`));
@@ -126,7 +122,7 @@ export function verifyWhateverEpoch(bytes: Uint8Array, identity: Identity): Node
   const key = `${identity} ${createHash('sha256').update(bytes).digest('base64')}`;
   const known = proven.get(key);
   if (known !== undefined) return known;
-  const certificate = parseNodeCertificate(bytes);
+  const certificate = readNodeCertificate(bytes);
   // OpenSSL passes over what follows a certificate: one would be endlessly many, each remembered by itself.
   if (!certificate.der.equals(bytes)) throw new Failure('untrusted', 'the certificate is followed by other bytes');
   if (certificate.identity !== identity) {

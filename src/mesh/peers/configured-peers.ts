@@ -16,16 +16,11 @@ export function knownPeers({ peers }: Configured): Peer[] {
   return peers.flatMap(({ name, address, identity }) => (identity === null ? [] : [{ name, address, identity }]));
 }
 
-/** The identity of a peer, also of a disabled one; null where it is not known. */
-export function identityOf({ peers }: Configured, name: Hostname): Identity | null {
-  return peers.find((peer) => peer.name === name)?.identity ?? null;
-}
-
-/** The identity of an owner of backups, a peer or this server itself; null where it is not known. */
+/** The identity of an owner of backups, this server itself or a peer, also a disabled one; null where it is not known. */
 export function ownerIdentity(
-  config: Pick<Config, 'peers' | 'server'>,
+  { peers, server }: Pick<Config, 'peers' | 'server'>,
   self: Identity,
   owner: Hostname,
 ): Identity | null {
-  return owner === config.server.name ? self : identityOf(config, owner);
+  return owner === server.name ? self : (peers.find(({ name }) => name === owner)?.identity ?? null);
 }
