@@ -24,7 +24,7 @@ export function configFailure(file: string, problems: readonly Problem[]): Failu
 }
 
 /** `FILE:LINE: KEY: what is wrong. The fix` */
-export function problemLine(file: string, { line, key, message }: Problem): string {
+function problemLine(file: string, { line, key, message }: Problem): string {
   const text = `${key === '' ? '' : `${key}: `}${message}`;
   return `${file}:${line}: ${printable(redactSecrets(text), 1000)}`;
 }

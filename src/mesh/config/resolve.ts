@@ -4,9 +4,9 @@ import { baseOf } from './find.js';
 import { type ConfigFile, everyNight } from './schema.js';
 
 /** Seconds without a byte before an export is given up. */
-export const exportTimeout = 60;
+const exportTimeout = 60;
 /** Seconds that a command may run. */
-export const commandTimeout = 3600;
+const commandTimeout = 3600;
 
 /** The typed result: paths absolute, every part of it filled in. `parsed` has been found right. */
 export function resolveConfig(file: string, parsed: ConfigFile): Config {

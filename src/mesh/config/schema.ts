@@ -157,7 +157,7 @@ function keepSchema(defaults: Readonly<Record<'last' | 'daily' | 'weekly' | 'mon
   );
 }
 
-/** The configuration file, after older spellings were replaced. Defaults stand here and nowhere else. */
+/** The configuration file, after older spellings were replaced. Defaults stand here, but those that follow from the rest of it. */
 export const configSchema = section(
   {
     server: serverSchema,

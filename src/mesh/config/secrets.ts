@@ -32,16 +32,12 @@ export async function readSecretFile(file: string, warn: (message: string) => vo
 }
 
 /**
- * The secret that a command writes to standard output. One string is run with `sh -c`; a list is run without a shell.
- * The command may ask questions: standard input and standard error are the caller's own.
+ * The secret that a command for `sh -c` writes to standard output. It may ask questions: standard input and standard error
+ * are the caller's own.
  * @throws Failure `config` when it cannot be run, fails, or says nothing; `interrupted` when the signal aborts
  */
-export async function readSecretCommand(
-  command: string | readonly [string, ...string[]],
-  signal?: AbortSignal,
-): Promise<string> {
-  const [program, ...words] = typeof command === 'string' ? ['sh', '-c', command] : command;
-  const child = spawn(program ?? '', words, { stdio: ['inherit', 'pipe', 'inherit'], ...(signal ? { signal } : {}) });
+export async function readSecretCommand(command: string, signal?: AbortSignal): Promise<string> {
+  const child = spawn('sh', ['-c', command], { stdio: ['inherit', 'pipe', 'inherit'], signal });
   const what = 'the command that shows the secret';
   const ended = new Promise<void>((resolve, reject) => {
     child.once('error', (error) => {

@@ -72,9 +72,8 @@ describe('a secret', () => {
     expect(String(failure)).not.toContain('swordfish');
   });
 
-  it('is read from a command of a shell, or from a program without one', async () => {
+  it('is read from a command of a shell', async () => {
     expect(await readSecretCommand('printf sword && echo fish')).toBe('swordfish');
-    expect(await readSecretCommand(['printf', '%s', '$HOME; a b'])).toBe('$HOME; a b');
   });
 
   it.each([
@@ -86,10 +85,6 @@ describe('a secret', () => {
     const failure = await readSecretCommand(command).catch((thrown: Error) => thrown);
     expect(failure).toMatchObject({ kind: 'config', message: expect.stringMatching(message) });
     expect(String(failure)).not.toContain('swordfish');
-  });
-
-  it('from a program that is not there is an error', async () => {
-    await expect(readSecretCommand([join(folder, 'none')])).rejects.toMatchObject({ kind: 'config' });
   });
 
   it('is no longer waited for when the caller gives up', async () => {
