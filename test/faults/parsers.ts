@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
-import { parseAddress } from '../../src/mesh/config/address.js';
 import { parseDuration } from '../../src/mesh/config/duration.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
@@ -19,7 +18,7 @@ import { verifyNodeCertificate } from '../../src/mesh/identity/node-certificate.
 import { deriveKeys, formatRecoveryKey, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
 import { verifyManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt, verifyReceipt } from '../../src/mesh/manifest/receipt.js';
-import { formatAddress } from '../../src/mesh/terms/address.js';
+import { formatAddress, parseAddress } from '../../src/mesh/terms/address.js';
 import { formatBackupName, parseBackupName } from '../../src/mesh/terms/backup-name.js';
 import { parseByteSize } from '../../src/mesh/terms/byte-size.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';

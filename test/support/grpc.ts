@@ -1,8 +1,8 @@
 import { Client, credentials, Metadata, type MethodDefinition, type StatusObject } from '@grpc/grpc-js';
-import type { Address } from '../../src/mesh/config/config.js';
 import type { Identity } from '../../src/mesh/identity/identity.js';
 import { certificatePem } from '../../src/mesh/identity/node-certificate.js';
 import { nodeKeyPem, type ServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import type { Address } from '../../src/mesh/terms/address.js';
 import type { MessageType, ServiceDefinition } from '../../src/mesh/wire/methods.js';
 import type { Status } from '../../src/mesh/wire/status.js';
 import { anchorPem } from './anchor.js';

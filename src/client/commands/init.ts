@@ -2,7 +2,6 @@ import { rm } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
-import { parseAddress } from '../../mesh/config/address.js';
 import type { Config } from '../../mesh/config/config.js';
 import { parseConfig } from '../../mesh/config/load.js';
 import { ownTimezone } from '../../mesh/config/own-timezone.js';
@@ -11,7 +10,7 @@ import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/i
 import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { factsOf } from '../../mesh/kit/kit.js';
 import { renderPage } from '../../mesh/kit/page.js';
-import { formatAddress } from '../../mesh/terms/address.js';
+import { formatAddress, parseAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';

@@ -1,8 +1,7 @@
-import { parseAddress } from '../../mesh/config/address.js';
 import type { Config } from '../../mesh/config/config.js';
 import { addPeer as addToFile, removePeer as removeFromFile } from '../../mesh/config/edit.js';
 import { parseIdentity } from '../../mesh/identity/identity.js';
-import { formatAddress } from '../../mesh/terms/address.js';
+import { formatAddress, parseAddress } from '../../mesh/terms/address.js';
 import { formatByteSize, parseByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';

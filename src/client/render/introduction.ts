@@ -1,7 +1,6 @@
 import { stringify } from 'yaml';
-import { defaultPort, isEveryAddress } from '../../mesh/config/address.js';
 import type { ServerConfig } from '../../mesh/config/config.js';
-import { formatAddress } from '../../mesh/terms/address.js';
+import { defaultPort, formatAddress, isEveryAddress } from '../../mesh/terms/address.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 
 /** The address as people write it: without the port that is the default. */

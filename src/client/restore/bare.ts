@@ -1,5 +1,3 @@
-import { parseAddress } from '../../mesh/config/address.js';
-import type { Address } from '../../mesh/config/config.js';
 import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
 import { visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
@@ -8,7 +6,7 @@ import { askIdentity } from '../../mesh/identity/trust.js';
 import { connectTo, type Meet } from '../../mesh/peers/connection.js';
 import { getNode } from '../../mesh/peers/get-node.js';
 import { describePeer, type Peer } from '../../mesh/peers/peer.js';
-import { formatAddress } from '../../mesh/terms/address.js';
+import { type Address, formatAddress, parseAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../session/as-usage.js';

@@ -1,4 +1,5 @@
 import type { Identity } from '../identity/identity.js';
+import type { Address } from '../terms/address.js';
 import type { Hostname } from '../terms/hostname.js';
 import type { UploadLimit } from './upload-limit.js';
 
@@ -25,12 +26,6 @@ export interface ServerConfig {
   readonly logs: string;
   /** Path of the unix socket through which the client talks to its own node. */
   readonly socket: string;
-}
-
-export interface Address {
-  /** An IP address (without brackets) or a name. */
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface PeerConfig {

@@ -1,8 +1,7 @@
-import { formatAddress } from '../terms/address.js';
+import { type Address, defaultPort, formatAddress } from '../terms/address.js';
 import { parseByteSize } from '../terms/byte-size.js';
 import { Failure } from '../terms/failure.js';
-import { defaultPort } from './address.js';
-import type { Address, PeerConfig } from './config.js';
+import type { PeerConfig } from './config.js';
 import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';
 import { changePeer, deletePeer, insertPeer, type PeerEntry } from './peer-list.js';

@@ -1,10 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import * as v from 'valibot';
-import { formatAddress } from '../terms/address.js';
+import { formatAddress, isEveryAddress } from '../terms/address.js';
 import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
-import { isEveryAddress } from './address.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
 import { configFailure, keyText, type Problem } from './problem.js';

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
-import { formatAddress } from '../terms/address.js';
-import type { Address, Config, KeepRules, SetConfig } from './config.js';
+import { type Address, formatAddress } from '../terms/address.js';
+import type { Config, KeepRules, SetConfig } from './config.js';
 import { formatUploadLimit } from './upload-limit.js';
 
 export interface StartingConfig {

@@ -3,12 +3,12 @@ import { Cron } from 'croner';
 import { distance } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { parseIdentity } from '../identity/identity.js';
+import { parseAddress } from '../terms/address.js';
 import { parseByteSize } from '../terms/byte-size.js';
 import { checkPattern } from '../terms/check-pattern.js';
 import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
 import { parseHostname } from '../terms/hostname.js';
-import { parseAddress } from './address.js';
 import { parseDuration } from './duration.js';
 import { parseUploadLimit } from './upload-limit.js';
 

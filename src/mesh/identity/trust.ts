@@ -8,7 +8,7 @@ import {
   type TLSSocket,
   type TlsOptions,
 } from 'node:tls';
-import { formatAddress } from '../terms/address.js';
+import { type Address, formatAddress } from '../terms/address.js';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
 import type { Identity } from './identity.js';
@@ -126,11 +126,7 @@ function anotherServer(shown: string, cause?: unknown): Failure {
  * identity that is returned.
  * @throws Failure `unreachable`, or `untrusted` when it is no node of a mesh
  */
-export function askIdentity(
-  address: { readonly host: string; readonly port: number },
-  self: ServerIdentity,
-  clock: Clock,
-): Promise<Identity> {
+export function askIdentity(address: Address, self: ServerIdentity, clock: Clock): Promise<Identity> {
   const where = formatAddress(address);
   return new Promise((resolve, reject) => {
     const socket = connect({ ...address, ...callerOptions(self) });

@@ -1,5 +1,6 @@
-import type { Address, Config } from '../config/config.js';
+import type { Config } from '../config/config.js';
 import type { Identity } from '../identity/identity.js';
+import type { Address } from '../terms/address.js';
 import type { Hostname } from '../terms/hostname.js';
 
 /** Everything but the recovery key that a bare machine needs to become a server again. */

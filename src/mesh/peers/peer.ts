@@ -1,6 +1,5 @@
-import type { Address } from '../config/config.js';
 import type { Identity } from '../identity/identity.js';
-import { formatAddress } from '../terms/address.js';
+import { type Address, formatAddress } from '../terms/address.js';
 import type { Hostname } from '../terms/hostname.js';
 
 /** A server that we can call: where it is, and who must answer there. */

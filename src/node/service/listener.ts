@@ -1,10 +1,9 @@
 import { createServer as createDoor, type Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
-import type { Address } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { callerOf, listenerOptions } from '../../mesh/identity/trust.js';
-import { formatAddress } from '../../mesh/terms/address.js';
+import { type Address, formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';

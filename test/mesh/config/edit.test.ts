@@ -12,9 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseAddress } from '../../../src/mesh/config/address.js';
 import { addPeer, removePeer } from '../../../src/mesh/config/edit.js';
 import { loadConfig } from '../../../src/mesh/config/load.js';
+import { parseAddress } from '../../../src/mesh/terms/address.js';
 
 const first = 'lfImITEvTjwRH7XjaEfBsT28aH3P/KigH0p/Oq6wslY=';
 const second = 'ORDChkCPmSAVZfouzygy28xk1sXJBm2kfQbu3qibwIg=';

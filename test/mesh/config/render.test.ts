@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseAddress } from '../../../src/mesh/config/address.js';
 import { loadConfig, parseConfig } from '../../../src/mesh/config/load.js';
 import { describeConfig, renderConfig, renderStartingConfig } from '../../../src/mesh/config/render.js';
+import { parseAddress } from '../../../src/mesh/terms/address.js';
 
 const recipient = 'age17y46w907m7fqf6ek78zsa29z87e8pkwe6zlejkluja9nztla3v0scrv8jk';
 

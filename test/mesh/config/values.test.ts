@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseAddress } from '../../../src/mesh/config/address.js';
 import { parseDuration } from '../../../src/mesh/config/duration.js';
-import { formatAddress } from '../../../src/mesh/terms/address.js';
+import { formatAddress, parseAddress } from '../../../src/mesh/terms/address.js';
 
 describe('an address', () => {
   it.each([
