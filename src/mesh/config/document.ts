@@ -46,26 +46,19 @@ export function readDocument(text: string): ConfigDocument {
   const problems = errors.map((error) => syntaxProblem(error, text, lineAt(error.pos[0])));
   if (deep !== undefined) problems.push({ line: deep, key: '', message: 'is nested too deeply for a configuration' });
   const readable = deep === undefined && errors.every(({ code }) => code === 'DUPLICATE_KEY');
-  if (readable && text.trim() !== '') problems.push(...badNodes(document, lineAt));
+  const bad = readable && text.trim() !== '' ? badNodes(document, lineAt) : [];
   return {
     document,
     lineAt,
     lineOf: (path) => lineAt(offsetOf(document, path)),
-    problems: readable ? problems : firstOfEachLine(problems),
-    toValue: () =>
-      readable && problems.every(isDuplicate) ? document.toJS({ maxAliasCount: mostAliases }) : undefined,
+    problems: readable ? [...problems, ...bad] : firstOfEachLine(problems),
+    toValue: () => (readable && bad.length === 0 ? document.toJS({ maxAliasCount: mostAliases }) : undefined),
   };
 }
 
 /** One slip in YAML is often reported several times over. */
 function firstOfEachLine(problems: readonly Problem[]): Problem[] {
   return problems.filter(({ line }, index) => problems.findIndex((other) => other.line === line) === index).slice(0, 5);
-}
-
-const duplicate = 'stands here a second time. Remove one of the two';
-
-function isDuplicate({ message }: Problem): boolean {
-  return message === duplicate;
 }
 
 /**
@@ -94,7 +87,7 @@ function syntaxProblem(error: YAMLError, text: string, line: number): Problem {
 function syntaxMessage({ code, message }: YAMLError): string {
   switch (code) {
     case 'DUPLICATE_KEY':
-      return duplicate;
+      return 'stands here a second time. Remove one of the two';
     case 'TAB_AS_INDENT':
       return 'begins with a tab. YAML indents with spaces: replace it';
     case 'MULTIPLE_DOCS':
