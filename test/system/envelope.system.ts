@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ageSealer } from '../../src/mesh/envelope/age.js';
+import { cbc1Sealer } from '../../src/mesh/envelope/anemone-cbc1.js';
 import type { EnvelopeKeys } from '../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../src/mesh/envelope/open.js';
-import { sealerFor } from '../../src/mesh/envelope/seal.js';
 import { boundarySizes, collect, noise, whole } from '../mesh/envelope/streams.js';
 
 const sizes = [...boundarySizes, 3_000_001];
@@ -56,7 +57,7 @@ describe("Debian's age", () => {
   });
 
   it.each(sizes)('opens %i bytes that were sealed here', async (size) => {
-    const sealed = await collect(sealerFor({ format: 'age', recipients: [recipient] }).seal(whole(noise(size))));
+    const sealed = await collect(ageSealer([recipient]).seal(whole(noise(size))));
     const plaintext = await run('age', ['--decrypt', '--identity', file('identity.txt')], sealed);
     expect(plaintext.equals(noise(size))).toBe(true);
   });
@@ -92,7 +93,7 @@ describe('stock OpenSSL', () => {
   const cipher = (iv: Buffer): string[] => ['enc', '-aes-256-cbc', '-K', key, '-iv', iv.toString('hex')];
 
   it.each(sizes)('opens %i bytes that were sealed here', async (size) => {
-    const sealed = await collect(sealerFor({ format: 'anemone-cbc1', keyText: cbc1KeyText }).seal(whole(noise(size))));
+    const sealed = await collect(cbc1Sealer(cbc1KeyText).seal(whole(noise(size))));
     const plaintext = await run('openssl', [...cipher(sealed.subarray(0, 16)), '-d'], sealed.subarray(16));
     expect(plaintext.equals(noise(size))).toBe(true);
   });

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { decodeQR } from 'qr/decode.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sealerFor } from '../../src/mesh/envelope/seal.js';
+import { ageSealer } from '../../src/mesh/envelope/age.js';
 import { compactKit } from '../../src/mesh/kit/page.js';
 import { parseKit } from '../../src/mesh/kit/parse-kit.js';
 import { rawTar } from '../client/restore/raw-tar.js';
@@ -155,7 +155,7 @@ describe('the kit, without this program', () => {
     await shell('python3 key.py > key.txt', `${recoveryKey}\n`);
     const archive = createGzip();
     archive.end(rawTar({ name: 'the file', body: 'its content' }));
-    const sealed = sealerFor({ format: 'age', recipients: [recipient] }).seal(archive);
+    const sealed = ageSealer([recipient]).seal(archive);
     await pipeline(sealed, createWriteStream(join(folder, 'BACKUP.enc')));
     const [, command = ''] = /\n {7}(age -d .*\| tar -xz)\n/.exec(await readFile(kit(), 'utf8')) ?? [];
     await shell(command, '');

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Config } from '../../mesh/config/config.js';
 import { readSecretFile } from '../../mesh/config/secrets.js';
+import { ageSealer } from '../../mesh/envelope/age.js';
+import { cbc1Sealer } from '../../mesh/envelope/anemone-cbc1.js';
 import type { Sealer } from '../../mesh/envelope/envelope.js';
-import { sealerFor } from '../../mesh/envelope/seal.js';
 import type { Signer } from '../../mesh/identity/signer.js';
 import { makeTravellingKit } from '../../mesh/kit/make-kit.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
@@ -72,10 +73,11 @@ export function setFromFile(name: string, path: string): NightSet {
 export function sealingOf({ backup }: Config, warn: (message: string) => void): Sealing {
   const { encryption, mode } = backup;
   if (encryption.format === 'age') {
-    return { mode, sealer: async () => sealerFor(encryption), sealedFor: nameOf('age', ...encryption.recipients) };
+    const { recipients } = encryption;
+    return { mode, sealer: async () => ageSealer(recipients), sealedFor: nameOf('age', ...recipients) };
   }
   const { format, passwordFile } = encryption;
-  const sealer = async (): Promise<Sealer> => sealerFor({ format, keyText: await readSecretFile(passwordFile, warn) });
+  const sealer = async (): Promise<Sealer> => cbc1Sealer(await readSecretFile(passwordFile, warn));
   return { mode, sealer, sealedFor: nameOf(format, passwordFile) };
 }
 

@@ -2,8 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
-import { sealerFor } from '../../../src/mesh/envelope/seal.js';
 import { writeRandom } from './plant.js';
 
 const leaf = 64 * 1024;
@@ -47,13 +47,13 @@ export const sealingTasks = {
     writeRandom(path, size),
 
   async sealTo(work: { readonly path: string; readonly recipient: string; readonly target: string }): Promise<null> {
-    await writeFile(work.target, sealerFor({ format: 'age', recipients: [work.recipient] }).seal(read(work.path)));
+    await writeFile(work.target, ageSealer([work.recipient]).seal(read(work.path)));
     return null;
   },
 
   /** Seals a file to nowhere. */
   async seal({ path, recipient }: { readonly path: string; readonly recipient: string }): Promise<number> {
-    return drain(sealerFor({ format: 'age', recipients: [recipient] }).seal(read(path)));
+    return drain(ageSealer([recipient]).seal(read(path)));
   },
 
   /** Opens a file to nowhere. */

@@ -1,8 +1,8 @@
 import { armor, Encrypter, generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
-import { sealerFor } from '../../../src/mesh/envelope/seal.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { boundarySizes, chunkings, collect, collectUntilError, cut, flipBit, noise, whole } from './streams.js';
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 
 const seal = (plaintext: Bytes, recipients = [recipient]): Promise<Buffer> =>
-  collect(sealerFor({ format: 'age', recipients }).seal(plaintext));
+  collect(ageSealer(recipients).seal(plaintext));
 
 const open = (ciphertext: Bytes, ageIdentities = [identity]): Promise<OpenedEnvelope> =>
   openEnvelope(ciphertext, { ageIdentities });
@@ -61,7 +61,7 @@ describe('an age envelope', () => {
   });
 
   it('is different each time, though the plaintext is the same', async () => {
-    const sealer = sealerFor({ format: 'age', recipients: [recipient] });
+    const sealer = ageSealer([recipient]);
     const [first, second] = [await collect(sealer.seal(whole('same'))), await collect(sealer.seal(whole('same')))];
     expect(first.equals(second)).toBe(false);
     expect(first.subarray(-20).equals(second.subarray(-20))).toBe(false);
@@ -241,7 +241,7 @@ describe('the header of an age file', () => {
 });
 
 it('is sealed to one recipient at least', () => {
-  const toNobody = () => sealerFor({ format: 'age', recipients: [] });
+  const toNobody = () => ageSealer([]);
   expect(toNobody).toThrow(expect.objectContaining({ kind: 'config' }));
 });
 
@@ -276,7 +276,7 @@ describe('a stream that fails or is left', () => {
     expect(released).toBe(1);
     await expect(open(watched(file), [])).rejects.toMatchObject({ kind: 'wrong-key' });
     expect(released).toBe(2);
-    for await (const _ of sealerFor({ format: 'age', recipients: [recipient] }).seal(watched(file))) {
+    for await (const _ of ageSealer([recipient]).seal(watched(file))) {
       if (released === 2) continue;
     }
     expect(released).toBe(3);

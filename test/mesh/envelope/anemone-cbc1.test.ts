@@ -1,9 +1,9 @@
 import { createCipheriv, createDecipheriv, pbkdf2Sync } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
-import { sealerFor } from '../../../src/mesh/envelope/seal.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { boundarySizes, chunkings, collect, collectUntilError, flipBit, noise, whole } from './streams.js';
 
@@ -24,8 +24,7 @@ function predecessorOpens(file: Buffer): Buffer {
   return Buffer.concat([decipher.update(file.subarray(16)), decipher.final()]);
 }
 
-const seal = (plaintext: Bytes): Promise<Buffer> =>
-  collect(sealerFor({ format: 'anemone-cbc1', keyText }).seal(plaintext));
+const seal = (plaintext: Bytes): Promise<Buffer> => collect(cbc1Sealer(keyText).seal(plaintext));
 
 const open = (file: Bytes, cbc1KeyText = keyText): Promise<OpenedEnvelope> =>
   openEnvelope(file, { ageIdentities: [], cbc1KeyText });
@@ -77,9 +76,7 @@ describe('an anemone-cbc1 envelope', () => {
   });
 
   it('needs a key text', () => {
-    expect(() => sealerFor({ format: 'anemone-cbc1', keyText: '' })).toThrow(
-      expect.objectContaining({ kind: 'config' }),
-    );
+    expect(() => cbc1Sealer('')).toThrow(expect.objectContaining({ kind: 'config' }));
   });
 
   it('proves its key by an archive inside, and not by noise', async () => {

@@ -1,15 +1,16 @@
 import { armor, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { describe, expect, it } from 'vitest';
+import { ageSealer } from '../../../src/mesh/envelope/age.js';
+import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { detectFormat, openEnvelope } from '../../../src/mesh/envelope/open.js';
-import { sealerFor } from '../../../src/mesh/envelope/seal.js';
 import { collect, noise, whole } from './streams.js';
 
 const cbc1KeyText = 'old key';
 const identity = await generateX25519Identity();
 const recipients = [await identityToRecipient(identity)];
 const keys = { ageIdentities: [identity], cbc1KeyText };
-const ageFile = await collect(sealerFor({ format: 'age', recipients }).seal(whole('new')));
-const cbc1File = await collect(sealerFor({ format: 'anemone-cbc1', keyText: cbc1KeyText }).seal(whole('old')));
+const ageFile = await collect(ageSealer(recipients).seal(whole('new')));
+const cbc1File = await collect(cbc1Sealer(cbc1KeyText).seal(whole('old')));
 
 describe('the format of a file', () => {
   it('is read from its beginning', () => {
