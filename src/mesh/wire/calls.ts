@@ -94,19 +94,12 @@ function cancel(stream: ClientHttp2Stream): void {
 
 function open(channel: Channel, path: string, watch: Watch): Promise<ClientHttp2Stream> {
   return new Promise((resolve, reject) => {
-    let givenUp = false;
-    watch.guard({
-      cancel() {
-        givenUp = true;
-        reject(new Failure('interrupted', 'given up before there was a connection'));
-      },
-    });
+    watch.guard(() => reject(new Failure('interrupted', 'given up before there was a connection')));
     channel.open(path).then(
       (stream) => {
         // What breaks a stream is told by reading it.
         stream.on('error', () => {});
-        if (givenUp) cancel(stream);
-        else watch.guard({ cancel: () => cancel(stream) });
+        watch.guard(() => cancel(stream));
         resolve(stream);
       },
       (cause: Error) => reject(noConnection(channel.whom, cause)),

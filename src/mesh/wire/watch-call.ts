@@ -1,18 +1,14 @@
 import { Failure } from '../terms/failure.js';
 import type { Whom } from './channel.js';
 
-/** What a watch can end. */
-export interface Call {
-  cancel(): void;
-}
-
 /** Sees to it that a call ends. */
 export interface Watch {
   /** Aborts when the call has ended. */
   readonly settled: AbortSignal;
   /** Why we gave the call up, if we did. */
   readonly reason: Failure | null;
-  guard(call: Call): void;
+  /** What ends the call from now on, when it is given up; at once where it was before. */
+  guard(cancel: () => void): void;
   /** Something arrived or went out: the patience starts again. */
   progress(): void;
   /** We are the slow side now: no patience is needed. */
@@ -27,13 +23,13 @@ const ended = new DOMException('the call has ended', 'AbortError');
 
 export function watchCall({ whom, clock, patience }: Whom, signal: AbortSignal | undefined): Watch {
   const settled = new AbortController();
-  let call: Call | null = null;
+  let cancel = (): void => {};
   let reason: Failure | null = null;
   let disarm = (): void => {};
   const giveUp = (why: Failure): void => {
     reason ??= why;
     disarm();
-    call?.cancel();
+    cancel();
   };
   const progress = (): void => {
     disarm();
@@ -50,9 +46,9 @@ export function watchCall({ whom, clock, patience }: Whom, signal: AbortSignal |
     get reason() {
       return reason;
     },
-    guard(started) {
-      call = started;
-      if (reason !== null) call.cancel();
+    guard(end) {
+      cancel = end;
+      if (reason !== null) cancel();
     },
     progress,
     pause: () => disarm(),
