@@ -13,7 +13,7 @@ import { anchorPem } from './anchor.js';
 export function grpcService<S extends ServiceDefinition>({ fullName, methods }: S): { [K in keyof S['methods']]: Any } {
   const entries = Object.entries(methods).map(([key, method]) => {
     const { name, requestStream, responseStream, requestType, responseType } = method;
-    const [request, response] = [carriage(requestType), carriage(responseType)];
+    const [request, response] = [codec(requestType), codec(responseType)];
     const described: Any = {
       path: `/${fullName}/${name}`,
       requestStream,
@@ -31,7 +31,7 @@ export function grpcService<S extends ServiceDefinition>({ fullName, methods }: 
 // biome-ignore lint/suspicious/noExplicitAny: which messages a call has is checked where they are made.
 type Any = MethodDefinition<any, any>;
 
-function carriage<M>(type: MessageType<M>) {
+function codec<M>(type: MessageType<M>) {
   return {
     serialize: (message: M) => Buffer.from(type.encode(message).finish()),
     deserialize: (bytes: Buffer) => type.decode(bytes),

@@ -3,7 +3,7 @@ import { Failure } from '../terms/failure.js';
 import type { Channel } from './channel.js';
 import { writeFramed } from './frames.js';
 import { messagesOf } from './messages.js';
-import type { Carriage, Method } from './methods.js';
+import type { Codec, Method } from './methods.js';
 import { failureFromTrailers } from './status.js';
 import { type Watch, watchCall } from './watch-call.js';
 
@@ -128,7 +128,7 @@ function statusOf(stream: ClientHttp2Stream): { readonly trailers?: IncomingHttp
 
 async function send<Q>(
   stream: ClientHttp2Stream,
-  { toWire }: Carriage<Q>,
+  { toWire }: Codec<Q>,
   requests: AsyncIterable<Q> | Iterable<Q>,
   watch: Watch,
 ): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Failure } from '../terms/failure.js';
 import { frameReader, type Part } from './frames.js';
-import type { Carriage } from './methods.js';
+import type { Codec } from './methods.js';
 import { piecesOf } from './pieces.js';
 
 /**
@@ -9,7 +9,7 @@ import { piecesOf } from './pieces.js';
  * sixteen parts or more.
  * @throws Failure `invalid` for what is none, `unreachable` for half of one: a link that breaks may look like a clean end
  */
-export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Carriage<M>): AsyncGenerator<readonly M[]> {
+export async function* messagesOf<M>(body: Readable, { limits, fromWire }: Codec<M>): AsyncGenerator<readonly M[]> {
   const reader = frameReader(limits);
   const read = (part: Part): M => {
     try {

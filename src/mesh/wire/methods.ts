@@ -3,8 +3,8 @@ import { FetchBackupResponse, PeerServiceDefinition, PushBackupRequest } from '.
 import { type Framed, type FrameLimits, framed, framedChunk, type Part } from './frames.js';
 import { longestChunk, longestMessage } from './limits.js';
 
-/** How the messages of one direction of a call lie in its stream. */
-export interface Carriage<M> {
+/** How the messages of one direction of a call are written to its stream, and read from it. */
+export interface Codec<M> {
   readonly limits: FrameLimits;
   toWire(message: M): Framed;
   /** A chunk comes in several parts, each of which is a shorter chunk. */
@@ -15,8 +15,8 @@ export interface Carriage<M> {
 export interface Method<Q, R> {
   /** `/package.Service/Method` */
   readonly path: string;
-  readonly requests: Carriage<Q>;
-  readonly responses: Carriage<R>;
+  readonly requests: Codec<Q>;
+  readonly responses: Codec<R>;
 }
 
 /** A message as the generated code has it. */
@@ -100,7 +100,7 @@ export function methodsOf<S extends ServiceDefinition>({ fullName, methods }: S)
   return Object.fromEntries(entries);
 }
 
-function messages<M>(type: MessageType<M>): Carriage<M> {
+function messages<M>(type: MessageType<M>): Codec<M> {
   return {
     limits: { longest: longestMessage },
     toWire: (message) => framed(type.encode(message).finish()),

@@ -6,7 +6,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
-import type { Carriage, Method } from '../../mesh/wire/methods.js';
+import type { Codec, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
 import { type Admission, type Call, type Incoming, statusTeller } from './call.js';
 import type { TakeStream } from './call-server.js';
@@ -85,7 +85,7 @@ export function answersTo<C>(admit: Admission<C>, clock: Clock) {
   };
 }
 
-async function only<Q>(stream: ServerHttp2Stream, requests: Carriage<Q>, clock: Clock): Promise<Q> {
+async function only<Q>(stream: ServerHttp2Stream, requests: Codec<Q>, clock: Clock): Promise<Q> {
   const arrived = breakOffAfter(requestPatience, stream, clock, 'the request of the call took too long to come');
   try {
     for await (const [request] of asLongAsItLasts(messagesOf(stream, requests)))
