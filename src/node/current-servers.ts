@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import type { NodeCertificate } from '../mesh/identity/node-certificate.js';
+import { refuseSuperseded } from '../mesh/identity/seen-keys.js';
 import type { Meet } from '../mesh/peers/connection.js';
-import { refuseSuperseded } from '../mesh/peers/superseded-server.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';

@@ -65,10 +65,7 @@ export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'curr
     return loadServerIdentity(stateFolder(await loadConfig()));
   });
   const currentOnly = once(async (): Promise<Meet> => {
-    const [{ readSeenKeys }, { refuseSuperseded }] = await Promise.all([
-      import('../../mesh/identity/seen-keys.js'),
-      import('../../mesh/peers/superseded-server.js'),
-    ]);
+    const { readSeenKeys, refuseSuperseded } = await import('../../mesh/identity/seen-keys.js');
     const file = join(stateFolder(await loadConfig()), 'epochs.json');
     // A node does not start with a file that it cannot read; a list is better than none.
     const seen = await readSeenKeys(file).catch(() => new Map<string, NodeCertificate>());
