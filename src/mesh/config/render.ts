@@ -61,19 +61,15 @@ export function describeConfig(config: Config): Record<string, unknown> {
   const { server, peers, backup, retention, limits, vpn } = config;
   return {
     server: { ...server, listen: formatAddress(server.listen) },
-    peers: peers.map(({ address, identity, ...peer }) => ({
-      name: peer.name,
+    peers: peers.map(({ name, address, identity, ...peer }) => ({
+      name,
       vpn_ip: formatAddress(address),
       ...(identity === null ? {} : { identity }),
-      enabled: peer.enabled,
-      quota: peer.quota,
-      reads: peer.reads,
+      ...peer,
     })),
     backup: {
+      ...backup,
       schedule: backup.schedule ?? 'never',
-      timezone: backup.timezone,
-      jitter: backup.jitter,
-      mode: backup.mode,
       sets: Object.fromEntries(backup.sets.map((set) => [set.name, describeSet(set)])),
       encryption:
         backup.encryption.format === 'age'

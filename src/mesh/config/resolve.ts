@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Config, EncryptionConfig, KeepRules, PeerConfig, SetConfig, SourceConfig } from './config.js';
+import type { Config, EncryptionConfig, KeepRules, SetConfig, SourceConfig } from './config.js';
 import { baseOf } from './find.js';
 import { type ConfigFile, everyNight } from './schema.js';
 
@@ -18,28 +18,16 @@ export function resolveConfig(file: string, parsed: ConfigFile): Config {
     file: resolve(file),
     base,
     server: {
-      name: server.name,
-      listen: server.listen,
+      ...server,
       data,
       logs: absolute(server.logs),
       socket: server.socket === undefined ? resolve(data, '.state/node.sock') : absolute(server.socket),
     },
-    peers: parsed.peers.map(
-      (peer): PeerConfig => ({
-        name: peer.name,
-        address: peer.vpn_ip,
-        identity: peer.identity ?? null,
-        enabled: peer.enabled,
-        quota: peer.quota,
-        reads: peer.reads,
-      }),
-    ),
+    peers: parsed.peers.map(({ vpn_ip: address, identity = null, ...peer }) => ({ ...peer, address, identity })),
     backup: {
+      ...backup,
       // Retention, reading again and healing happen in runs, and who has no sets asks for none.
       schedule: backup.schedule ?? (Object.keys(backup.sets).length === 0 ? everyNight : null),
-      timezone: backup.timezone,
-      jitter: backup.jitter,
-      mode: backup.mode,
       sets: Object.entries(backup.sets).map(([name, set]) => resolveSet(name, set, absolute)),
       encryption: resolveEncryption(backup.encryption, absolute),
     },
