@@ -18,17 +18,20 @@ const ignoredSections = ['storage', 'services', 'wireguard', 'monitoring', 'adva
 /** Keys of WireGuard, and a note, that a peer may carry because one file described the VPN as well. */
 const ignoredPeerKeys = ['public_key', 'endpoint', 'persistent_keepalive', 'description'];
 
+type Hint = (pair: Pair, message: string) => void;
+
 /**
  * Rewrites the predecessor's spellings in the document into today's, before it is checked. Nodes keep their place in the
  * text, so that an error in a moved value still names the right line.
- * @returns one hint for each spelling that was found: its line and what to write today
+ * @returns one hint for each spelling that was found, where it is first: its line and what to write today
  */
 export function translateSpellings({ document, lineAt }: ConfigDocument): { line: number; message: string }[] {
   const hints: { line: number; message: string }[] = [];
   const root = document.contents;
   if (!isMap(root)) return hints;
   const targets = aliasTargets(document);
-  const hint = (pair: Pair, message: string): void => {
+  const hint: Hint = (pair, message) => {
+    if (hints.some((told) => told.message === message)) return;
     const offset = isScalar(pair.key) ? pair.key.range?.[0] : undefined;
     hints.push({ line: lineAt(offset ?? 0), message });
   };
@@ -38,14 +41,9 @@ export function translateSpellings({ document, lineAt }: ConfigDocument): { line
   }
   translateNode(document, root, hint);
   const quota = translateQuota(root, hint);
-  const told = new Set<string>();
-  const hintOnce = (key: string, pair: Pair, message: string): void => {
-    if (!told.has(key)) hint(pair, message);
-    told.add(key);
-  };
   const peers = root.get('peers');
   for (const peer of isSeq(peers) ? peers.items : []) {
-    if (isMap(peer)) translatePeer(peer, quota, hintOnce);
+    if (isMap(peer)) translatePeer(peer, quota, hint);
   }
   writeOutAliases(document, targets);
   return hints.toSorted((a, b) => a.line - b.line);
@@ -66,8 +64,6 @@ function writeOutAliases(document: Document.Parsed, targets: ReadonlyMap<Alias, 
     },
   });
 }
-
-type Hint = (pair: Pair, message: string) => void;
 
 function translateNode(document: Document.Parsed, root: YAMLMap, hint: Hint): void {
   const node = take(root, 'node');
@@ -96,21 +92,18 @@ function translateQuota(root: YAMLMap, hint: Hint): unknown {
   return size?.value;
 }
 
-function translatePeer(peer: YAMLMap, quota: unknown, hint: (key: string, pair: Pair, message: string) => void): void {
-  for (const key of ignoredPeerKeys) {
+function translatePeer(peer: YAMLMap, quota: unknown, hint: Hint): void {
+  const ignored = peer.has('vpn_ip') ? [...ignoredPeerKeys, 'allowed_ips'] : ignoredPeerKeys;
+  for (const key of ignored) {
     const pair = take(peer, key);
-    if (pair !== undefined && key !== 'description')
-      hint(key, pair, `\`${key}\` of a peer is WireGuard's and is ignored`);
+    if (pair !== undefined && key !== 'description') hint(pair, `\`${key}\` of a peer is WireGuard's and is ignored`);
   }
   const allowed = find(peer, 'allowed_ips');
-  const address = allowed === undefined ? undefined : singleHost(allowed.value);
-  if (allowed !== undefined && peer.has('vpn_ip')) {
-    take(peer, 'allowed_ips');
-    hint('allowed_ips', allowed, "`allowed_ips` of a peer is WireGuard's and is ignored");
-  } else if (allowed !== undefined && address !== undefined) {
+  const address = singleHost(allowed?.value);
+  if (allowed !== undefined && address !== undefined) {
     allowed.key = Object.assign(new Scalar('vpn_ip'), { range: isScalar(allowed.key) ? allowed.key.range : undefined });
     allowed.value = address;
-    hint('vpn_ip', allowed, '`allowed_ips` with one address is called `vpn_ip` now');
+    hint(allowed, '`allowed_ips` with one address is called `vpn_ip` now');
   }
   if (quota !== undefined && !peer.has('quota')) peer.items.push(new Pair(new Scalar('quota'), quota));
 }
