@@ -6,7 +6,7 @@ import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';
 import { changePeer, deletePeer, insertPeer, type PeerEntry } from './peer-list.js';
 import { replaceConfig } from './replace-config.js';
-import { nearest } from './values.js';
+import { didYouMean } from './values.js';
 
 export interface NewPeer {
   readonly name: string;
@@ -71,9 +71,8 @@ export async function removePeer(file: string, name: string): Promise<void> {
   const names = loaded.config.peers.map((peer) => peer.name as string);
   const index = names.indexOf(name);
   if (index === -1) {
-    const near = nearest(name, names);
     throw new Failure('not-found', `${file} has no peer ${JSON.stringify(name.slice(0, 80))}`, {
-      hint: near === undefined ? 'See `anemone-peer peer list`.' : `Did you mean ${near}?`,
+      hint: didYouMean(name, names) ?? 'See `anemone-peer peer list`.',
     });
   }
   const changed = deletePeer(text, index);

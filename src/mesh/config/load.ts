@@ -10,7 +10,7 @@ import { configFailure, keyText, type Problem } from './problem.js';
 import { resolveConfig } from './resolve.js';
 import { configSchema } from './schema.js';
 import { translateSpellings } from './spellings.js';
-import { explain, nearest } from './values.js';
+import { didYouMean, explain } from './values.js';
 
 type LineOf = (path: (string | number)[]) => number;
 
@@ -141,8 +141,8 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
   for (const [index, peer] of config.peers.entries()) {
     for (const [position, owner] of peer.reads.entries()) {
       if (names.includes(owner)) continue;
-      const near = nearest(owner, names);
-      const message = `peers[${index}].reads: ${owner} is no server of this file${near === undefined ? '' : `. Did you mean ${near}?`}`;
+      const near = didYouMean(owner, names);
+      const message = `peers[${index}].reads: ${owner} is no server of this file${near === undefined ? '' : `. ${near}`}`;
       found.push({ line: lineOf(['peers', index, 'reads', position]), message });
     }
   }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { nearest, quote } from './values.js';
+import { didYouMean, quote } from './values.js';
 
 /** The keys of one part, as far as they could be read. */
 type Keys = Readonly<Record<string, unknown>>;
@@ -22,9 +22,8 @@ export function section<E extends v.ObjectEntries>(entries: E, check: (keys: Key
       if (!isMapping(keys)) return;
       const report = reporter(keys, addIssue);
       for (const key of Object.keys(keys).filter((name) => !Object.hasOwn(entries, name))) {
-        const near = nearest(key, Object.keys(entries));
-        const known =
-          near === undefined ? `The keys here are ${listed(Object.keys(entries))}.` : `Did you mean ${near}?`;
+        const names = Object.keys(entries);
+        const known = didYouMean(key, names) ?? `The keys here are ${listed(names)}.`;
         report([key], `is not a key of the configuration. ${known}`);
       }
       check(keys, report);

@@ -41,8 +41,8 @@ export function quote(raw: unknown): string {
   return `the ${typeof raw} ${String(raw)}`;
 }
 
-/** The word of `known` that someone who wrote `word` most likely meant; undefined when none is near. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+/** The word of `known` that someone who wrote `word` most likely meant, as a question; undefined when none is near. */
+export function didYouMean(word: string, known: readonly string[]): string | undefined {
   const lower = word.toLowerCase();
   let best: string | undefined;
   let least = Math.max(2, Math.floor(word.length / 2)) + 1;
@@ -50,7 +50,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     const steps = distance(lower, candidate.toLowerCase());
     if (steps < least) [best, least] = [candidate, steps];
   }
-  return best;
+  return best === undefined ? undefined : `Did you mean ${best}?`;
 }
 
 function asText(raw: unknown, what: string): string {
@@ -143,9 +143,8 @@ export const timezone = value((raw) => {
     new Intl.DateTimeFormat('en', { timeZone: zone });
     return zone;
   } catch {
-    const near = nearest(zone, Intl.supportedValuesOf('timeZone'));
     throw new Failure('config', `${quote(zone)} is not a time zone`, {
-      hint: near === undefined ? 'Write a name such as Europe/Paris or UTC.' : `Did you mean ${near}?`,
+      hint: didYouMean(zone, Intl.supportedValuesOf('timeZone')) ?? 'Write a name such as Europe/Paris or UTC.',
     });
   }
 });
