@@ -14,7 +14,7 @@ import type { Prover } from './prove.js';
 export interface Standing {
   /** File names of those that it found damaged itself, and that it was not sent again. */
   readonly damaged: readonly string[];
-  /** Of each set the one with the highest number; none from an older node. Nothing is proven yet. */
+  /** Of each set the one with the highest number; none from version 0.1.0. Nothing is proven yet. */
   readonly newest: readonly SignedManifest[];
 }
 
