@@ -6,6 +6,7 @@ import { identityBytes } from '../../mesh/identity/identity.js';
 import type { Signer } from '../../mesh/identity/signer.js';
 import { signManifest } from '../../mesh/manifest/manifest.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
+import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -139,10 +140,21 @@ async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetW
     const manifest = signManifest(facts, parts.signer);
     await draft.commit(manifest);
     await note(set.name, manifest, { ...fingerprint, backup: facts.name }, parts);
+    if (head !== null && hasShrunk(facts.size, head.size)) warn(shrunk(facts.size, head.size));
     return { outcome: Outcome.OUTCOME_DONE, backup: facts.name, size: facts.size, sequence: facts.sequence };
   } finally {
     await discard(draft, parts);
   }
+}
+
+/** Whether a backup is so much smaller than the one before that most of its source may have gone. Of small ones it tells nothing. */
+function hasShrunk(size: number, before: number): boolean {
+  return before >= 2 ** 16 && size < before / 10;
+}
+
+function shrunk(size: number, before: number): string {
+  const [now, then] = [formatByteSize(size), formatByteSize(before)];
+  return `this backup has ${now}, the one before it had ${then}: see that the source of the set is still whole`;
 }
 
 /** Reads the source, seals it where there is a sealer, and writes it, in one pass. The fingerprint is of what the source gave. */

@@ -40,7 +40,13 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
   async function* below(absolute: string, name: string, root: Root): AsyncGenerator<Found> {
     const label = name === '' ? root.written : name;
     rules.reading(absolute);
-    for (const child of await childrenOf(absolute, label, rules.warn)) {
+    const isEmpty = (): void => {
+      // The folder on which a disk is mounted is there without it, too.
+      if (name === root.name) {
+        rules.warn(`${root.written} is empty: is its disk mounted? If it is to be empty, remove it from \`paths\``);
+      }
+    };
+    for (const child of await childrenOf(absolute, label, rules.warn, isEmpty)) {
       const childName = name === '' ? child : `${name}/${child}`;
       collide(childName, root);
       yield* visit(posix.join(absolute, child), childName, root);
@@ -84,7 +90,12 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
   for (const written of missing) rules.warn(`${written} does not exist`);
 }
 
-async function childrenOf(absolute: string, label: string, warn: (message: string) => void): Promise<string[]> {
+async function childrenOf(
+  absolute: string,
+  label: string,
+  warn: (message: string) => void,
+  isEmpty: () => void,
+): Promise<string[]> {
   let names: Buffer[];
   try {
     names = await readdir(absolute, { encoding: 'buffer' });
@@ -92,6 +103,7 @@ async function childrenOf(absolute: string, label: string, warn: (message: strin
     warn(`${quote(label)} is left out: the folder cannot be read (${reason(error)})`);
     return [];
   }
+  if (names.length === 0) isEmpty();
   names.sort(Buffer.compare);
   const kept: string[] = [];
   for (const name of names) {

@@ -209,6 +209,20 @@ describe('a night', () => {
     expect(stage.logged.filter((line) => line.endsWith('is left out'))).toHaveLength(50_000);
   });
 
+  it('is partly done, once, when a set is less than a tenth of what it was', async () => {
+    await stage.run([setOf('backup', 'x'.repeat(70_000)), setOf('db', 'x'.repeat(60_000))]);
+    await stage.clock.advance(day);
+    const shrunk = [setOf('backup', 'x'.repeat(6000)), setOf('db', 'x'.repeat(600))];
+    const report = await stage.run(shrunk);
+    expect(report.outcome).toBe(partly);
+    expect(report.sets.map(({ outcome, sequence, warnings }) => ({ outcome, sequence, warnings }))).toEqual([
+      { outcome: partly, sequence: 2, warnings: [expect.stringMatching(/^this backup has 5\.88 KiB, .* 68\.4 KiB: /)] },
+      { outcome: done, sequence: 2, warnings: [] },
+    ]);
+    expect((await stage.run(shrunk)).outcome).toBe(unchanged);
+    expect((await stage.run(shrunk, { force: true })).outcome).toBe(done);
+  });
+
   it('is done when a source remarks on what a person should see to, and logs that', async () => {
     const report = await stage.run([
       {

@@ -273,6 +273,20 @@ describe('what paths cannot keep', () => {
     });
   });
 
+  it('a configured folder without anything in it is told each time: its disk may not be mounted', async () => {
+    await put('config/a');
+    await mkdir(join(base, 'config/void'));
+    await mkdir(join(base, 'disk'));
+    const disk = join(base, 'disk');
+    const told = [expect.stringMatching(`^${disk} is empty: is its disk mounted`)];
+    const both = source(['config', disk]);
+    expect((await read(both)).warnings).toEqual(told);
+    expect((await read(both)).warnings).toEqual(told);
+    await put('disk/a');
+    expect((await read(both)).warnings).toEqual([]);
+    expect((await read(source(['config', disk], ['a']))).warnings).toEqual([]);
+  });
+
   it('a configured path that is a symbolic link is kept as a link, and told', async () => {
     await put('real/a');
     await symlink('real', join(base, 'config'));
