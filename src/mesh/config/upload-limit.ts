@@ -1,5 +1,6 @@
 import { parseByteSize } from '../terms/byte-size.js';
 import { Failure } from '../terms/failure.js';
+import { wallTime } from '../terms/wall-time.js';
 
 /** From some time of the day on, how much may be sent. */
 export interface UploadStep {
@@ -88,21 +89,10 @@ export interface UploadNow {
 export function uploadAt(limit: UploadLimit, timezone: string, moment: number): UploadNow {
   const [first, ...others] = limit;
   if (others.length === 0) return { rate: first.rate, until: null };
-  const minute = minuteOfDay(timezone, moment);
+  const minute = Math.floor((wallTime(timezone, moment) % 86_400_000) / 60_000);
   const next = limit.findIndex((step) => step.minute > minute);
   return {
     rate: (limit.at(next - (next < 0 ? 0 : 1)) ?? first).rate,
     until: formatMinute((limit[next] ?? first).minute),
   };
-}
-
-const walls = new Map<string, Intl.DateTimeFormat>();
-
-function minuteOfDay(timezone: string, moment: number): number {
-  const wall =
-    walls.get(timezone) ??
-    new Intl.DateTimeFormat('en', { timeZone: timezone, hour: 'numeric', minute: 'numeric', hourCycle: 'h23' });
-  walls.set(timezone, wall);
-  const parts = new Map(wall.formatToParts(moment).map(({ type, value }) => [type, Number(value)]));
-  return (parts.get('hour') ?? 0) * 60 + (parts.get('minute') ?? 0);
 }

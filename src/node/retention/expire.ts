@@ -1,4 +1,5 @@
 import type { KeepRules } from '../../mesh/config/config.js';
+import { wallTime } from '../../mesh/terms/wall-time.js';
 
 /** A backup as the policy sees it. */
 export interface Dated {
@@ -134,18 +135,10 @@ export function groupsOf<T>(list: readonly T[], keyOf: (item: T, index: number) 
 
 /** Numbers days, ISO weeks (which begin on Monday) and months as people in a time zone count them. */
 function calendar(timezone: string): (time: number) => { day: number; week: number; month: number } {
-  const format = new Intl.DateTimeFormat('en-US', {
-    timeZone: timezone,
-    calendar: 'gregory',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-  });
   return (time) => {
-    const parts = new Map(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]));
-    const [year = 0, month = 0, date = 0] = [parts.get('year'), parts.get('month'), parts.get('day')];
-    const days = Date.UTC(year, month - 1, date) / day;
+    const wall = new Date(wallTime(timezone, time));
+    const days = Math.floor(wall.getTime() / day);
     // 1970 began on a Thursday.
-    return { day: days, week: Math.floor((days + 3) / 7), month: year * 12 + month };
+    return { day: days, week: Math.floor((days + 3) / 7), month: wall.getUTCFullYear() * 12 + wall.getUTCMonth() };
   };
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Cron } from 'croner';
 import { Failure } from '../../mesh/terms/failure.js';
+import { wallTime } from '../../mesh/terms/wall-time.js';
 
 /*
  * When runs are due. Times are milliseconds since 1970; patterns are cron's, read in a time zone.
@@ -68,8 +69,7 @@ function skippedAfter(previous: Date | undefined, pattern: string, timezone: str
 
 /** By how many minutes the clock of a time zone is ahead of UTC. */
 function utcOffset(moment: Date, timezone: string): number {
-  const shown = Date.parse(`${moment.toLocaleString('sv', { timeZone: timezone })}Z`);
-  return Math.round((shown - moment.getTime()) / 60_000);
+  return Math.round((wallTime(timezone, moment.getTime()) - moment.getTime()) / 60_000);
 }
 
 function calculate(pattern: string, timezone: string, ask: (cron: Cron) => Date | null): number | null {

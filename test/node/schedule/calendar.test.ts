@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { jitterOf, missedRun, nextRun, previousRun } from '../../../src/node/schedule/calendar.js';
 
 const at = (iso: string): number => Date.parse(iso);
@@ -151,6 +151,21 @@ describe('the calendar', () => {
         expect(nextRun(pattern, 'America/Nuuk', moment - 1)).toBe(moment);
         expect(previousRun(pattern, 'America/Nuuk', moment + 1)).toBe(moment);
       }
+    }
+  });
+
+  it('is the same on a Node.js that knows no language but English', () => {
+    const spoken = Date.prototype.toLocaleString;
+    const english = vi.spyOn(Date.prototype, 'toLocaleString');
+    try {
+      english.mockImplementation(function (this: Date, _, options) {
+        return spoken.call(this, 'en', options);
+      });
+      for (const { pattern, timezone, after, moments } of golden) {
+        expect(following(pattern, timezone, after, moments.length)).toEqual(moments);
+      }
+    } finally {
+      english.mockRestore();
     }
   });
 
