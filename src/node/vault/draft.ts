@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
@@ -29,7 +30,7 @@ export async function openDraft(parts: Parts): Promise<Draft> {
   const { disk, inventory, keeping, leaves, temporaries } = parts;
   const path = temporaries.take();
   const what = `a new backup in ${dirname(path)}`;
-  const handle = await create(disk, path).catch((thrown) => {
+  const handle = await begin(path, parts).catch((thrown) => {
     temporaries.giveBack(path);
     throw diskFailure(thrown, what);
   });
@@ -93,6 +94,11 @@ export async function openDraft(parts: Parts): Promise<Draft> {
       if (!over) await end();
     },
   };
+}
+
+async function begin(path: string, { host, disk, keeping }: Parts): Promise<FileHandle> {
+  await keeping.checkFolder(host);
+  return create(disk, path);
 }
 
 /** @throws Failure `damaged` when the manifest is about other bytes */

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { Failure } from '../../mesh/terms/failure.js';
 import { type Disk, hasCode, syncFolder } from './disk.js';
 import type { Layout } from './layout.js';
 
@@ -22,4 +23,30 @@ export async function makeFolder(disk: Disk, folder: string, parent: string): Pr
     if (!hasCode(thrown, 'EEXIST')) throw thrown;
   }
   await syncFolder(disk, parent);
+}
+
+/**
+ * Looks whether a backup could be linked into an owner's folder, and the next start would look for it there. A folder that is not
+ * there yet is made in time.
+ * @param incoming where the backup would be linked from
+ * @throws Failure; otherwise what the disk threw
+ */
+export async function checkFolder(disk: Disk, folder: string, incoming: string): Promise<void> {
+  const found = await disk.lstat(folder).catch((thrown) => {
+    if (hasCode(thrown, 'ENOENT')) return null;
+    throw thrown;
+  });
+  if (found === null) return;
+  if (!found.isDirectory()) throw notUsable(`${folder} is a link or a file: no backup is looked for in it`);
+  if (found.dev === (await disk.lstat(incoming)).dev) return;
+  throw notUsable(
+    `${folder} is in another file system than ${incoming}, or a subvolume of its own: no backup can be linked into it`,
+  );
+}
+
+function notUsable(why: string): Failure {
+  return new Failure('failed', why, {
+    retryable: true,
+    hint: 'On the server that has it, put an ordinary folder in its place. For another disk, move all of `server.data` there.',
+  });
 }

@@ -3,11 +3,12 @@ import { HeldBackup, type SignedReceipt } from '../../mesh/generated/anemone/bac
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
 import { type Disk, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
-import { makeFolder } from './folders.js';
+import { checkFolder, makeFolder } from './folders.js';
 import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import type { BackupFiles, Layout } from './layout.js';
@@ -44,6 +45,12 @@ export class Keeping {
 
   constructor(options: KeepingOptions) {
     this.#options = options;
+  }
+
+  /** For before a byte is taken. @throws Failure when no backup can be committed into an owner's folder */
+  checkFolder(owner: Hostname): Promise<void> {
+    const { disk, layout } = this.#options;
+    return checkFolder(disk, layout.folderOf(owner), layout.incoming);
   }
 
   /**

@@ -136,6 +136,7 @@ export class Receiving {
     }
     const locked = inventory.lockOf(manifest.facts.name);
     if (locked !== null) throw notAllowed(locked);
+    await keeping.checkFolder(owner);
     const begun = await uploads.find(manifest.digest);
     await begun?.reservation.confirm();
     const upload = begun ?? (await uploads.begin(owner, manifest));

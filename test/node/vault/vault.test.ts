@@ -75,6 +75,15 @@ async function isHeldWhole(asked: Vault): Promise<boolean> {
   return (await readAll(asked, manifest)).equals(content);
 }
 
+/** A disk on which another one is mounted at this folder. */
+function withMount(folder: string): Disk {
+  const lstat = async (path: string): Promise<object> => {
+    const stats = await realDisk.lstat(path);
+    return path === join(fixture.data, folder) ? Object.assign(stats, { dev: stats.dev + 1 }) : stats;
+  };
+  return Object.assign({}, realDisk, { lstat });
+}
+
 describe('a backup of a peer', () => {
   it('is acknowledged with a receipt of this server, and lies in the folder of its owner', async () => {
     const receipt = await push(vault, manifest, content);
@@ -173,6 +182,33 @@ describe('a backup of a peer', () => {
     await expect(push(vault, next, content)).rejects.toMatchObject({ kind: 'failed' });
     await push(vault, next, content);
     expect((await readAll(vault, next)).equals(content)).toBe(true);
+  });
+
+  it('is refused before a byte of it where the folder of its owner is a link, in which no start would look', async () => {
+    await mkdir(join(fixture.data, 'elsewhere'));
+    await symlink('elsewhere', join(fixture.data, 'FR2'));
+    await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({
+      kind: 'failed',
+      retryable: true,
+      message: expect.stringMatching(`${fixture.data}/FR2 is a link`),
+      hint: expect.stringContaining('server'),
+    });
+    expect(await fixture.files('.incoming')).toEqual([]);
+    await rm(join(fixture.data, 'FR2'));
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(await fixture.open())).toBe(true);
+  });
+
+  it('is refused before a byte of it where the folder of its owner is on another disk than what arrives', async () => {
+    await mkdir(join(fixture.data, 'FR2'));
+    const offered = (await fixture.open({ disk: withMount('FR2') })).offer(FR2, manifest);
+    await expect(offered).rejects.toMatchObject({
+      kind: 'failed',
+      retryable: true,
+      message: expect.stringMatching(`${fixture.data}/FR2 is in another file system than ${fixture.data}/.incoming`),
+      hint: expect.stringContaining('server'),
+    });
+    expect(await fixture.files('.incoming')).toEqual([]);
   });
 
   it('is missed when a start finds its manifest alone, until its owner has sent it again or the rules removed it', async () => {
@@ -794,6 +830,17 @@ describe('an own backup', () => {
     await expect(makeOwn(randomBytes(10), own)).rejects.toMatchObject({ kind: 'damaged' });
     await makeOwn(content, own);
     await expect(makeOwn(content, own)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is not begun where its folder is a link, or on another disk than what is begun', async () => {
+    const elsewhere = await fixture.open({ disk: withMount('local') });
+    await expect(elsewhere.draft()).rejects.toMatchObject({ message: expect.stringContaining('another file system') });
+    await rm(join(fixture.data, 'local'), { recursive: true });
+    await symlink('.quarantine', join(fixture.data, 'local'));
+    await expect(vault.draft()).rejects.toMatchObject({
+      message: expect.stringMatching(`${fixture.data}/local is a link`),
+    });
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
