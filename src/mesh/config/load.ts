@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { posix } from 'node:path';
 import * as v from 'valibot';
 import { formatAddress, isEveryAddress } from '../terms/address.js';
 import { archiveRoots } from '../terms/archive-roots.js';
@@ -126,6 +127,12 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
       'backup.encryption.recipients is empty: the kit of this server can be sealed to nobody, so that every run ends in part. Write [age1…]; `anemone-peer doctor` tells the key of this server';
     found.push({ line: lineOf(['backup', 'encryption', 'recipients']), message });
   }
+  for (const { name, source } of sets) {
+    if (source.kind !== 'command' || !hidesFailures(source.command)) continue;
+    const path = ['backup', 'sets', name, 'command'];
+    const message = `${keyText(path)}: a shell tells only how the last command of a pipe ended, so a dump that fails in it would be kept as a good backup. Write [bash, -o, pipefail, -c, …]`;
+    found.push({ line: lineOf(path), message });
+  }
   if (isEveryAddress(config.server.listen)) {
     const message = "server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443";
     found.push({ line: lineOf(['server', 'listen']), message });
@@ -147,4 +154,18 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
     }
   }
   return found;
+}
+
+const shells: readonly string[] = ['sh', 'bash', 'dash', 'ash', 'ksh', 'zsh'];
+
+/** Whether a shell is given a pipe, and not told that all of it has to end well. */
+function hidesFailures(command: readonly string[]): boolean {
+  const shell = command.findIndex((word) => shells.includes(posix.basename(word)));
+  const flag = command.findIndex((word, index) => index > shell && /^-[a-z]*c$/.test(word));
+  if (shell < 0 || flag < 0 || command.some((word) => word.includes('pipefail'))) return false;
+  // What is quoted is no pipe, unless the shell runs it.
+  const bare = command[flag + 1]?.replaceAll(/\\.|'[^']*'|"(?:\\.|[^"\\])*"/gs, (quoted) =>
+    /^".*(?:\$\(|`)/s.test(quoted) ? quoted : '',
+  );
+  return /(?<![|>])\|(?!\|)/.test(bare ?? '');
 }

@@ -160,6 +160,24 @@ peers:
     );
   });
 
+  it.each([
+    ['[sh, -c, "pg_dump app | gzip"]', true],
+    ['[sh, -ec, "set -u; pg_dump app|gzip"]', true],
+    ['[docker, exec, db, /bin/bash, -c, "pg_dump app |& gzip"]', true],
+    [`[sh, -c, 'echo "$(pg_dump app | gzip)"']`, true],
+    ['[bash, -o, pipefail, -c, "pg_dump app | gzip"]', false],
+    ['[bash, -c, "set -euo pipefail; pg_dump app | gzip"]', false],
+    ['[sh, -c, "pg_dump app || exit 1"]', false],
+    [`[sh, -c, "grep -E 'a|b' log; grep a\\\\|b log"]`, false],
+    [`[sh, -c, 'grep "a|b" log']`, false],
+    ['[pg_dump, "a|b"]', false],
+    ['[sh, dump.sh]', false],
+  ])('hints at a pipe of a shell in which a dump fails and nobody hears of it: %s, %s', (command, hides) => {
+    const text = `server: { name: FR1, listen: 10.8.0.1 }\nbackup:\n  encryption: { recipients: [${recipient}] }\n  sets:\n    db:\n      command: ${command}`;
+    const told = [expect.stringMatching(/^\/c\.yaml:6: backup\.sets\.db\.command: .*\[bash, -o, pipefail, -c, …\]/)];
+    expect(parseConfig('/c.yaml', text).hints).toEqual(hides ? told : []);
+  });
+
   it.each(['0.0.0.0', '"[::]:7444"', '"0:0::0"'])('hints at %s, which is every address of the machine', (listen) => {
     const { hints } = parseConfig('/c.yaml', `server: { name: FR1, listen: ${listen} }`);
     expect(hints).toContainEqual(expect.stringContaining('server.listen is every address'));
