@@ -53,4 +53,8 @@ describe('the systemd unit', () => {
     expect(setting('Restart')).toBe('on-failure');
     expect(setting('StartLimitIntervalSec')).toBe('0');
   });
+
+  it('goes on when a command of a set needs so much memory that the kernel kills it', () => {
+    expect(setting('OOMPolicy')).toBe('continue');
+  });
 });
