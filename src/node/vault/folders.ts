@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
 import { Failure } from '../../mesh/terms/failure.js';
-import { type Disk, hasCode, syncFolder } from './disk.js';
+import { create, type Disk, hasCode, removeLeftovers, syncFolder } from './disk.js';
 import type { Layout } from './layout.js';
+import type { Temporaries } from './temporaries.js';
 
 /** The folders that every vault has, with names that outlast a power cut. */
 export async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
@@ -25,6 +26,8 @@ export async function makeFolder(disk: Disk, folder: string, parent: string): Pr
   await syncFolder(disk, parent);
 }
 
+const ordinaryFolder = 'put an ordinary folder in its place. For another disk, move all of `server.data` there.';
+
 /**
  * Looks whether a backup could be linked into an owner's folder, and the next start would look for it there. A folder that is not
  * there yet is made in time.
@@ -37,16 +40,36 @@ export async function checkFolder(disk: Disk, folder: string, incoming: string):
     throw thrown;
   });
   if (found === null) return;
-  if (!found.isDirectory()) throw notUsable(`${folder} is a link or a file: no backup is looked for in it`);
+  if (!found.isDirectory())
+    throw notUsable(`${folder} is a link or a file: no backup is looked for in it`, ordinaryFolder);
   if (found.dev === (await disk.lstat(incoming)).dev) return;
   throw notUsable(
     `${folder} is in another file system than ${incoming}, or a subvolume of its own: no backup can be linked into it`,
+    ordinaryFolder,
   );
 }
 
-function notUsable(why: string): Failure {
-  return new Failure('failed', why, {
-    retryable: true,
-    hint: 'On the server that has it, put an ordinary folder in its place. For another disk, move all of `server.data` there.',
-  });
+/**
+ * Whether backups can get their names at all, which are hard links.
+ * @returns why they cannot; null where they can, or nothing can be tried on the disk just now
+ */
+export async function troubleWithLinks(disk: Disk, temporaries: Temporaries): Promise<Failure | null> {
+  const [file, second] = [temporaries.take(), temporaries.take()];
+  try {
+    await (await create(disk, file)).close();
+    const isUnknown = (thrown: unknown): boolean => hasCode(thrown, 'EPERM', 'ENOTSUP', 'ENOSYS');
+    if (!(await disk.link(file, second).then(() => false, isUnknown))) return null;
+    const why = 'the file system of the data folder knows no hard links, so no backup can be kept';
+    return notUsable(why, 'put `server.data` on another one, such as ext4 or xfs.');
+  } catch {
+    return null;
+  } finally {
+    await removeLeftovers(disk, [second, file]);
+    for (const path of [second, file]) temporaries.giveBack(path);
+  }
+}
+
+/** @param mend what a person does there */
+function notUsable(why: string, mend: string): Failure {
+  return new Failure('failed', why, { retryable: true, hint: `On the server that has it, ${mend}` });
 }

@@ -27,6 +27,8 @@ export interface KeepingOptions {
   readonly temporaries: Temporaries;
   readonly leaves: KeptLeaves;
   readonly quarantine: Quarantine;
+  /** Why nothing can be kept, whoever owns it; null when it can. */
+  readonly trouble: Failure | null;
 }
 
 export interface Acknowledgement {
@@ -48,8 +50,9 @@ export class Keeping {
   }
 
   /** For before a byte is taken. @throws Failure when no backup can be committed into an owner's folder */
-  checkFolder(owner: Hostname): Promise<void> {
-    const { disk, layout } = this.#options;
+  async checkFolder(owner: Hostname): Promise<void> {
+    const { disk, layout, trouble } = this.#options;
+    if (trouble !== null) throw trouble;
     return checkFolder(disk, layout.folderOf(owner), layout.incoming);
   }
 

@@ -6,7 +6,7 @@ import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
 import { type Disk, diskFailure, realDisk } from './disk.js';
 import { Doubts } from './doubts.js';
-import { makeFolders } from './folders.js';
+import { makeFolders, troubleWithLinks } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { Keeping } from './keeping.js';
@@ -80,7 +80,12 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
   const temporaries = openTemporaries(layout);
   const leaves = openLeaves({ layout, disk, log, temporaries });
   const quarantine = new Quarantine({ layout, disk, clock, inventory });
-  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine });
+  const trouble = await troubleWithLinks(disk, temporaries);
+  if (trouble !== null) {
+    log.error('no backup can be kept', { reason: trouble.message });
+    inventory.report(data, trouble.message);
+  }
+  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine, trouble });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.quarantineFound(name, why);
   const used = (owner: Hostname): number => inventory.used(owner);

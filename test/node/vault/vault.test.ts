@@ -38,6 +38,7 @@ import {
   readAll,
   send,
   servers,
+  silent,
   US1,
   VaultFixture,
   writeAll,
@@ -74,6 +75,31 @@ async function missingOf(offered: VerifiedManifest, asked = vault): Promise<Rang
 async function isHeldWhole(asked: Vault): Promise<boolean> {
   return (await readAll(asked, manifest)).equals(content);
 }
+
+describe('a file system without hard links, by which backups get their names', () => {
+  it('is told at the start, and no byte of a backup is taken in vain', async () => {
+    const link = () => Promise.reject(Object.assign(new Error('no links'), { code: 'EPERM', syscall: 'link' }));
+    const logged: string[] = [];
+    const log = { ...silent, error: (event: string) => void logged.push(event) };
+    vault = await fixture.open({ disk: { ...realDisk, link }, log });
+    const message = expect.stringContaining('knows no hard links, so no backup can be kept');
+    expect(logged).toEqual(['no backup can be kept']);
+    expect(vault.findings()).toEqual([message]);
+    const refusal = { kind: 'failed', message, hint: expect.stringContaining('ext4') };
+    await expect(vault.offer(FR2, manifest)).rejects.toMatchObject(refusal);
+    await expect(vault.draft()).rejects.toMatchObject(refusal);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('is not what a disk is taken for that fails otherwise', async () => {
+    for (const call of ['open', 'link']) {
+      const faulty = faultyDisk();
+      faulty.fail('EIO', (number) => faulty.calls[number] === call && faulty.trace[number]?.endsWith('.tmp') === true);
+      expect((await fixture.open({ disk: faulty.disk })).findings()).toEqual([]);
+      expect(await fixture.files('.incoming')).toEqual([]);
+    }
+  });
+});
 
 /** A disk on which another one is mounted at this folder. */
 function withMount(folder: string): Disk {
