@@ -25,7 +25,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'node/retention': ['mesh/*'],
   'node/outbox': ['mesh/*', 'node/report', 'node/vault'],
   'node/audit': ['mesh/*', 'node/outbox', 'node/report', 'node/vault'],
-  'node/schedule': ['mesh/*', 'node/report', 'node/sources', 'node/vault'],
+  'node/schedule': ['mesh/*', 'node/audit', 'node/outbox', 'node/report', 'node/sources', 'node/vault'],
   'node/service': ['mesh/*', 'node/vault'],
   node: ['mesh/*', 'node/*'],
   'client/render': ['mesh/*'],

@@ -180,15 +180,14 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     chainHead: heads.chainHead,
     keepChainHead: heads.keepChainHead,
     isTaken: (name) => vault.find(name) !== null,
-    peersWithout: (name) => outbox.peersWithout(name),
     async askPeers(signal) {
       const told = await auditing.ask(signal);
       const shown = told.flatMap(({ audit, newest }) => newest.map((manifest) => ({ peer: audit.peer, manifest })));
       return { lost: told.map(({ audit }) => audit), problems: await heads.goOnFrom(shown) };
     },
-    proofs: auditing.proofs,
-    scrub: auditing.scrub,
-    deliverAll: outbox.deliverNow,
+    outbox,
+    auditing,
+    history,
     async sweep() {
       const { retention: rules, backup } = base.config;
       const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
@@ -199,6 +198,5 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
       for (const { kind, message } of swept.failures) log.error('retention failed', { kind, reason: message });
       return swept;
     },
-    record: (report) => history.append(report),
   });
 }

@@ -12,7 +12,9 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
+import type { Outbox } from '../outbox/outbox.js';
 import { problemOf } from '../report/problem.js';
+import type { Draft } from '../vault/draft.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
 import { type SetWarnings, setWarnings } from './set-warnings.js';
@@ -24,15 +26,6 @@ export interface NightSet extends SetSource {
   readonly sealed: boolean;
   /** Whether it is skipped when unchanged, also where the configuration says `always`. */
   readonly incremental?: boolean;
-}
-
-/** A backup while it is made. `commit` or `discard` ends it; a `discard` after either does nothing. */
-export interface Draft {
-  write(chunk: Uint8Array): Promise<void>;
-  digest(): Pick<Manifest, 'size' | 'sha256' | 'treeRoot'>;
-  /** When it resolves, the backup is durable. */
-  commit(signed: SignedManifest): Promise<unknown>;
-  discard(): Promise<void>;
 }
 
 /** The newest backup of a set, as far as this server knows. */
@@ -74,8 +67,7 @@ export interface SetParts {
   keepChainHead(set: string, head: SignedManifest): Promise<void>;
   /** Whether a backup of this file name is known. */
   isTaken(name: string): boolean;
-  /** The enabled peers without a receipt for a backup of the own vault. */
-  peersWithout(name: string): Promise<readonly string[]>;
+  readonly outbox: Pick<Outbox, 'peersWithout'>;
 }
 
 export interface SetRequest {
@@ -193,8 +185,8 @@ async function isUnchanged(set: string, now: Fingerprint, { fingerprints }: SetP
  * later in this run: another one with the same content would help nobody, and would push older states out of everyone's
  * retention for as long as one peer is away.
  */
-async function stillCurrent(set: string, head: ChainHead, { log, peersWithout }: SetParts): Promise<Kept> {
-  const lacking = await peersWithout(head.name);
+async function stillCurrent(set: string, head: ChainHead, { log, outbox }: SetParts): Promise<Kept> {
+  const lacking = await outbox.peersWithout(head.name);
   if (lacking.length > 0) log.info('set unchanged, but owed', { set, backup: head.name, peers: lacking.join(', ') });
   const outcome = lacking.length === 0 ? Outcome.OUTCOME_UNCHANGED : Outcome.OUTCOME_DONE;
   return { outcome, backup: head.name, size: head.size, sequence: head.sequence };

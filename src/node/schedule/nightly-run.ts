@@ -4,14 +4,15 @@ import {
   type DeliveryProgress,
   Outcome,
   type PeerAudit,
-  type PeerReport,
   type Problem,
   type RunEvent,
   type RunReport,
-  type Scrub,
   type SetReport,
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { Auditing } from '../audit/auditing.js';
+import type { Outbox } from '../outbox/outbox.js';
+import type { History } from '../report/history.js';
 import { problemOf } from '../report/problem.js';
 import { outcomeOf, summaryOf } from '../report/summary.js';
 import { keepSet, type NightSet, type SetParts } from './keep-set.js';
@@ -26,40 +27,13 @@ export interface NightRequest {
 
 /** Everything that a night does to the world. */
 export interface NightParts extends SetParts {
-  /**
-   * Brings every peer all it is owed, older backups included; one report for each peer, whatever happened to it, when that
-   * is done.
-   * @param enough aborts when the next run waits: then the reports are made, and what is under way goes on by itself
-   */
-  deliverAll(
-    emit: (progress: DeliveryProgress) => void,
-    signal: AbortSignal,
-    enough: AbortSignal,
-  ): Promise<PeerReport[]>;
+  readonly outbox: Pick<Outbox, 'deliverNow' | 'peersWithout'>;
+  readonly auditing: Pick<Auditing, 'proofs' | 'scrub'>;
   /** First of all: what peers have lost, which is owed to them again, and that they hold what this server does not know of. */
-  askPeers(
-    signal: AbortSignal,
-  ): Promise<{ readonly lost: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
-  /** After the delivery: has peers prove what they hold. @param before what {@link askPeers} found lost */
-  proofs(
-    before: readonly PeerAudit[],
-    signal: AbortSignal,
-  ): Promise<{ readonly peers: readonly PeerAudit[]; readonly problems: readonly Problem[] }>;
-  /**
-   * Reads a part of what is kept here again.
-   * @param atNight more of it than while somebody waits
-   * @param signal aborts also when somebody waits for the next run: what is under way is left then
-   * @param enough aborts when the next run waits: nothing more is begun then
-   */
-  scrub(
-    atNight: boolean,
-    signal: AbortSignal,
-    enough: AbortSignal,
-  ): Promise<{ readonly report: Scrub | undefined; readonly problems: readonly Problem[] }>;
+  askPeers(signal: AbortSignal): Promise<{ readonly lost: PeerAudit[]; readonly problems: readonly Problem[] }>;
   /** Rotation and retention; the file names that were removed, and what could not be. */
   sweep(): Promise<{ readonly removed: readonly string[]; readonly failures: readonly Failure[] }>;
-  /** Keeps the report in the history. */
-  record(report: RunReport): Promise<void>;
+  readonly history: Pick<History, 'append'>;
 }
 
 export interface NightlyRun {
@@ -132,7 +106,7 @@ export function nightlyRun(parts: NightParts): NightlyRun {
 }
 
 /** Does a part of a night; what it throws becomes a problem of the report, and the night goes on. */
-type Attempt = <T>(what: string, work: () => Promise<T>, otherwise: T) => Promise<T>;
+type Attempt = <T, O>(what: string, work: () => Promise<T>, otherwise: O) => Promise<T | O>;
 
 async function night(
   request: NightRequest,
@@ -157,7 +131,7 @@ async function night(
   const sets = await keepSets(request, parts, progress, signal);
   underWay.setsRead = true;
   const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
-  const deliver = () => parts.deliverAll(tell, signal, underWay.enough.signal).finally(progress.flush);
+  const deliver = () => parts.outbox.deliverNow(tell, signal, underWay.enough.signal).finally(progress.flush);
   const peers = await attempt('delivery', deliver, null);
   const { audit, found } = await auditKept(request, asked.lost, parts, attempt, signal, underWay);
   problems.push(...found);
@@ -169,7 +143,7 @@ async function night(
   const { trigger } = request;
   const facts = { trigger, startedAtMs, sets, peers: peers ?? [], removed: [...removed], problems, audit };
   const report = { ...facts, finishedAtMs: parts.clock.now(), outcome: outcomeOf(facts) };
-  await attempt('the history', () => parts.record(report), undefined);
+  await attempt('the history', () => parts.history.append(report), undefined);
   return announce({ ...report, outcome: outcomeOf(report) }, parts, progress);
 }
 
@@ -222,20 +196,20 @@ async function keepSets(
 /** Whether what was acknowledged is still kept: by the peers, and here. */
 async function auditKept(
   { trigger }: NightRequest,
-  lost: readonly PeerAudit[],
-  parts: NightParts,
+  lost: PeerAudit[],
+  { auditing }: NightParts,
   attempt: Attempt,
   signal: AbortSignal,
   { enough, waitedFor }: UnderWay,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
   if (signal.aborted) return { audit: undefined, found: [] };
   const stop = AbortSignal.any([signal, waitedFor.signal]);
-  const proofs = await attempt('the proofs of peers', () => parts.proofs(lost, stop), { peers: lost, problems: [] });
-  const nothing = { report: undefined, problems: [] };
-  const scrub = await attempt('the scrub', () => parts.scrub(trigger !== 'request', stop, enough.signal), nothing);
+  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, stop), { peers: lost, problems: [] });
+  const atNight = trigger !== 'request';
+  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, stop, enough.signal), null);
   return {
-    audit: { peers: [...proofs.peers], scrub: scrub.report },
-    found: [...proofs.problems, ...scrub.problems],
+    audit: { peers: proofs.peers, scrub: scrub?.report },
+    found: [...proofs.problems, ...(scrub?.problems ?? [])],
   };
 }
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
-import { type Manifest, SignedManifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { SignedManifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
   type DeliveryProgress,
   Outcome,
@@ -12,23 +12,26 @@ import {
   type Problem,
   type RunEvent,
   type RunReport,
+  Scrub,
 } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { FileDigest } from '../../../src/mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import type { Failure } from '../../../src/mesh/terms/failure.js';
-import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { openFingerprints } from '../../../src/node/schedule/fingerprints.js';
-import type { ChainHead, Draft, NightSet, Sealing } from '../../../src/node/schedule/keep-set.js';
+import type { ChainHead, NightSet, Sealing } from '../../../src/node/schedule/keep-set.js';
 import { type NightRequest, nightlyRun } from '../../../src/node/schedule/nightly-run.js';
 import { sourceWatch } from '../../../src/node/schedule/source-watch.js';
+import type { Draft } from '../../../src/node/vault/draft.js';
+import { entryOf } from '../../../src/node/vault/held-entry.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 
 /** A peer of the stage: it takes what it lacks, unless it is away. */
 export interface StagePeer {
-  readonly name: string;
+  readonly name: Hostname;
   readonly holds: Set<string>;
   away: boolean;
 }
@@ -41,6 +44,9 @@ const sealer: Sealer = {
     yield* plaintext;
   },
 };
+
+/** What the reading again tells on the stage. */
+export const nothingRead: Scrub = Scrub.fromJSON({});
 
 /** One server with a vault in a folder, and peers, for nights to happen on. */
 export class Stage {
@@ -79,7 +85,7 @@ export class Stage {
   static async open(...peers: string[]): Promise<Stage> {
     const stage = new Stage(await mkdtemp(join(tmpdir(), 'night-')));
     for (const folder of ['drafts', 'local']) await mkdir(join(stage.folder, folder));
-    for (const name of peers) stage.peers.push({ name, holds: new Set(), away: false });
+    for (const name of peers) stage.peers.push({ name: parseHostname(name), holds: new Set(), away: false });
     return stage;
   }
 
@@ -123,37 +129,43 @@ export class Stage {
       chainHead: async (set) => this.#head(set),
       keepChainHead: async () => {},
       isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
-      peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
-      deliverAll: async (emit, signal, enough) => {
-        if (this.slow === null) return this.peers.map((peer) => this.#deliver(peer, emit, signal));
-        const waiting = once(enough, 'abort');
-        this.slow();
-        await waiting;
-        return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
+      outbox: {
+        peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
+        deliverNow: async (emit, signal, enough) => {
+          if (this.slow === null) return this.peers.map((peer) => this.#deliver(peer, emit, signal));
+          const waiting = once(enough, 'abort');
+          this.slow();
+          await waiting;
+          return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
+        },
       },
       askPeers: async () => {
         this.audited.order.push(`asked before ${this.backups.length + 1}`);
         return { lost: this.audited.lost, problems: this.audited.told };
       },
-      proofs: async (before, signal) => {
-        const stopped = once(signal, 'abort');
-        this.slowProofs?.();
-        if (this.slowProofs !== null && !signal.aborted) await stopped;
-        this.slowProofs = null;
-        this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
-        return { peers: before, problems: this.audited.problems };
-      },
-      scrub: async (atNight) => {
-        this.audited.order.push(`scrub ${atNight ? 'at night' : 'while waited for'}`);
-        return { report: undefined, problems: [] };
+      auditing: {
+        proofs: async (before, signal) => {
+          const stopped = once(signal, 'abort');
+          this.slowProofs?.();
+          if (this.slowProofs !== null && !signal.aborted) await stopped;
+          this.slowProofs = null;
+          this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
+          return { peers: [...before], problems: this.audited.problems };
+        },
+        scrub: async (atNight) => {
+          this.audited.order.push(`scrub ${atNight ? 'at night' : 'while waited for'}`);
+          return { report: nothingRead, problems: [] };
+        },
       },
       sweep: async () => {
         if (this.failSweep) throw new Error('the disk is read-only');
         return { removed: ['anemone-backup-FR1-20260101-010000.enc'], failures: this.stuck };
       },
-      record: async (report) => {
-        if (this.failRecord) throw new Error('the disk is full');
-        this.recorded.push(report);
+      history: {
+        append: async (report) => {
+          if (this.failRecord) throw new Error('the disk is full');
+          this.recorded.push(report);
+        },
       },
     };
   }
@@ -168,7 +180,7 @@ export class Stage {
         chunks.push(chunk);
         digest.update(chunk);
       },
-      digest: (): Pick<Manifest, 'size' | 'sha256' | 'treeRoot'> => digest.finish(),
+      digest: () => digest.finish(),
       commit: async (signed) => {
         if (this.failCommit) throw new Error('the disk is full');
         const manifest = verifyManifest(
@@ -177,6 +189,7 @@ export class Stage {
         );
         await writeFile(join(this.folder, 'local', manifest.facts.name), Buffer.concat(chunks), { flag: 'wx' });
         this.backups.push(manifest);
+        return entryOf(manifest, null);
       },
       discard: () => rm(path, { force: true }),
     };

@@ -7,7 +7,7 @@ import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/a
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
 import type { NightSet } from '../../../src/node/schedule/keep-set.js';
-import { Stage, setOf } from './night-stage.js';
+import { nothingRead, Stage, setOf } from './night-stage.js';
 
 const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;
 const firstName = 'anemone-backup-FR1-20261123-010000.enc';
@@ -62,7 +62,7 @@ describe('a night', () => {
       ],
       removed: ['anemone-backup-FR1-20260101-010000.enc'],
       problems: [],
-      audit: { peers: [], scrub: undefined },
+      audit: { peers: [], scrub: nothingRead },
     });
     expect(await stage.content(firstName)).toBe('age-encryption.org/v1\nlisten: 10.8.0.1');
     expect(stage.recorded).toEqual([report]);
@@ -73,7 +73,7 @@ describe('a night', () => {
     stage.audited.lost.push({ peer: 'FR2', proven: [], lost: ['x.enc'], gone: [], bytes: 0, problem: undefined });
     const report = await stage.run([config]);
     expect(stage.audited.order).toEqual(['asked before 1', 'proofs after 1,1', 'scrub at night']);
-    expect(report.audit).toEqual({ peers: stage.audited.lost, scrub: undefined });
+    expect(report.audit).toEqual({ peers: stage.audited.lost, scrub: nothingRead });
     await stage.run([config], { trigger: 'request' });
     expect(stage.audited.order.at(-1)).toBe('scrub while waited for');
   });
