@@ -5,7 +5,7 @@ import { openPool } from '../mesh/peers/pool.js';
 import type { Base } from './base.js';
 import { currentServers } from './current-servers.js';
 import type { OutboxPeer } from './outbox/lane.js';
-import { type Outbox, startOutbox } from './outbox/outbox.js';
+import { type Outbox, openOutbox } from './outbox/outbox.js';
 import type { OwnBackup } from './outbox/owed.js';
 import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
@@ -49,7 +49,7 @@ export function startDeliveries(base: Base, { vault, epochs, receipts, ownBackup
     known = next;
     return [...next.values()];
   };
-  const outbox = startOutbox([], { clock, log, receipts, ownBackups, patience: bulkPatience });
+  const outbox = openOutbox({ clock, log, receipts, ownBackups, patience: bulkPatience });
   epochs.whenNewer(({ identity }) => {
     for (const { peer } of known.keys()) if (peer.identity === identity) outbox.kick(peer.name);
   });

@@ -6,7 +6,7 @@ import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
-import { type Outbox, startOutbox } from '../../src/node/outbox/outbox.js';
+import { type Outbox, openOutbox } from '../../src/node/outbox/outbox.js';
 import { openReceipts, type Receipts } from '../../src/node/outbox/receipts.js';
 import { sweep } from '../../src/node/retention/sweep.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
@@ -69,13 +69,14 @@ export class MeshNode {
         identity: parseIdentity(identityOf(node.name)),
         recipient: recipientOf(this, node, this.#network),
       }));
-    this.#outbox = startOutbox(peers, {
+    this.#outbox = openOutbox({
       clock: this.clock,
       log: silent,
       receipts: this.receipts,
       ownBackups: async () => vault.list().filter(({ own }) => own),
       patience,
     });
+    await this.#outbox.follow(peers);
   }
 
   /** The power goes: from here on no call reaches the disk, whatever was under way. */

@@ -11,10 +11,10 @@ import { Lane, type LaneListener, type OutboxParts, type OutboxPeer } from './la
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
 export interface Outbox {
-  /** Takes a changed list of peers. A peer whose identity or way of delivery changed starts anew. */
+  /** Delivers to these peers from now on. One that was given before goes on; another object of its name starts anew. */
   follow(peers: readonly OutboxPeer[]): Promise<void>;
-  /** A peer was seen (it called, or answered), or there is something new for all. */
-  kick(name?: Hostname): void;
+  /** A peer was seen (it called, or answered), or is owed something again. */
+  kick(name: Hostname): void;
   /**
    * Tries every peer at once, and resolves when each has taken all it is owed or failed. A peer may take as long as it
    * likes while bytes move.
@@ -38,20 +38,18 @@ export interface Outbox {
 /** What is owed to a peer, and how the last delivery failed. */
 type LaneStatus = Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'problemMayPass' | 'nextTryAtMs'>;
 
-export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): Outbox {
-  const lanes = new Map<string, Lane>();
-  const open = (peer: OutboxPeer): void => void lanes.set(peer.name, new Lane(peer, parts));
-  for (const peer of peers) open(peer);
-
+/** For nobody before it first follows. */
+export function openOutbox(parts: OutboxParts): Outbox {
+  const lanes = new Map<OutboxPeer, Lane>();
   return {
-    async follow(changed) {
-      const leaving = [...lanes.values()].filter((lane) => !changed.some((peer) => isSame(lane.peer, peer)));
-      for (const lane of leaving) lanes.delete(lane.peer.name);
+    async follow(peers) {
+      const leaving = [...lanes.values()].filter(({ peer }) => !peers.includes(peer));
+      for (const { peer } of leaving) lanes.delete(peer);
       await Promise.all(leaving.map((lane) => lane.stop()));
-      for (const peer of changed) if (!lanes.has(peer.name)) open(peer);
+      for (const peer of peers) if (!lanes.has(peer)) lanes.set(peer, new Lane(peer, parts));
     },
     kick(name) {
-      for (const lane of lanes.values()) if (name === undefined || lane.peer.name === name) lane.kick();
+      for (const lane of lanes.values()) if (lane.peer.name === name) lane.kick();
     },
     deliverNow: (emit, signal, enough) =>
       Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal, enough))),
@@ -67,10 +65,6 @@ export function startOutbox(peers: readonly OutboxPeer[], parts: OutboxParts): O
       await Promise.all([...lanes.values()].map((lane) => lane.stop()));
     },
   };
-}
-
-function isSame(a: OutboxPeer, b: OutboxPeer): boolean {
-  return a.name === b.name && a.identity === b.identity && a.recipient === b.recipient;
 }
 
 async function deliverTo(

@@ -13,7 +13,7 @@ import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import type { Recipient } from '../../../src/node/outbox/deliver.js';
 import type { OutboxPeer } from '../../../src/node/outbox/lane.js';
-import { type Outbox, startOutbox } from '../../../src/node/outbox/outbox.js';
+import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -80,18 +80,15 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-function start(...peers: TestPeer[]): Outbox {
-  outbox = startOutbox(
-    peers.map((each) => each.peer),
-    {
-      clock,
-      log: quiet,
-      receipts: openReceipts(join(folder, 'receipts'), quiet),
-      ownBackups: async () => backups,
-      patience: 2 * minute,
-    },
-  );
-  return outbox;
+async function start(...peers: TestPeer[]): Promise<void> {
+  outbox = openOutbox({
+    clock,
+    log: quiet,
+    receipts: openReceipts(join(folder, 'receipts'), quiet),
+    ownBackups: async () => backups,
+    patience: 2 * minute,
+  });
+  await outbox.follow(peers.map((each) => each.peer));
 }
 
 /** Waits for real files; the clock of the outbox stands still meanwhile. */
@@ -109,7 +106,7 @@ const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}, enoug
 
 describe('the outbox', () => {
   it('brings every peer everything at its start, newest first', async () => {
-    start(fr2, us1);
+    await start(fr2, us1);
     await caughtUp();
     expect(fr2.taken).toEqual([second.name, first.name]);
     expect(us1.taken).toEqual([second.name, first.name]);
@@ -131,7 +128,7 @@ describe('the outbox', () => {
       await setImmediate();
       here -= 1;
     };
-    start(fr2);
+    await start(fr2);
     await caughtUp();
     expect(beside.get(second.name)).toBe(1);
     expect(beside.get(large.name)).toBe(1);
@@ -141,7 +138,7 @@ describe('the outbox', () => {
 
   it('mistake 1 of the predecessor: the upload loop ended after the first peer that succeeded', async () => {
     backups = [];
-    start(fr2, us1, new TestPeer('DE1'));
+    await start(fr2, us1, new TestPeer('DE1'));
     backups = [third];
     const reports = await deliverNow();
     expect(reports.map((report) => [report.peer, report.delivered])).toEqual([
@@ -153,7 +150,7 @@ describe('the outbox', () => {
 
   it('mistake 3 of the predecessor: success when every peer had failed', async () => {
     fr2.instead = unreachable;
-    start(fr2);
+    await start(fr2);
     const [report] = await deliverNow();
     expect(report).toMatchObject({
       outcome: Outcome.OUTCOME_FAILED,
@@ -164,10 +161,10 @@ describe('the outbox', () => {
   });
 
   it('delivers nothing twice, also after a restart', async () => {
-    start(fr2);
+    await start(fr2);
     await caughtUp();
     await outbox.stop();
-    start(fr2);
+    await start(fr2);
     const [report] = await deliverNow();
     expect(report).toMatchObject({ outcome: Outcome.OUTCOME_UNCHANGED, delivered: [], owed: 0, bytes: 0 });
     expect(fr2.tries).toBe(2);
@@ -175,7 +172,7 @@ describe('the outbox', () => {
 
   it('tries a peer that is away again, later and later, until it is back', async () => {
     fr2.instead = unreachable;
-    start(fr2);
+    await start(fr2);
     await planned();
     const [status] = await outbox.status();
     expect(status?.problem).toMatchObject({ kind: 'unreachable' });
@@ -202,7 +199,7 @@ describe('the outbox', () => {
     ['refuses the key of this server', new Failure('untrusted', 'superseded'), false],
   ])('says of a peer that %s whether that may pass', async (_what, failure, problemMayPass) => {
     fr2.instead = () => Promise.reject(failure);
-    start(fr2);
+    await start(fr2);
     await planned();
     expect(await outbox.status()).toMatchObject([{ problem: { message: failure.message }, problemMayPass }]);
   });
@@ -214,7 +211,7 @@ describe('the outbox', () => {
     const fail = () => Promise.reject(new Failure(kind, message, { retryable: true }));
     if (kind === 'timeout') fr2.afterAnswer = fail;
     else fr2.instead = fail;
-    start(fr2);
+    await start(fr2);
     for (let tries = 1; tries <= 5; tries += 1) {
       await planned();
       const [status] = await outbox.status();
@@ -237,7 +234,7 @@ describe('the outbox', () => {
         return Promise.reject(failure);
       },
     };
-    start();
+    await start();
     await outbox.follow([{ ...fr2.peer, recipient: slow }]);
     for (let round = 1; round <= 10; round += 1) await deliverNow();
     expect(await outbox.status()).toMatchObject([{ problem: { kind: 'timeout' }, problemMayPass: true }]);
@@ -248,14 +245,14 @@ describe('the outbox', () => {
 
   it('says that it may pass of a peer that is switched off, of which a VPN tells nothing but silence', async () => {
     fr2.instead = () => Promise.reject(new Failure('timeout', 'FR2 did not answer', { retryable: true }));
-    start(fr2);
+    await start(fr2);
     for (let round = 1; round <= 10; round += 1) await deliverNow();
     expect(await outbox.status()).toMatchObject([{ problem: { kind: 'timeout' }, problemMayPass: true }]);
   });
 
   it('tries at once when a peer that was away is seen, but not more than every ten seconds', async () => {
     fr2.instead = unreachable;
-    start(fr2);
+    await start(fr2);
     await planned();
     outbox.kick(parseHostname('FR2'));
     outbox.kick(parseHostname('US1'));
@@ -269,7 +266,7 @@ describe('the outbox', () => {
 
   it('tries at once when a peer is seen in whose place another server answered', async () => {
     fr2.instead = () => Promise.reject(new Failure('untrusted', 'another server answers there', { retryable: true }));
-    start(fr2);
+    await start(fr2);
     await planned();
     outbox.kick(parseHostname('FR2'));
     fr2.instead = undefined;
@@ -283,7 +280,7 @@ describe('the outbox', () => {
       outbox.kick(parseHostname('FR2'));
       return Promise.reject(new Failure('no-space', 'the quota of FR1 at FR2 is used up', { retryable: true }));
     };
-    start(fr2);
+    await start(fr2);
     await planned();
     outbox.kick(parseHostname('FR2'));
     const [status] = await outbox.status();
@@ -295,14 +292,14 @@ describe('the outbox', () => {
     fr2.instead = () => new Promise(() => {});
     full.instead = () =>
       Promise.reject(new Failure('no-space', 'the quota of FR1 at DE1 is used up', { retryable: true }));
-    start(fr2, full, us1);
+    await start(fr2, full, us1);
     await until(() => us1.taken.length === 2);
     await until(() => full.tries === 1 && fr2.tries === 1);
   });
 
   it('gives a peer up when no byte moves for two minutes, and not before', async () => {
     fr2.instead = () => new Promise(() => {});
-    start(fr2);
+    await start(fr2);
     await until(() => fr2.tries === 1);
     const reports = deliverNow();
     await clock.advance(2 * minute - 1);
@@ -328,13 +325,8 @@ describe('the outbox', () => {
         return slow.deliver(backup, options);
       },
     };
-    outbox = startOutbox([{ ...slow.peer, recipient }], {
-      clock,
-      log: quiet,
-      receipts: openReceipts(join(folder, 'receipts'), quiet),
-      ownBackups: async () => backups,
-      patience: 2 * minute,
-    });
+    await start();
+    await outbox.follow([{ ...slow.peer, recipient }]);
     const reports = deliverNow();
     await until(() => clock.pending() === 2);
     await clock.advance(60 * minute);
@@ -356,7 +348,7 @@ describe('the outbox', () => {
       },
     };
     backups = [];
-    start();
+    await start();
     await outbox.follow([{ ...fr2.peer, recipient: slow }]);
     for (let day = 1; day <= 6; day += 1) {
       backups = [...backups, night(day)];
@@ -380,7 +372,7 @@ describe('the outbox', () => {
       },
     });
     backups = [first];
-    start();
+    await start();
     const recipient: Recipient = { deliver: slow(300).deliver };
     await outbox.follow([{ ...fr2.peer, recipient }]);
     await deliverNow();
@@ -407,7 +399,7 @@ describe('the outbox', () => {
         return Promise.reject(new Failure('failed', 'EIO: i/o error, read', { retryable: true }));
       },
     };
-    start();
+    await start();
     await outbox.follow([{ ...fr2.peer, recipient: halfway }]);
     await deliverNow();
     backups = [first, second];
@@ -425,7 +417,7 @@ describe('the outbox', () => {
         return Promise.reject(new Failure('damaged', `FR2 found ${backup.name} damaged`));
       },
     };
-    start();
+    await start();
     await outbox.follow([{ ...fr2.peer, recipient: picky }]);
     await deliverNow();
     backups = [first, second];
@@ -444,7 +436,7 @@ describe('the outbox', () => {
       });
     };
     backups = [first];
-    start(fr2);
+    await start(fr2);
     await until(() => signals.length === 1);
     await outbox.follow([fr2.peer, us1.peer]);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
@@ -460,7 +452,7 @@ describe('the outbox', () => {
       release = resolve;
     });
     fr2.instead = () => released;
-    start(fr2, us1);
+    await start(fr2, us1);
     for (const newer of [second, third]) {
       backups = [...backups, newer];
       const due = new AbortController();
@@ -483,7 +475,7 @@ describe('the outbox', () => {
     fr2.instead = async (backup) => {
       if (backup === second) throw new Failure('conflict', 'FR2 has another backup of this name');
     };
-    start(fr2);
+    await start(fr2);
     const [report] = await deliverNow();
     expect(report).toMatchObject({ owed: 1, problem: { kind: 'conflict' } });
     expect(fr2.taken).toEqual([first.name]);
@@ -499,7 +491,7 @@ describe('the outbox', () => {
     const recipient: Recipient = {
       deliver: async (backup) => signReceipt({ manifestDigest: backup.digest, receivedAt: 1 }, liar.signer),
     };
-    start();
+    await start();
     await outbox.follow([{ ...fr2.peer, recipient }]);
     const [report] = await deliverNow();
     expect(report).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, owed: 1, problem: { kind: 'untrusted' } });
@@ -508,7 +500,7 @@ describe('the outbox', () => {
   it('tells the progress of what it delivers, and counts the bytes that it sent', async () => {
     backups = [];
     fr2.had = 400;
-    start(fr2);
+    await start(fr2);
     await caughtUp();
     backups = [first, second];
     const events: DeliveryProgress[] = [];
@@ -528,7 +520,7 @@ describe('the outbox', () => {
       new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason));
       });
-    start(fr2);
+    await start(fr2);
     await until(() => fr2.tries === 1);
     const interrupt = new AbortController();
     const reports = outbox.deliverNow(() => {}, interrupt.signal, forever);
@@ -543,14 +535,14 @@ describe('the outbox', () => {
 
   it('knows which peers lack a backup', async () => {
     fr2.instead = unreachable;
-    start(fr2, us1);
+    await start(fr2, us1);
     await until(() => us1.taken.length === 2);
     await until(async () => (await outbox.peersWithout(second.name)).length === 1);
     expect(await outbox.peersWithout(second.name)).toEqual(['FR2']);
   });
 
   it('follows peers that are added, removed, or come back with another identity', async () => {
-    start(fr2);
+    await start(fr2);
     await caughtUp();
     await outbox.follow([fr2.peer, us1.peer]);
     await caughtUp();
@@ -569,7 +561,7 @@ describe('the outbox', () => {
 
   it('is not held up by a peer that is removed while it hangs', async () => {
     fr2.instead = () => new Promise(() => {});
-    start(fr2, us1);
+    await start(fr2, us1);
     await until(() => fr2.tries === 1);
     await outbox.follow([us1.peer]);
     await caughtUp();
