@@ -17,7 +17,7 @@ import { openHistory } from './report/history.js';
 import { sweep } from './retention/sweep.js';
 import { chainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
-import { sealingOf, setsOf } from './schedule/night-sets.js';
+import { sealingOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
 import { timetableOf } from './schedule/scheduler.js';
 import { sourceWatch } from './schedule/source-watch.js';
@@ -80,22 +80,18 @@ export async function startNode(
     await deliveries.follow();
   });
   const stopping = new AbortController();
-  const steward = makeSteward({
-    config: () => base.config,
-    sets: (only) => setsOf(base.config, only, base.self.signer),
+  const steward = makeSteward(base, {
     following,
     version,
     startedAt,
-    epoch: base.self.certificate.epoch,
     vault,
-    outbox: deliveries.outbox,
+    deliveries,
+    auditing,
     nightlyRun: night,
     history,
     scheduler,
     stopping: stopping.signal,
-    lastSeen: (name) => lastSeen.get(name) ?? 0,
-    lastProof: auditing.lastProof,
-    upload: deliveries.upload,
+    lastSeen,
   });
   const ownServer = await serveOwnClient(socket, steward, vault, clock, callLog);
   log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: config.peers.length });

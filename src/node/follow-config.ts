@@ -1,19 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../mesh/config/config.js';
 import { loadConfig } from '../mesh/config/load.js';
-import type { Clock } from '../mesh/terms/clock.js';
 import { Failure } from '../mesh/terms/failure.js';
-import type { Log } from '../mesh/terms/log.js';
 import { turnsOf } from '../mesh/terms/turns.js';
+import type { Base } from './base.js';
 import { followFile } from './follow-file.js';
-import { restartKeys } from './restart-keys.js';
-
-/** Whose configuration is replaced when its file changes. */
-export interface Configured {
-  config: Config;
-  readonly log: Log;
-  readonly clock: Clock;
-}
 
 export interface ConfigFollower {
   /**
@@ -33,7 +24,11 @@ export interface ConfigFollower {
  * @param known the fingerprint of the file from before `node.config` was read from it
  * @param follow tells the parts of the node that the configuration is another one
  */
-export function followConfig(node: Configured, known: string | null, follow: () => Promise<void>): ConfigFollower {
+export function followConfig(
+  node: Pick<Base, 'config' | 'log' | 'clock'>,
+  known: string | null,
+  follow: () => Promise<void>,
+): ConfigFollower {
   const { log, clock } = node;
   const { file, server } = node.config;
   let followed = node.config;
@@ -73,4 +68,10 @@ export function followConfig(node: Configured, known: string | null, follow: () 
       await current.catch(() => {});
     },
   };
+}
+
+/** What a running node does not follow: where it listens, who it is, and where it keeps its files. */
+function restartKeys(before: Config, after: Config): string[] {
+  const keys = ['name', 'listen', 'data', 'logs', 'socket'] as const;
+  return keys.filter((key) => !isDeepStrictEqual(before.server[key], after.server[key])).map((key) => `server.${key}`);
 }

@@ -1,49 +1,40 @@
-import type { Config } from '../mesh/config/config.js';
-import type { UploadNow } from '../mesh/config/upload-limit.js';
 import type { GetStatusResponse, RunEvent } from '../mesh/generated/anemone/node/v1/node.js';
 import { defaultSet, kitSet, parseSetName } from '../mesh/terms/backup-name.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
+import type { Auditing } from './audit/auditing.js';
+import type { Base } from './base.js';
 import { diskTroubles } from './disk-trouble.js';
 import type { ConfigFollower } from './follow-config.js';
-import type { Outbox } from './outbox/outbox.js';
 import { type History, setStatuses } from './report/history.js';
 import { problemOf } from './report/problem.js';
 import type { NightSet } from './schedule/keep-set.js';
-import { setFromFile } from './schedule/night-sets.js';
+import { setFromFile, setsOf } from './schedule/night-sets.js';
 import type { NightlyRun } from './schedule/nightly-run.js';
 import type { Scheduler } from './schedule/scheduler.js';
 import type { Steward } from './service/own-server.js';
+import type { Deliveries } from './start-deliveries.js';
 import type { Vault } from './vault/vault.js';
 
 export interface StewardParts {
-  /** The configuration of this moment. */
-  config(): Config;
-  /** What is backed up now: one set of the configuration, or all with the empty string. */
-  sets(only: string): NightSet[];
-  readonly following: Pick<ConfigFollower, 'reload' | 'needsRestart'>;
+  readonly following: ConfigFollower;
   readonly version: string;
-  /** Of its node key. */
-  readonly epoch: number;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   readonly vault: Vault;
-  readonly outbox: Outbox;
+  readonly deliveries: Deliveries;
+  readonly auditing: Auditing;
   readonly nightlyRun: NightlyRun;
   readonly history: History;
   readonly scheduler: Scheduler;
   /** Aborts when the node stops: a run on request ends then, with a report that says so. */
   readonly stopping: AbortSignal;
-  /** When a peer last called or answered, milliseconds since 1970; 0 for never. */
-  lastSeen(name: Hostname): number;
-  /** When a peer last proved what it holds, milliseconds since 1970; 0 for never. */
-  lastProof(name: Hostname): Promise<number>;
-  /** How much may be sent to all peers together now. */
-  upload(): UploadNow;
+  /** When each peer last called, milliseconds since 1970. */
+  readonly lastSeen: ReadonlyMap<Hostname, number>;
 }
 
 /** Does for the own client what it asks. */
-export function makeSteward(parts: StewardParts): Steward {
+export function makeSteward(base: Base, parts: StewardParts): Steward {
   const { nightlyRun, stopping } = parts;
   const onRequest = async (
     sets: () => readonly NightSet[],
@@ -57,14 +48,15 @@ export function makeSteward(parts: StewardParts): Steward {
     await nightlyRun.run(request, emit, AbortSignal.any([signal, stopping]));
   };
   return {
-    runBackup: ({ set, force }, emit, signal) => onRequest(() => parts.sets(set), force, emit, signal),
+    runBackup: ({ set, force }, emit, signal) =>
+      onRequest(() => setsOf(base.config, set, base.self.signer), force, emit, signal),
     pushFile({ path, set }, emit, signal) {
       const name = set === '' ? defaultSet : parseSetName(set);
       if (name === kitSet) throw new Failure('invalid', `the set ${kitSet} is made by the runs themselves`);
       return onRequest(() => [setFromFile(name, path)], true, emit, signal);
     },
-    status: () => statusOf(parts),
-    retention: () => parts.config().retention,
+    status: () => statusOf(base, parts),
+    retention: () => base.config.retention,
     reload: parts.following.reload,
   };
 }
@@ -72,31 +64,32 @@ export function makeSteward(parts: StewardParts): Steward {
 /** Of a peer that was configured a moment ago. */
 const noDelivery = { owed: [], problem: undefined, problemMayPass: false, nextTryAtMs: 0 };
 
-async function statusOf(parts: StewardParts): Promise<GetStatusResponse> {
-  const { config, vault, outbox, nightlyRun, history, scheduler } = parts;
-  const deliveries = new Map((await outbox.status()).map((delivery) => [delivery.name, delivery]));
+async function statusOf({ config, self }: Base, parts: StewardParts): Promise<GetStatusResponse> {
+  const { vault, deliveries, auditing, nightlyRun, history, scheduler } = parts;
+  const owed = new Map((await deliveries.outbox.status()).map((status) => [status.name, status]));
   const past = await history.reports().catch((thrown) => Failure.from(thrown));
   const reports = past instanceof Failure ? [] : past;
   const historyProblem = past instanceof Failure ? past : history.unsaved();
-  const peers = config().peers.filter(({ enabled }) => enabled);
-  const proofs = new Map(
-    await Promise.all(peers.map(async ({ name }) => [name, await parts.lastProof(name)] as const)),
-  );
-  const { server, limits, backup } = config();
-  const { rate, until } = parts.upload();
+  const { server, limits, backup } = config;
+  const { rate, until } = deliveries.upload();
   const free = await vault.free();
   return {
     hostname: server.name,
     version: parts.version,
     startedAtMs: parts.startedAt,
-    epochMs: parts.epoch,
-    peers: peers.map(({ name, quota }) => {
-      const delivery = deliveries.get(name) ?? { ...noDelivery, name };
-      const lastSeenAtMs = parts.lastSeen(name);
-      const provenAtMs = proofs.get(name) ?? 0;
-      const night = sizeOfNight(vault, name);
-      return { ...delivery, used: vault.used(name), quota, night, lastSeenAtMs, provenAtMs };
-    }),
+    epochMs: self.certificate.epoch,
+    peers: await Promise.all(
+      config.peers
+        .filter(({ enabled }) => enabled)
+        .map(async ({ name, quota }) => ({
+          ...(owed.get(name) ?? { ...noDelivery, name }),
+          used: vault.used(name),
+          quota,
+          night: sizeOfNight(vault, name),
+          lastSeenAtMs: parts.lastSeen.get(name) ?? 0,
+          provenAtMs: await auditing.lastProof(name),
+        })),
+    ),
     lastRun: reports.at(-1),
     nextRunAtMs: scheduler.nextRunAt,
     running: nightlyRun.running(),
