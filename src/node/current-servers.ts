@@ -1,11 +1,10 @@
-import type { TLSSocket } from 'node:tls';
 import type { NodeCertificate } from '../mesh/identity/node-certificate.js';
 import { refuseSuperseded } from '../mesh/identity/seen-keys.js';
 import type { Meet } from '../mesh/peers/connection.js';
 import { Failure } from '../mesh/terms/failure.js';
 import type { Hostname } from '../mesh/terms/hostname.js';
 import type { Log } from '../mesh/terms/log.js';
-import { isSuperseded } from './service/connections.js';
+import { openConnections } from './service/connections.js';
 import type { Epochs } from './service/epochs.js';
 
 /**
@@ -14,10 +13,7 @@ import type { Epochs } from './service/epochs.js';
  * key can make one.
  */
 export function currentServers(epochs: Epochs, log: Log): Meet {
-  const open = new Map<TLSSocket, NodeCertificate>();
-  epochs.whenNewer((newest) => {
-    for (const [socket, certificate] of open) if (isSuperseded(certificate, newest)) socket.destroy();
-  });
+  const connections = openConnections(epochs);
   const remember = (certificate: NodeCertificate, name: Hostname): Promise<boolean> =>
     epochs.admit(certificate, name).catch((thrown) => {
       log.warn('node key not remembered', { peer: name, reason: Failure.from(thrown).message });
@@ -25,8 +21,7 @@ export function currentServers(epochs: Epochs, log: Log): Meet {
     });
   return (peer, certificate, socket) => {
     refuseSuperseded(peer, certificate, epochs.newest(peer.identity));
-    open.set(socket, certificate);
-    socket.once('close', () => open.delete(socket));
+    connections.add(socket, certificate);
     void remember(certificate, peer.name).then((isCurrent) => {
       if (!isCurrent) socket.destroy();
     });

@@ -32,19 +32,3 @@ export function turnsOf(limit: number): Turn {
     }
   };
 }
-
-/** As {@link turnsOf}, for each caller by itself; of one who neither works nor waits nothing is kept. */
-export function turnsOfEach(limit: number): <T>(who: string, work: () => Promise<T>) => Promise<T> {
-  const known = new Map<string, { readonly turn: Turn; calls: number }>();
-  return async (who, work) => {
-    const own = known.get(who) ?? { turn: turnsOf(limit), calls: 0 };
-    known.set(who, own);
-    own.calls += 1;
-    try {
-      return await own.turn(work);
-    } finally {
-      own.calls -= 1;
-      if (own.calls === 0) known.delete(who);
-    }
-  };
-}

@@ -1,44 +1,33 @@
 import type { TLSSocket } from 'node:tls';
 import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { locksOut } from '../../mesh/identity/seen-keys.js';
+import type { Epochs } from './epochs.js';
 
-/**
- * Connections that one node key may have open: a node has up to nine, and each command that a person runs there has two. A
- * stolen key takes none from the one that its server was rebuilt with.
- */
-const mostOfOneKey = 64;
-/** For all node keys of an identity together: it may issue itself any number of them. */
-const mostOfOneIdentity = 2 * mostOfOneKey;
-
-/** The connections of callers that were let in. */
+/** Open connections, and what the other side of each has proven. One with a node key that is superseded is closed. */
 export interface Connections {
-  /** @returns null; or how many its caller has already, where that is as many as it may, and this one is not added */
-  add(socket: TLSSocket, certificate: NodeCertificate): number | null;
+  add(socket: TLSSocket, certificate: NodeCertificate): void;
   closeIf(isOver: (certificate: NodeCertificate) => boolean): void;
   all(): Iterable<TLSSocket>;
 }
 
-export function openConnections(): Connections {
+export function openConnections(epochs: Epochs): Connections {
   const open = new Map<TLSSocket, NodeCertificate>();
+  const closeIf: Connections['closeIf'] = (isOver) => {
+    for (const [socket, certificate] of open) if (isOver(certificate)) socket.destroy();
+  };
+  epochs.whenNewer((newest) => closeIf((certificate) => isSuperseded(certificate, newest)));
   return {
     add(socket, certificate) {
-      const ofIdentity = [...open.values()].filter(({ identity }) => identity === certificate.identity);
-      const ofKey = ofIdentity.filter(({ fingerprint }) => fingerprint === certificate.fingerprint);
-      if (ofKey.length >= mostOfOneKey) return ofKey.length;
-      if (ofIdentity.length >= mostOfOneIdentity) return ofIdentity.length;
       open.set(socket, certificate);
       socket.once('close', () => open.delete(socket));
-      return null;
     },
-    closeIf(isOver) {
-      for (const [socket, certificate] of open) if (isOver(certificate)) socket.destroy();
-    },
+    closeIf,
     all: () => open.keys(),
   };
 }
 
 /** Whether a newer key locks its bearer out; a visitor is superseded by nobody. */
-export function isSuperseded(certificate: NodeCertificate, newest: NodeCertificate): boolean {
+function isSuperseded(certificate: NodeCertificate, newest: NodeCertificate): boolean {
   const { identity, epoch } = certificate;
   return identity === newest.identity && epoch !== visitorEpoch && locksOut(newest, certificate);
 }

@@ -2,11 +2,10 @@ import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/
 import { Failure } from '../../mesh/terms/failure.js';
 import { statusFromFailure } from '../../mesh/wire/status.js';
 import { type Call, identityOf } from './call.js';
+import { openShares } from './shares.js';
 
-/** Calls of one node key that may be under way at a time, over all of its connections: a stolen key takes none from its server. */
+/** Calls of one node key that may be under way at a time, over all of its connections. */
 const mostOfOneKey = 64;
-/** For all node keys of an identity together: it may issue itself any number of them. */
-const mostOfOneIdentity = 2 * mostOfOneKey;
 
 /** Counts the calls of each caller: each call may hold a message of a mebibyte that is never finished. */
 export interface Crowd {
@@ -19,30 +18,12 @@ export interface Crowd {
 }
 
 export function openCrowd(): Crowd {
-  const running = new Map<string, number>();
-  const count = (caller: string, change: number): void => {
-    const calls = (running.get(caller) ?? 0) + change;
-    if (calls === 0) running.delete(caller);
-    else running.set(caller, calls);
-  };
+  const calls = openShares(mostOfOneKey);
   return {
     enter(caller) {
-      const limits = [
-        [`key ${String(caller.certificate?.fingerprint256)}`, mostOfOneKey],
-        [`identity ${identityOf(caller)}`, mostOfOneIdentity],
-      ] as const;
-      for (const [who, most] of limits) {
-        if ((running.get(who) ?? 0) < most) continue;
-        const message = `you have ${most} calls under way here: wait for one of them`;
-        throw new Failure('failed', message, { retryable: true });
-      }
-      for (const [who] of limits) count(who, 1);
-      let over = false;
-      return () => {
-        if (over) return;
-        over = true;
-        for (const [who] of limits) count(who, -1);
-      };
+      const leave = calls.take(String(caller.certificate?.fingerprint256), identityOf(caller));
+      if (typeof leave !== 'number') return leave;
+      throw new Failure('failed', `you have ${leave} calls under way here: wait for one of them`, { retryable: true });
     },
   };
 }

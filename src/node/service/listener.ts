@@ -7,11 +7,15 @@ import { type Address, formatAddress } from '../../mesh/terms/address.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
-import { isSuperseded, openConnections } from './connections.js';
+import { openConnections } from './connections.js';
 import { closeDoor, openDoor } from './door.js';
 import { openDoorway } from './doorway.js';
 import type { Epochs } from './epochs.js';
 import type { PatientLog } from './patient-log.js';
+import { openShares } from './shares.js';
+
+/** Connections that one node key may have open: a node has up to nine, and each command that a person runs there has two. */
+const mostOfOneKey = 64;
 
 /** The port that peers call. Others are cut off after the handshake; who is a peer can change while it listens. */
 export interface Listener {
@@ -36,7 +40,8 @@ export interface ListenerOptions {
 /** @throws Failure `config` when the address cannot be listened on */
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const { self, address, trusted, server, epochs, clock, log } = options;
-  const connections = openConnections();
+  const connections = openConnections(epochs);
+  const shares = openShares(mostOfOneKey);
   const doorway = openDoorway();
   let allowed = new Set<string>(trusted);
 
@@ -55,9 +60,14 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const admit = (socket: TLSSocket): void => {
     const certificate = callerOf(socket, allowed);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
-    const others = connections.add(socket, certificate);
-    if (others === null) server.injectConnection(socket);
-    else refuseOneMore(socket, certificate.identity, others);
+    const leave = shares.take(certificate.fingerprint, certificate.identity);
+    if (typeof leave === 'number') {
+      refuseOneMore(socket, certificate.identity, leave);
+      return;
+    }
+    socket.once('close', leave);
+    connections.add(socket, certificate);
+    server.injectConnection(socket);
   };
   const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;
@@ -81,7 +91,6 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       refuse(slowest, 'had not proven who it is, and too many callers of its address were waiting');
     listener.emit('connection', socket);
   });
-  epochs.whenNewer((newest) => connections.closeIf((certificate) => isSuperseded(certificate, newest)));
   await openDoor(door, address, formatAddress(address), hintOf);
 
   return {

@@ -1,12 +1,10 @@
 import { Failure } from '../../mesh/terms/failure.js';
-import { turnsOfEach } from '../../mesh/terms/turns.js';
 import type { Incoming } from './call.js';
 import type { Caller } from './callers.js';
+import { openShares } from './shares.js';
 
-/** Backups that are read for one node key at a time: a stolen one keeps nobody from being brought back. */
+/** Backups that are read for one node key at a time. */
 const mostOfOneKey = 16;
-/** For all node keys of an identity together: it may issue itself any number of them. */
-const mostOfOneIdentity = 2 * mostOfOneKey;
 /** For all peers together: of those that a vault lets be read at a time, some are left for what this node delivers itself. */
 const mostOfAll = 96;
 
@@ -15,23 +13,10 @@ export type Readers = <T>(incoming: Incoming<Caller>, read: () => AsyncIterable<
 
 /** @returns what throws a Failure `failed` when very many peers read */
 export function openReaders(): Readers {
-  const turnOfKey = turnsOfEach(mostOfOneKey);
-  const turnOfIdentity = turnsOfEach(mostOfOneIdentity);
+  const shares = openShares(mostOfOneKey);
   let reading = 0;
   return async function* inTurn({ caller, signal }, read) {
-    let finish = (): void => {};
-    const over = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    await new Promise<void>((begin) => {
-      // What waits for its key takes no place of its identity yet.
-      void turnOfKey(caller.key, () =>
-        turnOfIdentity(caller.identity, () => {
-          begin();
-          return over;
-        }),
-      );
-    });
+    const giveBack = await shares.wait(caller.key, caller.identity);
     try {
       signal.throwIfAborted();
       if (reading === mostOfAll) {
@@ -44,7 +29,7 @@ export function openReaders(): Readers {
         reading -= 1;
       }
     } finally {
-      finish();
+      giveBack();
     }
   };
 }

@@ -1,0 +1,45 @@
+/**
+ * Of what each caller may take so much at a time. One node key has its share, so that a stolen one takes nothing from the server
+ * that was rebuilt; all node keys of an identity together have two, because it may issue itself any number of them.
+ */
+export interface Shares {
+  /** @returns what gives it back, more than once does no harm; or how many the caller has, where that is all that it may */
+  take(key: string, identity: string): (() => void) | number;
+  /** Waits until the caller may have one more; who waits takes nothing yet. @returns what gives it back */
+  wait(key: string, identity: string): Promise<() => void>;
+}
+
+export function openShares(ofOneKey: number): Shares {
+  const taken = new Map<string, number>();
+  const count = (who: string, change: number): void => {
+    const now = (taken.get(who) ?? 0) + change;
+    if (now === 0) taken.delete(who);
+    else taken.set(who, now);
+  };
+  let waiting: (() => void)[] = [];
+  const take: Shares['take'] = (key, identity) => {
+    const limits = new Map([
+      [`key ${key}`, ofOneKey],
+      [`identity ${identity}`, 2 * ofOneKey],
+    ]);
+    for (const [who, most] of limits) if ((taken.get(who) ?? 0) >= most) return most;
+    for (const who of limits.keys()) count(who, 1);
+    return () => {
+      for (const who of limits.keys()) count(who, -1);
+      limits.clear();
+      const woken = waiting;
+      waiting = [];
+      for (const wake of woken) wake();
+    };
+  };
+  return {
+    take,
+    async wait(key, identity) {
+      for (;;) {
+        const giveBack = take(key, identity);
+        if (typeof giveBack !== 'number') return giveBack;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+    },
+  };
+}
