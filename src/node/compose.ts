@@ -15,7 +15,7 @@ import { holdData } from './hold-data.js';
 import { openReceipts } from './outbox/receipts.js';
 import { openHistory } from './report/history.js';
 import { sweep } from './retention/sweep.js';
-import { chainHeads } from './schedule/chain-heads.js';
+import { openChainHeads } from './schedule/chain-heads.js';
 import { openFingerprints } from './schedule/fingerprints.js';
 import { sealingOf } from './schedule/night-sets.js';
 import { nightlyRun } from './schedule/nightly-run.js';
@@ -163,7 +163,7 @@ function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deli
 function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing: Auditing) {
   const { vault, receipts, fingerprints, history, ownBackups } = stores;
   const { self, log, clock } = base;
-  const heads = chainHeads(vault, self, log);
+  const heads = openChainHeads(vault, self, log);
   return nightlyRun({
     clock,
     log,
@@ -173,8 +173,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     readSource: sourceWatch(clock),
     sealing: () => sealingOf(base.config, (reason) => log.warn('secret readable by others', { reason })),
     draft: () => vault.draft(),
-    chainHead: heads.chainHead,
-    keepChainHead: heads.keepChainHead,
+    chainHeads: heads,
     isTaken: (name) => vault.find(name) !== null,
     async askPeers(signal) {
       const told = await auditing.ask(signal);

@@ -1,16 +1,7 @@
+import type { HeldEntry } from '../vault/held-entry.js';
+
 /** A backup of this server in its own vault, as far as the outbox needs to know it. */
-export interface OwnBackup {
-  /** File name. */
-  readonly name: string;
-  readonly set: string;
-  readonly sequence: number;
-  /** By this server's clock, milliseconds since 1970. */
-  readonly createdAt: number;
-  /** Bytes. */
-  readonly size: number;
-  /** SHA-256 of the bytes of its manifest: what a receipt is for. */
-  readonly digest: Buffer;
-}
+export type OwnBackup = Pick<HeldEntry, 'name' | 'set' | 'sequence' | 'createdAt' | 'size' | 'digest'>;
 
 /**
  * What a peer is still to get: the server's own backups without those it gave a receipt for. Newest first, because after

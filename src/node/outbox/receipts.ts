@@ -4,18 +4,15 @@ import { join } from 'node:path';
 import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import { readReceipt, verifyReceipt } from '../../mesh/manifest/receipt.js';
+import type { Peer } from '../../mesh/peers/peer.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { OwnBackup } from './owed.js';
 
 /** Who gave a receipt. A receipt counts only for the identity that the peer has now: a former one may have lost its disk. */
-export interface Holder {
-  readonly name: Hostname;
-  readonly identity: Identity;
-}
+export type Holder = Pick<Peer, 'name' | 'identity'>;
 
 /** The receipts that peers gave for the server's own backups. */
 export interface Receipts {

@@ -7,8 +7,8 @@ import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manif
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { problemOf } from '../report/problem.js';
+import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
-import type { ChainHead, SetParts } from './keep-set.js';
 
 /**
  * Numbers that the first backup of a rebuilt server leaves out: a peer that was away when it was rebuilt may hold later ones than
@@ -29,7 +29,22 @@ export interface Shown {
   readonly manifest: SignedManifest;
 }
 
-export interface ChainHeads extends Pick<SetParts, 'chainHead' | 'keepChainHead'> {
+/** The newest backup of a set. */
+export interface ChainHead extends Pick<HeldEntry, 'name' | 'sequence' | 'digest' | 'size'> {
+  /** Whether the vault of this server has it; a server that was rebuilt knows of backups that only its peers have. */
+  readonly held: boolean;
+  /** The number of the backup that follows it. */
+  readonly next: number;
+}
+
+export interface ChainHeads {
+  /**
+   * The newest backup of a set that this server knows of: in its vault, or written down when it was made here, or seen on its
+   * peers when this server was rebuilt or at the beginning of a run. Null where there is none.
+   */
+  newest(set: string): Promise<ChainHead | null>;
+  /** Writes durably down which backup of a set is the newest: the next one goes on from it, also where it is damaged here. */
+  keep(set: string, head: SignedManifest): Promise<void>;
   /**
    * Has each set go on from the newest backup that a peer shows, where this server knows of none that is as new: its data folder is
    * an earlier state, or a peer was away when it was rebuilt.
@@ -38,17 +53,13 @@ export interface ChainHeads extends Pick<SetParts, 'chainHead' | 'keepChainHead'
   goOnFrom(shown: readonly Shown[]): Promise<Problem[]>;
 }
 
-/**
- * The newest backup of a set that this server knows of: in its vault, or written down when it was made here, or seen on its
- * peers when this server was rebuilt or at the beginning of a run.
- */
-export function chainHeads(
+export function openChainHeads(
   vault: Vault,
   { identity, certificate }: Pick<ServerIdentity, 'identity' | 'certificate'>,
   log: Log,
 ): ChainHeads {
   const { state } = vault.layout;
-  const chainHead = async (set: string): Promise<ChainHead | null> => {
+  const newest = async (set: string): Promise<ChainHead | null> => {
     const heads: ChainHead[] = vault
       .list({ set })
       .filter(({ own }) => own)
@@ -71,7 +82,7 @@ export function chainHeads(
   };
 
   const goOn = async (peer: string, { facts, signed }: VerifiedManifest): Promise<Failure | null> => {
-    const next = (await chainHead(facts.set))?.next ?? 1;
+    const next = (await newest(facts.set))?.next ?? 1;
     if (facts.sequence < next) return null;
     const epoch = provenEpoch(signed.certificate, identity);
     // A newer node key has superseded this one, which every peer that knows it tells.
@@ -83,8 +94,8 @@ export function chainHeads(
   };
 
   return {
-    chainHead,
-    keepChainHead: (set, head) => writeChainHead(state, set, head),
+    newest,
+    keep: (set, head) => writeChainHead(state, set, head),
     async goOnFrom(shown) {
       const proven = new Map<string, { readonly peer: string; readonly manifest: VerifiedManifest }>();
       for (const { peer, manifest: signed } of shown) {

@@ -15,6 +15,7 @@ import type { Log } from '../../mesh/terms/log.js';
 import type { Outbox } from '../outbox/outbox.js';
 import { problemOf } from '../report/problem.js';
 import type { Draft } from '../vault/draft.js';
+import type { ChainHead, ChainHeads } from './chain-heads.js';
 import type { Fingerprint, Fingerprints } from './fingerprints.js';
 import { passThrough, type Sealed } from './pass-through.js';
 import { type SetWarnings, setWarnings } from './set-warnings.js';
@@ -26,20 +27,6 @@ export interface NightSet extends SetSource {
   readonly sealed: boolean;
   /** Whether it is skipped when unchanged, also where the configuration says `always`. */
   readonly incremental?: boolean;
-}
-
-/** The newest backup of a set, as far as this server knows. */
-export interface ChainHead {
-  /** File name. */
-  readonly name: string;
-  readonly sequence: number;
-  /** SHA-256 of the bytes of its manifest. */
-  readonly digest: Buffer;
-  readonly size: number;
-  /** Whether the vault of this server has it; a server that was rebuilt knows of backups that only its peers have. */
-  readonly held: boolean;
-  /** The number of the backup that follows it. */
-  readonly next: number;
 }
 
 /** How sets are sealed, and when one is skipped. */
@@ -62,9 +49,7 @@ export interface SetParts {
   /** As the configuration says now. */
   sealing(): Sealing;
   draft(): Promise<Draft>;
-  chainHead(set: string): Promise<ChainHead | null>;
-  /** Writes durably down which backup of a set is the newest: the next one goes on from it, also where it is damaged here. */
-  keepChainHead(set: string, head: SignedManifest): Promise<void>;
+  readonly chainHeads: Pick<ChainHeads, 'newest' | 'keep'>;
   /** Whether a backup of this file name is known. */
   isTaken(name: string): boolean;
   readonly outbox: Pick<Outbox, 'peersWithout'>;
@@ -117,7 +102,7 @@ async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetW
   const { set, force, signal } = request;
   const sealing = parts.sealing();
   const sealer = set.sealed ? null : await sealing.sealer();
-  const head = await parts.chainHead(set.name);
+  const head = await parts.chainHeads.newest(set.name);
   const draft = await parts.draft();
   try {
     const given = parts.readSource(set, { signal, warn, remark });
@@ -223,10 +208,10 @@ function nextFacts(
  * chain, that its number is used again should it be damaged here before there is a next one.
  */
 async function note(set: string, head: SignedManifest, fingerprint: Fingerprint, parts: SetParts): Promise<void> {
-  const { fingerprints, keepChainHead, log } = parts;
+  const { fingerprints, chainHeads, log } = parts;
   const attempt = (what: string, work: Promise<void>): Promise<void> =>
     work.catch((thrown) => log.warn(`${what} not kept`, { set, reason: Failure.from(thrown).message }));
-  await attempt('chain head', keepChainHead(set, head));
+  await attempt('chain head', chainHeads.keep(set, head));
   await attempt('fingerprint', fingerprints.write(set, fingerprint));
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { writeChainHead } from '../../../src/mesh/manifest/chain.js';
-import { chainHeads } from '../../../src/node/schedule/chain-heads.js';
+import { openChainHeads } from '../../../src/node/schedule/chain-heads.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 const log = recordingLog();
-const heads = (self = server) => chainHeads(vault, self, log);
+const heads = (self = server) => openChainHeads(vault, self, log);
 /** A backup of a number, as a peer shows it. */
 const shown = (sequence: number, { signer = server.signer, peer = 'FR2', set = 'backup' } = {}) => {
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 1);
@@ -35,20 +35,20 @@ const shown = (sequence: number, { signer = server.signer, peer = 'FR2', set = '
 describe('the backup after the newest one', () => {
   it('has the next number', async () => {
     await writeChainHead(vault.layout.state, 'backup', seen.signed);
-    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
+    expect(await heads().newest('backup')).toMatchObject({ sequence: 7, next: 8 });
   });
 
   it('of a rebuilt server leaves out numbers that a peer may hold which was away then', async () => {
     const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
     await writeChainHead(vault.layout.state, 'backup', seen.signed);
-    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 7, next: 1008 });
+    expect(await heads(rebuilt).newest('backup')).toMatchObject({ sequence: 7, next: 1008 });
     const first = manifestOf(content, rebuilt.signer, { sequence: 1008, previous: seen.digest });
     await writeChainHead(vault.layout.state, 'backup', first.signed);
-    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 1008, next: 1009 });
+    expect(await heads(rebuilt).newest('backup')).toMatchObject({ sequence: 1008, next: 1009 });
   });
 
   it('is the first one where nothing was made', async () => {
-    expect(await heads().chainHead('backup')).toBeNull();
+    expect(await heads().newest('backup')).toBeNull();
   });
 });
 
@@ -65,20 +65,20 @@ describe('a set of which a peer shows a newer backup', () => {
         hint: expect.stringContaining('goes on from number 12'),
       },
     ]);
-    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 12, next: 13, held: false });
+    expect(await heads().newest('backup')).toMatchObject({ sequence: 12, next: 13, held: false });
     expect(await heads().goOnFrom([shown(12), shown(9)])).toEqual([]);
   });
 
   it('goes on from it also where this server knows of none', async () => {
     expect(await heads().goOnFrom([shown(3), shown(5, { set: 'mail' })])).toHaveLength(2);
-    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 3, next: 4 });
-    expect(await heads().chainHead('mail')).toMatchObject({ sequence: 5, next: 6 });
+    expect(await heads().newest('backup')).toMatchObject({ sequence: 3, next: 4 });
+    expect(await heads().newest('mail')).toMatchObject({ sequence: 5, next: 6 });
   });
 
   it('goes on with nothing to tell where the former node key of a rebuilt server signed it', async () => {
     const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
     expect(await heads(rebuilt).goOnFrom([shown(40)])).toEqual([]);
-    expect(await heads(rebuilt).chainHead('backup')).toMatchObject({ sequence: 40, next: 1041 });
+    expect(await heads(rebuilt).newest('backup')).toMatchObject({ sequence: 40, next: 1041 });
   });
 
   it('stays as it is where a newer node key, or another identity, signed it, or the peer says nonsense', async () => {
@@ -87,7 +87,7 @@ describe('a set of which a peer shows a newer backup', () => {
     const nonsense = { peer: 'FR2', manifest: { ...shown(9).manifest, signature: Buffer.alloc(64) } };
     const others = [shown(9, { signer: newer.signer }), shown(9, { signer: throwawayServer('FR2').signer }), nonsense];
     expect(await heads().goOnFrom(others)).toEqual([]);
-    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
+    expect(await heads().newest('backup')).toMatchObject({ sequence: 7, next: 8 });
   });
 
   it('is not led to its highest number by whoever stole the node key: a person is told each time', async () => {
@@ -97,6 +97,6 @@ describe('a set of which a peer shows a newer backup', () => {
       expect(await heads().goOnFrom([highest, { ...highest, peer: 'US1' }])).toMatchObject([
         { kind: 'conflict', hint: expect.stringContaining('somebody else has its node key') },
       ]);
-    expect(await heads().chainHead('backup')).toMatchObject({ sequence: 7, next: 8 });
+    expect(await heads().newest('backup')).toMatchObject({ sequence: 7, next: 8 });
   });
 });

@@ -20,8 +20,9 @@ import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import type { Failure } from '../../../src/mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
+import type { ChainHead } from '../../../src/node/schedule/chain-heads.js';
 import { openFingerprints } from '../../../src/node/schedule/fingerprints.js';
-import type { ChainHead, NightSet, Sealing } from '../../../src/node/schedule/keep-set.js';
+import type { NightSet, Sealing } from '../../../src/node/schedule/keep-set.js';
 import { type NightRequest, nightlyRun } from '../../../src/node/schedule/nightly-run.js';
 import { sourceWatch } from '../../../src/node/schedule/source-watch.js';
 import type { Draft } from '../../../src/node/vault/draft.js';
@@ -126,8 +127,7 @@ export class Stage {
       readSource: sourceWatch(this.clock),
       sealing: () => this.sealing,
       draft: () => this.#draft(),
-      chainHead: async (set) => this.#head(set),
-      keepChainHead: async () => {},
+      chainHeads: { newest: async (set) => this.#head(set), keep: async () => {} },
       isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
       outbox: {
         peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
