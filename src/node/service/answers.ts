@@ -8,7 +8,7 @@ import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Codec, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
-import { type Admission, type Call, type Incoming, statusTeller } from './call.js';
+import { type Admission, type Call, type Incoming, statusToTell } from './call.js';
 import type { TakeStream } from './call-server.js';
 import type { Crowd } from './crowd.js';
 import type { PatientLog } from './patient-log.js';
@@ -121,7 +121,6 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
  * is not a Failure is our bug, and stays here.
  */
 export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock, log: PatientLog): TakeStream {
-  const statusOf = statusTeller(log);
   const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
@@ -137,8 +136,7 @@ export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock
     } catch (thrown) {
       // Whoever has gone is told nothing, and a write that ended for it is no news.
       if (gone.signal.aborted && !(thrown instanceof Failure)) return;
-      const told = statusOf(thrown, call);
-      finish(stream, told);
+      finish(stream, statusToTell(thrown, call, log));
     } finally {
       leave();
     }

@@ -30,28 +30,18 @@ export type Admission<C> = (call: Call) => C | Promise<C>;
 /** What is the matter with this server rather than with the caller. */
 const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
 
-/** Logs what went wrong with a call, and gives the status that its caller is told. */
-export function statusTeller(log: PatientLog): (thrown: unknown, call: Call) => Status {
-  return (thrown, call) => {
-    const { path: method, from } = call;
-    if (thrown instanceof Failure) {
-      const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
-      const { kind, message: reason } = thrown;
-      const level = ours.includes(kind) ? 'warn' : 'info';
-      log.again(`${identityOf(call)} ${method} ${kind} ${code}`, level, 'call refused', {
-        method,
-        from,
-        kind,
-        reason,
-      });
-    } else {
-      const failure = Failure.from(thrown);
-      log.error('call failed', { method, from, reason: failure.message, stack: stackOf(thrown) });
-    }
-    return statusFromFailure(thrown);
-  };
-}
-
-function stackOf(thrown: unknown): string | undefined {
-  return thrown instanceof Error ? thrown.stack : undefined;
+/** Logs what went wrong with a call. @returns what its caller is told */
+export function statusToTell(thrown: unknown, call: Call, log: PatientLog): Status {
+  const { path: method, from } = call;
+  if (thrown instanceof Failure) {
+    const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
+    const { kind, message: reason } = thrown;
+    const level = ours.includes(kind) ? 'warn' : 'info';
+    const key = `${identityOf(call)} ${method} ${kind} ${code}`;
+    log.again(key, level, 'call refused', { method, from, kind, reason });
+  } else {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    log.error('call failed', { method, from, reason: Failure.from(thrown).message, stack });
+  }
+  return statusFromFailure(thrown);
 }
