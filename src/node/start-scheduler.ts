@@ -1,8 +1,8 @@
 import { Failure } from '../mesh/terms/failure.js';
 import type { Base } from './base.js';
 import { type History, lastSuccess } from './report/history.js';
-import { nightSetsOf } from './schedule/night-sets.js';
-import type { NightlyRun } from './schedule/nightly-run.js';
+import { nightSetsOf } from './run/night-sets.js';
+import type { NightlyRun } from './run/nightly-run.js';
 import { Scheduler, timetableOf } from './schedule/scheduler.js';
 
 export interface SchedulerParts {

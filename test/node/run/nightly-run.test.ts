@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
-import type { NightSet } from '../../../src/node/schedule/keep-set.js';
+import type { NightSet } from '../../../src/node/run/keep-set.js';
 import { nothingRead, Stage, setOf } from './night-stage.js';
 
 const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import { parseKit } from '../../../src/mesh/kit/parse-kit.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
-import type { NightSet } from '../../../src/node/schedule/keep-set.js';
-import { nightSetsOf, setsOf } from '../../../src/node/schedule/night-sets.js';
+import type { NightSet } from '../../../src/node/run/keep-set.js';
+import { nightSetsOf, setsOf } from '../../../src/node/run/night-sets.js';
 import { throwawayServer } from '../../support/identities.js';
 
 const { signer, identity } = throwawayServer();

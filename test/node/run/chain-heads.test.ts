@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { writeChainHead } from '../../../src/mesh/manifest/chain.js';
-import { openChainHeads } from '../../../src/node/schedule/chain-heads.js';
+import { openChainHeads } from '../../../src/node/run/chain-heads.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
