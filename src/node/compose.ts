@@ -13,6 +13,7 @@ import type { Base } from './base.js';
 import { followConfig } from './follow-config.js';
 import { holdData } from './hold-data.js';
 import { openReceipts } from './outbox/receipts.js';
+import { answerOwnRequests } from './own-requests.js';
 import { openHistory } from './report/history.js';
 import { sweep } from './retention/sweep.js';
 import { openChainHeads } from './run/chain-heads.js';
@@ -24,11 +25,10 @@ import { timetableOf } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
 import { listen } from './service/listener.js';
 import { serveOwnClient } from './service/own-server.js';
-import { openPatientLog } from './service/patient-log.js';
 import { peerServer } from './service/peer-server.js';
+import { openThrottledLog } from './service/throttled-log.js';
 import { type Deliveries, startDeliveries } from './start-deliveries.js';
 import { startScheduler } from './start-scheduler.js';
-import { makeSteward } from './steward.js';
 import { openVault } from './vault/vault.js';
 
 export interface RunningNode {
@@ -67,7 +67,7 @@ export async function startNode(
     deliveries.outbox.kick(name);
   };
   const self = { hostname, version, now: () => clock.now() };
-  const callLog = openPatientLog(log, clock);
+  const callLog = openThrottledLog(log, clock);
   const server = await peerServer({ self, vault, config: () => base.config, epochs, seen, clock, log: callLog });
   const trusted = (): Identity[] => enabledPeers(base.config).map(({ identity }) => identity);
   const listener = await listen({ self: base.self, address, trusted: trusted(), server, epochs, clock, log: callLog });
@@ -80,7 +80,7 @@ export async function startNode(
     await deliveries.follow();
   });
   const stopping = new AbortController();
-  const steward = makeSteward(base, {
+  const requests = answerOwnRequests(base, {
     following,
     version,
     startedAt,
@@ -93,7 +93,7 @@ export async function startNode(
     stopping: stopping.signal,
     lastSeen,
   });
-  const ownServer = await serveOwnClient(socket, steward, vault, clock, callLog);
+  const ownServer = await serveOwnClient(socket, requests, vault, clock, callLog);
   log.info('node started', { version, server: hostname, listen: formatAddress(address), peers: config.peers.length });
 
   return {

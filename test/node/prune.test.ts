@@ -11,7 +11,7 @@ import { holdData } from '../../src/node/hold-data.js';
 import { previewPrune, prune } from '../../src/node/prune.js';
 import { openHistory } from '../../src/node/report/history.js';
 import { serveOwnClient } from '../../src/node/service/own-server.js';
-import { openPatientLog } from '../../src/node/service/patient-log.js';
+import { openThrottledLog } from '../../src/node/service/throttled-log.js';
 import { layoutOf } from '../../src/node/vault/layout.js';
 import { openVault } from '../../src/node/vault/vault.js';
 import { FakeClock } from '../support/fake-clock.js';
@@ -162,7 +162,7 @@ describe('a pruning', () => {
       {} as never,
       await open(),
       clock,
-      openPatientLog(recordingLog(), clock),
+      openThrottledLog(recordingLog(), clock),
     );
     try {
       await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({

@@ -13,8 +13,8 @@ import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
 import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
 import { type Listener, type ListenerOptions, listen } from '../../src/node/service/listener.js';
-import { openPatientLog } from '../../src/node/service/patient-log.js';
 import { peerServer } from '../../src/node/service/peer-server.js';
+import { openThrottledLog } from '../../src/node/service/throttled-log.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { throwawayServer } from './identities.js';
 
@@ -78,7 +78,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     quotaOf: (host) => peers.find((peer) => peer.name === host)?.quota ?? 0,
     minimumFree: () => options.minimumFree ?? 0,
   });
-  const callLog = openPatientLog(log, clock);
+  const callLog = openThrottledLog(log, clock);
   const epochs = await openEpochs(join(data, '.state', 'epochs.json'), log);
   const answers = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },

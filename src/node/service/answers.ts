@@ -9,9 +9,9 @@ import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Codec, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
 import { type Admission, type Call, type Incoming, statusToTell } from './call.js';
+import type { CallLimit } from './call-limit.js';
 import type { TakeStream } from './call-server.js';
-import type { Crowd } from './crowd.js';
-import type { PatientLog } from './patient-log.js';
+import type { ThrottledLog } from './throttled-log.js';
 
 /** How the calls of one method are answered. */
 export interface Answer {
@@ -120,14 +120,14 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
  * Answers calls without grpc-js between them and the socket. What goes wrong is logged, and told the caller as a status; what
  * is not a Failure is our bug, and stays here.
  */
-export function takeCalls(answers: readonly Answer[], crowd: Crowd, clock: Clock, log: PatientLog): TakeStream {
+export function takeCalls(answers: readonly Answer[], limit: CallLimit, clock: Clock, log: ThrottledLog): TakeStream {
   const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
     stream.once('close', () => gone.abort(hungUp));
     let leave = (): void => {};
     try {
-      leave = crowd.enter(call);
+      leave = limit.enter(call);
       for await (const message of answer.messages(stream, call, gone.signal)) {
         if (!stream.headersSent) stream.respond(head, { waitForTrailers: true });
         await send(stream, message, gone.signal, clock);

@@ -1,7 +1,7 @@
 import type { PeerCertificate } from 'node:tls';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import { type Status, statusFromFailure } from '../../mesh/wire/status.js';
-import type { PatientLog } from './patient-log.js';
+import type { ThrottledLog } from './throttled-log.js';
 
 /** What a handler may ask of the call that it answers; it aborts when the caller went away. */
 export interface Incoming<C> {
@@ -31,7 +31,7 @@ export type Admission<C> = (call: Call) => C | Promise<C>;
 const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
 
 /** Logs what went wrong with a call. @returns what its caller is told */
-export function statusToTell(thrown: unknown, call: Call, log: PatientLog): Status {
+export function statusToTell(thrown: unknown, call: Call, log: ThrottledLog): Status {
   const { path: method, from } = call;
   if (thrown instanceof Failure) {
     const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;

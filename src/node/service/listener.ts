@@ -9,10 +9,10 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
 import { openConnections } from './connections.js';
 import { closeDoor, openDoor } from './door.js';
-import { openDoorway } from './doorway.js';
 import type { Epochs } from './epochs.js';
-import type { PatientLog } from './patient-log.js';
+import { openHandshakes } from './handshakes.js';
 import { openShares } from './shares.js';
+import type { ThrottledLog } from './throttled-log.js';
 
 /** Connections that one node key may have open: a node has up to nine, and each command that a person runs there has two. */
 const mostOfOneKey = 64;
@@ -34,7 +34,7 @@ export interface ListenerOptions {
   /** Connections with a key that is superseded while they are open are closed. */
   readonly epochs: Epochs;
   readonly clock: Clock;
-  readonly log: PatientLog;
+  readonly log: ThrottledLog;
 }
 
 /** @throws Failure `config` when the address cannot be listened on */
@@ -42,7 +42,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const { self, address, trusted, server, epochs, clock, log } = options;
   const connections = openConnections(epochs);
   const shares = openShares(mostOfOneKey);
-  const doorway = openDoorway();
+  const handshakes = openHandshakes();
   let allowed = new Set<string>(trusted);
 
   const refuse = (socket: Socket, reason: string): void => {
@@ -72,7 +72,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;
     socket.on('error', (error) => log.debug('connection broke', { from, reason: error.message }));
-    doorway.leave(socket);
+    handshakes.end(socket);
     try {
       admit(socket);
     } catch (thrown) {
@@ -86,7 +86,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     else refuse(socket, `the handshake failed: ${error.message}`);
   });
   const door = createDoor((socket) => {
-    const slowest = doorway.enter(socket);
+    const slowest = handshakes.begin(socket);
     if (slowest !== undefined)
       refuse(slowest, 'had not proven who it is, and too many callers of its address were waiting');
     listener.emit('connection', socket);
@@ -100,7 +100,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       connections.closeIf(({ identity }) => !allowed.has(identity));
     },
     async close(graceMs) {
-      doorway.clear();
+      handshakes.breakOff();
       await closeDoor(door, server, connections.all(), graceMs, clock);
     },
   };

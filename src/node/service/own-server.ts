@@ -16,18 +16,18 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { nodeService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
+import { openCallLimit } from './call-limit.js';
 import { callServer } from './call-server.js';
-import { openCrowd } from './crowd.js';
 import { closeDoor, openDoor } from './door.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
 import { listBackups } from './list-backups.js';
-import type { PatientLog } from './patient-log.js';
+import type { ThrottledLog } from './throttled-log.js';
 
 type Emit = (event: RunEvent) => void;
 
 /** What a node does for the client on the same machine. */
-export interface Steward {
+export interface OwnRequests {
   /** Runs the nightly story; the last event is the report. */
   runBackup(request: RunBackupRequest, emit: Emit, signal: AbortSignal): Promise<void>;
   pushFile(request: PushFileRequest, emit: Emit, signal: AbortSignal): Promise<void>;
@@ -49,30 +49,30 @@ export interface OwnServer {
  */
 export async function serveOwnClient(
   socket: string,
-  steward: Steward,
+  requests: OwnRequests,
   vault: Vault,
   clock: Clock,
-  log: PatientLog,
+  log: ThrottledLog,
 ): Promise<OwnServer> {
   const everything = (): boolean => true;
   const own = answersTo(() => null, clock);
   const take = takeCalls(
     [
       own.serverStream(nodeService.runBackup, (request, { signal }) =>
-        events((emit) => steward.runBackup(request, emit, signal)),
+        events((emit) => requests.runBackup(request, emit, signal)),
       ),
       own.serverStream(nodeService.pushFile, (request, { signal }) =>
-        events((emit) => steward.pushFile(request, emit, signal)),
+        events((emit) => requests.pushFile(request, emit, signal)),
       ),
-      own.unary(nodeService.getStatus, () => steward.status()),
+      own.unary(nodeService.getStatus, () => requests.status()),
       own.serverStream(nodeService.listBackups, (filter) =>
-        listBackups(vault, filter, everything, steward.retention()),
+        listBackups(vault, filter, everything, requests.retention()),
       ),
       own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
       own.serverStream(nodeService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
-      own.unary(nodeService.reload, async () => ({ needsRestart: [...(await steward.reload())] })),
+      own.unary(nodeService.reload, async () => ({ needsRestart: [...(await requests.reload())] })),
     ],
-    openCrowd(),
+    openCallLimit(),
     clock,
     log,
   );
@@ -102,7 +102,7 @@ const nextTry = 60_000;
  * it is tried again until it does.
  * @returns what ends that
  */
-async function openOwnDoor(door: Door, socket: string, clock: Clock, log: PatientLog): Promise<() => Promise<void>> {
+async function openOwnDoor(door: Door, socket: string, clock: Clock, log: ThrottledLog): Promise<() => Promise<void>> {
   let stopped = false;
   let cancel = (): void => {};
   let trying = Promise.resolve();

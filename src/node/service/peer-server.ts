@@ -8,20 +8,20 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { methodsOf, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
+import { limitCalls, openCallLimit } from './call-limit.js';
 import { type CallServer, callServer } from './call-server.js';
 import { admission, type Demands } from './callers.js';
-import { crowdControl, openCrowd } from './crowd.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
 import { getNode, type Self } from './get-node.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
-import type { PatientLog } from './patient-log.js';
 import { proveBackup } from './prove-backup.js';
 import { pushBackup } from './push-backup.js';
 import { openReaders } from './readers.js';
 import { readDescriptors, reflect } from './reflection.js';
+import type { ThrottledLog } from './throttled-log.js';
 
 export interface PeerServerOptions {
   readonly self: Self;
@@ -32,7 +32,7 @@ export interface PeerServerOptions {
   /** A peer called: it is awake. */
   seen(name: Hostname): void;
   readonly clock: Clock;
-  readonly log: PatientLog;
+  readonly log: ThrottledLog;
 }
 
 const { serverReflectionInfo } = methodsOf(ServerReflectionDefinition);
@@ -44,14 +44,14 @@ const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefin
 /** Everything that a node answers to its peers, for {@link listen}. */
 export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
   const { self, vault, config, epochs, seen, clock, log } = options;
-  const crowd = openCrowd();
+  const limit = openCallLimit();
   const inTurn = openReaders();
   const grpc = new Server({
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 60_000,
     'grpc.max_concurrent_streams': 64,
     'grpc.max_receive_message_length': longestHealthMessage,
-    interceptors: [crowdControl(crowd)],
+    interceptors: [limitCalls(limit)],
   });
   const who = (demands?: Demands) => admission(() => config().peers, epochs, seen, demands);
   const anyone = answersTo(who({ supersededToo: true }), clock);
@@ -77,7 +77,7 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
       ),
       reader.bidiStream(serverReflectionInfo, (questions) => reflect(questions, descriptors, services)),
     ],
-    crowd,
+    limit,
     clock,
     log,
   );

@@ -10,8 +10,8 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { listen } from '../../../src/node/service/listener.js';
-import { openPatientLog } from '../../../src/node/service/patient-log.js';
 import { peerServer } from '../../../src/node/service/peer-server.js';
+import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { entryOf, type Sidecar } from '../../../src/node/vault/held-entry.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { factsAbout, nthOf, writeRandom } from './plant.js';
@@ -71,7 +71,7 @@ export const memoryTasks = {
         held: async (each) => held.get(each) as Sidecar,
         proven: async () => {},
       };
-      const callLog = openPatientLog(silent, systemClock);
+      const callLog = openThrottledLog(silent, systemClock);
       const epochs = await openEpochs(join(wanted.folder, `epochs-${index}.json`), silent);
       const grpc = await peerServer({
         self: { hostname: name, version: '0.0.0', now: () => systemClock.now() },

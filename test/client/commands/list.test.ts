@@ -25,7 +25,7 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { serveOwnClient } from '../../../src/node/service/own-server.js';
-import { openPatientLog } from '../../../src/node/service/patient-log.js';
+import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -129,7 +129,7 @@ describe('list', () => {
     }
     let retention = keepDays(0, 7);
     const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openPatientLog(fr2.log, systemClock);
+    const log = openThrottledLog(fr2.log, systemClock);
     const node = await serveOwnClient(socket, { retention: () => retention } as never, fr2.vault, systemClock, log);
     const accused = async () => {
       const { context, said } = trial();
@@ -474,7 +474,7 @@ describe('fetch', () => {
 
   it('brings what the node of this server has, checked like what a peer gives', async () => {
     const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openPatientLog(fr2.log, systemClock);
+    const log = openThrottledLog(fr2.log, systemClock);
     const node = await serveOwnClient(
       socket,
       { retention: () => keepDays(0, 7) } as never,

@@ -18,7 +18,7 @@ import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { serveOwnClient } from '../../../src/node/service/own-server.js';
-import { openPatientLog } from '../../../src/node/service/patient-log.js';
+import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -491,7 +491,7 @@ describe('the step that makes this machine the server', () => {
     // What root starts by hand, a service with a user of its own could not go on with.
     expect((await bare()).said.stderr).toMatch(/Start the node now: `systemctl start anemone-node`, .*docker compose/);
     const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openPatientLog(us1.log, systemClock);
+    const log = openThrottledLog(us1.log, systemClock);
     const node = await serveOwnClient(
       socket,
       { retention: () => keepDays(0, 7) } as never,

@@ -2,7 +2,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Log, LogFields } from '../../mesh/terms/log.js';
 
 /** A log for what others can make happen as often as they like. */
-export interface PatientLog extends Log {
+export interface ThrottledLog extends Log {
   /**
    * Writes at once what has not happened within the last minute. What happens again is counted, and its last line written
    * once a minute, with `times`.
@@ -25,7 +25,7 @@ interface Happening {
   readonly cancel: () => void;
 }
 
-export function openPatientLog(log: Log, clock: Clock): PatientLog {
+export function openThrottledLog(log: Log, clock: Clock): ThrottledLog {
   const happenings = new Map<string, Happening>();
 
   const watch = (key: string, write: Happening['write']): void => {

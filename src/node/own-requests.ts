@@ -12,11 +12,11 @@ import type { NightSet } from './run/keep-set.js';
 import { setFromFile, setsOf } from './run/night-sets.js';
 import type { NightlyRun } from './run/nightly-run.js';
 import type { Scheduler } from './schedule/scheduler.js';
-import type { Steward } from './service/own-server.js';
+import type { OwnRequests } from './service/own-server.js';
 import type { Deliveries } from './start-deliveries.js';
 import type { Vault } from './vault/vault.js';
 
-export interface StewardParts {
+export interface OwnRequestsParts {
   readonly following: ConfigFollower;
   readonly version: string;
   /** Milliseconds since 1970. */
@@ -34,7 +34,7 @@ export interface StewardParts {
 }
 
 /** Does for the own client what it asks. */
-export function makeSteward(base: Base, parts: StewardParts): Steward {
+export function answerOwnRequests(base: Base, parts: OwnRequestsParts): OwnRequests {
   const { nightlyRun, stopping } = parts;
   const onRequest = async (
     sets: () => readonly NightSet[],
@@ -64,7 +64,7 @@ export function makeSteward(base: Base, parts: StewardParts): Steward {
 /** Of a peer that was configured a moment ago. */
 const noDelivery = { owed: [], problem: undefined, problemMayPass: false, nextTryAtMs: 0 };
 
-async function statusOf({ config, self }: Base, parts: StewardParts): Promise<GetStatusResponse> {
+async function statusOf({ config, self }: Base, parts: OwnRequestsParts): Promise<GetStatusResponse> {
   const { vault, deliveries, auditing, nightlyRun, history, scheduler } = parts;
   const owed = new Map((await deliveries.outbox.status()).map((status) => [status.name, status]));
   const past = await history.reports().catch((thrown) => Failure.from(thrown));

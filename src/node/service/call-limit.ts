@@ -8,7 +8,7 @@ import { openShares } from './shares.js';
 const mostOfOneKey = 64;
 
 /** Counts the calls of each caller: each call may hold a message of a mebibyte that is never finished. */
-export interface Crowd {
+export interface CallLimit {
   /**
    * A call begins, before anything of its messages is read.
    * @returns what ends it; more than once does no harm
@@ -17,7 +17,7 @@ export interface Crowd {
   enter(caller: Pick<Call, 'certificate'>): () => void;
 }
 
-export function openCrowd(): Crowd {
+export function openCallLimit(): CallLimit {
   const calls = openShares(mostOfOneKey);
   return {
     enter(caller) {
@@ -29,10 +29,10 @@ export function openCrowd(): Crowd {
 }
 
 /** The same for the calls that grpc-js answers. */
-export function crowdControl(crowd: Crowd): ServerInterceptor {
+export function limitCalls(limit: CallLimit): ServerInterceptor {
   return (_method, call) => {
     try {
-      const leave = crowd.enter({ certificate: call.getAuthContext().sslPeerCertificate });
+      const leave = limit.enter({ certificate: call.getAuthContext().sslPeerCertificate });
       return new ServerInterceptingCall(call, {
         start: (next) => next({ onCancel: leave }),
         sendStatus(status, next) {

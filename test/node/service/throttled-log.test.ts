@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { openPatientLog, type PatientLog } from '../../../src/node/service/patient-log.js';
+import { openThrottledLog, type ThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { recordingLog } from '../../support/peer-node.js';
 
 let clock: FakeClock;
 let below: ReturnType<typeof recordingLog>;
-let log: PatientLog;
+let log: ThrottledLog;
 const refuse = (from: string, port = 1) => log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, port });
 const told = () => below.events.map(({ fields }) => [fields['from'], fields['port'], fields['times'] ?? 1]);
 
 beforeEach(() => {
   clock = new FakeClock();
   below = recordingLog();
-  log = openPatientLog(below, clock);
+  log = openThrottledLog(below, clock);
 });
 
 describe('what happens again and again', () => {
