@@ -4,10 +4,10 @@ import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import type { Base } from './base.js';
 import { currentServers } from './current-servers.js';
-import type { OutboxPeer } from './outbox/lane.js';
+import type { OutboxPeer } from './outbox/deliver.js';
 import { type Outbox, openOutbox } from './outbox/outbox.js';
+import { outboxPeer } from './outbox/outbox-peer.js';
 import type { OwnBackup } from './outbox/owed.js';
-import { peerRecipient } from './outbox/peer-recipient.js';
 import { rateLimit } from './outbox/rate-limit.js';
 import type { Receipts } from './outbox/receipts.js';
 import type { Epochs } from './service/epochs.js';
@@ -32,7 +32,7 @@ export interface Deliveries {
   stop(): Promise<void>;
 }
 
-/** The outbox, with a connection and a recipient for each peer of this moment: for nobody before it first follows. */
+/** The outbox, with a connection to each peer of this moment: for nobody before it first follows. */
 export function startDeliveries(base: Base, { vault, epochs, receipts, ownBackups }: DeliveriesParts): Deliveries {
   const { self, log, clock } = base;
   const pool = openPool(self, clock, currentServers(epochs, log));
@@ -42,9 +42,7 @@ export function startDeliveries(base: Base, { vault, epochs, receipts, ownBackup
   const currentPeers = (): OutboxPeer[] => {
     const next = new Map<Connection, OutboxPeer>();
     for (const connection of pool.follow(enabledPeers(base.config))) {
-      const { name, identity } = connection.peer;
-      const recipient = () => peerRecipient(connection, vault, self.identity, limit);
-      next.set(connection, known.get(connection) ?? { name, identity, recipient: recipient() });
+      next.set(connection, known.get(connection) ?? outboxPeer(connection, vault, self.identity, limit));
     }
     known = next;
     return [...next.values()];

@@ -4,7 +4,7 @@ import type { OfferBackupResponse, PushBackupRequest, Range } from '../../src/me
 import { type VerifiedManifest, verifyManifest } from '../../src/mesh/manifest/manifest.js';
 import { verifyReceipt } from '../../src/mesh/manifest/receipt.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
-import type { Recipient } from '../../src/node/outbox/deliver.js';
+import type { OutboxPeer } from '../../src/node/outbox/deliver.js';
 import { offerBackup } from '../../src/node/service/offer-backup.js';
 import { pushBackup } from '../../src/node/service/push-backup.js';
 import type { MeshNode } from './mesh-node.js';
@@ -51,7 +51,7 @@ type Trouble = 'lost request' | 'lost answer' | 'twice' | 'never' | 'late';
 const troubles: readonly Trouble[] = ['lost request', 'lost answer', 'twice', 'never', 'late'];
 
 /** A peer, as the outbox sees it: the service's own code, over messages that are lost, doubled, late or cut. */
-export function recipientOf(from: MeshNode, to: MeshNode, network: Network): Recipient {
+export function peerOf(from: MeshNode, to: MeshNode, network: Network): OutboxPeer {
   const fate = network.fateOf(from.name, to.name);
   const gone = (): Failure => new Failure('unreachable', `${to.name} cannot be reached`);
 
@@ -77,7 +77,9 @@ export function recipientOf(from: MeshNode, to: MeshNode, network: Network): Rec
   }
 
   return {
-    async deliver(backup, { progress, signal }) {
+    name: to.name,
+    identity: identityOf(to.name),
+    async push(backup, { progress, signal }) {
       const vault = from.vault;
       if (vault === null) throw gone();
       const { manifest: signed } = await vault.held(backup.name);

@@ -1,6 +1,5 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseIdentity } from '../../src/mesh/identity/identity.js';
 import { signManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
@@ -13,7 +12,7 @@ import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { type Fault, type FaultyDisk, faultyDisk } from '../node/vault/faulty-disk.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { factsAbout } from '../support/manifests.js';
-import { type Network, recipientOf } from './mesh-network.js';
+import { type Network, peerOf } from './mesh-network.js';
 import { bytesOf, type Random } from './random.js';
 import { identityOf, serverOf, silent } from './world.js';
 
@@ -62,13 +61,7 @@ export class MeshNode {
       minimumFree: () => 0,
     });
     this.vault = vault;
-    const peers = this.#network.nodes
-      .filter((node) => node !== this)
-      .map((node) => ({
-        name: node.name,
-        identity: parseIdentity(identityOf(node.name)),
-        recipient: recipientOf(this, node, this.#network),
-      }));
+    const peers = this.#network.nodes.filter((node) => node !== this).map((node) => peerOf(this, node, this.#network));
     this.#outbox = openOutbox({
       clock: this.clock,
       log: silent,

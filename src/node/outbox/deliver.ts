@@ -4,15 +4,15 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { OwnBackup } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 
-/** What the outbox needs of a peer. */
-export interface Recipient {
+/** A peer to deliver to. */
+export interface OutboxPeer extends Holder {
   /**
-   * Brings one backup to the peer, and resolves with its receipt once it holds it.
+   * Brings it one backup, and resolves with its receipt once it holds it.
    * @param options.progress told the bytes of the backup that the peer has: first those that it had before, then with those
    *   sent so far; calling it again with the same number says that work goes on
    * @throws Failure; `retryable` says whether the peer, rather than this backup, stands in the way for now
    */
-  deliver(
+  push(
     backup: OwnBackup,
     options: { readonly progress: (bytes: number) => void; readonly signal: AbortSignal },
   ): Promise<SignedReceipt>;
@@ -20,8 +20,7 @@ export interface Recipient {
 
 export interface Delivery {
   readonly clock: Clock;
-  readonly peer: Holder;
-  readonly recipient: Recipient;
+  readonly peer: OutboxPeer;
   readonly receipts: Receipts;
   readonly signal: AbortSignal;
   /** Milliseconds without progress after which a peer is given up for now. */
@@ -96,9 +95,9 @@ export function isRefusal(failure: Failure | undefined): boolean {
   return !['unreachable', 'timeout', 'interrupted'].includes(failure.kind);
 }
 
-/** One backup, given up when no byte moves for too long, or when the signal aborts: even if the recipient hears neither. */
+/** One backup, given up when no byte moves for too long, or when the signal aborts: even if the push hears neither. */
 async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedReceipt> {
-  const { clock, peer, patience, recipient, signal } = delivery;
+  const { clock, peer, patience, signal } = delivery;
   signal.throwIfAborted();
   const givenUp = new AbortController();
   let over = false;
@@ -117,7 +116,7 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
   watch();
   try {
     return await Promise.race([
-      recipient.deliver(backup, { progress, signal: givenUp.signal }),
+      peer.push(backup, { progress, signal: givenUp.signal }),
       new Promise<never>((_, reject) => {
         givenUp.signal.addEventListener('abort', () => reject(givenUp.signal.reason), { once: true });
       }),

@@ -3,14 +3,9 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { Attempts } from './attempts.js';
 import { backoff, longestWait } from './backoff.js';
-import { deliver, isRefusal, mayPass, type Recipient } from './deliver.js';
+import { deliver, isRefusal, mayPass, type OutboxPeer } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
-
-/** A peer to deliver to. */
-export interface OutboxPeer extends Holder {
-  readonly recipient: Recipient;
-}
 
 /** What a whole outbox needs, whoever its peers are. */
 export interface OutboxParts {
@@ -177,7 +172,6 @@ export class Lane {
       const failure = await deliver(await this.owed(), {
         ...this.#parts,
         peer: this.peer,
-        recipient: this.peer.recipient,
         signal,
         progress: (backup, bytes) => {
           answered = true;

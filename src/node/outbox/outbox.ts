@@ -7,7 +7,8 @@ import {
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
-import { Lane, type LaneListener, type OutboxParts, type OutboxPeer } from './lane.js';
+import type { OutboxPeer } from './deliver.js';
+import { Lane, type LaneListener, type OutboxParts } from './lane.js';
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
 export interface Outbox {

@@ -13,7 +13,7 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { prove } from '../../../src/node/audit/prove.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
-import { peerRecipient } from '../../../src/node/outbox/peer-recipient.js';
+import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
 import { openVault, type Vault } from '../../../src/node/vault/vault.js';
@@ -110,8 +110,7 @@ export const senderTasks = {
         const connection = connectionTo(name);
         const failure = await deliver(backups, {
           clock: systemClock,
-          peer: connection.peer,
-          recipient: peerRecipient(connection, vault, self.identity, limit),
+          peer: outboxPeer(connection, vault, self.identity, limit),
           receipts,
           signal: new AbortController().signal,
           patience: 60_000,

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type DeliveryProgress, Outcome } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import type { Identity } from '../../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
-import type { Recipient } from '../../../src/node/outbox/deliver.js';
-import type { OutboxPeer } from '../../../src/node/outbox/lane.js';
+import type { OutboxPeer } from '../../../src/node/outbox/deliver.js';
 import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
@@ -32,12 +32,13 @@ const night = (day: number): OwnBackup => {
 const [first, second, third] = [night(21), night(22), night(23)];
 
 /** A peer of the mesh that takes backups, unless a test says otherwise. */
-class TestPeer implements Recipient {
+class TestPeer implements OutboxPeer {
   readonly taken: string[] = [];
   tries = 0;
   /** Instead of taking the backup. */
   instead: ((backup: OwnBackup, signal: AbortSignal) => Promise<void>) | undefined;
-  readonly peer: OutboxPeer;
+  readonly name: Hostname;
+  readonly identity: Identity;
   /** Bytes of each backup that it has before. */
   had = 0;
   /** What becomes of a delivery once its offer was answered. */
@@ -46,10 +47,11 @@ class TestPeer implements Recipient {
 
   constructor(name: string) {
     this.#server = throwawayServer(name);
-    this.peer = { name: parseHostname(name), identity: this.#server.identity, recipient: this };
+    this.name = parseHostname(name);
+    this.identity = this.#server.identity;
   }
 
-  async deliver(backup: OwnBackup, options: Parameters<Recipient['deliver']>[1]) {
+  async push(backup: OwnBackup, options: Parameters<OutboxPeer['push']>[1]) {
     this.tries += 1;
     await this.instead?.(backup, options.signal);
     options.progress(this.had);
@@ -80,6 +82,9 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
+type Pusher = Pick<OutboxPeer, 'push'>;
+const asFr2 = ({ push }: Pusher): OutboxPeer => ({ name: fr2.name, identity: fr2.identity, push });
+
 async function start(...peers: TestPeer[]): Promise<void> {
   outbox = openOutbox({
     clock,
@@ -88,7 +93,7 @@ async function start(...peers: TestPeer[]): Promise<void> {
     ownBackups: async () => backups,
     patience: 2 * minute,
   });
-  await outbox.follow(peers.map((each) => each.peer));
+  await outbox.follow(peers);
 }
 
 /** Waits for real files; the clock of the outbox stands still meanwhile. */
@@ -227,15 +232,15 @@ describe('the outbox', () => {
     backups = [first];
     let sent = 0;
     let failure = new Failure('timeout', 'FR2 did not answer');
-    const slow: Recipient = {
-      deliver(_backup, options) {
+    const slow: Pusher = {
+      push(_backup, options) {
         sent += 10;
         if (failure.kind === 'timeout') options.progress(sent);
         return Promise.reject(failure);
       },
     };
     await start();
-    await outbox.follow([{ ...fr2.peer, recipient: slow }]);
+    await outbox.follow([asFr2(slow)]);
     for (let round = 1; round <= 10; round += 1) await deliverNow();
     expect(await outbox.status()).toMatchObject([{ problem: { kind: 'timeout' }, problemMayPass: true }]);
     failure = new Failure('unreachable', 'FR2 does not answer');
@@ -315,18 +320,17 @@ describe('the outbox', () => {
 
   it('waits for a slow peer for as long as bytes move', async () => {
     backups = [first];
-    const slow = new TestPeer('FR2');
-    const recipient: Recipient = {
-      async deliver(backup, options) {
+    const slow: Pusher = {
+      async push(backup, options) {
         for (let sent = 0; sent < 60; sent += 1) {
           options.progress(sent);
           await clock.sleep(minute, options.signal);
         }
-        return slow.deliver(backup, options);
+        return fr2.push(backup, options);
       },
     };
     await start();
-    await outbox.follow([{ ...slow.peer, recipient }]);
+    await outbox.follow([asFr2(slow)]);
     const reports = deliverNow();
     await until(() => clock.pending() === 2);
     await clock.advance(60 * minute);
@@ -336,20 +340,20 @@ describe('the outbox', () => {
   it('goes on with what is half sent when the link breaks every night, and then takes the newest', async () => {
     const there = new Map<string, number>();
     let left = 0;
-    const slow: Recipient = {
-      async deliver(backup, options) {
+    const slow: Pusher = {
+      async push(backup, options) {
         const before = there.get(backup.name) ?? 0;
         const now = Math.min(backup.size, before + left);
         left -= now - before;
         there.set(backup.name, now);
         options.progress(now);
         if (now < backup.size) throw new Failure('unreachable', 'the link to FR2 broke');
-        return fr2.deliver(backup, options);
+        return fr2.push(backup, options);
       },
     };
     backups = [];
     await start();
-    await outbox.follow([{ ...fr2.peer, recipient: slow }]);
+    await outbox.follow([asFr2(slow)]);
     for (let day = 1; day <= 6; day += 1) {
       backups = [...backups, night(day)];
       left = 700;
@@ -362,8 +366,8 @@ describe('the outbox', () => {
   it('goes on with what is half sent after a peer was away, and after it lost its part', async () => {
     let there = 0;
     const tried: string[] = [];
-    const slow = (brings: number): Recipient => ({
-      deliver(backup, options) {
+    const slow = (brings: number): Pusher => ({
+      push(backup, options) {
         tried.push(backup.name);
         options.progress(backup === first ? there : 0);
         if (backup === first) there += brings;
@@ -373,34 +377,34 @@ describe('the outbox', () => {
     });
     backups = [first];
     await start();
-    const recipient: Recipient = { deliver: slow(300).deliver };
-    await outbox.follow([{ ...fr2.peer, recipient }]);
+    const peer = asFr2(slow(300));
+    await outbox.follow([peer]);
     await deliverNow();
     backups = [first, second];
 
-    recipient.deliver = () => Promise.reject(new Failure('timeout', 'FR2 did not answer for 10 s'));
+    peer.push = () => Promise.reject(new Failure('timeout', 'FR2 did not answer for 10 s'));
     await deliverNow();
     there = 0;
-    recipient.deliver = slow(100).deliver;
+    peer.push = slow(100).push;
     for (let round = 1; round <= 2; round += 1) await deliverNow();
     expect(tried.splice(0)).not.toContain(second.name);
 
-    recipient.deliver = slow(0).deliver;
+    peer.push = slow(0).push;
     for (let round = 1; round <= 3; round += 1) await deliverNow();
     expect(tried.at(-1)).toBe(second.name);
   });
 
   it('holds up nothing newer for one that gets no further, although that may pass', async () => {
     backups = [first];
-    const halfway: Recipient = {
-      deliver(backup, options) {
-        if (backup !== first) return fr2.deliver(backup, options);
+    const halfway: Pusher = {
+      push(backup, options) {
+        if (backup !== first) return fr2.push(backup, options);
         options.progress(backup.size / 2);
         return Promise.reject(new Failure('failed', 'EIO: i/o error, read', { retryable: true }));
       },
     };
     await start();
-    await outbox.follow([{ ...fr2.peer, recipient: halfway }]);
+    await outbox.follow([asFr2(halfway)]);
     await deliverNow();
     backups = [first, second];
     for (let round = 1; round <= 2; round += 1) await deliverNow();
@@ -410,15 +414,15 @@ describe('the outbox', () => {
   it('goes on first with nothing that was refused for its own sake', async () => {
     const tried: string[] = [];
     backups = [first];
-    const picky: Recipient = {
-      deliver(backup, options) {
+    const picky: Pusher = {
+      push(backup, options) {
         tried.push(backup.name);
         options.progress(backup.size);
         return Promise.reject(new Failure('damaged', `FR2 found ${backup.name} damaged`));
       },
     };
     await start();
-    await outbox.follow([{ ...fr2.peer, recipient: picky }]);
+    await outbox.follow([asFr2(picky)]);
     await deliverNow();
     backups = [first, second];
     tried.length = 0;
@@ -438,7 +442,7 @@ describe('the outbox', () => {
     backups = [first];
     await start(fr2);
     await until(() => signals.length === 1);
-    await outbox.follow([fr2.peer, us1.peer]);
+    await outbox.follow([fr2, us1]);
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
     release();
     await caughtUp();
@@ -488,11 +492,11 @@ describe('the outbox', () => {
   it('believes no receipt that another server signed', async () => {
     backups = [first];
     const liar = throwawayServer('FR2');
-    const recipient: Recipient = {
-      deliver: async (backup) => signReceipt({ manifestDigest: backup.digest, receivedAt: 1 }, liar.signer),
+    const lying: Pusher = {
+      push: async (backup) => signReceipt({ manifestDigest: backup.digest, receivedAt: 1 }, liar.signer),
     };
     await start();
-    await outbox.follow([{ ...fr2.peer, recipient }]);
+    await outbox.follow([asFr2(lying)]);
     const [report] = await deliverNow();
     expect(report).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, owed: 1, problem: { kind: 'untrusted' } });
   });
@@ -544,13 +548,13 @@ describe('the outbox', () => {
   it('follows peers that are added, removed, or come back with another identity', async () => {
     await start(fr2);
     await caughtUp();
-    await outbox.follow([fr2.peer, us1.peer]);
+    await outbox.follow([fr2, us1]);
     await caughtUp();
     expect(us1.taken).toHaveLength(2);
     expect(fr2.tries).toBe(2);
 
     const rebuilt = new TestPeer('FR2');
-    await outbox.follow([rebuilt.peer]);
+    await outbox.follow([rebuilt]);
     await caughtUp();
     expect(rebuilt.taken).toHaveLength(2);
     expect((await outbox.status()).map((peer) => peer.name)).toEqual(['FR2']);
@@ -563,7 +567,7 @@ describe('the outbox', () => {
     fr2.instead = () => new Promise(() => {});
     await start(fr2, us1);
     await until(() => fr2.tries === 1);
-    await outbox.follow([us1.peer]);
+    await outbox.follow([us1]);
     await caughtUp();
     expect(fr2.taken).toEqual([]);
   });

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { deliver } from '../../../src/node/outbox/deliver.js';
+import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
 import { owed } from '../../../src/node/outbox/owed.js';
-import { peerRecipient } from '../../../src/node/outbox/peer-recipient.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
@@ -47,8 +47,7 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
   const failed: string[] = [];
   const failure = await deliver(owed(vault.list(), new Set()), {
     clock: fixture.clock,
-    peer: { name: node.name, identity: node.server.identity },
-    recipient: peerRecipient(
+    peer: outboxPeer(
       node.callAs(servers.FR1),
       vault,
       servers.FR1.identity,
@@ -77,10 +76,10 @@ it('waits for the limit in the name of its peer, for each byte, so that all peer
       refresh() {},
     };
     for (const each of [node, us1]) {
-      const recipient = peerRecipient(each.callAs(servers.FR1), vault, servers.FR1.identity, limit);
+      const peer = outboxPeer(each.callAs(servers.FR1), vault, servers.FR1.identity, limit);
       const [backup] = owed(vault.list(), new Set());
       if (backup === undefined) throw new Error('nothing is owed');
-      await recipient.deliver(backup, { progress() {}, signal: new AbortController().signal });
+      await peer.push(backup, { progress() {}, signal: new AbortController().signal });
     }
     expect(asked).toEqual(['FR2', 'US1'].flatMap((peer) => [600, 400].map((bytes) => [peer, bytes])));
   } finally {

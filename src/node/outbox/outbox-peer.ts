@@ -5,14 +5,16 @@ import { pushBackup } from '../../mesh/peers/push-backup.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Vault } from '../vault/vault.js';
-import type { Recipient } from './deliver.js';
+import type { OutboxPeer } from './deliver.js';
 import type { RateLimit } from './rate-limit.js';
 
 /** A peer over its connection: what it is given is read from the own vault, at the rate that all peers share. */
-export function peerRecipient(connection: Connection, vault: Vault, identity: Identity, limit: RateLimit): Recipient {
-  const { name } = connection.peer;
+export function outboxPeer(connection: Connection, vault: Vault, self: Identity, limit: RateLimit): OutboxPeer {
+  const { name, identity } = connection.peer;
   return {
-    async deliver(backup, { progress, signal }) {
+    name,
+    identity,
+    async push(backup, { progress, signal }) {
       const { manifest } = await vault.held(backup.name);
       if (manifest === undefined) throw new Failure('damaged', `${backup.name} has no manifest any more`);
       async function* read(offset: number, length: number): Bytes & AsyncGenerator<Uint8Array> {
@@ -26,7 +28,7 @@ export function peerRecipient(connection: Connection, vault: Vault, identity: Id
         }
       }
       // The vault has proven its signature.
-      const facts = readManifest(manifest, identity);
+      const facts = readManifest(manifest, self);
       return pushBackup(connection, { signed: manifest, ...facts }, { read, progress, signal });
     },
   };
