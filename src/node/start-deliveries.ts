@@ -1,6 +1,6 @@
 import { type UploadNow, uploadAt } from '../mesh/config/upload-limit.js';
 import { enabledPeers } from '../mesh/peers/configured-peers.js';
-import { bulkPatience, type Connection } from '../mesh/peers/connection.js';
+import type { Connection } from '../mesh/peers/connection.js';
 import { openPool } from '../mesh/peers/pool.js';
 import type { Base } from './base.js';
 import { currentServers } from './current-servers.js';
@@ -47,7 +47,7 @@ export function startDeliveries(base: Base, { vault, epochs, receipts, ownBackup
     known = next;
     return [...next.values()];
   };
-  const outbox = openOutbox({ clock, log, receipts, ownBackups, patience: bulkPatience });
+  const outbox = openOutbox({ clock, log, receipts, ownBackups });
   epochs.whenNewer(({ identity }) => {
     for (const { peer } of known.keys()) if (peer.identity === identity) outbox.kick(peer.name);
   });

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { signManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { bulkPatience } from '../../src/mesh/peers/connection.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
@@ -15,9 +16,6 @@ import { factsAbout } from '../support/manifests.js';
 import { type Network, peerOf } from './mesh-network.js';
 import { bytesOf, type Random } from './random.js';
 import { identityOf, serverOf, silent } from './world.js';
-
-/** Milliseconds without progress after which the outbox gives a delivery up. */
-export const patience = 60_000;
 
 const rules = { keepLast: 3, keepDaily: 3, keepWeekly: 0, keepMonthly: 0, minimumDays: 1 };
 
@@ -67,7 +65,6 @@ export class MeshNode {
       log: silent,
       receipts: this.receipts,
       ownBackups: async () => vault.list().filter(({ own }) => own),
-      patience,
     });
     await this.#outbox.follow(peers);
   }
@@ -162,7 +159,7 @@ export class MeshNode {
     watched.catch(() => {});
     for (let turns = 0; !over; turns += 1) {
       await this.#network.breathe();
-      if (turns % 4 === 3 && this.#network.waiting > 0) await this.#network.advance(patience / 2);
+      if (turns % 4 === 3 && this.#network.waiting > 0) await this.#network.advance(bulkPatience / 2);
       if (turns > 10_000) throw new Failure('timeout', `${this.name} never comes to an end`);
     }
     return watched;

@@ -1,4 +1,5 @@
 import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { bulkPatience } from '../../mesh/peers/connection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { OwnBackup } from './owed.js';
@@ -23,8 +24,6 @@ export interface Delivery {
   readonly peer: OutboxPeer;
   readonly receipts: Receipts;
   readonly signal: AbortSignal;
-  /** Milliseconds without progress after which a peer is given up for now. */
-  readonly patience: number;
   /** Told the bytes of a backup that the peer has: what it had before, first. */
   progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
@@ -97,14 +96,14 @@ export function isRefusal(failure: Failure | undefined): boolean {
 
 /** One backup, given up when no byte moves for too long, or when the signal aborts: even if the push hears neither. */
 async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedReceipt> {
-  const { clock, peer, patience, signal } = delivery;
+  const { clock, peer, signal } = delivery;
   signal.throwIfAborted();
   const givenUp = new AbortController();
   let over = false;
   let cancelWatch = (): void => {};
   const watch = (): void => {
     cancelWatch();
-    cancelWatch = clock.after(patience, () => givenUp.abort(stalled(backup, peer, patience)));
+    cancelWatch = clock.after(bulkPatience, () => givenUp.abort(stalled(backup, peer)));
   };
   const progress = (bytes: number): void => {
     if (over || givenUp.signal.aborted) return;
@@ -128,11 +127,8 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
   }
 }
 
-function stalled(backup: OwnBackup, peer: Holder, patience: number): Failure {
-  return new Failure(
-    'timeout',
-    `${peer.name} took no byte of ${backup.name} for ${Math.round(patience / 1000)} seconds`,
-  );
+function stalled(backup: OwnBackup, peer: Holder): Failure {
+  return new Failure('timeout', `${peer.name} took no byte of ${backup.name} for ${bulkPatience / 1000} seconds`);
 }
 
 /** Where small packets pass and large ones are lost, a peer answers everything and takes no backup, so nobody looks there. */

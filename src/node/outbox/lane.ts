@@ -14,8 +14,6 @@ export interface OutboxParts {
   readonly receipts: Receipts;
   /** The server's own backups that are in its vault now. */
   ownBackups(): Promise<readonly OwnBackup[]>;
-  /** Milliseconds without progress after which a delivery is given up for now. */
-  readonly patience: number;
 }
 
 /** Is told what a lane does while it listens. */

@@ -113,7 +113,6 @@ export const senderTasks = {
           peer: outboxPeer(connection, vault, self.identity, limit),
           receipts,
           signal: new AbortController().signal,
-          patience: 60_000,
           progress: () => {},
           failed: () => {},
           delivered: (backup) => {

@@ -55,7 +55,6 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
     ),
     receipts: openReceipts(join(fixture.data, '.state', 'receipts'), silent),
     signal: new AbortController().signal,
-    patience: 60_000,
     progress: () => {},
     delivered: ({ name }) => delivered.push(name),
     failed: ({ name }) => failed.push(name),
