@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Header, type Pack, pack } from 'tar-stream';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { SourceContext } from './source.js';
-import { type Found, identityOf, quote, reason } from './walk.js';
+import { type Found, inodeOf, quote, reason } from './walk.js';
 
 const readSize = 256 * 1024;
 /**
@@ -59,7 +59,7 @@ async function fill(tar: Pack, all: AsyncIterable<Found>, context: SourceContext
 
 /** Tells a file from one that got its inode number after it was deleted. */
 function generationOf(stats: BigIntStats): string {
-  return `${identityOf(stats)}:${stats.birthtimeNs}`;
+  return `${inodeOf(stats)}:${stats.birthtimeNs}`;
 }
 
 function addEmpty(tar: Pack, found: Found, type: Header['type'], linkname: string): Promise<void> {

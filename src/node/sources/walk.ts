@@ -58,7 +58,7 @@ export async function* walk(roots: readonly Root[], rules: WalkRules): AsyncGene
     const stats = await examine(absolute, name, rules.warn);
     if (stats === null) return;
     const isFolder = stats.isDirectory();
-    if ((isFolder && never.has(identityOf(stats))) || rules.excluded(name, isFolder)) return;
+    if ((isFolder && never.has(inodeOf(stats))) || rules.excluded(name, isFolder)) return;
     const found = await recognise(absolute, name, stats, rules.warn);
     if (found === null) return;
     if (found.kind === 'symlink' && name === root.name) {
@@ -153,11 +153,11 @@ function speciesOf(stats: BigIntStats): string {
 
 async function identities(folders: readonly string[]): Promise<ReadonlySet<string>> {
   const found = await Promise.all(folders.map((folder) => stat(folder, { bigint: true }).catch(() => null)));
-  return new Set(found.filter((stats) => stats !== null).map(identityOf));
+  return new Set(found.filter((stats) => stats !== null).map(inodeOf));
 }
 
 /** The device and inode: the same for all names of one file, whichever links or mounts lead to it. */
-export function identityOf(stats: BigIntStats): string {
+export function inodeOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}`;
 }
 
