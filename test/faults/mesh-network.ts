@@ -92,7 +92,7 @@ export function peerOf(from: MeshNode, to: MeshNode, network: Network): OutboxPe
       for (let turn = 0; turn < 20; turn += 1) {
         const range = missing[0];
         if (range === undefined) break;
-        // A cut ends the stream of parts before its end, as it does for grpc-js.
+        // A cut ends the stream of parts before its end.
         const cutAt = fate.chance(network.trouble) ? fate.below(4) : Number.POSITIVE_INFINITY;
         const parts = async function* (): AsyncGenerator<readonly PushBackupRequest[]> {
           yield [{ part: { $case: 'header', value: { manifestDigest: manifest.digest, range } } }];

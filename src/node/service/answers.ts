@@ -7,10 +7,10 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Codec, Method } from '../../mesh/wire/methods.js';
-import { okStatus, type Status, trailersOf } from '../../mesh/wire/status.js';
-import { type Admission, type Call, type Incoming, statusToTell } from './call.js';
-import type { CallLimit } from './call-limit.js';
+import { okStatus, type Status, statusCode, trailersOf } from '../../mesh/wire/status.js';
+import { type Admission, type Call, type Incoming, identityOf, statusToTell } from './call.js';
 import type { TakeStream } from './call-server.js';
+import { openShares, type Shares } from './shares.js';
 import type { ThrottledLog } from './throttled-log.js';
 
 /** How the calls of one method are answered. */
@@ -23,6 +23,9 @@ export interface Answer {
 const hungUp = new DOMException('the call is over', 'AbortError');
 
 const head = { ':status': 200, 'content-type': 'application/grpc' };
+
+/** Calls of one node key that may be under way at a time, over all of its connections. */
+const mostOfOneKey = 64;
 
 /** Milliseconds that a caller may take for the request of a call that has one; it waits no longer for the answer. */
 const requestPatience = 10_000;
@@ -117,17 +120,17 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
 }
 
 /**
- * Answers calls without grpc-js between them and the socket. What goes wrong is logged, and told the caller as a status; what
- * is not a Failure is our bug, and stays here.
+ * Answers calls. What goes wrong is logged, and told the caller as a status; what is not a Failure is our bug, and stays here.
  */
-export function takeCalls(answers: readonly Answer[], limit: CallLimit, clock: Clock, log: ThrottledLog): TakeStream {
+export function takeCalls(answers: readonly Answer[], clock: Clock, log: ThrottledLog): TakeStream {
+  const underWay = openShares(mostOfOneKey);
   const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
     const call = callOf(stream, answer.path);
     const gone = new AbortController();
     stream.once('close', () => gone.abort(hungUp));
     let leave = (): void => {};
     try {
-      leave = limit.enter(call);
+      leave = begin(call, underWay);
       for await (const message of answer.messages(stream, call, gone.signal)) {
         if (!stream.headersSent) stream.respond(head, { waitForTrailers: true });
         await send(stream, message, gone.signal, clock);
@@ -142,14 +145,33 @@ export function takeCalls(answers: readonly Answer[], limit: CallLimit, clock: C
     }
   };
   return (stream, headers) => {
+    if (!headers['content-type']?.startsWith('application/grpc')) {
+      stream.resume();
+      stream.respond({ ':status': 415 }, { endStream: true });
+      return;
+    }
     const answer = answers.find(({ path }) => path === headers[':path']);
-    if (answer === undefined || !headers['content-type']?.startsWith('application/grpc')) return false;
+    if (answer === undefined) {
+      const message = `The server does not implement the method ${headers[':path']}`;
+      finish(stream, { code: statusCode.unimplemented, message, details: new Uint8Array() });
+      return;
+    }
     serve(stream, answer).catch((thrown) => {
       log.error('call failed', { method: answer.path, reason: Failure.from(thrown).message });
       stream.destroy();
     });
-    return true;
   };
+}
+
+/**
+ * Each call may hold a message of a mebibyte that is never finished, so nothing of it is read before.
+ * @returns what ends it
+ * @throws Failure when the caller has enough calls under way
+ */
+function begin(call: Call, underWay: Shares): () => void {
+  const end = underWay.take(String(call.certificate?.fingerprint256), identityOf(call));
+  if (typeof end !== 'number') return end;
+  throw new Failure('failed', `you have ${end} calls under way here: wait for one of them`, { retryable: true });
 }
 
 /** The patience is in proportion to the message: that a part of one was taken is not told. */

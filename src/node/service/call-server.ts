@@ -1,65 +1,44 @@
-import http2 from 'node:http2';
-import { type Server, ServerCredentials } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
-import { Failure } from '../../mesh/terms/failure.js';
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Clock } from '../../mesh/terms/clock.js';
 import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings.js';
 import { longestMessage } from '../../mesh/wire/limits.js';
 import { peerService } from '../../mesh/wire/methods.js';
 import { boundWaiting } from '../../mesh/wire/waiting.js';
 
 /** Answers what comes over the connections that it is given. */
-export type CallServer = ReturnType<Server['createConnectionInjector']>;
-
-/**
- * A server that takes what it can of the calls, and leaves the others to grpc-js, which says of these services that they serve.
- * @param healthy their names; '' stands for the whole node
- */
-export function callServer(grpc: Server, take: TakeStream, healthy: readonly string[]): CallServer {
-  new HealthImplementation(Object.fromEntries(healthy.map((name) => [name, 'SERVING'] as const))).addToServer(grpc);
-  return withHttp2Server(take, () => grpc.createConnectionInjector(ServerCredentials.createInsecure()));
+export interface CallServer {
+  /**
+   * @param connection whose caller has proven who it is, where it has to
+   * @param clock by which it is asked now and then whether it is still there; not at all without it
+   */
+  serve(connection: Socket, clock?: Clock): void;
+  /** Ends each connection when the calls over it have ended, and takes no new ones. */
+  drain(): void;
 }
 
-/** Answers a stream of a session, or returns false: then grpc-js does. */
-export type TakeStream = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
+/** Answers a stream of a session. */
+export type TakeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
-/**
- * Runs `create`, which makes one HTTP/2 server inside grpc-js, with large windows for what clients send, and with a say in who
- * answers.
- *
- * grpc-js 1.14 offers the windows for clients only; its servers keep 64 KiB, which is 1 MiB/s over a link of 50 ms. And it
- * copies each byte of a message three times. The one call that makes the server is wrapped for the moment, its one listener
- * for streams is stepped in front of, and it is an error if there was no such call or listener.
- */
-function withHttp2Server(take: TakeStream, create: () => CallServer): CallServer {
-  const original = http2.createServer;
-  const made: http2.Http2Server[] = [];
-  const wrapped = (options: http2.ServerOptions = {}, ...rest: []): http2.Http2Server => {
-    const server = original({ ...options, settings: { ...options.settings, ...http2Settings } }, ...rest);
-    made.push(server);
-    return server.on('session', (session) => session.setLocalWindowSize(flowControlWindow));
-  };
-  http2.createServer = wrapped as typeof http2.createServer;
-  try {
-    const result = create();
-    const [server] = made;
-    if (server === undefined || made.length > 1)
-      throw new Failure('failed', `grpc-js made ${made.length} HTTP/2 servers where one was expected`);
-    stepInFront(server, take);
-    return result;
-  } finally {
-    http2.createServer = original;
-  }
-}
+/** Calls that one connection may have under way. */
+const mostStreams = 64;
 
-function stepInFront(server: http2.Http2Server, take: TakeStream): void {
-  const [answer, ...more] = server.listeners('stream') as ((...event: unknown[]) => void)[];
-  if (answer === undefined || more.length > 0)
-    throw new Failure('failed', 'grpc-js does not listen for streams as expected');
-  server.removeAllListeners('stream');
-  server.on('stream', (stream, headers, ...rest) => {
+export function callServer(take: TakeStream): CallServer {
+  const sessions = new Set<ServerHttp2Session>();
+  const server = createServer({
+    settings: { ...http2Settings, maxConcurrentStreams: mostStreams },
+    // What waits in the streams of a session is bounded; beyond a limit of its own, Node would refuse calls.
+    maxSessionMemory: Number.MAX_SAFE_INTEGER,
+  });
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    session.setLocalWindowSize(flowControlWindow);
+  });
+  server.on('stream', (stream, headers) => {
     // What breaks a stream closes it. An error that nobody listens to would end the process.
     stream.on('error', () => {});
-    // It was broken off in the moment in which it came: nobody waits for an answer, and grpc-js would throw.
+    // It was broken off in the moment in which it came: nobody waits for an answer.
     if (stream.closed) {
       stream.destroy();
       return;
@@ -67,6 +46,38 @@ function stepInFront(server: http2.Http2Server, take: TakeStream): void {
     // Only a push has more to send than one message and its prefix.
     const isPush = headers[':path'] === peerService.pushBackup.path;
     boundWaiting(stream, isPush ? flowControlWindow : longestMessage + 2 ** 10);
-    if (!take(stream, headers)) answer(stream, headers, ...rest);
+    take(stream, headers);
   });
+  return {
+    serve(connection, clock) {
+      const opened = (session: ServerHttp2Session): void => {
+        if (clock !== undefined) endWhenDead(session, clock);
+      };
+      server.once('session', opened).emit('connection', connection);
+      server.off('session', opened);
+    },
+    drain() {
+      for (const session of sessions) session.close();
+    },
+  };
+}
+
+/** Milliseconds between the answer to a ping and the next one, and until one without an answer ends the connection. */
+const pingGap = 30_000;
+const pingPatience = 60_000;
+
+/** Ends a session whose other side is gone: of a peer that lost power nothing is heard. */
+function endWhenDead(session: ServerHttp2Session, clock: Clock): void {
+  let cancel = (): void => {};
+  const ping = (): void => {
+    if (session.destroyed) return;
+    cancel = clock.after(pingPatience, () => session.destroy());
+    session.ping((failure) => {
+      cancel();
+      if (failure === null) cancel = clock.after(pingGap, ping);
+      else session.destroy();
+    });
+  };
+  cancel = clock.after(pingGap, ping);
+  session.once('close', () => cancel());
 }

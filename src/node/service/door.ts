@@ -37,11 +37,10 @@ export async function closeDoor(
   clock: Clock,
 ): Promise<void> {
   const closed = new Promise<void>((resolve) => door.close(() => resolve()));
-  server.drain(graceMs);
+  server.drain();
   // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
   const stopTimer = clock.after(graceMs, () => {
     for (const connection of connections) connection.destroy();
   });
   await closed.finally(stopTimer);
-  server.destroy();
 }

@@ -67,7 +67,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     }
     socket.once('close', leave);
     connections.add(socket, certificate);
-    server.injectConnection(socket);
+    server.serve(socket, clock);
   };
   const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;

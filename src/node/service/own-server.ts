@@ -2,7 +2,6 @@ import { chmod, mkdir, rm } from 'node:fs/promises';
 import { connect, createServer, type Server as Door, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { Server } from '@grpc/grpc-js';
 import type { Config } from '../../mesh/config/config.js';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import type {
@@ -16,11 +15,11 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { nodeService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
-import { openCallLimit } from './call-limit.js';
 import { callServer } from './call-server.js';
 import { closeDoor, openDoor } from './door.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
+import { healthAnswers } from './health.js';
 import { listBackups } from './list-backups.js';
 import type { ThrottledLog } from './throttled-log.js';
 
@@ -70,19 +69,19 @@ export async function serveOwnClient(
       ),
       own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
       own.serverStream(nodeService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
+      ...healthAnswers([''], clock),
       own.unary(nodeService.reload, async () => ({ needsRestart: [...(await requests.reload())] })),
     ],
-    openCallLimit(),
     clock,
     log,
   );
-  const server = callServer(new Server(), take, ['']);
+  const server = callServer(take);
   const connections = new Set<Socket>();
   const door = createServer((connection) => {
     connections.add(connection);
     // Whoever hangs up closes the connection, and its calls with it.
     connection.on('error', () => {}).once('close', () => connections.delete(connection));
-    server.injectConnection(connection);
+    server.serve(connection);
   });
   const stopTrying = await openOwnDoor(door, socket, clock, log);
   return {

@@ -1,4 +1,3 @@
-import { Server } from '@grpc/grpc-js';
 import type { Config } from '../../mesh/config/config.js';
 import { PeerServiceDefinition } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { HealthDefinition } from '../../mesh/generated/grpc/health/v1/health.js';
@@ -8,13 +7,13 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { methodsOf, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
-import { limitCalls, openCallLimit } from './call-limit.js';
 import { type CallServer, callServer } from './call-server.js';
 import { admission, type Demands } from './callers.js';
 import type { Epochs } from './epochs.js';
 import { fetchBackup } from './fetch-backup.js';
 import { fetchLeaves } from './fetch-leaves.js';
 import { getNode, type Self } from './get-node.js';
+import { healthAnswers } from './health.js';
 import { listBackups, readableBy } from './list-backups.js';
 import { offerBackup } from './offer-backup.js';
 import { proveBackup } from './prove-backup.js';
@@ -36,23 +35,13 @@ export interface PeerServerOptions {
 }
 
 const { serverReflectionInfo } = methodsOf(ServerReflectionDefinition);
-/** Bytes of a message that grpc-js is left to read, the name of a service. It keeps the parts of one as they come, however tiny. */
-const longestHealthMessage = 4096;
 /** What reflection names. */
 const services = [PeerServiceDefinition, HealthDefinition, ServerReflectionDefinition].map(({ fullName }) => fullName);
 
 /** Everything that a node answers to its peers, for {@link listen}. */
 export async function peerServer(options: PeerServerOptions): Promise<CallServer> {
   const { self, vault, config, epochs, seen, clock, log } = options;
-  const limit = openCallLimit();
   const inTurn = openReaders();
-  const grpc = new Server({
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 60_000,
-    'grpc.max_concurrent_streams': 64,
-    'grpc.max_receive_message_length': longestHealthMessage,
-    interceptors: [limitCalls(limit)],
-  });
   const who = (demands?: Demands) => admission(() => config().peers, epochs, seen, demands);
   const anyone = answersTo(who({ supersededToo: true }), clock);
   const reader = answersTo(who(), clock);
@@ -75,11 +64,11 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
       reader.serverStream(peerService.proveBackup, (request, incoming) =>
         inTurn(incoming, () => proveBackup(vault, request, readableBy(incoming.caller))),
       ),
+      ...healthAnswers(['', PeerServiceDefinition.fullName], clock),
       reader.bidiStream(serverReflectionInfo, (questions) => reflect(questions, descriptors, services)),
     ],
-    limit,
     clock,
     log,
   );
-  return callServer(grpc, take, ['', PeerServiceDefinition.fullName]);
+  return callServer(take);
 }

@@ -11,8 +11,7 @@ import type { Caller } from './callers.js';
 const leafPatience = 60_000;
 
 /**
- * Takes one range of an offered backup. Only the explicit end of the stream is an end: a stream that was cut looks like a
- * finished one to grpc-js.
+ * Takes one range of an offered backup. Only the explicit end of the stream is an end: one that was cut may look finished.
  */
 export async function pushBackup(
   vault: Vault,

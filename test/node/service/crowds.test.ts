@@ -378,13 +378,4 @@ describe('a peer that takes no answer, and sends on', () => {
     await peer.until(frameTypes.rstStream, 1);
     await answers();
   });
-
-  it('to a call that is answered by others, has a long message refused before it comes', async () => {
-    const peer = await takesNothing();
-    peer.call(1, '/grpc.health.v1.Health/Check');
-    const [prefix = Buffer.alloc(0)] = framed(Buffer.alloc(100_000));
-    peer.data(1, prefix, ...tiny);
-    await peer.until(frameTypes.headers, 1);
-    await answers();
-  });
 });

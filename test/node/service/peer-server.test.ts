@@ -798,6 +798,20 @@ describe('another gRPC client', () => {
     });
   });
 
+  it('may watch by the health protocol whether the node serves', async () => {
+    const client = await clientOf(throwawayServer());
+    const { path, requestSerialize, responseDeserialize } = services.health.watch;
+    const watch = async (service: string): Promise<unknown> => {
+      const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service });
+      call.on('error', () => {});
+      const [first] = await once(call, 'data');
+      call.cancel();
+      return first;
+    };
+    expect(await watch('')).toEqual({ status: 1 });
+    expect(await watch('no.such.Service')).toEqual({ status: 3 });
+  });
+
   it('learns by reflection which services there are, and gets a file with all that it imports', async () => {
     const client = await clientOf(throwawayServer());
     const { path, requestSerialize, responseDeserialize } = serverReflectionInfo;

@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { callServer } from '../../../src/node/service/call-server.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { frameTypes, rawHttp2 } from '../../support/raw-http2.js';
+
+const pingGap = 30_000;
+const pingPatience = 60_000;
+
+let clock: FakeClock;
+let door: Server;
+beforeEach(async () => {
+  clock = new FakeClock();
+  const server = callServer(() => {});
+  door = createServer((connection) =>
+    server.serve(
+      connection.on('error', () => {}),
+      clock,
+    ),
+  ).listen(0, '127.0.0.1');
+  await once(door, 'listening');
+});
+afterEach(async () => {
+  await new Promise((closed) => door.close(closed));
+  await until(() => clock.pending() === 0);
+});
+
+const call = (): Socket => connect((door.address() as AddressInfo).port, '127.0.0.1');
+async function until(check: () => boolean): Promise<void> {
+  while (!check()) await setTimeout(5);
+}
+
+describe('a connection', () => {
+  it('ends when its other side does not answer a ping for a minute', async () => {
+    const socket = call();
+    const closed = once(socket, 'close');
+    const peer = rawHttp2(socket, 1000);
+    await peer.until(frameTypes.settings, 0);
+    await clock.advance(pingGap);
+    await peer.until(frameTypes.ping, 0);
+    await clock.advance(pingPatience - 1);
+    expect(socket.closed).toBe(false);
+    await clock.advance(1);
+    await closed;
+  });
+
+  it('lasts for as long as its other side answers', async () => {
+    const session = connectHttp2('http://anemone-peer', { createConnection: call });
+    let pings = 0;
+    session.on('ping', () => {
+      pings += 1;
+    });
+    await once(session, 'remoteSettings');
+    for (let asked = 1; asked <= 3; asked += 1) {
+      await clock.advance(pingGap);
+      await until(() => pings === asked);
+      // Its answer comes before that to a ping of ours.
+      await new Promise<void>((resolve) => session.ping(() => resolve()));
+    }
+    expect(session.closed).toBe(false);
+    session.destroy();
+  });
+});
