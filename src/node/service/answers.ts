@@ -1,6 +1,4 @@
-import type { Http2Session, ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { ServerHttp2Stream } from 'node:http2';
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -8,7 +6,7 @@ import { type Framed, writeFramed } from '../../mesh/wire/frames.js';
 import { messagesOf } from '../../mesh/wire/messages.js';
 import type { Codec, Method } from '../../mesh/wire/methods.js';
 import { okStatus, type Status, statusCode, trailersOf } from '../../mesh/wire/status.js';
-import { type Admission, type Call, type Incoming, identityOf, statusToTell } from './call.js';
+import { type Admission, type Call, type Incoming, statusToTell } from './call.js';
 import type { TakeStream } from './call-server.js';
 import { openShares, type Shares } from './shares.js';
 import type { ThrottledLog } from './throttled-log.js';
@@ -124,8 +122,7 @@ async function* asLongAsItLasts<M>(messages: AsyncIterable<M>): AsyncGenerator<M
  */
 export function takeCalls(answers: readonly Answer[], clock: Clock, log: ThrottledLog): TakeStream {
   const underWay = openShares(mostOfOneKey);
-  const serve = async (stream: ServerHttp2Stream, answer: Answer): Promise<void> => {
-    const call = callOf(stream, answer.path);
+  const serve = async (stream: ServerHttp2Stream, answer: Answer, call: Call): Promise<void> => {
     const gone = new AbortController();
     stream.once('close', () => gone.abort(hungUp));
     let leave = (): void => {};
@@ -144,7 +141,7 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
       leave();
     }
   };
-  return (stream, headers) => {
+  return (stream, headers, origin) => {
     if (!headers['content-type']?.startsWith('application/grpc')) {
       stream.resume();
       stream.respond({ ':status': 415 }, { endStream: true });
@@ -156,7 +153,7 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
       finish(stream, { code: statusCode.unimplemented, message, details: new Uint8Array() });
       return;
     }
-    serve(stream, answer).catch((thrown) => {
+    serve(stream, answer, { ...origin, path: answer.path }).catch((thrown) => {
       log.error('call failed', { method: answer.path, reason: Failure.from(thrown).message });
       stream.destroy();
     });
@@ -168,8 +165,8 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
  * @returns what ends it
  * @throws Failure when the caller has enough calls under way
  */
-function begin(call: Call, underWay: Shares): () => void {
-  const end = underWay.take(String(call.certificate?.fingerprint256), identityOf(call));
+function begin({ certificate }: Call, underWay: Shares): () => void {
+  const end = underWay.take(String(certificate?.fingerprint), String(certificate?.identity));
   if (typeof end !== 'number') return end;
   throw new Failure('failed', `you have ${end} calls under way here: wait for one of them`, { retryable: true });
 }
@@ -198,20 +195,4 @@ function finish(stream: ServerHttp2Stream, told: Status): void {
   } else {
     stream.respond({ ...head, ...trailers }, { endStream: true });
   }
-}
-
-/** Who is on the other side of a session, which stays the same. */
-const known = new WeakMap<Http2Session, Omit<Call, 'path'>>();
-
-/** What is known of the caller is asked at once: of a session that has ended, nothing can be asked any more. */
-function callOf({ session }: ServerHttp2Stream, path: string): Call {
-  if (session === undefined) throw new Failure('interrupted', 'the caller went away');
-  const caller = known.get(session) ?? lookAt(session.socket);
-  known.set(session, caller);
-  return { ...caller, path };
-}
-
-function lookAt(socket: Socket): Omit<Call, 'path'> {
-  if (!(socket instanceof TLSSocket)) return { from: 'this server', certificate: undefined };
-  return { from: `${socket.remoteAddress}:${socket.remotePort}`, certificate: socket.getPeerCertificate() };
 }

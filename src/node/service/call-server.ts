@@ -5,20 +5,18 @@ import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings
 import { longestMessage } from '../../mesh/wire/limits.js';
 import { peerService } from '../../mesh/wire/methods.js';
 import { boundWaiting } from '../../mesh/wire/waiting.js';
+import type { Origin } from './call.js';
 
 /** Answers what comes over the connections that it is given. */
 export interface CallServer {
-  /**
-   * @param connection whose caller has proven who it is, where it has to
-   * @param clock by which it is asked now and then whether it is still there; not at all without it
-   */
-  serve(connection: Socket, clock?: Clock): void;
+  /** @param clock by which the other side is asked now and then whether it is still there; not at all without it */
+  serve(connection: Socket, origin: Origin, clock?: Clock): void;
   /** Ends each connection when the calls over it have ended, and takes no new ones. */
   drain(): void;
 }
 
 /** Answers a stream of a session. */
-export type TakeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+export type TakeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, origin: Origin) => void;
 
 /** Calls that one connection may have under way. */
 const mostStreams = 64;
@@ -30,12 +28,7 @@ export function callServer(take: TakeStream): CallServer {
     // What waits in the streams of a session is bounded; beyond a limit of its own, Node would refuse calls.
     maxSessionMemory: Number.MAX_SAFE_INTEGER,
   });
-  server.on('session', (session) => {
-    sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    session.setLocalWindowSize(flowControlWindow);
-  });
-  server.on('stream', (stream, headers) => {
+  const answer = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, origin: Origin): void => {
     // What breaks a stream closes it. An error that nobody listens to would end the process.
     stream.on('error', () => {});
     // It was broken off in the moment in which it came: nobody waits for an answer.
@@ -46,15 +39,19 @@ export function callServer(take: TakeStream): CallServer {
     // Only a push has more to send than one message and its prefix.
     const isPush = headers[':path'] === peerService.pushBackup.path;
     boundWaiting(stream, isPush ? flowControlWindow : longestMessage + 2 ** 10);
-    take(stream, headers);
-  });
+    take(stream, headers, origin);
+  };
   return {
-    serve(connection, clock) {
-      const opened = (session: ServerHttp2Session): void => {
+    serve(connection, origin, clock) {
+      const begin = (session: ServerHttp2Session): void => {
+        sessions.add(session);
+        session.once('close', () => sessions.delete(session));
+        session.setLocalWindowSize(flowControlWindow);
+        session.on('stream', (stream, headers) => answer(stream, headers, origin));
         if (clock !== undefined) endWhenDead(session, clock);
       };
-      server.once('session', opened).emit('connection', connection);
-      server.off('session', opened);
+      server.once('session', begin).emit('connection', connection);
+      server.off('session', begin);
     },
     drain() {
       for (const session of sessions) session.close();

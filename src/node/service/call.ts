@@ -1,4 +1,4 @@
-import type { PeerCertificate } from 'node:tls';
+import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import { type Status, statusFromFailure } from '../../mesh/wire/status.js';
 import type { ThrottledLog } from './throttled-log.js';
@@ -9,19 +9,18 @@ export interface Incoming<C> {
   readonly signal: AbortSignal;
 }
 
-/** A call that is being answered. */
-export interface Call {
-  /** `/package.Service/Method` */
-  readonly path: string;
-  /** Address and port of the caller; `this server` for the own client, whose socket has none. */
+/** Who is at the other end of a connection. */
+export interface Origin {
+  /** Address and port; `this server` for the own client, whose socket has none. */
   readonly from: string;
-  /** What the handshake has proven; the own client shows none. */
-  readonly certificate: PeerCertificate | undefined;
+  /** Proven when the handshake was over; the own client shows none. */
+  readonly certificate: NodeCertificate | undefined;
 }
 
-/** The proven identity of a caller; the own client has none. */
-export function identityOf({ certificate }: Pick<Call, 'certificate'>): string {
-  return String(certificate?.issuer?.CN);
+/** A call that is being answered. */
+export interface Call extends Origin {
+  /** `/package.Service/Method` */
+  readonly path: string;
 }
 
 /** Finds out who is calling; throws a Failure for a caller that may not. */
@@ -32,12 +31,12 @@ const ours: readonly FailureKind[] = ['failed', 'no-space', 'damaged'];
 
 /** Logs what went wrong with a call. @returns what its caller is told */
 export function statusToTell(thrown: unknown, call: Call, log: ThrottledLog): Status {
-  const { path: method, from } = call;
+  const { path: method, from, certificate } = call;
   if (thrown instanceof Failure) {
     const { code = '' } = (thrown.cause ?? {}) as NodeJS.ErrnoException;
     const { kind, message: reason } = thrown;
     const level = ours.includes(kind) ? 'warn' : 'info';
-    const key = `${identityOf(call)} ${method} ${kind} ${code}`;
+    const key = `${certificate?.identity} ${method} ${kind} ${code}`;
     log.again(key, level, 'call refused', { method, from, kind, reason });
   } else {
     const stack = thrown instanceof Error ? thrown.stack : undefined;

@@ -1,9 +1,9 @@
 import type { PeerConfig } from '../../mesh/config/config.js';
-import { type Identity, parseIdentity } from '../../mesh/identity/identity.js';
-import { type NodeCertificate, verifyNodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
+import type { Identity } from '../../mesh/identity/identity.js';
+import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import type { Admission, Call } from './call.js';
+import type { Admission } from './call.js';
 import type { Epochs } from './epochs.js';
 
 /** A peer that proved who it is. */
@@ -36,8 +36,8 @@ export function admission(
   seen: (name: Hostname) => void,
   demands: Demands = {},
 ): Admission<Caller> {
-  return async (call) => {
-    const certificate = certificateOf(call);
+  return async ({ certificate }) => {
+    if (certificate === undefined) throw new Failure('untrusted', 'you showed no certificate');
     const peer = peers().find((candidate) => candidate.enabled && candidate.identity === certificate.identity);
     if (peer === undefined) throw new Failure('untrusted', 'you are not a peer of this server');
     await admitEpoch(certificate, peer.name, epochs, demands);
@@ -45,11 +45,6 @@ export function admission(
     const { name, quota, reads } = peer;
     return { name, identity: certificate.identity, key: certificate.fingerprint, quota, reads };
   };
-}
-
-function certificateOf({ certificate: shown }: Call): NodeCertificate {
-  if (shown?.raw === undefined) throw new Failure('untrusted', 'you showed no certificate');
-  return verifyNodeCertificate(shown.raw, parseIdentity(String(shown.issuer.CN)));
 }
 
 async function admitEpoch(

@@ -67,7 +67,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     }
     socket.once('close', leave);
     connections.add(socket, certificate);
-    server.serve(socket, clock);
+    server.serve(socket, { from: `${socket.remoteAddress}:${socket.remotePort}`, certificate }, clock);
   };
   const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;

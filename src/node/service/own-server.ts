@@ -81,7 +81,7 @@ export async function serveOwnClient(
     connections.add(connection);
     // Whoever hangs up closes the connection, and its calls with it.
     connection.on('error', () => {}).once('close', () => connections.delete(connection));
-    server.serve(connection);
+    server.serve(connection, { from: 'this server', certificate: undefined });
   });
   const stopTrying = await openOwnDoor(door, socket, clock, log);
   return {

@@ -15,12 +15,10 @@ let door: Server;
 beforeEach(async () => {
   clock = new FakeClock();
   const server = callServer(() => {});
-  door = createServer((connection) =>
-    server.serve(
-      connection.on('error', () => {}),
-      clock,
-    ),
-  ).listen(0, '127.0.0.1');
+  door = createServer((connection) => {
+    connection.on('error', () => {});
+    server.serve(connection, { from: 'a test', certificate: undefined }, clock);
+  }).listen(0, '127.0.0.1');
   await once(door, 'listening');
 });
 afterEach(async () => {
