@@ -13,6 +13,8 @@ export interface CallServer {
   serve(connection: Socket, origin: Origin, clock?: Clock): void;
   /** Ends each connection when the calls over it have ended, and takes no new ones. */
   drain(): void;
+  /** Closes what is left of the connections. A session that ends waits for what it writes, over a link that was cut for ever. */
+  cut(): void;
 }
 
 /** Answers a stream of a session. */
@@ -22,7 +24,7 @@ export type TakeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeader
 const mostStreams = 64;
 
 export function callServer(take: TakeStream): CallServer {
-  const sessions = new Set<ServerHttp2Session>();
+  const sessions = new Map<Socket, ServerHttp2Session>();
   const server = createServer({
     settings: { ...http2Settings, maxConcurrentStreams: mostStreams },
     // What waits in the streams of a session is bounded; beyond a limit of its own, Node would refuse calls.
@@ -44,8 +46,8 @@ export function callServer(take: TakeStream): CallServer {
   return {
     serve(connection, origin, clock) {
       const begin = (session: ServerHttp2Session): void => {
-        sessions.add(session);
-        session.once('close', () => sessions.delete(session));
+        sessions.set(connection, session);
+        connection.once('close', () => sessions.delete(connection));
         session.setLocalWindowSize(flowControlWindow);
         session.on('stream', (stream, headers) => answer(stream, headers, origin));
         if (clock !== undefined) endWhenDead(session, clock);
@@ -54,7 +56,10 @@ export function callServer(take: TakeStream): CallServer {
       server.off('session', begin);
     },
     drain() {
-      for (const session of sessions) session.close();
+      for (const session of sessions.values()) session.close();
+    },
+    cut() {
+      for (const connection of sessions.keys()) connection.destroy();
     },
   };
 }

@@ -7,7 +7,6 @@ import type { Epochs } from './epochs.js';
 export interface Connections {
   add(socket: TLSSocket, certificate: NodeCertificate): void;
   closeIf(isOver: (certificate: NodeCertificate) => boolean): void;
-  all(): Iterable<TLSSocket>;
 }
 
 export function openConnections(epochs: Epochs): Connections {
@@ -22,7 +21,6 @@ export function openConnections(epochs: Epochs): Connections {
       socket.once('close', () => open.delete(socket));
     },
     closeIf,
-    all: () => open.keys(),
   };
 }
 

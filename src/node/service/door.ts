@@ -1,4 +1,4 @@
-import type { ListenOptions, Server, Socket } from 'node:net';
+import type { ListenOptions, Server } from 'node:net';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { CallServer } from './call-server.js';
@@ -29,18 +29,9 @@ export function openDoor(
 }
 
 /** Stops accepting, lets running calls end for `graceMs` milliseconds, and closes what is left of the connections. */
-export async function closeDoor(
-  door: Server,
-  server: CallServer,
-  connections: Iterable<Socket>,
-  graceMs: number,
-  clock: Clock,
-): Promise<void> {
+export async function closeDoor(door: Server, server: CallServer, graceMs: number, clock: Clock): Promise<void> {
   const closed = new Promise<void>((resolve) => door.close(() => resolve()));
   server.drain();
-  // A session that is ended while it writes waits for that, which over a link that was cut is for ever.
-  const stopTimer = clock.after(graceMs, () => {
-    for (const connection of connections) connection.destroy();
-  });
+  const stopTimer = clock.after(graceMs, () => server.cut());
   await closed.finally(stopTimer);
 }

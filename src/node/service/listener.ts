@@ -101,7 +101,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
     },
     async close(graceMs) {
       handshakes.breakOff();
-      await closeDoor(door, server, connections.all(), graceMs, clock);
+      await closeDoor(door, server, graceMs, clock);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { connect, createServer, type Server as Door, type Socket } from 'node:net';
+import { connect, createServer, type Server as Door } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { Config } from '../../mesh/config/config.js';
@@ -76,11 +76,9 @@ export async function serveOwnClient(
     log,
   );
   const server = callServer(take);
-  const connections = new Set<Socket>();
   const door = createServer((connection) => {
-    connections.add(connection);
     // Whoever hangs up closes the connection, and its calls with it.
-    connection.on('error', () => {}).once('close', () => connections.delete(connection));
+    connection.on('error', () => {});
     server.serve(connection, { from: 'this server', certificate: undefined });
   });
   const stopTrying = await openOwnDoor(door, socket, clock, log);
@@ -88,7 +86,7 @@ export async function serveOwnClient(
     async close(graceMs) {
       await stopTrying();
       // Closing the door removes its socket at once.
-      await closeDoor(door, server, connections, graceMs, clock);
+      await closeDoor(door, server, graceMs, clock);
     },
   };
 }
