@@ -73,7 +73,7 @@ export async function startNode(
   const listener = await listen({ self: base.self, address, trusted: trusted(), server, epochs, clock, log: callLog });
   // Not before: a node that cannot listen begins nothing.
   await deliveries.follow();
-  const scheduler = await startScheduler(base, { history, night });
+  const scheduler = await startScheduler(base, history, night);
   const following = followConfig(base, known, async () => {
     listener.trust(trusted());
     scheduler.follow(timetableOf(base.config));

@@ -5,13 +5,8 @@ import { nightSetsOf } from './run/night-sets.js';
 import type { NightlyRun } from './run/nightly-run.js';
 import { Scheduler, timetableOf } from './schedule/scheduler.js';
 
-export interface SchedulerParts {
-  readonly history: History;
-  readonly night: NightlyRun;
-}
-
 /** Starts runs when they are due, from the last one that saved something, or from when the node key was made. */
-export async function startScheduler(base: Base, { history, night }: SchedulerParts): Promise<Scheduler> {
+export async function startScheduler(base: Base, history: History, night: NightlyRun): Promise<Scheduler> {
   const { config, self, clock, log } = base;
   // What past runs did is not worth keeping the node down for: its peers could neither push nor fetch.
   const reports = await history.reports().catch((thrown) => {

@@ -3,7 +3,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { Attempts } from './attempts.js';
 import { backoff, longestWait } from './backoff.js';
-import { deliver, isRefusal, mayPass, type OutboxPeer } from './deliver.js';
+import { type Delivery, deliver, isRefusal, mayPass, type OutboxPeer } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 
@@ -17,10 +17,7 @@ export interface OutboxParts {
 }
 
 /** Is told what a lane does while it listens. */
-export interface LaneListener {
-  progress(backup: OwnBackup, bytes: number): void;
-  delivered(backup: OwnBackup): void;
-}
+export type LaneListener = Pick<Delivery, 'progress' | 'delivered'>;
 
 /** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */
 const mostBusyRounds = 5;

@@ -45,24 +45,20 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const handshakes = openHandshakes();
   let allowed = new Set<string>(trusted);
 
-  const refuse = (socket: Socket, reason: string): void => {
+  const refuse = (socket: Socket, reason: string, peer?: Identity): void => {
     const from = socket.remoteAddress;
     socket.destroy();
-    log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
-  };
-  const refuseOneMore = (socket: Socket, identity: Identity, others: number): void => {
-    const from = socket.remoteAddress;
-    socket.destroy();
-    const reason = `the peer ${identity} has ${others} connections already`;
-    log.again(`crowd ${identity}`, 'warn', 'connection refused', { from, reason });
+    if (peer === undefined) log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
+    else log.again(`crowd ${peer}`, 'warn', 'connection refused', { from, reason });
   };
 
   const admit = (socket: TLSSocket): void => {
     const certificate = callerOf(socket, allowed);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
-    const leave = shares.take(certificate.fingerprint, certificate.identity);
+    const { identity, fingerprint } = certificate;
+    const leave = shares.take(fingerprint, identity);
     if (typeof leave === 'number') {
-      refuseOneMore(socket, certificate.identity, leave);
+      refuse(socket, `the peer ${identity} has ${leave} connections already`, identity);
       return;
     }
     socket.once('close', leave);
