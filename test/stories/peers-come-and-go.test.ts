@@ -86,7 +86,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
 
       await fr1.edit(() => before);
       await fr1.peer(['backup']);
-      expect(JSON.parse((await fr1.peer(['status', '--json'])).stdout).server.findings).toEqual([]);
+      expect(JSON.parse((await fr1.peer(['status', '--json'])).stdout).server.findings).not.toContain(told);
     }));
 
   it('are no longer believed at the address of their lost machine, once they were rebuilt and have called', () =>

@@ -1,5 +1,5 @@
+import { faultsOf } from '../render/faults.js';
 import {
-  faultsOf,
   type MeshStatus,
   type PeerView,
   refusalOf,
@@ -12,6 +12,7 @@ import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { askNodes } from '../session/ask-peers.js';
 import type { Context, ExitCode } from '../session/context.js';
+import { overdueBefore } from '../session/overdue.js';
 
 /**
  * Shows this node and its peers, each asked now. 3 when the own node or a peer did not answer, a peer does not get what it is
@@ -29,11 +30,12 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   });
   const self = await context.self();
   const drill = await lastDrill(stateFolder(config));
-  const status: MeshStatus = { server: config.server, self, node, peers, drill, now: context.clock.now() };
+  const now = context.clock.now();
+  const status: MeshStatus = { config, self, node, peers, drill, overdue: overdueBefore(config, now), now };
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
   for (const hint of statusHints(status)) context.screen.note(hint);
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);
   const refused = peers.some((peer) => refusalOf(peer, self) !== null);
   if ('failure' in node) context.screen.warn(`${node.failure.message}. ${node.failure.hint ?? ''}`.trimEnd());
-  return silent || refused || 'failure' in node || faultsOf(node, status.now).length > 0 ? 3 : 0;
+  return silent || refused || 'failure' in node || faultsOf(node, status).length > 0 ? 3 : 0;
 }

@@ -20,8 +20,8 @@ export interface DoctorFacts {
   readonly keys: KeyFacts;
   /** The public age key that the recovery key of this server opens, and the file that says so; null where it is not known. */
   readonly ownRecipient: { readonly key: string; readonly file: string } | null;
-  /** A run that began before this moment has missed two of the schedule; null when nothing is scheduled. */
-  readonly overdue: number | null;
+  /** A last run that began before this moment is too long ago. */
+  readonly overdue: number;
   /** Free on the disk of the vault; null when it cannot be asked. */
   readonly free: number | null;
   readonly node: GetStatusResponse | { readonly failure: Failure };

@@ -1,7 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { Cron } from 'croner';
 import type { Config } from '../../mesh/config/config.js';
 import { findConfig } from '../../mesh/config/find.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -20,6 +19,7 @@ import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { askNodes } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
+import { overdueBefore } from '../session/overdue.js';
 import { openMesh } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
 import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, TcpFacts } from './facts.js';
@@ -43,7 +43,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   ]);
   const { version, clock } = context;
   const now = clock.now();
-  const overdue = secondLastDue(config, now);
+  const overdue = overdueBefore(config, now);
   const nodeVersion = process.versions.node;
   return { now, version, nodeVersion, config, hints, keys, overdue, free, node, tcp, parts, staging, drill, ...proven };
 }
@@ -61,14 +61,6 @@ async function provenFacts(context: Context, config: Config, self: ServerIdentit
     kitFacts(config, self),
   ]);
   return { ownRecipient, peers: [...answers].map(([name, answer]) => ({ name, answer })), ...backups, kit };
-}
-
-/** When the last but one run was due. */
-function secondLastDue({ backup }: Config, now: number): number | null {
-  const { schedule, timezone } = backup;
-  if (schedule === null) return null;
-  const cron = new Cron(schedule, { paused: true, timezone, mode: '5-or-6-parts' });
-  return cron.previousRuns(2, new Date(now))[1]?.getTime() ?? null;
 }
 
 async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise<KeyFacts> {

@@ -4,8 +4,9 @@ import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
+import { lateRun, notSaved } from '../render/faults.js';
 import { formatMoment } from '../render/moments.js';
-import { needsRestart, notSaved } from '../render/status.js';
+import { needsRestart } from '../render/status.js';
 import type { DoctorFacts } from './facts.js';
 import { type Check, error, type Finding, warning } from './finding.js';
 
@@ -46,10 +47,8 @@ function hasOldKey({ node, keys: { certificate } }: DoctorFacts): boolean {
   return !('failure' in node) && !(certificate instanceof Failure) && certificate.epoch > node.epochMs;
 }
 
-/** Milliseconds between runs where none is scheduled. */
-const longestOnRequest = 7 * 86_400_000;
-
-export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
+export const checkRuns: Check = (facts) => {
+  const { node, now, config, newest } = facts;
   if ('failure' in node) return null;
   const { lastRun, historyProblem } = node;
   if (historyProblem !== undefined && lastRun === undefined) {
@@ -80,17 +79,19 @@ export const checkRuns: Check = ({ node, now, config, overdue, newest }) => {
     const why = 'Nights and retention go by this clock, and after a jump nothing is removed for a night.';
     findings.push(warning(problem, why, 'timedatectl set-ntp true; if it is right now: anemone-peer backup'));
   }
+  const late = lateRun(node, facts);
   if (lastRun.outcome === Outcome.OUTCOME_FAILED && !sets.some(({ severity }) => severity === 'error')) {
     const why = 'What changed since the last good one would be lost.';
     findings.push(error(`the last run failed, ${when}`, why, 'anemone-peer backup'));
-  } else if (overdue !== null && lastRun.startedAtMs < overdue) {
-    const problem = `the last run was ${when}, and two nights were due since`;
-    findings.push(warning(problem, 'What changed since then would be lost.', 'anemone-peer backup'));
-  } else if (config.backup.schedule === null && now - lastRun.startedAtMs > longestOnRequest) {
-    const why =
-      'What changed since would be lost, and only a run removes old backups of peers, and reads what is kept again.';
-    const mend = `anemone-peer backup; or schedule nights: backup.schedule in ${config.file}`;
-    findings.push(warning(`the last run was ${when}, and none is scheduled`, why, mend));
+  } else if (late !== null) {
+    const [why, mend] =
+      config.backup.schedule === null
+        ? [
+            'What changed since would be lost, and only a run removes old backups of peers, and reads what is kept again.',
+            `anemone-peer backup; or schedule nights: backup.schedule in ${config.file}`,
+          ]
+        : ['What changed since then would be lost.', 'anemone-peer backup'];
+    findings.push(warning(late, why, mend));
   }
   return [...sets, ...findings, ...unread(lastRun, now)];
 };

@@ -1,10 +1,5 @@
-import type { PeerConfig, ServerConfig } from '../../mesh/config/config.js';
-import {
-  type GetStatusResponse,
-  Outcome,
-  type PeerStatus,
-  type SetStatus,
-} from '../../mesh/generated/anemone/node/v1/node.js';
+import type { Config, PeerConfig } from '../../mesh/config/config.js';
+import type { GetStatusResponse, PeerStatus, SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { hasSeenNewer, isClockOff, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -12,6 +7,7 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import { drillDocument, type LastDrill, provenInWords } from './drill.js';
+import { faultsOf, type Standard } from './faults.js';
 import type { Look } from './look.js';
 import { formatDuration, formatMoment, formatTime } from './moments.js';
 import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
@@ -20,14 +16,12 @@ import { type Cell, renderTable } from './table.js';
 type Silence = { readonly failure: Failure };
 
 /** How things stand, as the own node and every peer told it just now. */
-export interface MeshStatus {
-  readonly server: ServerConfig;
-  readonly self: ServerIdentity;
+export interface MeshStatus extends Standard {
+  readonly config: Config;
   readonly node: GetStatusResponse | Silence;
   readonly peers: readonly PeerView[];
   /** The last time that a recovery was proven. */
   readonly drill?: LastDrill;
-  readonly now: number;
 }
 
 export interface PeerView {
@@ -38,21 +32,23 @@ export interface PeerView {
   readonly status?: PeerStatus;
 }
 
-export function statusDocument({ server, self, node, peers, drill, now }: MeshStatus): unknown {
+export function statusDocument(status: MeshStatus): unknown {
+  const { self, node, peers, drill, now } = status;
+  const { server } = status.config;
   const running = 'failure' in node ? null : node;
   return {
     server: {
       name: server.name,
       address: formatAddress(server.listen),
       identity: self.identity,
-      ok: running !== null && faultsOf(running, now).length === 0,
+      ok: running !== null && faultsOf(running, status).length === 0,
       running: running !== null,
       error: 'failure' in node ? node.failure.message : null,
       version: running?.version ?? null,
       started_at: isoTime(running?.startedAtMs ?? 0),
       backup_running: running?.running ?? null,
       free: running?.free ?? null,
-      findings: running === null ? [] : findingsOf(running, now),
+      findings: running === null ? [] : findingsOf(running, status),
       upload: running === null ? null : { rate: running.uploadRate, until: running.uploadUntil || null },
     },
     sets: (running?.sets ?? []).map(setDocument),
@@ -118,8 +114,9 @@ export function statusText(status: MeshStatus, look: Look): string {
 }
 
 /** What to do about this server, and about peers that did not answer, now or in a run, each thing once. */
-export function statusHints({ node, peers, now }: Pick<MeshStatus, 'node' | 'peers' | 'now'>): string[] {
-  const isTroubled = !('failure' in node) && faultsOf(node, now).length > 0;
+export function statusHints(status: MeshStatus): string[] {
+  const { node, peers } = status;
+  const isTroubled = !('failure' in node) && faultsOf(node, status).length > 0;
   const hints = peers.flatMap(({ answer, status }) => [
     answer !== undefined && 'failure' in answer ? answer.failure.hint : undefined,
     status !== undefined && status.owed.length > 0 ? status.problem?.hint : undefined,
@@ -128,7 +125,9 @@ export function statusHints({ node, peers, now }: Pick<MeshStatus, 'node' | 'pee
   return [...new Set([...own, ...hints.flatMap((hint) => hint || [])])];
 }
 
-function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[][] {
+function serverRows(status: MeshStatus, look: Look): Cell[][] {
+  const { node, drill, now } = status;
+  const { server } = status.config;
   const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
   const recovery: Cell[] = ['recovery', provenInWords(drill, now)];
   if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }], recovery];
@@ -148,35 +147,18 @@ function serverRows({ server, node, drill, now }: MeshStatus, look: Look): Cell[
     ['last run', node.running ? `one is under way; before it: ${last}` : last],
     ['next run', next],
     recovery,
-    ...findingsOf(node, now).map((finding): Cell[] => ['finding', finding]),
+    ...findingsOf(node, status).map((finding): Cell[] => ['finding', finding]),
   ];
 }
 
 /** What a person should look at on this server. */
-function findingsOf(node: GetStatusResponse, now: number): string[] {
-  return [...faultsOf(node, now), ...needsRestart(node), ...node.findings];
+function findingsOf(node: GetStatusResponse, standard: Standard): string[] {
+  return [...faultsOf(node, standard), ...needsRestart(node), ...node.findings];
 }
 
 /** What of the configuration is not in force. */
 export function needsRestart(node: GetStatusResponse): string[] {
   return node.needsRestart.map((key) => `${key} is another one in the configuration than in the running node`);
-}
-
-/** Why this server does not save what it should, or may not: whoever watches over it has to hear of that. */
-export function faultsOf({ diskTroubles, historyProblem, sets, lastRun }: GetStatusResponse, now: number): string[] {
-  const unsaved = sets.filter(({ problem }) => problem !== undefined).map((set) => notSaved(set, now));
-  const isFailed = lastRun?.outcome === Outcome.OUTCOME_FAILED && unsaved.length === 0;
-  return [
-    ...diskTroubles,
-    ...(historyProblem === undefined ? [] : [historyProblem.message]),
-    ...unsaved,
-    ...(isFailed ? [`the last run failed ${formatMoment(lastRun.startedAtMs, now)}`] : []),
-  ];
-}
-
-/** How the last try of a set failed. */
-export function notSaved({ set, triedAtMs, problem }: SetStatus, now: number): string {
-  return `the set ${set} was not saved ${formatMoment(triedAtMs, now)}: ${problem?.message}`;
 }
 
 /** `at most 512 KiB a second until 23:00`; nothing where there never is a limit. */

@@ -156,7 +156,10 @@ const oldRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtM
 const readAgain = (days: number) =>
   RunReport.fromPartial({ ...doneRun, audit: { scrub: { oldestCheckMs: now - days * 24 * hour } } });
 const keeper = { ...config, backup: { ...config.backup, sets: [] } };
-const onRequest = { ...config, backup: { ...config.backup, schedule: null } };
+const onRequest = {
+  config: { ...config, backup: { ...config.backup, schedule: null } },
+  overdue: now - 168 * hour,
+};
 const passing = {
   ...config,
   backup: { ...config.backup, sets: config.backup.sets.map((set) => ({ ...set, sealed: true })) },
@@ -320,19 +323,13 @@ const cases: Case[] = [
     { node: status({ lastRun: { ...doneRun, startedAtMs: now + 40 * hour } }) },
     [['warning', 'the last run is in 1 d 16 h, by the clock of this server', 'timedatectl set-ntp true']],
   ],
-  ['no night scheduled', checkRuns, { node: status({ lastRun: oldRun }), overdue: null }, []],
   [
     'a server where no night is scheduled, and nobody asked for a run',
     checkRuns,
-    { node: status({ lastRun: { ...doneRun, startedAtMs: now - 170 * hour } }), overdue: null, config: onRequest },
+    { node: status({ lastRun: { ...doneRun, startedAtMs: now - 170 * hour } }), ...onRequest },
     [['warning', 'the last run was 7 d 2 h ago, and none is scheduled', 'anemone-peer backup']],
   ],
-  [
-    'nothing where somebody did',
-    checkRuns,
-    { node: status({ lastRun: oldRun }), overdue: null, config: onRequest },
-    [],
-  ],
+  ['nothing where somebody did', checkRuns, { node: status({ lastRun: oldRun }), ...onRequest }, []],
   ['nothing about runs where no node can be asked', checkRuns, { node: noNode }, null],
   [
     'a node that runs with the key from before a restore',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { faultsOf } from '../../../src/client/render/faults.js';
 import { makeLook } from '../../../src/client/render/look.js';
 import {
   type MeshStatus,
@@ -7,7 +8,8 @@ import {
   statusHints,
   statusText,
 } from '../../../src/client/render/status.js';
-import type { PeerConfig, ServerConfig } from '../../../src/mesh/config/config.js';
+import type { Config, PeerConfig } from '../../../src/mesh/config/config.js';
+import { parseConfig } from '../../../src/mesh/config/load.js';
 import { type GetStatusResponse, Outcome, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { GetNodeResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
@@ -21,13 +23,13 @@ const keys = deriveKeys(generateRecoveryKey());
 const self = makeServerIdentity(keys, 'FR1', 1_700_000_000_000);
 /** Of the same server, rebuilt. */
 const newer = makeServerIdentity(keys, 'FR1', self.certificate.epoch + 1).certificate;
-const server: ServerConfig = {
-  name: parseHostname('FR1'),
-  listen: { host: '10.8.0.1', port: 7443 },
-  data: '/data',
-  logs: '/logs',
-  socket: '/data/.state/node.sock',
-};
+const configOf = (more = ''): Config =>
+  parseConfig(
+    '/srv/config.yaml',
+    `server: { name: FR1, listen: 10.8.0.1 }
+peers: [{ name: FR2, vpn_ip: 10.8.0.2, identity: "${self.identity}" }]
+backup: { encryption: { recipients: [age17y46w907m7fqf6ek78zsa29z87e8pkwe6zlejkluja9nztla3v0scrv8jk] }${more} }`,
+  ).config;
 
 const node: GetStatusResponse = {
   hostname: 'FR1',
@@ -50,6 +52,7 @@ const node: GetStatusResponse = {
 
 const runOf = (outcome: Outcome) =>
   RunReport.fromPartial({ outcome, startedAtMs: now - hour, finishedAtMs: now - hour });
+const longAgo = RunReport.fromPartial({ outcome: Outcome.OUTCOME_DONE, startedAtMs: now - 48 * hour });
 const failing = {
   set: 'db',
   triedAtMs: now - 10 * hour,
@@ -89,8 +92,18 @@ function peer(
   return { config, answer: { node, clockAhead, clockDoubt: 20 }, ...parts };
 }
 
+/** Of a server without sets, unless told otherwise. */
+const statusOf = (changes: Partial<MeshStatus>): MeshStatus => ({
+  config: configOf(),
+  self,
+  node,
+  peers: [],
+  overdue: now - 34 * hour,
+  now,
+  ...changes,
+});
 const text = (status: Partial<MeshStatus>): string[] =>
-  statusText({ server, self, node, peers: [], now, ...status }, makeLook(false, false)).split('\n');
+  statusText(statusOf(status), makeLook(false, false)).split('\n');
 
 describe('the status', () => {
   it('tells how the own node does, when it ran and when it runs next', () => {
@@ -112,7 +125,7 @@ describe('the status', () => {
       'finding\t/data: nothing can be written',
       'finding\tFR9/notes.txt is not a backup',
     ]);
-    expect(statusDocument({ server, self, node: full, peers: [], now })).toMatchObject({
+    expect(statusDocument(statusOf({ node: full }))).toMatchObject({
       server: { findings: ['/data: nothing can be written', 'FR9/notes.txt is not a backup'] },
     });
   });
@@ -124,7 +137,7 @@ describe('the status', () => {
   ])('tells what may be sent now, where that is limited: %i until %s', (uploadRate, uploadUntil, line) => {
     const limited = { ...node, uploadRate, uploadUntil };
     expect(text({ node: limited })).toContain(line);
-    expect(statusDocument({ server, self, node: limited, peers: [], now })).toMatchObject({
+    expect(statusDocument(statusOf({ node: limited }))).toMatchObject({
       server: { upload: { rate: uploadRate, until: uploadUntil === '' ? null : uploadUntil } },
     });
   });
@@ -190,13 +203,13 @@ describe('the status', () => {
       peer('US1', { status: status('US1', 'Make room.') }),
       peer('DE1', { status: status('DE1', '') }),
     ];
-    expect(statusHints({ node, peers, now })).toEqual(['Make room.']);
+    expect(statusHints(statusOf({ peers }))).toEqual(['Make room.']);
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
     const newestEpochMs = newer.epoch;
     const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
-    const document = statusDocument({ server, self, node, peers: [odd], now }) as { peers: unknown[] };
+    const document = statusDocument(statusOf({ peers: [odd] })) as { peers: unknown[] };
     expect(text({ peers: [odd] }).map((line) => line.split('\t').slice(0, 2))).toContainEqual(['FR2', 'not served']);
     expect(document.peers).toMatchObject([
       {
@@ -225,16 +238,17 @@ describe('the status', () => {
       { historyProblem: { kind: 'failed', message: 'the history of runs cannot be read', hint: '' } },
       'the history of runs cannot be read',
     ],
+    ['a run that is too long ago', { lastRun: longAgo }, 'the last run was 2 d ago, and two nights were due since'],
   ])(
     'calls this server not ok for %s, says so before all other findings, and who knows what to do',
     (_why, part, says) => {
       const troubled = { ...node, ...part };
       const [first] = text({ node: troubled }).filter((line) => line.startsWith('finding'));
       expect(first).toBe(`finding\t${says}`);
-      expect(statusDocument({ server, self, node: troubled, peers: [], now })).toMatchObject({
+      expect(statusDocument(statusOf({ node: troubled }))).toMatchObject({
         server: { ok: false, findings: [says, 'FR9/notes.txt is not a backup'] },
       });
-      expect(statusHints({ node: troubled, peers: [], now })).toEqual(['`anemone-peer doctor` tells what to do.']);
+      expect(statusHints(statusOf({ node: troubled }))).toEqual(['`anemone-peer doctor` tells what to do.']);
     },
   );
 
@@ -242,16 +256,42 @@ describe('the status', () => {
     const saved = { ...failing, savedAtMs: failing.triedAtMs, problem: undefined };
     const well = { ...node, lastRun: runOf(Outcome.OUTCOME_DONE), sets: [saved] };
     const tried_at = new Date(failing.triedAtMs).toISOString();
-    expect(statusDocument({ server, self, node: well, peers: [], now })).toMatchObject({
+    expect(statusDocument(statusOf({ node: well }))).toMatchObject({
       server: { ok: true },
       sets: [{ set: 'db', tried_at, saved_at: tried_at, problem: null, warnings: 0, first_warning: null }],
     });
-    expect(statusHints({ node: well, peers: [], now })).toEqual([]);
+    expect(statusHints(statusOf({ node: well }))).toEqual([]);
     const stopped = { failure: new Failure('unreachable', 'not running') };
-    expect(statusDocument({ server, self, node: stopped, peers: [], now })).toMatchObject({
+    expect(statusDocument(statusOf({ node: stopped }))).toMatchObject({
       server: { ok: false },
       sets: [],
     });
+  });
+
+  it('calls this server not ok when a set was never saved, once the first nights after it was set up have passed', () => {
+    const config = configOf(', sets: { backup: { paths: [x] }, db: { paths: [y] } }');
+    const db = { ...failing, savedAtMs: failing.triedAtMs, problem: undefined };
+    const faults = (changes: Partial<MeshStatus>) => faultsOf(node, statusOf({ config, ...changes }));
+    const never = (set: string) => `no run is known that saved the set ${set}`;
+    expect(faults({})).toEqual([never('backup'), never('db')]);
+    expect(faultsOf({ ...node, sets: [db] }, statusOf({ config }))).toEqual([never('backup')]);
+    expect(faults({ self: makeServerIdentity(keys, 'FR1', now - 30 * hour) })).toEqual([]);
+  });
+
+  it('says nothing of sets that were never saved where past runs are not known', () => {
+    const historyProblem = { kind: 'failed', message: 'the history of runs cannot be read', hint: '' };
+    const config = configOf(', sets: { backup: { paths: [x] } }');
+    expect(faultsOf({ ...node, historyProblem }, statusOf({ config }))).toEqual([historyProblem.message]);
+  });
+
+  it('calls a server not ok that saves for no peer', () => {
+    const config = configOf(', sets: { db: { paths: [y] } }');
+    const alone = { ...config, peers: config.peers.map((each) => ({ ...each, enabled: false })) };
+    const saved = { ...failing, savedAtMs: failing.triedAtMs, problem: undefined };
+    const lonely = 'no peer is configured and enabled, so what this server saves is lost with it';
+    expect(faultsOf({ ...node, sets: [saved] }, statusOf({ config }))).toEqual([]);
+    expect(faultsOf({ ...node, sets: [saved] }, statusOf({ config: alone }))).toEqual([lonely]);
+    expect(faultsOf(node, statusOf({ config: { ...configOf(), peers: [] } }))).toEqual([]);
   });
 
   it('calls no peer ok that does not get what it is owed, unless that may pass, as where it is busy', () => {
@@ -272,7 +312,7 @@ describe('the status', () => {
     const full = peer('DE1', { status: { ...status, problem: { ...refusal, kind: 'no-space' } } });
     const busy = peer('DE2', { status: { ...status, problem: { ...refusal, kind: 'failed' }, problemMayPass: true } });
     const unread = peer('DE3', { status: { ...status, problem: { ...refusal, kind: 'damaged' } } });
-    const { peers } = statusDocument({ server, self, node, peers: [refusing, served, full, busy, unread], now }) as {
+    const { peers } = statusDocument(statusOf({ peers: [refusing, served, full, busy, unread] })) as {
       peers: unknown[];
     };
     const refused = { ok: false, error: refusal.message };
@@ -289,6 +329,6 @@ describe('the status', () => {
   it('shows no control character that a peer put into its name', () => {
     const hostile = peer('FR2', {}, { hostname: '\x1b[2J' });
     expect(text({ peers: [hostile] }).join('')).not.toContain('\x1b');
-    expect(JSON.stringify(statusDocument({ server, self, node, peers: [hostile], now }))).toContain('\\\\x1b');
+    expect(JSON.stringify(statusDocument(statusOf({ peers: [hostile] })))).toContain('\\\\x1b');
   });
 });
