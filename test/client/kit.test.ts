@@ -270,6 +270,20 @@ describe('doctor', () => {
     ]);
   });
 
+  it('says why a node does not start that cannot tell which node keys are superseded', async () => {
+    await init();
+    const file = join(cwd, 'config-backups/.state/epochs.json');
+    await writeFile(file, '{');
+    expect(JSON.parse((await run('doctor', '--json')).stdout).findings).toContainEqual(
+      expect.objectContaining({
+        check: 'keys',
+        severity: 'error',
+        problem: expect.stringContaining(`${file} cannot be read`),
+        mend: expect.stringContaining('Restore it, or remove it'),
+      }),
+    );
+  });
+
   it('says so when the kit is not current any more', async () => {
     await init();
     const file = join(cwd, 'config/config.yaml');

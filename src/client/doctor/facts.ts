@@ -47,6 +47,8 @@ export interface DoctorFacts {
 export interface KeyFacts {
   /** Of its node key, or why this server cannot prove who it is. */
   readonly certificate: NodeCertificate | Failure;
+  /** Why nobody knows which node keys of peers are superseded; null where that is known, or may not be asked. */
+  readonly seenKeys: Failure | null;
   /** User id of the node's user, to whom the state folder belongs; null when there is none. */
   readonly user: number | null;
   /** What is for the node's user only. */

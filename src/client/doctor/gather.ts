@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { findConfig } from '../../mesh/config/find.js';
 import { loadConfig } from '../../mesh/config/load.js';
+import { readSeenKeys } from '../../mesh/identity/seen-keys.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import { factsOf } from '../../mesh/kit/kit.js';
 import { findVpn } from '../../mesh/kit/vpn-files.js';
@@ -15,7 +16,7 @@ import { lastDrill } from '../server/drills.js';
 import { freeSpace } from '../server/free-space.js';
 import { kitPath, readKit } from '../server/kit-file.js';
 import { ownRecipientFile, readOwnRecipient } from '../server/own-recipient.js';
-import { stateFolder } from '../server/state-folder.js';
+import { seenKeysFile, stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { askNodes } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
@@ -82,7 +83,9 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
     if (status !== null) files.push({ ...secret, mode: status.mode & 0o7777, owner: status.uid });
   }
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
-  return { certificate: self instanceof Failure ? self : self.certificate, user, files };
+  if (self instanceof Failure) return { certificate: self, seenKeys: null, user, files };
+  const seenKeys = await readSeenKeys(seenKeysFile(config)).then(() => null, Failure.from);
+  return { certificate: self.certificate, seenKeys, user, files };
 }
 
 async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<ProvenFacts['ownRecipient']> {

@@ -31,7 +31,8 @@ export const checkKeys: Check = ({ keys }) => {
     const mend = hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
     return [error(message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
   }
-  return keys.files.flatMap(({ path, mode, owner, holds }) => {
+  const seenKeys = keys.seenKeys === null ? [] : [notStarting(keys.seenKeys)];
+  const open = keys.files.flatMap(({ path, mode, owner, holds }) => {
     // What belongs to another user, such as root, the node's user can only read through its group.
     const isOwn = keys.user === null || owner === keys.user;
     if ((mode & (isOwn ? 0o077 : 0o037)) === 0) return [];
@@ -41,7 +42,16 @@ export const checkKeys: Check = ({ keys }) => {
     const give = isOwn ? '' : `chown ${keys.user} ${shellWord(path)}; `;
     return [error(problem, why, `${give}chmod 600 ${shellWord(path)}`)];
   });
+  return [...seenKeys, ...open];
 };
+
+function notStarting({ message, hint }: Failure): Finding {
+  return error(
+    message,
+    'A node does not start with it: it might let in a stolen node key.',
+    hint ?? 'Look at the disk.',
+  );
+}
 
 const whoeverReads: Readonly<Record<KeyFile['holds'], string>> = {
   state: 'Whoever reads the node key in it can be this server to its peers, until it is rebuilt.',

@@ -5,3 +5,8 @@ import type { Config } from '../../mesh/config/config.js';
 export function stateFolder(config: Pick<Config, 'server'>): string {
   return join(config.server.data, '.state');
 }
+
+/** Where a node remembers which node keys are superseded. */
+export function seenKeysFile(config: Pick<Config, 'server'>): string {
+  return join(stateFolder(config), 'epochs.json');
+}

@@ -1,11 +1,10 @@
-import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
 import type { Meet } from '../../mesh/peers/connection.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Screen } from '../render/screen.js';
-import { stateFolder } from '../server/state-folder.js';
+import { seenKeysFile, stateFolder } from '../server/state-folder.js';
 import type { Prompts } from './prompts.js';
 
 /** 0: done, all of it. 3: partly. 1: failed, and the report that was shown says why. Any other end is a Failure. */
@@ -66,9 +65,8 @@ export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'curr
   });
   const currentOnly = once(async (): Promise<Meet> => {
     const { readSeenKeys, refuseSuperseded } = await import('../../mesh/identity/seen-keys.js');
-    const file = join(stateFolder(await loadConfig()), 'epochs.json');
-    // A node does not start with a file that it cannot read; a list is better than none.
-    const seen = await readSeenKeys(file).catch(() => new Map<string, NodeCertificate>());
+    // A node does not start with a file that it cannot read, as `doctor` says; a list is better than none.
+    const seen = await readSeenKeys(seenKeysFile(await loadConfig())).catch(() => new Map<string, NodeCertificate>());
     return (peer, certificate) => refuseSuperseded(peer, certificate, seen.get(peer.identity));
   });
   return { ...outside, loadConfig, self, currentOnly };

@@ -88,6 +88,7 @@ const well: DoctorFacts = {
   hints: [],
   keys: {
     certificate: self.certificate,
+    seenKeys: null,
     user: 998,
     files: [{ path: '/data/.state', mode: 0o700, owner: 998, holds: 'state' }],
   },
@@ -201,7 +202,12 @@ const cases: Case[] = [
     'a server without an identity',
     checkKeys,
     {
-      keys: { certificate: new Failure('config', 'no identity yet', { hint: 'init' }), user: null, files: [] },
+      keys: {
+        certificate: new Failure('config', 'no identity yet', { hint: 'init' }),
+        seenKeys: null,
+        user: null,
+        files: [],
+      },
     },
     [['error', 'no identity yet', 'init']],
   ],
