@@ -323,7 +323,7 @@ describe('doctor', () => {
       await chmod(cwd, 0o755);
       process.seteuid?.(65_534);
       const { code, stdout } = await run('doctor', '--json').finally(() => process.seteuid?.(0));
-      expect(code).toBe(1);
+      expect(code).toBe(3);
       const { checks, findings } = JSON.parse(stdout);
       for (const check of ['runs', 'peers', 'backups', 'kit', 'restores']) {
         expect(checks).toContainEqual({ check, ok: null });
@@ -334,9 +334,28 @@ describe('doctor', () => {
       expect(findings).toContainEqual(
         expect.objectContaining({
           check: 'keys',
+          severity: 'warning',
           problem: expect.stringContaining('node.key'),
-          mend: 'Run this as the user that owns it, or change its owner.',
+          mend: 'Run this as the user of the node, or as root.',
         }),
+      );
+    },
+  );
+
+  it.skipIf(process.geteuid?.() !== 0)(
+    'tells the user of the node how to get back a node key that is of somebody else',
+    async () => {
+      await init();
+      await addPeer();
+      await chmod(cwd, 0o755);
+      const state = join(cwd, 'config-backups/.state');
+      for (const path of [dirname(state), state]) await chown(path, 65_534, 65_534);
+      process.seteuid?.(65_534);
+      const { code, stdout } = await run('doctor', '--json').finally(() => process.seteuid?.(0));
+      expect(code).toBe(1);
+      const mend = `As root: chown 65534 ${join(state, 'node.key')} ${join(state, 'node.crt')}`;
+      expect(JSON.parse(stdout).findings).toContainEqual(
+        expect.objectContaining({ check: 'keys', severity: 'error', mend }),
       );
     },
   );

@@ -47,6 +47,8 @@ export interface DoctorFacts {
 export interface KeyFacts {
   /** Of its node key, or why this server cannot prove who it is. */
   readonly certificate: NodeCertificate | Failure;
+  /** Whether that is because the key is for another user, that of the node, who may well prove it. */
+  readonly isOfAnother: boolean;
   /** Why nobody knows which node keys of peers are superseded; null where that is known, or may not be asked. */
   readonly seenKeys: Failure | null;
   /** User id of the node's user, to whom the state folder belongs; null when there is none. */

@@ -83,9 +83,12 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
     if (status !== null) files.push({ ...secret, mode: status.mode & 0o7777, owner: status.uid });
   }
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
-  if (self instanceof Failure) return { certificate: self, seenKeys: null, user, files };
+  if (self instanceof Failure) {
+    const isBarred = (self.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES';
+    return { certificate: self, isOfAnother: isBarred && user !== process.geteuid?.(), seenKeys: null, user, files };
+  }
   const seenKeys = await readSeenKeys(seenKeysFile(config)).then(() => null, Failure.from);
-  return { certificate: self.certificate, seenKeys, user, files };
+  return { certificate: self.certificate, isOfAnother: false, seenKeys, user, files };
 }
 
 async function recipientFacts(config: Config, { identity }: ServerIdentity): Promise<ProvenFacts['ownRecipient']> {

@@ -5,7 +5,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
-import { advice, type Check, error, warning } from './finding.js';
+import { advice, type Check, error, type Finding, warning } from './finding.js';
 
 export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
   const findings = hints.map((hint) => {
@@ -29,6 +29,8 @@ export const checkKeys: Check = ({ keys }) => {
   if (keys.certificate instanceof Failure) {
     const { message, hint } = keys.certificate;
     const mend = hint ?? 'Run `anemone-peer init`, or `anemone-peer restore`.';
+    if (keys.isOfAnother)
+      return [warning(message, 'Only with it can peers be asked, and what they hold be compared.', mend)];
     return [error(message, 'Without it no peer lets this server in, and nothing can be signed.', mend)];
   }
   const seenKeys = keys.seenKeys === null ? [] : [notStarting(keys.seenKeys)];

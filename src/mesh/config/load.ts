@@ -88,7 +88,7 @@ export async function readConfigBytes(file: string): Promise<Buffer> {
       code === 'ENOENT'
         ? ['does not exist', 'Run `anemone-peer init` to make one, or name another with --config FILE.']
         : code === 'EACCES'
-          ? ['may not be read', 'Run this as the user that owns it, or change its owner.']
+          ? ['may not be read', 'Run this as root, or as the user of the node, who has to be able to read it.']
           : [`cannot be read (${code})`, undefined];
     throw new Failure('config', `${file} ${why}`, { cause: thrown, hint });
   } finally {

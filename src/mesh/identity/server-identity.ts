@@ -1,9 +1,10 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { replaceFile } from '../files/replace-file.js';
 import { statsIfThere } from '../files/stats-if-there.js';
 import { Failure } from '../terms/failure.js';
+import { shellWord } from '../terms/shell-word.js';
 import type { Identity } from './identity.js';
 import {
   certificatePem,
@@ -87,7 +88,7 @@ async function readKeyAndCertificate(
     if (code === 'EACCES') {
       throw new Failure('config', `the identity of this server may not be read: ${keyFile} with its node.crt`, {
         cause,
-        hint: 'Run this as the user that owns it, or change its owner.',
+        hint: await whoMayRead(keyFile, certificateFile),
       });
     }
     const what =
@@ -96,6 +97,15 @@ async function readKeyAndCertificate(
     const advice = first === null ? hint : `${first} Only where there is none: ${hint}`;
     throw new Failure('config', `${what} ${keyFile} with its node.crt`, { cause, hint: advice });
   }
+}
+
+/** The folder tells whose node it is: whoever else gets the files locks the node out. */
+async function whoMayRead(keyFile: string, certificateFile: string): Promise<string> {
+  const uid = process.geteuid?.();
+  const folder = await stat(dirname(keyFile)).catch(() => null);
+  return folder !== null && folder.uid === uid
+    ? `As root: chown ${uid} ${shellWord(keyFile)} ${shellWord(certificateFile)}`
+    : 'Run this as the user of the node, or as root.';
 }
 
 /**

@@ -87,6 +87,7 @@ const well: DoctorFacts = {
   config,
   hints: [],
   keys: {
+    isOfAnother: false,
     certificate: self.certificate,
     seenKeys: null,
     user: 998,
@@ -204,6 +205,7 @@ const cases: Case[] = [
     {
       keys: {
         certificate: new Failure('config', 'no identity yet', { hint: 'init' }),
+        isOfAnother: false,
         seenKeys: null,
         user: null,
         files: [],
