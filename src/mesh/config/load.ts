@@ -1,6 +1,6 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { posix } from 'node:path';
+import { join, posix } from 'node:path';
 import * as v from 'valibot';
 import { formatAddress, isEveryAddress } from '../terms/address.js';
 import { archiveRoots } from '../terms/archive-roots.js';
@@ -26,11 +26,14 @@ export interface LoadedConfig {
  * @throws Failure `config` that lists everything that is wrong, one line each: file, line, key, what is wrong, the fix
  */
 export async function loadConfig(file: string): Promise<LoadedConfig> {
-  return parseConfig(file, decodeConfig(file, await readConfigBytes(file)));
+  return parseConfig(file, decodeConfig(file, await readConfigBytes(file)), existsSync);
 }
 
-/** {@link loadConfig} for text that is (or will be) in `file`. */
-export function parseConfig(file: string, text: string): LoadedConfig {
+/**
+ * {@link loadConfig} for text that is (or will be) in `file`.
+ * @param isThere whether there is a folder, such as that of a server whose backups are held
+ */
+export function parseConfig(file: string, text: string, isThere = (_folder: string): boolean => false): LoadedConfig {
   const document = readDocument(text);
   const problems = [...document.problems];
   const hints = translateSpellings(document);
@@ -45,7 +48,7 @@ export function parseConfig(file: string, text: string): LoadedConfig {
   const config = resolveConfig(file, parsed.output);
   problems.push(...pathProblems(config, document.lineOf));
   if (problems.length > 0) throw configFailure(file, problems);
-  hints.push(...remarks(config, document.lineOf));
+  hints.push(...remarks(config, document.lineOf, isThere));
   return { config, hints: hints.map(({ line, message }) => `${file}:${line}: ${message}`) };
 }
 
@@ -115,7 +118,11 @@ function issueMessage(issue: v.BaseIssue<unknown>, key: string): string {
   return issue.message;
 }
 
-function remarks(config: Config, lineOf: LineOf): { line: number; message: string }[] {
+function remarks(
+  config: Config,
+  lineOf: LineOf,
+  isThere: (folder: string) => boolean,
+): { line: number; message: string }[] {
   const found: { line: number; message: string }[] = [];
   if (config.backup.sets.length === 0) {
     const message = 'backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers';
@@ -147,8 +154,11 @@ function remarks(config: Config, lineOf: LineOf): { line: number; message: strin
   const names = [config.server.name, ...config.peers.map((peer) => peer.name)];
   for (const [index, peer] of config.peers.entries()) {
     for (const [position, owner] of peer.reads.entries()) {
-      if (names.includes(owner)) continue;
-      const near = didYouMean(owner, names);
+      // A server that got another name may read what is held of its former one.
+      if (names.includes(owner) || isThere(join(config.server.data, owner))) continue;
+      // Not this server: that would let the peer read what is for nobody else.
+      const others = config.peers.map(({ name }) => name).filter((name) => name !== peer.name);
+      const near = didYouMean(owner, others);
       const message = `peers[${index}].reads: ${owner} is no server of this file${near === undefined ? '' : `. ${near}`}`;
       found.push({ line: lineOf(['peers', index, 'reads', position]), message });
     }

@@ -144,12 +144,26 @@ peers:
   it('hints at what is right and surprising', () => {
     const text = `server: { name: FR1 }
 peers:
-  - { name: FR2, vpn_ip: 10.8.0.2, identity: "${identity}", reads: [FR3] }`;
+  - { name: FR2, vpn_ip: 10.8.0.2, identity: "${identity}", reads: [FR3] }
+  - { name: US1, vpn_ip: 10.8.0.3, identity: "${otherIdentity}", reads: [FR3] }`;
     expect(parseConfig('/c.yaml', text).hints).toEqual([
       '/c.yaml:1: backup.sets is empty: nothing of this server is backed up, it only keeps the backups of its peers',
       "/c.yaml:1: server.listen is every address of this machine: write the VPN's, such as 10.8.0.1:7443",
-      '/c.yaml:3: peers[0].reads: FR3 is no server of this file. Did you mean FR1?',
+      '/c.yaml:3: peers[0].reads: FR3 is no server of this file',
+      '/c.yaml:4: peers[1].reads: FR3 is no server of this file. Did you mean FR2?',
     ]);
+  });
+
+  it('takes the former name of a server as one of whom backups are held here', async () => {
+    const file = put(
+      'config.yaml',
+      `server: { name: FR1, listen: 10.8.0.1 }
+peers: [{ name: FR9, vpn_ip: 10.8.0.2, identity: "${identity}", reads: [FR2] }]`,
+    );
+    const named = expect.stringContaining('FR2 is no server of this file');
+    expect((await loadConfig(file)).hints).toContainEqual(named);
+    put('config-backups/FR2/anemone-backup-FR2-20261123-010000.enc', '');
+    expect((await loadConfig(file)).hints).not.toContainEqual(named);
   });
 
   it('hints at two peers with one address', () => {
