@@ -8,7 +8,7 @@ import { findConfig } from '../mesh/config/find.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { systemClock } from '../mesh/terms/clock.js';
-import { Failure } from '../mesh/terms/failure.js';
+import { Failure, type FailureKind } from '../mesh/terms/failure.js';
 import { fingerprint } from './follow-file.js';
 
 const usage = `anemone-node keeps the backups of its peers, and makes and pushes its own.
@@ -38,7 +38,7 @@ function readArguments() {
         prune: { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         health: { type: 'boolean', default: false },
-        log: { type: 'string', default: process.env['ANEMONE_LOG'] ?? 'info' },
+        log: { type: 'string', default: process.env['ANEMONE_LOG'] || 'info' },
         help: { type: 'boolean', short: 'h', default: false },
         version: { type: 'boolean', default: false },
       },
@@ -133,9 +133,12 @@ function tell({ message, hint }: Failure): void {
   process.stderr.write(`anemone-node: ${message}\n${hint === undefined ? '' : `${hint}\n`}`);
 }
 
+/** As those of the client; every other failure ends with 1. */
+const exitCodes: Readonly<Partial<Record<FailureKind, number>>> = { config: 2, usage: 2, locked: 11 };
+
 main().catch((thrown: unknown) => {
   const failure = Failure.from(thrown);
   tell(failure);
   // The exit code alone would not end it: what a start had opened keeps the process, and nobody would start it again.
-  process.exit(failure.kind === 'config' || failure.kind === 'usage' ? 2 : 1);
+  process.exit(exitCodes[failure.kind] ?? 1);
 });

@@ -39,6 +39,11 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     expect(stderr).toContain('anemone-node --help');
   });
 
+  it('takes an empty variable for none, as the client does', async () => {
+    const empty = { cwd: fr1.folder, env: { ANEMONE_LOG: '', ANEMONE_CONFIG: '' } };
+    expect(await anemoneNode(['--check'], empty)).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('with --check tells a right configuration from a wrong one, and from one that is not there', async () => {
     expect(await run('--check')).toEqual({ code: 0, stdout: `${fr1.config} is right\n`, stderr: '' });
     const wrong = join(mesh.root, 'wrong.yaml');
@@ -86,7 +91,7 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     const shown = await run('--prune', '--dry-run');
     expect(shown).toMatchObject({ code: 0, stderr: '' });
     expect(shown.stdout).toMatch(new RegExp(`stays +${newer}.*\n.*goes +${older}`));
-    expect(await run('--prune')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('is running') });
+    expect(await run('--prune')).toMatchObject({ code: 11, stdout: '', stderr: expect.stringContaining('is running') });
     expect(await fr1.holds('local')).toEqual([older, newer]);
     await fr1.stop();
     const pruned = await run('--prune', '--log', 'warn');
