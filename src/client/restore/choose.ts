@@ -88,7 +88,7 @@ const shortestPrefix = 4;
 function fits({ facts, digest }: Pick<VerifiedManifest, 'facts' | 'digest'>, reference: string): boolean {
   if (facts.name === reference) return true;
   const prefix = reference.toLowerCase();
-  if (prefix.length < shortestPrefix || !/^[0-9a-f]+$/.test(prefix)) return false;
+  if (prefix.length < shortestPrefix || !isHex(prefix)) return false;
   return hex(facts.sha256).startsWith(prefix) || hex(digest).startsWith(prefix);
 }
 
@@ -101,13 +101,7 @@ function nothing(
     (backup) => backup.standing.kind !== 'verified' && (reference === undefined || fits(backup, reference)),
   );
   if (refused === undefined || refused.standing.kind === 'verified') {
-    const facts = oldest?.manifest.facts;
-    return new Failure('not-found', message, {
-      hint:
-        facts === undefined
-          ? 'Without a name, restore shows what there is; `anemone-peer list` does too.'
-          : `The oldest that is held is ${facts.name}, from ${formatTime(facts.createdAtMs)}.`,
-    });
+    return new Failure('not-found', message, { hint: whatElse(reference, oldest) });
   }
   const holders = refused.copies.map(({ holder }) => holder.described).join(', ');
   return new Failure(
@@ -116,11 +110,24 @@ function nothing(
   );
 }
 
+function whatElse(reference: string | undefined, oldest: Candidate | undefined): string {
+  if (reference !== undefined && isHex(reference) && reference.length < shortestPrefix) {
+    return `Of a digest, give ${shortestPrefix} digits or more.`;
+  }
+  if (oldest === undefined) return 'Without a name, restore shows what there is; `anemone-peer list` does too.';
+  const { name, createdAtMs } = oldest.manifest.facts;
+  return `The oldest that is held is ${name}, from ${formatTime(createdAtMs)}.`;
+}
+
 function ambiguous(reference: string, fitting: readonly Candidate[]): Failure {
   const list = fitting.map(({ manifest: { facts } }) => `${facts.name} (sha256 ${hex(facts.sha256).slice(0, 16)}…)`);
   return new Failure('usage', `${JSON.stringify(reference)} fits ${fitting.length} backups: ${list.join(', ')}`, {
     hint: 'Give more digits of the digest.',
   });
+}
+
+function isHex(word: string): boolean {
+  return /^[0-9a-f]+$/i.test(word);
 }
 
 function hex(bytes: Uint8Array): string {

@@ -49,6 +49,13 @@ describe('choosing a backup', () => {
     },
   );
 
+  it('says how many digits of a digest it takes, where they are too few', () => {
+    const digits = first.digest.toString('hex').slice(0, 3);
+    expect(() => choose(found(first), digits)).toThrow(
+      expect.objectContaining({ kind: 'not-found', hint: 'Of a digest, give 4 digits or more.' }),
+    );
+  });
+
   it('refuses a name that two backups have, and shows how to tell them apart', () => {
     const other = manifestOf(Buffer.from('other'), owner.signer, { createdAtMs: at(20), sequence: 1 });
     expect(() => choose(found(first, other), first.facts.name)).toThrow(/fits 2 backups.*sha256/);
