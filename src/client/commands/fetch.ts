@@ -5,6 +5,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { download } from '../restore/download/download.js';
 import { openPart } from '../restore/download/part-file.js';
 import { withRoom } from '../restore/room.js';
+import { needFolderOf } from '../server/output-folder.js';
 import type { Context, ExitCode } from '../session/context.js';
 import { openMesh } from '../survey/mesh.js';
 import { findOne } from './find-one.js';
@@ -21,7 +22,8 @@ const hint = 'Name a file on a disk with more room, with -o.';
 /**
  * Downloads a backup as it is, still sealed, with its manifest beside it. The file has its name only once its bytes are
  * those of the manifest. What an attempt that was cut off left is used by the next one.
- * @throws Failure `usage` when it, or another manifest, is there already, or it is to go to standard output
+ * @throws Failure `usage` when it, or another manifest, is there already, or it is to go to standard output or
+ *   into a folder that is not
  */
 export async function fetchToFile(context: Context, reference: string, options: FetchOptions): Promise<ExitCode> {
   const { screen, clock, signal } = context;
@@ -34,6 +36,7 @@ export async function fetchToFile(context: Context, reference: string, options: 
       },
     );
   }
+  if (options.output !== undefined) await needFolderOf(resolve(context.cwd, options.output));
   const mesh = await openMesh(context, options.peer);
   try {
     const { backup } = await findOne(context, mesh, reference);

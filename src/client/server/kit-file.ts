@@ -13,6 +13,7 @@ import { parseKit } from '../../mesh/kit/parse-kit.js';
 import { verifyKit } from '../../mesh/kit/signed-kit.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Screen } from '../render/screen.js';
+import { needFolderOf } from './output-folder.js';
 import { stateFolder } from './state-folder.js';
 
 /** Where the kit of a server is kept: beside its configuration, so that it is backed up with it. */
@@ -63,17 +64,12 @@ export function tellMissing(screen: Screen, made: MadeKit): void {
 }
 
 /**
- * Whoever names a place for a kit may have mistyped it: only an older kit is replaced there, and no folder is made, which
- * would be on this machine's own disk where the one of a stick was meant.
+ * Whoever names a place for a kit may have mistyped it: only an older kit is replaced there, and no folder is made.
  * @throws Failure `usage` when something else is there, or the folder is not
  */
 export async function refuseOther(path: string): Promise<void> {
   const stats = await statsIfThere(path);
-  if (stats === null) {
-    const folder = dirname(path);
-    if ((await stat(folder).catch(() => null)) !== null) return;
-    throw new Failure('usage', `there is no folder ${folder}`, { hint: 'Is its disk mounted? Else make the folder.' });
-  }
+  if (stats === null) return needFolderOf(path);
   const isReadable = stats.isFile() && stats.size <= largestKit;
   if (isReadable && (await readFile(path, 'utf8')).includes(kitBegin)) return;
   throw new Failure('usage', `${path} is there already, and is no kit`, {

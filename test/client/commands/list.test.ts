@@ -498,6 +498,16 @@ describe('fetch', () => {
     });
   });
 
+  it('makes no folder for a file, and says which one is missing before anybody is asked', async () => {
+    await Promise.all([fr2.stop(), us1.stop()]);
+    const output = join(folder, 'stick/mine');
+    await expect(fetchToFile(trial().context, 'latest', { output })).rejects.toMatchObject({
+      kind: 'usage',
+      message: `there is no folder ${join(folder, 'stick')}`,
+    });
+    [fr2, us1] = await Promise.all([startPeerNode(), startPeerNode()]);
+  });
+
   it('does not replace a file, unless told to', async () => {
     const output = join(folder, 'mine');
     await writeFile(output, 'mine');
