@@ -45,7 +45,19 @@ describe('the tree of commands', () => {
     },
   );
 
-  it('uses no flag for two things: one variable of the environment would set both', () => {
+  it('uses no flag for two kinds of value, which one variable of the environment would set, but one: who is asked, by name or address', () => {
+    const takes = new Map<string, Set<string>>();
+    for (const { options } of [parse([]).program, ...commands.map(({ command }) => command)]) {
+      for (const { long, flags } of options) {
+        const kind = flags.match(/[<[].*$/)?.[0] ?? 'yes or no';
+        takes.set(String(long), new Set([...(takes.get(String(long)) ?? []), kind]));
+      }
+    }
+    const several = [...takes].filter(([, kinds]) => kinds.size > 1).map(([flag, kinds]) => [flag, ...kinds]);
+    expect(several).toEqual([['--peer', '<name>', '<addr[:port][#identity]>']]);
+  });
+
+  it('lets no command give a common flag another meaning', () => {
     const common = parse([]).program.options.map((option) => option.long);
     for (const { command } of commands) {
       for (const option of command.options) expect(common).not.toContain(option.long);
