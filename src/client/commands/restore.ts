@@ -11,6 +11,7 @@ import { runDrill } from '../restore/drill.js';
 import { sealedFromFile } from '../restore/from-file.js';
 import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
+import { refuseBesideLiving } from '../restore/living-server.js';
 import { type BringBackOptions, checkCall, type RestoreOptions, selectionOf } from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
@@ -123,16 +124,20 @@ interface Choice {
 }
 
 async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): Promise<ExitCode> {
-  const { mesh, derived, target, options, keys } = choice;
+  const { mesh, derived, home, target, options, keys } = choice;
   const takesOver = derived !== null && mayTakeOver(context, choice);
-  const hasLostData = takesOver && choice.home !== null && (await missesData(context));
+  const hasLostData = takesOver && home !== null && (await missesData(context));
   const question: BringBackOptions['question'] = (entries) =>
     takesOver && configFor(target, entries) !== undefined ? takeoverQuestion(mesh.owner, hasLostData) : plainQuestion();
   const dryRun = options.dryRun ?? false;
   const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity, { resumable: !dryRun });
   let isFinished = false;
   try {
-    const outcome = await bringBack(context, sealed, { ...placement(options, keys, target, choice.work), question });
+    const outcome = await bringBack(context, sealed, {
+      ...placement(options, keys, target, choice.work),
+      question,
+      ...(takesOver && { check: (unpacked) => refuseBesideLiving(context, unpacked, derived.identity, home) }),
+    });
     isFinished = !dryRun;
     const rebuilt = takesOver
       ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, {
@@ -144,7 +149,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     const remaining = await remainingAfter(context, outcome, {
       again: { label: sealed.label, config: told?.config ?? (await configNamedBy(context, options)), options },
       isTrial: dryRun,
-      isLook: !takesOver && options.target !== undefined && target !== choice.home,
+      isLook: !takesOver && options.target !== undefined && target !== home,
     });
     await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, remaining });
     const isDone = remaining?.matters !== true;

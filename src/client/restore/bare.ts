@@ -123,7 +123,7 @@ async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress
 }
 
 /** Whoever asks a server who it is need not be anybody. */
-function stranger(): ServerIdentity {
+export function stranger(): ServerIdentity {
   return makeServerIdentity(deriveKeys(generateRecoveryKey()), parseHostname('visitor'), visitorEpoch);
 }
 

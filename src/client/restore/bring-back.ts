@@ -43,6 +43,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const { comparison, unplaceable } = planned;
     const result = { format, entries, bytes, ...planned };
     if (options.dryRun) return { ...result, switched: [] };
+    await options.check?.({ entries, staging, target });
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
     if (comparison.dropped.length > 0) {

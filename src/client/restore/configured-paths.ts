@@ -26,13 +26,17 @@ export interface Elsewhere {
 
 export type Absent = Pick<Root, 'written' | 'name'>;
 
-export interface Brought {
+/** What was unpacked, and is not in its place yet. */
+export interface Unpacked {
   /** All that the archive has. */
   readonly entries: readonly UnpackedEntry[];
-  isLeftOut(path: string): boolean;
   readonly staging: string;
   /** Absolute: where it goes. */
   readonly target: string;
+}
+
+export interface Brought extends Unpacked {
+  isLeftOut(path: string): boolean;
   /** Of the backup; undefined where nothing tells it. */
   readonly set: string | undefined;
   /** Whose backup it is; undefined where nothing tells it. */
@@ -78,7 +82,7 @@ function leaves(base: string, path: string): boolean {
  * The configuration that is brought, or is in the target, or is this machine's; null where none can be read: what is wrong
  * with it is told by those who need it.
  */
-async function configAfter(context: Context, { entries, staging, target }: Brought): Promise<Config | null> {
+export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<Config | null> {
   try {
     const file = configFor(target, entries);
     if (file === undefined) return await context.loadConfig();

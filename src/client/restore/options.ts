@@ -3,6 +3,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context } from '../session/context.js';
+import type { Unpacked } from './configured-paths.js';
 import type { Keys } from './keys.js';
 import { parseMoment } from './moment.js';
 import type { Selection } from './place/selection.js';
@@ -50,6 +51,8 @@ export interface BringBackOptions {
   readonly yes: boolean;
   /** Which parts; null for all of it. */
   readonly selection: Selection;
+  /** Looks at what was unpacked, before anything is asked or changed, and throws where it must not be put into place. */
+  readonly check?: (unpacked: Unpacked) => Promise<void>;
   /** What is asked before anything is changed. */
   question(entries: readonly UnpackedEntry[]): string;
   readonly ownership: boolean;

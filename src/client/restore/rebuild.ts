@@ -160,7 +160,7 @@ function movedOf(config: Config, peers: readonly Peer[]): Rebuilt['moved'] {
 }
 
 /** Null also for a name: what that means may be another address by the time the node is started. */
-function absentAddress(listen: Address): string | null {
+export function absentAddress(listen: Address): string | null {
   if (isIP(listen.host) === 0 || isEveryAddress(listen)) return null;
   const here = new BlockList();
   here.addSubnet('127.0.0.0', 8);

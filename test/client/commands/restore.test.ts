@@ -23,7 +23,7 @@ import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../.
 import { commandTrial } from '../../support/command.js';
 import { throwawayServer } from '../../support/identities.js';
 import { hashesOf } from '../../support/manifests.js';
-import { keepDays, type PeerNode, peerConfig } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
@@ -364,6 +364,66 @@ describe('a machine that has a configuration, and cannot use its node key', () =
   it('because there is none, is the server again when it restores where its configuration is', async () => {
     expect((await look({ target: `${folder}/` })).code).toBe(0);
     expect([hasTakenOver(), (await newestEpoch()) > fr1.server.certificate.epoch]).toEqual([true, true]);
+  });
+});
+
+describe('a server that lives on this machine', () => {
+  let living: PeerNode;
+  const newestEpoch = async () => (await getNode(fr2.callAs(fr1.server))).newestEpochMs;
+  const configOf = (listen: string) => {
+    const { body = '' } = treeOf('new', fr2, us1).find((member) => member.name === 'config/config.yaml') ?? {};
+    return String(body).replace('127.0.0.1:7443', listen);
+  };
+  const hold = async (listen: string) => {
+    const tree = treeOf('new', fr2, us1).filter((member) => member.name !== 'config/config.yaml');
+    const config = { name: 'config/config.yaml', body: configOf(listen), mode: 0o644 };
+    await pushTo(fr2, fr1, await sealTree(fr1, [...tree, config]));
+  };
+  beforeEach(async () => {
+    living = await startPeerNode({ name: 'FR1', server: fr1.server });
+  });
+  afterEach(() => living.stop());
+
+  it.each(['its address', 'a name of it', 'every address'])(
+    'keeps its place when a backup of it is restored elsewhere, told by %s, and the ways on are named',
+    async (how) => {
+      const { port } = living.address;
+      await hold({ 'a name of it': `localhost:${port}`, 'every address': `0.0.0.0:${port}` }[how] ?? at(living));
+      await expect(bare({ target: join(folder, 'look') })).rejects.toMatchObject({
+        kind: 'conflict',
+        message: expect.stringContaining('nothing was restored: FR1 lives on this machine'),
+        hint: expect.stringMatching(/--no-takeover.*--config.*stop that node first/),
+      });
+      expect([await newestEpoch(), existsSync(join(folder, 'look/config'))]).toEqual([
+        fr1.server.certificate.epoch,
+        false,
+      ]);
+      expect((await bare({ target: join(folder, 'look'), takeover: false })).code).toBe(0);
+    },
+  );
+
+  it('is put back where it is, while its node runs, and told to restart that', async () => {
+    await hold(at(living));
+    await mkdir(join(folder, 'config'));
+    await writeFile(join(folder, 'config/config.yaml'), configOf(at(living)));
+    await expect(bare()).rejects.toMatchObject({ kind: 'conflict' });
+    const socket = join(folder, 'config-backups/.state/node.sock');
+    const log = openThrottledLog(living.log, systemClock);
+    const config = { retention: () => keepDays(0, 7) } as never;
+    const node = await serveOwnClient(socket, config, living.vault, systemClock, log);
+    try {
+      const { code, said } = await bare();
+      expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
+    } finally {
+      await node.close(0);
+    }
+    expect(await newestEpoch()).toBeGreaterThan(fr1.server.certificate.epoch);
+  });
+
+  it('is not taken for the one to come where another server answers at its address', async () => {
+    await hold(at(us1));
+    expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);
+    expect(await newestEpoch()).toBeGreaterThan(fr1.server.certificate.epoch);
   });
 });
 
