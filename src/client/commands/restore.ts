@@ -16,7 +16,7 @@ import { type BringBackOptions, checkCall, type RestoreOptions, selectionOf } fr
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
-import { tellRestored } from '../restore/result.js';
+import { noConfiguration, tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
@@ -128,7 +128,9 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
   const takesOver = derived !== null && mayTakeOver(context, choice);
   const hasLostData = takesOver && home !== null && (await missesData(context));
   const question: BringBackOptions['question'] = (entries) =>
-    takesOver && configFor(target, entries) !== undefined ? takeoverQuestion(mesh.owner, hasLostData) : plainQuestion();
+    takesOver && configFor(context, target, entries) !== undefined
+      ? takeoverQuestion(mesh.owner, hasLostData)
+      : plainQuestion();
   const dryRun = options.dryRun ?? false;
   const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity, { resumable: !dryRun });
   let isFinished = false;
@@ -160,11 +162,9 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       return 3;
     }
     if (takesOver && told === null) {
-      const missing = `There is no config.yaml yet, so this machine is not ${mesh.owner}: restore the set that has it.`;
       // Whoever names a set has got what was asked for; whoever names none wants the server back.
       const isNamed = options.set !== undefined;
-      if (isNamed) context.screen.note(missing);
-      else context.screen.warn(missing);
+      context.screen[isNamed ? 'note' : 'warn'](noConfiguration(mesh.owner));
       return isNamed && isDone ? 0 : 3;
     }
     return isDone && (told === null || told.untold.length + told.refusing.length === 0) ? 0 : 3;

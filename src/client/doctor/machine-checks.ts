@@ -1,3 +1,4 @@
+import { basename, relative } from 'node:path';
 import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
@@ -12,6 +13,11 @@ export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
     return warning(hint, 'What is old or surprising here may not do what you think.', `Correct it in ${config.file}.`);
   });
   const { encryption, sets } = config.backup;
+  if (sets.length > 0 && basename(config.file) !== 'config.yaml') {
+    const why = 'A bare machine finds it by that name, and becomes no server without it.';
+    const mend = `Rename it, also where the node is started; or note with the recovery key: restore needs --config ${shellWord(relative(config.base, config.file))}`;
+    findings.push(warning(`${config.file} is not called config.yaml`, why, mend));
+  }
   if (sets.length === 0 || ownRecipient === null) return findings;
   if (encryption.format !== 'age' || encryption.recipients.includes(ownRecipient.key)) return findings;
   const { key, file } = ownRecipient;

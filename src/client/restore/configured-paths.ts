@@ -84,7 +84,7 @@ function leaves(base: string, path: string): boolean {
  */
 export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<Config | null> {
   try {
-    const file = configFor(target, entries);
+    const file = configFor(context, target, entries);
     if (file === undefined) return await context.loadConfig();
     const staged = join(staging, relative(target, file));
     const bytes = await readConfigBytes(existsSync(staged) ? staged : file);

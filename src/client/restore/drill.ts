@@ -18,7 +18,7 @@ import { type Chosen, findInMesh } from './from-mesh.js';
 import { checkOwner, type Keys } from './keys.js';
 import type { BringBackOptions, RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
-import { configFor } from './rebuild.js';
+import { bringsConfig } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
 import { withRoom } from './room.js';
@@ -83,7 +83,7 @@ export async function runDrill(
         const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
         const about = { backup: facts.name, set: facts.set, size: facts.size };
         const drill = { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
-        return { drill, outcome, makesServer: configFor(folder, entries) !== undefined };
+        return { drill, outcome, makesServer: bringsConfig(context, config.base, entries) };
       } finally {
         await sealed.discard();
       }
@@ -145,7 +145,7 @@ function tellDrill({ screen }: Context, server: string, tried: Tried, notTried: 
   const { drill, makesServer, outcome } = tried;
   const proven = makesServer
     ? `${server} can be brought back.`
-    : `${drill.backup} can be brought back. It holds no config.yaml, so it alone makes no machine ${server}.`;
+    : `${drill.backup} can be brought back. It holds no configuration, so it alone makes no machine ${server}.`;
   const result = {
     drill: drillDocument(drill),
     makes_server: makesServer,

@@ -22,7 +22,7 @@ export async function refuseBesideLiving(
   home: string | null,
 ): Promise<void> {
   const { target, entries } = unpacked;
-  if (configFor(target, entries) === undefined) return;
+  if (configFor(context, target, entries) === undefined) return;
   const config = await configAfter(context, unpacked);
   // What is wrong with it is told by the step that needs it.
   if (config === null || !(await answersHere(context, config.server.listen, identity))) return;

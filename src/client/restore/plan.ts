@@ -38,7 +38,7 @@ export async function planRestore(
   const exchanged = whole.filter(({ path }) => differs(path));
   const there = { target: place, staging: stagingFolder(await workFolder(place), stamp) };
   const { unplaceable } = await planExchanges({ ...there, entries, roots: exchanged, stamp, differs });
-  const config = configFor(place, entries);
+  const config = configFor(context, place, entries);
   const isConfig = ({ path }: Unplaceable): boolean => `${config}/`.startsWith(`${join(place, path)}/`);
   const fatal = unplaceable.length === whole.length ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -58,8 +58,8 @@ export interface Learned {
   readonly manifests: readonly VerifiedManifest[];
 }
 
-/** Where a configuration may be, relative to the target. */
-const places = ['config/config.yaml', 'config.yaml'];
+/** Where a restore finds the configuration of a server without being told, relative to the target. */
+const usualPlaces = ['config/config.yaml', 'config.yaml'];
 
 /**
  * The last step of a restore on a bare machine: makes and keeps a new node key that is newer than any that the peers have
@@ -73,7 +73,7 @@ export async function rebuild(
   keys: DerivedKeys,
   learned: Learned,
 ): Promise<Rebuilt | null> {
-  const file = configFor(restored.target, restored.entries);
+  const file = configFor(context, restored.target, restored.entries);
   if (file === undefined) return null;
   const { config } = await loadConfig(file);
   if (config.server.name !== restored.server) {
@@ -135,11 +135,30 @@ function plainReason({ peer, failure }: { readonly peer: Peer; readonly failure:
   return failure.message.replace(`${describePeer(peer)}: `, '');
 }
 
+type Naming = Pick<Context, 'flags' | 'env' | 'cwd'>;
+
 /** The configuration that the target has, or will have once these entries are in place. */
-export function configFor(target: string, entries: readonly UnpackedEntry[]): string | undefined {
-  const brought = new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
-  const place = places.find((path) => brought.has(path) || existsSync(join(target, path)));
+export function configFor(context: Naming, target: string, entries: readonly UnpackedEntry[]): string | undefined {
+  const brought = filesIn(entries);
+  const place = placesIn(context, target).find((path) => brought.has(path) || existsSync(join(target, path)));
   return place === undefined ? undefined : join(target, place);
+}
+
+/** Whether these entries have the configuration of the server whose folder is `base`. */
+export function bringsConfig(context: Naming, base: string, entries: readonly UnpackedEntry[]): boolean {
+  const brought = filesIn(entries);
+  return placesIn(context, base).some((path) => brought.has(path));
+}
+
+function filesIn(entries: readonly UnpackedEntry[]): ReadonlySet<string> {
+  return new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
+}
+
+/** Where the configuration may be: what was named counts more, in the target or below it. */
+function placesIn({ flags, env, cwd }: Naming, target: string): readonly string[] {
+  const named = flags.config ?? (env['ANEMONE_CONFIG'] || undefined);
+  const place = named === undefined ? '' : relative(target, resolve(cwd, named));
+  return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
 }
 
 /** The peers to tell: where one was just reached counts more than where the restored configuration has it. */

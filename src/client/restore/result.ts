@@ -53,6 +53,14 @@ function restoredDocument({ sealed, target, dryRun, outcome, rebuilt }: Restored
   };
 }
 
+/** What makes a machine the server after a restore that brought no configuration. */
+export function noConfiguration(owner: string): string {
+  return (
+    `There is no config.yaml yet, so this machine is not ${owner}: restore the set that has it. One that has another name ` +
+    'is named with --config, by its path here: the same command with it makes this machine the server.'
+  );
+}
+
 /** For documents. */
 export function reasonsOf(unplaceable: BroughtBack['unplaceable']): readonly { path: string; reason: string }[] {
   return unplaceable.map(({ path, why }) => ({ path, reason: why.message }));

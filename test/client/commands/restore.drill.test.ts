@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -66,6 +66,18 @@ it('proves that the server can be brought back, says how long it takes, and chan
   expect((await getNode(fr2.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
 });
 
+it('proves a server whose configuration has another name, which --config gives', async () => {
+  const config = join(folder, 'config/fr1.yaml');
+  await rename(join(folder, 'config/config.yaml'), config);
+  const tree = treeOf('of the backup', fr2).map((member) =>
+    member.name === 'config/config.yaml' ? { ...member, name: 'config/fr1.yaml' } : member,
+  );
+  const facts = { sequence: 2, previous: Buffer.alloc(32, 7), createdAtMs: Date.UTC(2026, 10, 24) };
+  await pushTo(fr2, fr1, await sealTree(fr1, tree, facts));
+  const { said } = await drill({}, { config });
+  expect(said.stdout).toMatch(/^FR1 can be brought back/);
+});
+
 it('is kept from nothing by what a killed one left and cannot be removed, and names it', async () => {
   const stale = join(folder, '.anemone-drill-killed');
   await mkdir(stale);
@@ -100,7 +112,7 @@ it('tries the set `backup`, names the others, and says so of one that makes no s
   expect(usual).toContain(`found     ${name}`);
   expect(usual).toContain('not tried: the set db (--drill --set db)');
   const db = (await drill({ set: 'db' })).said.stdout;
-  expect(db).toMatch(/^anemone-db-FR1-20261123-010500\.enc can be brought back\. It holds no config\.yaml/);
+  expect(db).toMatch(/^anemone-db-FR1-20261123-010500\.enc can be brought back\. It holds no configuration/);
   expect(db).not.toMatch(/FR1 can be brought back/m);
 });
 

@@ -780,6 +780,39 @@ describe('several sets', () => {
   });
 });
 
+describe('a configuration that is not called config.yaml', () => {
+  const named = () => ({ config: join(folder, 'config/fr1.yaml') });
+  const hasTakenOver = () => existsSync(join(folder, 'config-backups/.state/node.key'));
+  beforeEach(async () => {
+    const tree = treeOf('new', fr2, us1).map((member) =>
+      member.name === 'config/config.yaml' ? { ...member, name: 'config/fr1.yaml' } : member,
+    );
+    await pushTo(fr2, fr1, await sealTree(fr1, tree));
+  });
+
+  it('makes this machine the server where it is named', async () => {
+    const { code, said } = await bare({}, named());
+    expect([code, hasTakenOver()]).toEqual([0, true]);
+    expect(said.stderr).toContain(`anemone-node --config ${named().config}`);
+  });
+
+  it('is to be named, which a restore without that says; then the files that are in place are enough', async () => {
+    const { code, said } = await bare();
+    expect([code, hasTakenOver()]).toEqual([3, false]);
+    expect(said.stderr).toMatch(/warning: There is no config\.yaml.*One that has another name is named with --config/);
+    const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey, ...named() });
+    expect(await restore(trial.context, 'latest', { yes: true, keyStdin: true, takeover: true })).toBe(0);
+    expect(hasTakenOver()).toBe(true);
+  });
+
+  it('is not looked for outside the target', async () => {
+    const config = join(folder, 'of another.yaml');
+    await writeFile(config, 'server: { name: DE1, listen: "127.0.0.1:7443" }\n');
+    const { code, said } = await bare({ target: join(folder, 'look') }, { config });
+    expect([code, said.stderr]).toEqual([3, expect.stringContaining('There is no config.yaml yet')]);
+  });
+});
+
 describe('a set without a configuration', () => {
   it('is restored, and does not make this machine the server', async () => {
     const data = await sealTree(fr1, [{ name: 'db/dump', body: 'rows' }], { set: 'db' });

@@ -187,6 +187,12 @@ const [near, far] = [linkOf(2), linkOf(50)];
 const cases: Case[] = [
   ['a hint of the configuration', checkConfiguration, { hints: ['old'] }, [['warning', 'old', '/srv/config.yaml']]],
   [
+    'a configuration that a bare machine would not find',
+    checkConfiguration,
+    { config: { ...config, file: '/srv/config/fr1.yaml', base: '/srv' } },
+    [['warning', '/srv/config/fr1.yaml is not called config.yaml', '--config config/fr1.yaml']],
+  ],
+  [
     'backups that its own key does not open',
     checkConfiguration,
     stranger,
