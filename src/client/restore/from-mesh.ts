@@ -42,7 +42,7 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
   for (const { message } of findingsAbout(found, mesh.owner)) screen.warn(message);
-  if (own.length === 0) throw nothingOf(mesh, found.backups);
+  if (own.length === 0) throw await nothingOfSet(context, mesh, wanted.set, found.backups);
   const chosen = await chooseAmong(context, own, wanted);
   return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
 }
@@ -57,12 +57,34 @@ async function chooseAmong(
   return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
 }
 
-/** Other owners that are named: whoever answers could show any number of them. */
+/** Owners and sets that are named: whoever answers could show any number of them. */
 const mostNamed = 5;
+
+function named(names: readonly string[]): string {
+  return [...names.slice(0, mostNamed), ...(names.length > mostNamed ? ['others'] : [])].join(', ');
+}
+
+/** Holders that were asked for one set show nothing of others: what there is instead takes one more question. */
+async function nothingOfSet(
+  context: Context,
+  mesh: Mesh,
+  set: string,
+  backups: readonly FoundBackup[],
+): Promise<Failure> {
+  if (set === '') return nothingOf(mesh, backups);
+  const all = await survey(context, mesh, { owner: '', set: '' });
+  const own = all.backups
+    .map(({ facts }) => facts)
+    .filter((facts) => facts.owner === mesh.owner && facts.set !== kitSet);
+  if (own.length === 0) return nobodyAnswered(all) ?? nothingOf(mesh, all.backups);
+  const names = named([...new Set(own.map((facts) => facts.set))].sort());
+  return new Failure('not-found', `nobody who answered has a backup of ${mesh.owner} in the set ${set}`, {
+    hint: `They show the sets ${names}: is one of these meant?`,
+  });
+}
 
 function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
   const others = [...new Set(backups.map(({ facts }) => facts.owner))];
-  const names = [...others.slice(0, mostNamed), ...(others.length > mostNamed ? ['others'] : [])];
   const keyOf = 'reached' in mesh ? ownerOfKey(mesh, backups) : undefined;
   // A name in other letters is a slip of its own.
   if (keyOf !== undefined && keyOf.toLowerCase() !== mesh.owner.toLowerCase()) {
@@ -74,7 +96,7 @@ function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
     hint:
       others.length === 0
         ? 'Ask other peers, or check that the recovery key is the one of this server.'
-        : `They show backups of ${names.join(', ')}: is one of these names meant?`,
+        : `They show backups of ${named(others)}: is one of these names meant?`,
   });
 }
 

@@ -31,10 +31,10 @@ function showing(...held: readonly HeldBackup[]): Mesh {
   return { owner: parseHostname('FR1'), owners, holders: [holder], close() {} };
 }
 
-async function find(mesh: Mesh, options: Partial<CommandOptions> = {}) {
+async function find(mesh: Mesh, options: Partial<CommandOptions> = {}, set = '') {
   const { context, said } = commandTrial({ cwd: tmpdir(), ...options });
   const reference = options.answers === undefined ? 'latest' : undefined;
-  const chosen = await findInMesh(context, mesh, { reference, at: undefined, set: '' });
+  const chosen = await findInMesh(context, mesh, { reference, at: undefined, set });
   return { chosen, stderr: said.stderr };
 }
 
@@ -52,6 +52,19 @@ it('tells what is found about backups of the server, and nothing about one whose
   const { stderr } = await find(showing(fr2.holding(backup), forged('FR1'), forged('FR10')));
   expect(stderr).toContain('shows anemone-backup-FR1-20261124-000000.enc');
   expect(stderr).not.toContain('FR10');
+});
+
+it('names the sets that there are where one is meant that nobody has', async () => {
+  const db = manifestOf(content, fr1.signer, { set: 'db' });
+  const mesh = showing(...[backup, db].map((held) => fr2.holding(held)));
+  await expect(find(mesh, {}, 'databse')).rejects.toMatchObject({
+    kind: 'not-found',
+    message: 'nobody who answered has a backup of FR1 in the set databse',
+    hint: expect.stringMatching(/^They show the sets backup, db:/),
+  });
+  await expect(find(showing(), {}, 'db')).rejects.toMatchObject({
+    message: 'nobody who answered has a backup of FR1',
+  });
 });
 
 it('numbers the backups of each set from the end of its chain on, as `latest` does, whatever the clock of their owner did', async () => {
