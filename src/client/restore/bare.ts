@@ -98,7 +98,7 @@ export async function confirmPeers(
 
 async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress, yes: boolean): Promise<KnownPeer> {
   if (identity !== null) return { ...peer, identity };
-  const { prompts, screen, clock } = context;
+  const { prompts, screen, clock, signal, flags } = context;
   const where = formatAddress(peer.address);
   const instead = `Give the identity with it, as --peer ${where}#IDENTITY, or accept what the peer shows with --yes.`;
   if (!yes && !prompts.interactive) {
@@ -106,7 +106,8 @@ async function knowIdentity(context: Context, { identity, ...peer }: PeerAddress
     throw new Failure('usage', message, { hint: instead });
   }
   try {
-    const shown = await askIdentity(peer.address, stranger(), clock);
+    screen.note(`Asking ${where} who it is.`);
+    const shown = await askIdentity(peer.address, stranger(), { clock, signal, patience: patienceOf(flags) });
     (yes ? screen.note : screen.asked)(`The peer at ${where} has the identity ${shown}.`);
     if (yes) return { ...peer, identity: shown };
     screen.note(

@@ -4,6 +4,7 @@ import { askIdentity } from '../../mesh/identity/trust.js';
 import { type Address, formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../session/ask-own-node.js';
+import { patienceOf } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
 import { stranger } from './bare.js';
 import { configAfter, type Unpacked } from './configured-paths.js';
@@ -42,12 +43,13 @@ export async function refuseBesideLiving(
 }
 
 /** Whether a node of this identity answers at an address, and that is of this machine: elsewhere a thief may have it. */
-async function answersHere({ clock }: Context, listen: Address, identity: Identity): Promise<boolean> {
+async function answersHere({ clock, signal, flags }: Context, listen: Address, identity: Identity): Promise<boolean> {
   try {
     const { address } = await lookup(listen.host);
     if (absentAddress({ ...listen, host: address }) !== null) return false;
-    return (await askIdentity(listen, stranger(), clock)) === identity;
+    return (await askIdentity(listen, stranger(), { clock, signal, patience: patienceOf(flags) })) === identity;
   } catch {
+    signal.throwIfAborted();
     return false;
   }
 }

@@ -1,4 +1,5 @@
 import { constants } from 'node:crypto';
+import { addAbortSignal } from 'node:stream';
 import {
   type ConnectionOptions,
   connect,
@@ -124,13 +125,19 @@ function anotherServer(shown: string, cause?: unknown): Failure {
 /**
  * Asks the node at an address who it is, for a person to confirm. It proves only that the node holds a key issued by the
  * identity that is returned.
- * @throws Failure `unreachable`, or `untrusted` when it is no node of a mesh
+ * @param options.patience milliseconds that it may take
+ * @throws Failure `unreachable`, `interrupted`, or `untrusted` when it is no node of a mesh
  */
-export function askIdentity(address: Address, self: ServerIdentity, clock: Clock): Promise<Identity> {
+export function askIdentity(
+  address: Address,
+  self: ServerIdentity,
+  options: { readonly clock: Clock; readonly patience: number; readonly signal: AbortSignal },
+): Promise<Identity> {
   const where = formatAddress(address);
   return new Promise((resolve, reject) => {
     const socket = connect({ ...address, ...callerOptions(self) });
-    const stopTimer = clock.after(10_000, () => {
+    addAbortSignal(options.signal, socket);
+    const stopTimer = options.clock.after(options.patience, () => {
       socket.destroy(new Failure('unreachable', `${where} does not answer`));
     });
     socket.once('secureConnect', () => {
@@ -142,9 +149,9 @@ export function askIdentity(address: Address, self: ServerIdentity, clock: Clock
       socket.destroy();
     });
     socket.once('error', (error) => {
-      reject(
-        error instanceof Failure ? error : new Failure('unreachable', `${where}: ${error.message}`, { cause: error }),
-      );
+      const isOurs = error instanceof Failure || error.name === 'AbortError';
+      const unreachable = (): Failure => new Failure('unreachable', `${where}: ${error.message}`, { cause: error });
+      reject(isOurs ? Failure.from(error, where) : unreachable());
     });
     socket.once('close', stopTimer);
   });

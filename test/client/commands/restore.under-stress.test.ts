@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned } from '../../support/bare-machine.js';
+import { commandTrial } from '../../support/command.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { garbage } from '../../support/hostile-peer.js';
 import { hashesOf, manifestOf } from '../../support/manifests.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
@@ -25,6 +29,25 @@ describe('a person under stress', () => {
     await expect(nobody).rejects.toMatchObject({ kind: 'unreachable', hint: expect.stringContaining('VPN') });
     const several = machine.restore({ peer: ['127.0.0.1:1', '127.0.0.1:2'], yes: false }, typing);
     await expect(several).rejects.toMatchObject({ message: expect.stringMatching(/127.0.0.1:1.*127.0.0.1:2/s) });
+  });
+
+  it.each([
+    ['leaves at once', 'interrupted'],
+    ['waits as long as --timeout says', 'unreachable'],
+  ])('%s while a peer that takes the call says nothing, and sees whom is waited for', async (_what, kind) => {
+    const [stop, clock] = [new AbortController(), new FakeClock()];
+    const silent = createServer(() => (kind === 'interrupted' ? stop.abort() : clock.advance(2000)));
+    await new Promise<void>((listening) => silent.listen(0, '127.0.0.1', listening));
+    const where = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const waiting = { cwd: machine.folder, signal: stop.signal, clock, timeout: 2, answers: [] };
+    const { context, said } = commandTrial(waiting);
+    try {
+      const options = { server: 'FR1', peer: [where], takeover: true };
+      await expect(restore(context, 'latest', options)).rejects.toMatchObject({ kind });
+      expect(said.stderr).toContain(`Asking ${where} who it is`);
+    } finally {
+      silent.close();
+    }
   });
 
   it('types no key for a peer that is not confirmed', async () => {

@@ -276,7 +276,8 @@ describe('the handshake', () => {
   it('tells a caller without a pin which identity answers, for a person to compare', async () => {
     const peer = throwawayServer();
     const node = await start({ peers: [peerConfig('FR1', peer)] });
-    expect(await askIdentity(node.address, peer, systemClock)).toBe(node.server.identity);
+    const options = { clock: systemClock, patience: 10_000, signal: new AbortController().signal };
+    expect(await askIdentity(node.address, peer, options)).toBe(node.server.identity);
   });
 });
 
