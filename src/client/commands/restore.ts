@@ -12,7 +12,7 @@ import { sealedFromFile } from '../restore/from-file.js';
 import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
 import { refuseBesideLiving } from '../restore/living-server.js';
-import { type BringBackOptions, checkCall, type RestoreOptions, selectionOf } from '../restore/options.js';
+import { type BringBackOptions, checkCall, limitsOf, type RestoreOptions, selectionOf } from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
@@ -232,11 +232,7 @@ function placement(
   target: string,
   work: string,
 ): Omit<BringBackOptions, 'question'> {
-  const { dryRun, yes, ownership, maxSize, maxFiles } = options;
-  const limits = {
-    ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
-    ...(maxFiles === undefined ? {} : { entries: maxFiles }),
-  };
+  const { dryRun, yes, ownership } = options;
   return {
     keys,
     target,
@@ -245,6 +241,6 @@ function placement(
     yes: yes ?? false,
     selection: selectionOf(options),
     ownership: ownership ?? false,
-    limits,
+    limits: limitsOf(options),
   };
 }

@@ -16,7 +16,7 @@ import { partPath } from './download/parts.js';
 import { downloadInto } from './download-into.js';
 import { type Chosen, findInMesh } from './from-mesh.js';
 import { checkOwner, type Keys } from './keys.js';
-import type { BringBackOptions, RestoreOptions } from './options.js';
+import { type BringBackOptions, limitsOf, type RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
 import { bringsConfig } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
@@ -72,7 +72,7 @@ export async function runDrill(
       const sealed = await downloadInto(context, chosen, folder, ageIdentity, { resumable: false });
       try {
         times.push(clock.monotonic());
-        const call = { ...everything(keys), target: folder, work: folder, place: config.base };
+        const call = { ...everything(keys, options), target: folder, work: folder, place: config.base };
         const outcome = await bringBack(context, sealed, call);
         const { entries, bytes } = outcome;
         times.push(clock.monotonic());
@@ -105,8 +105,16 @@ export async function runDrill(
   }
 }
 
-function everything(keys: Keys): Omit<BringBackOptions, 'target' | 'work'> {
-  return { keys, dryRun: true, yes: true, selection: null, question: () => '', ownership: false, limits: {} };
+function everything(keys: Keys, options: RestoreOptions): Omit<BringBackOptions, 'target' | 'work'> {
+  return {
+    keys,
+    dryRun: true,
+    yes: true,
+    selection: null,
+    question: () => '',
+    ownership: false,
+    limits: limitsOf(options),
+  };
 }
 
 /** A new folder on the disk that a real recovery would use, removed at the end. */

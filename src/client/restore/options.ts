@@ -79,6 +79,9 @@ export function checkCall({ prompts, clock }: Context, reference: string | undef
   if (options.kit !== undefined && (from ?? server) !== undefined) {
     throw wrong('--kit names the server: neither --server nor --from goes with it', 'Leave them out, or --kit.');
   }
+  if (options.vpnDir !== undefined && (options.kit ?? server) === undefined) {
+    throw wrong('--vpn-dir writes what is in a kit, and none is read here', 'Give --kit, or --server and --peer.');
+  }
   if (options.set === kitSet) {
     throw wrong(
       'a kit is a text, and nothing to put into place',
@@ -109,11 +112,22 @@ export function selectionOf({ include = [], exclude = [] }: RestoreOptions): Sel
   return (name, isFolder) => isIncluded(name, isFolder) && !isExcluded(name, isFolder);
 }
 
-function checkDrill({ from, kit, server, target, include, exclude, dryRun }: RestoreOptions): void {
-  if ((from ?? kit ?? server ?? target ?? include ?? exclude ?? dryRun) === undefined) return;
+/** How much an archive may hold. */
+export function limitsOf({ maxSize, maxFiles }: RestoreOptions): Partial<UnpackLimits> {
+  return {
+    ...(maxSize === undefined ? {} : { bytes: maxSize, ratio: Number.POSITIVE_INFINITY }),
+    ...(maxFiles === undefined ? {} : { entries: maxFiles }),
+  };
+}
+
+function checkDrill(options: RestoreOptions): void {
+  const { from, kit, server, target, include, exclude, dryRun, ownership, allowUnauthenticated } = options;
+  // What --yes and --no-takeover say, a drill does anyway.
+  const isOther = (from ?? kit ?? server ?? target ?? include ?? exclude) !== undefined;
+  if (!isOther && ![dryRun, ownership, allowUnauthenticated].includes(true)) return;
   throw wrong(
     '--drill tries the whole of a recovery, from the peers, on the server itself',
-    'Only a backup, --at, --set and --key-stdin go with it.',
+    'Only a backup, --at, --set, --max-size, --max-files and --key-stdin go with it.',
   );
 }
 

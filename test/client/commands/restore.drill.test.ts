@@ -180,9 +180,16 @@ it('without a peer in the configuration says so, and asks for no key', async () 
 });
 
 it('is of the whole, from the peers: what chooses something else is wrong usage', async () => {
-  for (const options of [{ include: ['x'] }, { from: 'x' }, { target: 'x' }, { dryRun: true }]) {
+  const others = [{ include: ['x'] }, { from: 'x' }, { target: 'x' }, { dryRun: true }];
+  const needless = [{ ownership: true }, { allowUnauthenticated: true }, { vpnDir: 'x' }];
+  for (const options of [...others, ...needless]) {
     await expect(drill(options)).rejects.toMatchObject({ kind: 'usage' });
   }
+});
+
+it('takes as much as a restore with the same flags', async () => {
+  await expect(drill({ maxFiles: 1 })).rejects.toMatchObject({ hint: expect.stringContaining('--max-files') });
+  expect((await drill({ maxFiles: 10, dryRun: false, ownership: false })).code).toBe(0);
 });
 
 it('is proven, and list and status show what they found, where the record of drills cannot be read', async () => {

@@ -61,6 +61,15 @@ describe('a person under stress', () => {
     await expect(end).rejects.toMatchObject({ kind: 'usage' });
   });
 
+  it.each([{ from: 'old.enc' }, {}])(
+    'is told that no kit is read where its VPN is to be written, with %j',
+    async (named) => {
+      const { context } = commandTrial({ cwd: machine.folder });
+      const end = restore(context, undefined, { ...named, vpnDir: 'vpn', yes: true, takeover: true });
+      await expect(end).rejects.toMatchObject({ kind: 'usage', message: expect.stringContaining('--vpn-dir') });
+    },
+  );
+
   it('is told the oldest backup when the moment lies before it', async () => {
     const { fr2, fr1, older, newer } = machine;
     await pushTo(fr2, fr1, older);
