@@ -146,11 +146,9 @@ function documentOf({ config, identity, recipient, recoveryKey, hasKit, page }: 
 }
 
 function textOf({ config, identity, recoveryKey, hasKit, page }: Made, look: Look): string {
-  const groups = recoveryKey.split('-');
-  const lines = [groups.slice(0, 5), groups.slice(5)].map((line) => `    ${look.bold(line.join('-'))}`);
   return `This is the recovery key of ${config.server.name}:
 
-${lines.join('-\n')}
+    ${look.bold(recoveryKey)}
 
 Write it on paper now, and keep the paper away from this machine. It is stored nowhere and is never shown again.
 Without it, no backup of this server can ever be opened, by anybody.

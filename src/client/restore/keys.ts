@@ -1,6 +1,6 @@
 import { readSecretFromEnvironment, readSecretStream } from '../../mesh/config/secrets.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { type DerivedKeys, deriveKeys, parseRecoveryKey } from '../../mesh/identity/recovery-key.js';
+import { type DerivedKeys, deriveKeys, missingFromKey, parseRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
 
@@ -36,7 +36,7 @@ const questions: Readonly<Record<Kind, string>> = {
 /** How often a person may type a recovery key before the restore ends. */
 const attempts = 3;
 
-/** @param fromStdin `--key-stdin`: one key a line, in the order in which they are needed */
+/** @param fromStdin `--key-stdin`: one key a line, in the order in which they are needed; a recovery key may have more than one */
 export function keysFrom(
   context: Pick<Context, 'env' | 'prompts' | 'screen' | 'signal' | 'stdin'>,
   fromStdin: boolean,
@@ -46,18 +46,25 @@ export function keysFrom(
   const given = async (kind: Kind): Promise<string | undefined> => {
     if (!fromStdin) return readSecretFromEnvironment(`ANEMONE_${kind}`, env, screen.warn, signal);
     lines ??= readSecretStream(context.stdin, 'standard input').then((text) => text.split(/\r?\n/));
-    return (await lines).shift();
+    return kind === 'RECOVERY_KEY' || kind === 'AGE_KEY' ? takeKey(await lines) : (await lines).shift();
   };
-  const ask = (kind: Kind): Promise<string> => {
+  const ask = (kind: Kind, question = questions[kind]): Promise<string> => {
     if (fromStdin) throw new Failure('usage', `standard input has no line with the ${questions[kind]}`);
     const instead = `Give it with --key-stdin, ANEMONE_${kind}_FILE or ANEMONE_${kind}_COMMAND.`;
-    return prompts.secret(`${questions[kind]}:`, instead);
+    return prompts.secret(`${question}:`, instead);
   };
-  const secret = async (kind: Kind): Promise<string> => (await given(kind)) ?? ask(kind);
+  const askKey = async (kind: Kind): Promise<string> => {
+    const answer = await ask(kind);
+    // A paste may come in pieces, of which the first ends anywhere.
+    const isCut = /-\s*$|\n/.test(answer) && isBeginning(answer);
+    const all = isCut ? `${answer}\n${await ask(kind, 'The rest of the key')}` : answer;
+    return takeKey(all.split('\n')) ?? '';
+  };
+  const secret = async (kind: Kind): Promise<string> => (await given(kind)) ?? (await ask(kind)).replace(/\n.*/s, '');
   const typed = async <T>(read: (text: string) => T, kind: Kind = 'RECOVERY_KEY'): Promise<T> => {
     const known = await given(kind);
     for (let attempt = 1; ; attempt += 1) {
-      const text = known ?? (await ask(kind));
+      const text = known ?? (await askKey(kind));
       try {
         return read(text);
       } catch (thrown) {
@@ -85,6 +92,20 @@ export function keysFrom(
     resticKey: () => secret('RESTIC_KEY'),
     passphrase: () => secret('PASSPHRASE'),
   };
+}
+
+/** Takes one key from the front of the lines: a recovery key may have been kept on more than one. */
+function takeKey(lines: string[]): string | undefined {
+  let key = lines.shift();
+  while (key !== undefined && isBeginning(key) && lines.length > 0 && missingFromKey(`${key}${lines[0]}`) !== null) {
+    key += lines.shift() ?? '';
+  }
+  return key;
+}
+
+/** Whether this may be a recovery key of which the end is missing. */
+function isBeginning(text: string): boolean {
+  return (missingFromKey(text) ?? 0) > 0;
 }
 
 /**

@@ -9,7 +9,7 @@ export interface Prompts {
   readonly interactive: boolean;
   /** @param instead what a script gives instead, as one sentence */
   text(question: string, instead: string): Promise<string>;
-  /** A text that is not shown while it is typed. */
+  /** A text that is not shown while it is typed; of more than one line where the others were pasted right behind the first. */
   secret(question: string, instead: string): Promise<string>;
   /** Yes or no; the answer of an empty line is no. */
   confirm(question: string, instead: string): Promise<boolean>;
@@ -36,7 +36,24 @@ export function makePrompts(input: NodeJS.ReadStream, output: NodeJS.WriteStream
   return {
     interactive,
     text: (message, instead) => ask(message, instead, (by) => by.input({ message }, terminal)),
-    secret: (message, instead) => ask(message, instead, (by) => by.password({ message, mask: false }, terminal)),
+    secret: (message, instead) =>
+      ask(message, instead, (by) => withLinesBehind(input, () => by.password({ message, mask: false }, terminal))),
     confirm: (message, instead) => ask(message, instead, (by) => by.confirm({ message, default: false }, terminal)),
   };
+}
+
+/** The library takes one line, and drops what comes behind it in the same moment: the other lines of a paste. */
+async function withLinesBehind(input: NodeJS.ReadStream, answering: () => Promise<string>): Promise<string> {
+  let typed = '';
+  const hear = (chunk: Buffer | string): void => {
+    typed += String(chunk);
+  };
+  input.on('data', hear);
+  try {
+    const answer = await answering();
+    const [, ...behind] = typed.split(/\r\n|\r|\n/);
+    return [answer, ...behind].join('\n').replace(/\n+$/, '');
+  } finally {
+    input.off('data', hear);
+  }
 }

@@ -48,7 +48,7 @@ export function formatRecoveryKey(key: RecoveryKey): string {
  * @throws Failure `wrong-key`, which says whether the length, a character or the checksum is wrong; never the key
  */
 export function parseRecoveryKey(text: string): RecoveryKey {
-  const typed = text.toUpperCase().replace(/[\s-]/g, '').replaceAll('O', '0').replace(/[IL]/g, '1');
+  const typed = charactersOf(text);
   if (typed.length !== totalCharacters) {
     throw mistyped(`it has ${typed.length} characters instead of ${totalCharacters}`);
   }
@@ -67,6 +67,13 @@ export function parseRecoveryKey(text: string): RecoveryKey {
   return { secret: Buffer.from(body.subarray(1)) };
 }
 
+/** How many characters are missing behind what may be the beginning of a key, or all of it; null for what is neither. */
+export function missingFromKey(text: string): number | null {
+  const typed = charactersOf(text);
+  const missing = totalCharacters - typed.length;
+  return missing < 0 || [...typed].some((character) => !alphabet.includes(character)) ? null : missing;
+}
+
 /** HKDF-SHA256 (RFC 5869) with the salt `anemone-peer/v1`, one label for each key. */
 export function deriveKeys(key: RecoveryKey): DerivedKeys {
   const derive = (label: string): Buffer => Buffer.from(hkdfSync('sha256', key.secret, salt, label, 32));
@@ -80,6 +87,10 @@ export function deriveKeys(key: RecoveryKey): DerivedKeys {
     identityKey,
     ageIdentity: bech32.encodeFromBytes('AGE-SECRET-KEY-', derive('age')).toUpperCase(),
   };
+}
+
+function charactersOf(text: string): string {
+  return text.toUpperCase().replace(/[\s-]/g, '').replaceAll('O', '0').replace(/[IL]/g, '1');
 }
 
 function checksum(body: Buffer): Buffer {

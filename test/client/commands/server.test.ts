@@ -58,9 +58,9 @@ describe('init', () => {
     expect((await run('config', 'validate')).code).toBe(0);
   });
 
-  it('shows the recovery key once, and writes it nowhere', async () => {
+  it('shows the recovery key once, on one line, and writes it nowhere', async () => {
     const { stdout } = await init();
-    const shown = /[0-9A-Z]{6}(?:-\s*[0-9A-Z]{4,6}){9}/.exec(stdout)?.[0] ?? '';
+    const shown = /^ {4}([0-9A-Z]{6}(?:-[0-9A-Z]{4,6}){9})$/m.exec(stdout)?.[1] ?? '';
     const key = parseRecoveryKey(shown);
     expect(stdout).toContain('paper');
     const later = [

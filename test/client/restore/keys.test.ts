@@ -47,6 +47,12 @@ function terminal(typed: readonly string[], env: NodeJS.ProcessEnv = {}) {
   return { context: { env, prompts, screen, signal, stdin }, told, stdin };
 }
 
+/** The questions of a real terminal, whose keys are what is written to standard input. */
+function atTerminal(stdin: NodeJS.ReadStream) {
+  const output = Object.assign(new PassThrough(), { isTTY: true }) as unknown as NodeJS.WriteStream;
+  return makePrompts(Object.assign(stdin, { isTTY: true }), output, new AbortController().signal);
+}
+
 describe('the recovery key', () => {
   it('comes from a file that the environment names', async () => {
     const file = join(folder, 'key');
@@ -71,6 +77,56 @@ describe('the recovery key', () => {
     (stdin as unknown as PassThrough).end(`${text}\nold key\n`);
     const keys = keysFrom(context, true);
     expect([await keys.recoveryKey(), await keys.resticKey()]).toEqual([derived, 'old key']);
+  });
+
+  it('may stand on two lines of standard input, and the next key is on the line behind them', async () => {
+    const { context, stdin } = terminal([]);
+    (stdin as unknown as PassThrough).end(`    ${text.slice(0, 35)}\n    ${text.slice(35)}\nold key\n`);
+    const keys = keysFrom(context, true);
+    expect([await keys.recoveryKey(), await keys.resticKey()]).toEqual([derived, 'old key']);
+  });
+
+  it('that is too short on standard input does not take the next key to itself', async () => {
+    const { context, stdin } = terminal([]);
+    (stdin as unknown as PassThrough).end(`${text.slice(0, -1)}\nold key\n`);
+    await expect(keysFrom(context, true).recoveryKey()).rejects.toThrow('57 characters instead of 58');
+  });
+
+  it('may stand on two lines of a file', async () => {
+    const file = join(folder, 'key');
+    await writeFile(file, `${text.slice(0, 35)}\n    ${text.slice(35)}\n`, { mode: 0o600 });
+    const { context } = terminal([], { ANEMONE_RECOVERY_KEY_FILE: file });
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
+  });
+
+  it.each([
+    ['two lines', `${text.slice(0, 35)}\r    ${text.slice(35)}\r`],
+    ['two lines, of which the last has no end', `${text.slice(0, 35)}\r${text.slice(35)}`],
+    ['one line, with an empty one behind it', `${text}\r\r`],
+  ])('is read as it is pasted: %s', async (_, pasted) => {
+    const { context, stdin } = terminal([]);
+    const prompts = atTerminal(stdin);
+    const reading = keysFrom({ ...context, prompts }, false).recoveryKey();
+    (stdin as unknown as PassThrough).write(pasted);
+    expect(await reading).toEqual(derived);
+  });
+
+  it('that is typed up to the hyphen at the end of a line is asked for the rest', async () => {
+    const { context, told } = terminal([`${text.slice(0, 35)} `, text.slice(35)]);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
+    expect(told).toEqual([]);
+  });
+
+  it('that is pasted in pieces is asked for the rest', async () => {
+    const { context, told } = terminal([`${text.slice(0, 35)}\n    ${text.slice(35, 50)}`, text.slice(50)]);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
+    expect(told).toEqual([]);
+  });
+
+  it('is asked for again when a group before its hyphen cannot be right', async () => {
+    const { context, told } = terminal(['UUUUUU-', text]);
+    expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
+    expect(told.join('')).toContain('6 characters instead of 58');
   });
 
   it('is asked for three times at most', async () => {
@@ -103,5 +159,14 @@ describe('the recovery key', () => {
       kind: 'usage',
       hint: expect.stringMatching(/--key-stdin.*ANEMONE_RECOVERY_KEY_FILE.*ANEMONE_RECOVERY_KEY_COMMAND/),
     });
+  });
+});
+
+describe('another key', () => {
+  it('that is pasted has one line: what comes behind it is no part of it', async () => {
+    const { context, stdin } = terminal([]);
+    const reading = keysFrom({ ...context, prompts: atTerminal(stdin) }, false).resticKey();
+    (stdin as unknown as PassThrough).write('old key\rls\r');
+    expect(await reading).toBe('old key');
   });
 });

@@ -89,7 +89,8 @@ describe('a person at a terminal', () => {
       });
       expect(await readdir(bare)).toEqual(['anemone-kit-FR1.txt']);
       await inTerminal(restore, bare, async (terminal) => {
-        await answer(terminal, 'Recovery key:', fr1.recoveryKey);
+        const [beginning, end] = [fr1.recoveryKey.slice(0, 35), fr1.recoveryKey.slice(35)];
+        await answer(terminal, 'Recovery key:', `${beginning}\r    ${end}`);
         await answer(terminal, 'or q to leave', 'q');
         await terminal.until('nothing was restored');
         await terminal.until('exit code 130');
