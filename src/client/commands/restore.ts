@@ -64,12 +64,13 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     const call = { ...placement(options, keys, target, work), question: plainQuestion };
     const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
+    const again = { label: sealed.label, config: null, options };
     const remaining = await remainingAfter(context, outcome, {
-      again: { label: sealed.label, config: null, options },
+      again,
       isTrial: dryRun,
       isLook: options.target !== undefined && target !== known?.base,
     });
-    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, remaining });
+    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, again, remaining });
     if (known === null && options.dryRun !== true) {
       const server = sealed.manifest?.facts.owner ?? 'NAME';
       context.screen.note(
@@ -148,12 +149,14 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
         })
       : null;
     const told = rebuilt instanceof Failure ? null : rebuilt;
+    const config = told?.config ?? (await configNamedBy(context, options));
+    const again = { label: sealed.label, config, options };
     const remaining = await remainingAfter(context, outcome, {
-      again: { label: sealed.label, config: told?.config ?? (await configNamedBy(context, options)), options },
+      again,
       isTrial: dryRun,
       isLook: !takesOver && options.target !== undefined && target !== home,
     });
-    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, remaining });
+    await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: told, again, remaining });
     const isDone = remaining?.matters !== true;
     if (rebuilt instanceof Failure) {
       const { message, hint } = rebuilt;

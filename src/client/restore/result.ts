@@ -4,9 +4,11 @@ import { printable } from '../../mesh/terms/clean-text.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
 import { type BroughtBack, inWords } from './bring-back.js';
+import { tellLostOwners } from './lost-owners.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';
 import type { SealedFile } from './sealed-file.js';
+import type { Again } from './second-command.js';
 
 /** Everything there is to tell about a restore that worked. */
 export interface Restored {
@@ -16,6 +18,8 @@ export interface Restored {
   readonly outcome: BroughtBack;
   /** Null where this machine did not become the server. */
   readonly rebuilt: Rebuilt | null;
+  /** How another call finds the same backup. */
+  readonly again: Again;
   /** What is still to do, after which all is where it belongs. */
   readonly remaining: Remaining | null;
 }
@@ -87,15 +91,16 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 }
 
 /** Root may have restored into the folder of another user, such as that of the node, who may not read it then. */
-async function tellOwner({ screen }: Telling, { target, outcome, rebuilt }: Restored): Promise<void> {
+async function tellOwner(context: Telling, restored: Restored): Promise<void> {
+  const { target, outcome, rebuilt } = restored;
   const { uid, gid } = await stat(target);
-  if (uid === 0) return;
+  if (uid === 0) return tellLostOwners(context, restored);
   const written = [...outcome.switched.map(({ path }) => path), ...(rebuilt === null ? [] : [rebuilt.data])];
   const owners = await Promise.all(written.map((path) => lstat(path).catch(() => null)));
   const ofRoot = written.filter((_path, index) => owners[index]?.uid === 0);
   if (ofRoot.length === 0) return;
   const command = `chown -R ${uid}:${gid} ${ofRoot.map(shellWord).join(' ')}`;
-  screen.warn(
+  context.screen.warn(
     `What was restored belongs to root, and ${target} to another user, who may not be able to read it. If that is the ` +
       `user of the node: ${command}`,
   );

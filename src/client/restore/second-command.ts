@@ -9,7 +9,10 @@ export interface Again {
   readonly label: string;
   /** The configuration through which its peers are reached; null where the call named them, or a file. */
   readonly config: string | null;
-  readonly options: Pick<RestoreOptions, 'from' | 'allowUnauthenticated' | 'kit' | 'server' | 'peer' | 'ownership'>;
+  readonly options: Pick<
+    RestoreOptions,
+    'from' | 'allowUnauthenticated' | 'kit' | 'server' | 'peer' | 'ownership' | 'include' | 'exclude'
+  >;
 }
 
 /**
@@ -17,28 +20,60 @@ export interface Again {
  * @param names of the parts, in the archive
  */
 export async function secondCommand(
-  { env }: Pick<Context, 'env'>,
+  context: Pick<Context, 'env'>,
   again: Again,
   target: string,
   names: readonly string[],
 ): Promise<string> {
-  const mayWrite = await access(target, constants.W_OK).then(
-    () => true,
-    ({ code }: NodeJS.ErrnoException) => code !== 'EACCES',
-  );
+  const sudo = await needsRoot(target);
+  // What lies all over a machine belongs to many, and root, who has to bring it there, can give it back to them.
+  const ownership = again.options.ownership === true || (target === '/' && (sudo || process.geteuid?.() === 0));
   const words = [
-    ...(mayWrite ? [] : ['sudo']),
+    ...(ownership ? ['--ownership'] : []),
+    '--target',
+    target,
+    ...named('--include', names.map(patternOf)),
+  ];
+  return commandOf(context, sudo, again, words);
+}
+
+/**
+ * The command that brings the same parts to the same place, with their owners.
+ * @param isBack whether the server has taken its place already
+ */
+export async function sameWithOwners(
+  context: Pick<Context, 'env'>,
+  again: Again,
+  target: string,
+  isBack: boolean,
+): Promise<string> {
+  const { include = [], exclude = [] } = again.options;
+  const words = ['--ownership', '--target', target, ...named('--include', include), ...named('--exclude', exclude)];
+  return commandOf(context, await needsRoot(target), again, [...(isBack ? ['--no-takeover'] : []), ...words]);
+}
+
+async function needsRoot(target: string): Promise<boolean> {
+  return access(target, constants.W_OK).then(
+    () => false,
+    ({ code }: NodeJS.ErrnoException) => code === 'EACCES',
+  );
+}
+
+function commandOf({ env }: Pick<Context, 'env'>, sudo: boolean, again: Again, more: readonly string[]): string {
+  const words = [
+    ...(sudo ? ['sudo'] : []),
     // From a checkout the programs are started with npx only.
     ...(env['npm_command'] === 'exec' ? ['npx'] : []),
     'anemone-peer',
     'restore',
     ...wordsOf(again),
-    ...(again.options.ownership === true ? ['--ownership'] : []),
-    '--target',
-    target,
-    ...names.flatMap((name) => ['--include', patternOf(name)]),
+    ...more,
   ];
   return words.map(shellWord).join(' ');
+}
+
+function named(flag: string, values: readonly string[]): readonly string[] {
+  return values.flatMap((value) => [flag, value]);
 }
 
 function wordsOf({ label, config, options }: Again): readonly string[] {

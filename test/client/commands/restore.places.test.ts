@@ -58,7 +58,7 @@ describe('what the configuration has outside its folder', () => {
     expect(said.stderr).not.toContain('/etc/gone  lies');
     const [command = ''] = /^ *(sudo )?anemone-peer restore .*$/m.exec(said.stderr) ?? [];
     expect(command).toContain(
-      `restore ${name} --config ${folder}/config/config.yaml --target / --include '/etc/my app' --include /srv`,
+      `restore ${name} --config ${folder}/config/config.yaml --ownership --target / --include '/etc/my app' --include /srv`,
     );
     expect(said.stderr.trim().split('\n').at(-1)).toContain('Start the node now');
     await run(command, join(folder, 'its place'));

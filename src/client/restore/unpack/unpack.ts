@@ -39,6 +39,9 @@ export interface UnpackedEntry {
   /** As it was set: without setuid, setgid and sticky unless owners were restored too. */
   readonly mode: number;
   readonly mtime: Date;
+  /** As the archive has them, whether or not owners were restored; of its members only. */
+  readonly uid?: number;
+  readonly gid?: number;
   /** Lower-case hexadecimal; of files only. */
   readonly sha256?: string;
   /** What a symlink says, or the path that a hard link joins; otherwise empty. */
@@ -137,6 +140,6 @@ function tooMuch({ path }: Member, why: string, flag: string): Failure {
 }
 
 function entryOf(member: Member, sha256: string | null): UnpackedEntry {
-  const { path, kind, size, mode, mtime, target } = member;
-  return { path, kind, size, mode, mtime, target, ...(sha256 === null ? {} : { sha256 }) };
+  const { path, kind, size, mode, mtime, uid, gid, target } = member;
+  return { path, kind, size, mode, mtime, uid, gid, target, ...(sha256 === null ? {} : { sha256 }) };
 }
