@@ -19,6 +19,7 @@ import { remainingAfter } from '../restore/remaining.js';
 import { noConfiguration, tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
 import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
+import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
 import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
@@ -32,6 +33,7 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<ExitCode> {
   checkCall(context, reference, options);
+  await checkInside();
   const keys = keysFrom(context, options.keyStdin ?? false);
   if (options.drill === true) return runDrill(context, reference, options, keys);
   try {

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -14,6 +14,7 @@ import { stream } from '../../client/restore/restoring.js';
 import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { garbage } from '../../support/hostile-peer.js';
+import { clientProgram } from '../../support/program.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
 const stamp = '20261123-010000';
@@ -294,5 +295,16 @@ describe('a disk that is full before a restore ends', () => {
     } finally {
       await machine.close();
     }
+  });
+});
+
+describe('a machine without /proc, such as a chroot of a rescue system', () => {
+  it('is told to mount it before a peer is called or a key is asked for', () => {
+    const hidden = 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"';
+    const call = ['restore', 'latest', '--server', 'FR1', '--peer', '127.0.0.1:1', '--yes', '--key-stdin'];
+    const words = ['--mount', 'sh', '-c', hidden, process.execPath, clientProgram, ...call];
+    const { status, stderr } = spawnSync('unshare', words, { cwd: target, input: '', encoding: 'utf8' });
+    expect([status, stderr]).toEqual([1, expect.stringContaining('`mount -t proc proc /proc`')]);
+    expect(stderr).toContain('nothing can be restored');
   });
 });

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { access, type FileHandle, mkdir, open } from 'node:fs/promises';
+import { Failure } from '../../../mesh/terms/failure.js';
 
 const openFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
@@ -9,6 +10,22 @@ const openFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOL
  */
 export function inside(folder: FileHandle, name: string): string {
   return `/proc/self/fd/${folder.fd}/${name}`;
+}
+
+/** @throws Failure `failed` where names {@link inside} an open folder lead nowhere, as in a chroot of a rescue system */
+export async function checkInside(): Promise<void> {
+  try {
+    await access('/proc/self/fd');
+  } catch (cause) {
+    throw new Failure(
+      'failed',
+      'nothing can be restored here: there is no /proc, through which files are unpacked safely',
+      {
+        cause,
+        hint: 'Mount it, with `mount -t proc proc /proc`, and give the same command again.',
+      },
+    );
+  }
 }
 
 /** The folder a member lies in, and those above it, held open; the next member mostly lies in the same one. */
