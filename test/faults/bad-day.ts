@@ -34,8 +34,7 @@ export const badDay: Kind = {
   title: 'a bad day for the node',
   missing: noOwnDisk,
   run: (recorder, scale) =>
-    withMesh(['FR2'], async (mesh) => {
-      const server = mesh.server('FR2');
+    withMesh(['FR2'], async ([server]) => {
       await server.addPeer('FR1', '127.0.0.1:1', serverOf('FR1').identity);
       await server.addPeer('BAD', '127.0.0.1:2', serverOf('BAD').identity, { quota: '0' });
       await server.edit((text) => `${text}\nlimits:\n  minimum_free: ${minimumFree}\n`);

@@ -24,8 +24,7 @@ export const killed: Kind = {
 };
 
 function oneMesh(random: Random, recorder: Recorder, kills: number): Promise<void> {
-  return withMesh(['FR1', 'FR2'], async (mesh) => {
-    const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+  return withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
     await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 100000'));
     const told: Told = { acknowledged: new Set(), checked: new Set() };
     await Promise.all([fr1.start(), fr2.start()]);

@@ -47,8 +47,7 @@ export const systemCalls: Kind = {
   async run(recorder, scale) {
     if (spawnSync('strace', ['-V']).error !== undefined) throw new Error('this needs strace: apt install strace');
     const random = seeded(recorder.seed);
-    await withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    await withMesh(['FR1', 'FR2'], async ([fr1, fr2], mesh) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 100000'));
       // With one thread that makes the calls about files, the nth call is the same one in every run.
       const preload = join(mesh.root, 'one-thread.cjs');

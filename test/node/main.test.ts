@@ -102,8 +102,7 @@ describe('anemone-node', { timeout: 60_000 }, () => {
   });
 
   it('tells with --prune of everything that could not be removed', () =>
-    withMesh(['FR1'], async (lone) => {
-      const server = lone.server('FR1');
+    withMesh(['FR1'], async ([server]) => {
       for (const hours of [3, 2, 1]) {
         await server.startInside({ ...systemClock, now: () => systemClock.now() - hours * 3_600_000 });
         await server.peer(['backup', '--force']);

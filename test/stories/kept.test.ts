@@ -7,7 +7,7 @@ import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import type { LogFields } from '../../src/mesh/terms/log.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { type Mesh, type MeshServer, withMesh } from '../support/mesh.js';
+import { type MeshServer, withMesh } from '../support/mesh.js';
 
 const day = 86_400_000;
 
@@ -32,16 +32,16 @@ function backup(server: MeshServer): Promise<RunReport> {
 
 /** Two servers with a backup of 3 MB of FR1 on both; their clocks stand still. */
 async function withBackup(
-  body: (story: { mesh: Mesh; fr1: MeshServer; fr2: MeshServer; clock: FakeClock; name: string }) => Promise<void>,
+  body: (story: { fr1: MeshServer; fr2: MeshServer; clock: FakeClock; name: string }) => Promise<void>,
 ): Promise<void> {
-  await withMesh(['FR1', 'FR2'], async (mesh) => {
-    const [fr1, fr2, clock] = [mesh.server('FR1'), mesh.server('FR2'), new FakeClock()];
+  await withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
+    const clock = new FakeClock();
     await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(3_000_000));
     await fr1.startInside(clock);
     await fr2.startInside(clock);
     const run = await backup(fr1);
     expect(run.outcome).toBe(Outcome.OUTCOME_DONE);
-    await body({ mesh, fr1, fr2, clock, name: run.sets[0]?.backup ?? '' });
+    await body({ fr1, fr2, clock, name: run.sets[0]?.backup ?? '' });
   });
 }
 
@@ -152,8 +152,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
     }));
 
   it('and is damaged with a peer when its owner is gone and disabled, is healed by another peer that holds it', () =>
-    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
-      const [fr1, fr2, us1] = [mesh.server('FR1'), mesh.server('FR2'), mesh.server('US1')];
+    withMesh(['FR1', 'FR2', 'US1'], async ([fr1, fr2, us1], mesh) => {
       // After their node keys were made: before, the nodes would doubt the clock, and catch up a night.
       const clock = new FakeClock('2028-01-02T01:00:00Z');
       await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(3_000_000));

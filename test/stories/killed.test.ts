@@ -11,27 +11,20 @@ import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { watchEvents } from '../support/events.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { type MeshServer, withMesh } from '../support/mesh.js';
+import { type MeshServer, withMesh, withRelay } from '../support/mesh.js';
 import { nodeProgram, startNodeProcess } from '../support/node-process.js';
 import { frameTypes, rawHttp2 } from '../support/raw-http2.js';
-import { openRelay, type Relay } from '../support/relay.js';
+import type { Relay } from '../support/relay.js';
 
 const size = 8_000_000;
 
 /** FR1, which pushes 8 MB to FR2 in about two seconds, over a relay that counts. */
 function withSlowPush(body: (fr1: MeshServer, fr2: MeshServer, relay: Relay) => Promise<void>): Promise<void> {
-  return withMesh([], async (mesh) => {
-    const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
-    const relay = await openRelay(fr2.address);
-    try {
-      await mesh.introduce(fr1, fr2, { through: relay.address });
-      await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
-      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(size));
-      await Promise.all([fr1.start(), fr2.start()]);
-      await body(fr1, fr2, relay);
-    } finally {
-      await relay.close();
-    }
+  return withRelay(async (fr1, fr2, relay) => {
+    await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
+    await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(size));
+    await Promise.all([fr1.start(), fr2.start()]);
+    await body(fr1, fr2, relay);
   });
 }
 
@@ -99,8 +92,7 @@ const stopAtOnce = `
 
 describe('a node that is stopped while it ends a run that was asked for', { timeout: 60_000 }, () => {
   it('waits for that run, also when whoever asked for it has been hung up on', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const clock = new FakeClock();
       await Promise.all([fr1.startInside(clock), fr2.startInside()]);
       const run = fr1.peer(['backup']);
@@ -116,11 +108,11 @@ describe('a node that is stopped while it ends a run that was asked for', { time
 
 describe('a node that is stopped as soon as it has started', { timeout: 60_000 }, () => {
   it('ends with exit code 0, as it does later', () =>
-    withMesh(['FR1'], async (mesh) => {
+    withMesh(['FR1'], async ([{ config }], mesh) => {
       const preload = join(mesh.root, 'stop-at-once.cjs');
       await writeFile(preload, stopAtOnce);
       const { PATH, HOME } = process.env;
-      const args = ['--require', preload, nodeProgram, '--config', mesh.server('FR1').config];
+      const args = ['--require', preload, nodeProgram, '--config', config];
       const node = spawn(process.execPath, args, { env: { PATH, HOME }, stdio: ['ignore', 'ignore', 'pipe'] });
       const said = text(node.stderr);
       expect(await once(node, 'close')).toEqual([0, null]);
@@ -130,8 +122,7 @@ describe('a node that is stopped as soon as it has started', { timeout: 60_000 }
 
 describe('a node whose terminal goes away', { timeout: 60_000 }, () => {
   it('reads its configuration again, and goes on', () =>
-    withMesh(['FR1'], async (mesh) => {
-      const fr1 = mesh.server('FR1');
+    withMesh(['FR1'], async ([fr1]) => {
       await fr1.start();
       await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
       process.kill(fr1.pid, 'SIGHUP');
@@ -169,8 +160,7 @@ async function backUp(server: MeshServer): Promise<RunReport | undefined> {
 
 describe('a node that cannot listen', { timeout: 60_000 }, () => {
   it('ends, so that systemd starts it again, and has begun nothing', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.startInside();
       expect((await fr1.peer(['backup'])).code).toBe(3);
       await fr1.stop();
@@ -190,8 +180,7 @@ describe('a node that cannot listen', { timeout: 60_000 }, () => {
     }));
 
   it('says what to do when its machine has not the address, as after a move', () =>
-    withMesh(['FR1'], async (mesh) => {
-      const fr1 = mesh.server('FR1');
+    withMesh(['FR1'], async ([fr1]) => {
       await fr1.edit((text) => text.replace(fr1.address, '192.0.2.1:7443'));
       await expect(fr1.start()).rejects.toThrow(/cannot listen on 192\.0\.2\.1:7443.*no such address.*peer add/s);
     }));
@@ -199,8 +188,7 @@ describe('a node that cannot listen', { timeout: 60_000 }, () => {
 
 describe('a node that is started while another one still ends on its data folder', { timeout: 60_000 }, () => {
   it('says so and ends, so that systemd starts it again, and the one after it is found by its client', () =>
-    withMesh(['FR2'], async (mesh) => {
-      const fr2 = mesh.server('FR2');
+    withMesh(['FR2'], async ([fr2]) => {
       const old = await startNodeProcess(fr2.config, watchEvents());
       const socket = createConnection(join(fr2.data, '.state/node.sock'));
       const client = rawHttp2(socket, 0);
@@ -220,8 +208,7 @@ describe('a node that is started while another one still ends on its data folder
 
 describe('kill -9', { timeout: 300_000 }, () => {
   it('at twenty moments loses no acknowledged backup, and shows no damaged one', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1000'));
       await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(600_000));
       const random = seeded(Number(process.env['ANEMONE_SEED'] ?? 20261123));

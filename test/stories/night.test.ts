@@ -6,8 +6,7 @@ import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1
 import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { type MeshServer, reportOf, withMesh } from '../support/mesh.js';
-import { openRelay } from '../support/relay.js';
+import { type MeshServer, reportOf, withMesh, withRelay } from '../support/mesh.js';
 
 const atTwo = (text: string): string =>
   text.replace(/schedule: .*/, 'schedule: "0 2 * * *"').replace(/timezone: .*/, 'timezone: Europe/Paris');
@@ -27,8 +26,7 @@ const statusOf = (server: MeshServer): Promise<GetStatusResponse> => ask(server,
 
 describe('the night', { timeout: 180_000 }, () => {
   it('comes at two in the time zone of the configuration, and a little later on each server', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const clock = new FakeClock('2026-11-23T00:59:50Z');
       await fr1.edit(atTwo);
       await fr2.edit(atTwo);
@@ -52,8 +50,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('that was missed is caught up once, at the start', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const clock = new FakeClock('2026-11-23T12:00:00Z');
       await fr1.edit(atTwo);
       await fr2.startInside();
@@ -77,8 +74,7 @@ describe('the night', { timeout: 180_000 }, () => {
       (text: string) => text.replace(/ {2}sets:\n[\s\S]*?(?=^ {2}encryption:)/m, ''),
     ],
   ])('is caught up by a server that is always off at night, from the day after it was set up: it %s', (_what, change) =>
-    withMesh(['FR1'], async (mesh) => {
-      const fr1 = mesh.server('FR1');
+    withMesh(['FR1'], async ([fr1], mesh) => {
       const clock = new FakeClock(mesh.setUpAt + 3_600_000);
       await fr1.edit((text) => change(atTwo(text)));
       await fr1.startInside(clock);
@@ -95,45 +91,37 @@ describe('the night', { timeout: 180_000 }, () => {
   );
 
   it('is not held up by a run that waits for a slow delivery: that run ends, and the delivery goes on', () =>
-    withMesh([], async (mesh) => {
-      const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
-      const relay = await openRelay(fr2.address);
-      try {
-        await mesh.introduce(fr1, fr2, { through: relay.address });
-        await fr1.edit((text) => `${atHalfPastTwo(text)}\nlimits: { upload: 20KB }\n`);
-        await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(4_000_000));
-        const clock = new FakeClock('2026-11-23T01:29:30Z');
-        await fr2.startInside();
-        await fr1.startInside(clock);
-        const run = fr1.peer(['backup', '--json']);
-        await relay.untilSent(20_000);
-        await clock.advance(30_000);
-        const report = reportOf((await run).stdout);
-        expect(report).toMatchObject({
-          outcome: 'partly',
-          sets: [{ outcome: 'done' }],
-          peers: [{ problem: { message: expect.stringContaining('was not over when the next run was due') } }],
-        });
+    withRelay(async (fr1, fr2, relay) => {
+      await fr1.edit((text) => `${atHalfPastTwo(text)}\nlimits: { upload: 20KB }\n`);
+      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(4_000_000));
+      const clock = new FakeClock('2026-11-23T01:29:30Z');
+      await fr2.startInside();
+      await fr1.startInside(clock);
+      const run = fr1.peer(['backup', '--json']);
+      await relay.untilSent(20_000);
+      await clock.advance(30_000);
+      const report = reportOf((await run).stdout);
+      expect(report).toMatchObject({
+        outcome: 'partly',
+        sets: [{ outcome: 'done' }],
+        peers: [{ problem: { message: expect.stringContaining('was not over when the next run was due') } }],
+      });
 
-        await fr1.edit((text) => text.replace('upload: 20KB', 'upload: "00:00 off"'));
-        await ask(fr1, (node) => node.reload());
-        let nextTry = 0;
-        while (nextTry === 0) nextTry = (await statusOf(fr1)).peers[0]?.nextTryAtMs ?? 0;
-        await clock.advance(nextTry - clock.now());
-        await fr1.events.until('backup delivered', ({ backup }) => backup === report.sets[0].backup);
-        await clock.advance(Date.parse('2026-11-23T01:31:00Z') - clock.now());
-        await fr1.events.until('run finished', ({ trigger }) => trigger === 'schedule');
-      } finally {
-        await relay.close();
-      }
+      await fr1.edit((text) => text.replace('upload: 20KB', 'upload: "00:00 off"'));
+      await ask(fr1, (node) => node.reload());
+      let nextTry = 0;
+      while (nextTry === 0) nextTry = (await statusOf(fr1)).peers[0]?.nextTryAtMs ?? 0;
+      await clock.advance(nextTry - clock.now());
+      await fr1.events.until('backup delivered', ({ backup }) => backup === report.sets[0].backup);
+      await clock.advance(Date.parse('2026-11-23T01:31:00Z') - clock.now());
+      await fr1.events.until('run finished', ({ trigger }) => trigger === 'schedule');
     }));
 
   it.each([
     ['the hour that comes twice', '2026-10-25T00:29:30Z', '2026-10-26T02:30:00+01:00'],
     ['the hour that does not exist', '2027-03-28T00:59:30Z', '2027-03-29T02:30:00+02:00'],
   ])('happens exactly once in %s', (_when, before, next) =>
-    withMesh(['FR1'], async (mesh) => {
-      const fr1 = mesh.server('FR1');
+    withMesh(['FR1'], async ([fr1]) => {
       const clock = new FakeClock(before);
       await fr1.edit(atHalfPastTwo);
       await fr1.startInside(clock);
@@ -146,8 +134,7 @@ describe('the night', { timeout: 180_000 }, () => {
   );
 
   it('is skipped only when nothing changed and every peer has the last backup', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.startInside();
       const first = reportOf((await fr1.peer(['backup', '--json'])).stdout);
       const second = reportOf((await fr1.peer(['backup', '--json'])).stdout);
@@ -168,8 +155,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('in which one set fails is found by the doctor, and by who watches the status, also once another set was saved after it', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const dump = join(fr1.folder, 'dump.sql');
       await writeFile(dump, 'create table kept ();');
       await fr1.sets('backup:\n  paths: [./config]\ndatabase:\n  command: [cat, dump.sql]');
@@ -193,16 +179,15 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('makes the kit again alone, where somebody asks for that', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      await Promise.all(mesh.servers.map((server) => server.startInside()));
-      const { code, stdout } = await mesh.server('FR1').peer(['backup', '--set', 'kit']);
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      const { code, stdout } = await fr1.peer(['backup', '--set', 'kit']);
       expect(code).toBe(0);
       expect(stdout).toContain('anemone-kit-FR1-');
     }));
 
   it('is made, and what is kept is served, where the history of past runs cannot be read', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const runs = join(fr1.data, '.state/runs.jsonl');
       await mkdir(runs);
       await Promise.all([fr1.startInside(), fr2.startInside()]);
@@ -226,8 +211,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('that failed is told by the status and the doctor also where its report cannot be written', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const runs = join(fr1.data, '.state/runs.jsonl');
       await Promise.all([fr1.startInside(), fr2.startInside()]);
       expect((await fr1.peer(['backup'])).code).toBe(0);
@@ -248,8 +232,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('removes nothing while the history of past runs is damaged, nor before a new one is a day old', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const runs = join(fr1.data, '.state/runs.jsonl');
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
       const clock = new FakeClock();
@@ -272,8 +255,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('removes nothing where the history of past runs has vanished, before a new one is a day old', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2], mesh) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
       const clock = new FakeClock(mesh.setUpAt);
       await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
@@ -296,8 +278,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('tells what retention removed also when the receipts of it cannot be removed', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
       const clock = new FakeClock();
       await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
@@ -312,8 +293,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('rotates here by the rules of the sender, and on the peer by the rules of the receiver alone', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 2'));
       const strict = 'keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, minimum_days: 0';
       await fr2.edit((text) => text.replace(/peers: \{ keep_last.*/, `peers: { ${strict} }`));
@@ -334,8 +314,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('removes nothing by a clock that jumped ahead, says why, and removes the night after what no rule keeps', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.edit((text) => text.replace('keep_last: 7', 'keep_last: 1'));
       const clock = new FakeClock('2026-11-23T12:00:00Z');
       await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
@@ -364,8 +343,7 @@ describe('the night', { timeout: 180_000 }, () => {
     }));
 
   it('goes on with the other sets when one fails', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.sets(`
 first:
   command: [sh, -c, "echo no database >&2; exit 3"]

@@ -10,12 +10,11 @@ import { parseAddress } from '../../src/mesh/terms/address.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { reportOf, withMesh } from '../support/mesh.js';
-import { openRelay } from '../support/relay.js';
+import { reportOf, withMesh, withRelay } from '../support/mesh.js';
 
 describe('peers that come and go', { timeout: 180_000 }, () => {
   it('are followed by running nodes: added on both sides, they back up to each other', () =>
-    withMesh([], async (mesh) => {
+    withMesh([], async (_, mesh) => {
       const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
       await Promise.all([fr1.startInside(), fr2.startInside()]);
       expect((await fr1.peer(['backup'])).stdout).toContain('no peer is configured');
@@ -35,31 +34,23 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     }));
 
   it('are cut off at once when they are removed, in the middle of a push, and are strangers from then on', () =>
-    withMesh([], async (mesh) => {
-      const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
-      const relay = await openRelay(fr2.address);
-      try {
-        await mesh.introduce(fr1, fr2, { through: relay.address });
-        await fr1.edit((text) => `${text}\nlimits: { upload: 1MB }\n`);
-        await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(20_000_000));
-        await Promise.all([fr1.startInside(), fr2.startInside()]);
-        const run = fr1.peer(['backup']);
-        await relay.untilSent(500_000);
-        expect((await fr2.peer(['peer', 'remove', 'FR1'])).code).toBe(0);
-        expect(await run).toMatchObject({ code: 3, stdout: expect.stringContaining('FR2') });
-        expect(relay.sent()).toBeLessThan(15_000_000);
-        const listed = await fr1.peer(['list', '--peer', 'FR2']);
-        expect(listed).toMatchObject({ code: 13, stderr: expect.stringContaining('it does not know this server') });
-        await fr2.events.until('stranger refused', ({ reason }) => String(reason).includes(fr1.identity));
-        expect(await fr2.holds('FR1')).toEqual([]);
-      } finally {
-        await relay.close();
-      }
+    withRelay(async (fr1, fr2, relay) => {
+      await fr1.edit((text) => `${text}\nlimits: { upload: 1MB }\n`);
+      await writeFile(join(fr1.folder, 'config/large.bin'), randomBytes(20_000_000));
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      const run = fr1.peer(['backup']);
+      await relay.untilSent(500_000);
+      expect((await fr2.peer(['peer', 'remove', 'FR1'])).code).toBe(0);
+      expect(await run).toMatchObject({ code: 3, stdout: expect.stringContaining('FR2') });
+      expect(relay.sent()).toBeLessThan(15_000_000);
+      const listed = await fr1.peer(['list', '--peer', 'FR2']);
+      expect(listed).toMatchObject({ code: 13, stderr: expect.stringContaining('it does not know this server') });
+      await fr2.events.until('stranger refused', ({ reason }) => String(reason).includes(fr1.identity));
+      expect(await fr2.holds('FR1')).toEqual([]);
     }));
 
   it('get what a changed configuration says when a backup is asked for at once', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       // No time passes for FR1: it never looks at the file by itself.
       await Promise.all([fr1.startInside(new FakeClock(Date.now())), fr2.startInside()]);
       await fr1.sets('hosts:\n  paths: [/etc/hostname]');
@@ -70,8 +61,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     }));
 
   it('do not reach a node where its changed configuration says before it is restarted, which is told', () =>
-    withMesh(['FR1'], async (mesh) => {
-      const fr1 = mesh.server('FR1');
+    withMesh(['FR1'], async ([fr1]) => {
       await fr1.startInside();
       const before = await readFile(fr1.config, 'utf8');
       await fr1.edit((text) => text.replace(/listen: .*/, 'listen: 127.0.0.1:7999'));
@@ -90,8 +80,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     }));
 
   it('are no longer believed at the address of their lost machine, once they were rebuilt and have called', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, lost] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, lost], mesh) => {
       await Promise.all([fr1.startInside(), lost.startInside()]);
       expect((await fr1.peer(['backup'])).code).toBe(0);
       const rebuilt = makeServerIdentity(
@@ -117,8 +106,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     }));
 
   it('are told of at once when they refuse this server as superseded, also where nothing changed', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [lost, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([lost, fr2], mesh) => {
       await Promise.all([lost.startInside(), fr2.startInside()]);
       expect((await lost.peer(['backup'])).code).toBe(0);
       const rebuilt = makeServerIdentity(
@@ -149,8 +137,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     ['and have called', true],
     ['and were only called', false],
   ])('get all their backups again when they were rebuilt with an empty disk, %s', (_, calls) =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2], mesh) => {
       await Promise.all([fr1.startInside(), fr2.startInside()]);
       for (const content of ['one', 'two', 'three']) {
         await writeFile(join(fr1.folder, 'config/changing.txt'), content);
@@ -169,8 +156,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
   );
 
   it('see the backups of another server only where the configuration names them as its reader', () =>
-    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
-      const [fr1, fr2, us1] = [mesh.server('FR1'), mesh.server('FR2'), mesh.server('US1')];
+    withMesh(['FR1', 'FR2', 'US1'], async ([fr1, fr2, us1], mesh) => {
       await Promise.all([fr1.startInside(), fr2.startInside()]);
       await fr1.peer(['backup']);
       const [name = ''] = await fr2.holds('FR1');

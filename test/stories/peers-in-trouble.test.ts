@@ -9,8 +9,7 @@ import { kitSet } from '../../src/mesh/terms/backup-name.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
-import { freePort, type MeshServer, makeMesh, reportOf, withMesh } from '../support/mesh.js';
-import { openRelay } from '../support/relay.js';
+import { freePort, type MeshServer, reportOf, withMesh, withRelay } from '../support/mesh.js';
 
 /** A peer that accepts every connection and never says a word. */
 async function openSilence() {
@@ -50,9 +49,7 @@ const isKit = (backup: unknown): boolean => String(backup).startsWith(`anemone-$
 
 describe('peers in trouble', { timeout: 180_000 }, () => {
   it('one dead, one silent, one full: the others get theirs, the report names each, and the exit code is 3', () =>
-    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
-      const [fr1, fr2, us1] = mesh.servers.map((server) => server);
-      if (fr1 === undefined || fr2 === undefined || us1 === undefined) throw new Error('a mesh of three');
+    withMesh(['FR1', 'FR2', 'US1'], async ([fr1, fr2, us1], mesh) => {
       const full = await mesh.add('FULL');
       const silence = await openSilence();
       try {
@@ -87,8 +84,7 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
     }));
 
   it('one that was away gets everything it missed when it returns', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const clock = new FakeClock();
       await fr1.startInside(clock);
       expect((await fr1.peer(['backup'])).code).toBe(3);
@@ -105,8 +101,7 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
     }));
 
   it('one that was away gets what it missed as soon as it calls', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       const clock = new FakeClock();
       await fr1.startInside(clock);
       expect((await fr1.peer(['backup'])).code).toBe(3);
@@ -119,8 +114,7 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
     }));
 
   it('one that was away gets what it missed after both sides were killed', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
       await fr1.start();
       expect((await fr1.peer(['backup'])).code).toBe(3);
       await fr1.kill();
@@ -133,12 +127,8 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
       expect(await fr2.holds('FR1')).toEqual([missed]);
     }));
 
-  it('is sent nothing twice when only the acknowledgement was lost', async () => {
-    const mesh = await makeMesh();
-    const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
-    const relay = await openRelay(fr2.address);
-    try {
-      await mesh.introduce(fr1, fr2, { through: relay.address });
+  it('is sent nothing twice when only the acknowledgement was lost', () =>
+    withRelay(async (fr1, fr2, relay) => {
       await large(fr1.folder);
       const clock = new FakeClock();
       await fr2.startInside();
@@ -158,9 +148,5 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
       expect(fr2.events.count('backup accepted', ({ backup }) => !isKit(backup))).toBe(1);
       await fr1.events.until('backup delivered', ({ backup }) => isKit(backup));
       expect((await fr1.peer(['backup'])).stdout).toContain('Nothing changed');
-    } finally {
-      await relay.close();
-      await mesh.close();
-    }
-  });
+    }));
 });

@@ -20,8 +20,7 @@ describe('a mistake that cost the users of the predecessor their backups, among 
   timeout: 180_000,
 }, () => {
   it('2: every program knows the same name of the server, and a server without peers is no success', () =>
-    withMesh(['DE1'], async (alone) => {
-      const de1 = alone.server('DE1');
+    withMesh(['DE1'], async ([de1]) => {
       await de1.start();
       const { code, stdout } = await de1.peer(['backup', '--json']);
       expect(code).toBe(3);
@@ -33,8 +32,7 @@ describe('a mistake that cost the users of the predecessor their backups, among 
     }));
 
   it('4: a source that failed is read again, although it gives the same bytes', () =>
-    withMesh(['DE1', 'DE2'], async (pair) => {
-      const [de1, de2] = [pair.server('DE1'), pair.server('DE2')];
+    withMesh(['DE1', 'DE2'], async ([de1, de2]) => {
       await de1.sets('data:\n  command: [sh, -c, "echo the same bytes; test -e works"]');
       await Promise.all([de1.startInside(), de2.startInside()]);
       expect((await de1.peer(['backup', '--set', 'data'])).code).toBe(1);
@@ -45,7 +43,7 @@ describe('a mistake that cost the users of the predecessor their backups, among 
     }));
 
   it('7: the receiver counts what a peer stores, and holds it to its quota', () =>
-    withMesh([], async (pair) => {
+    withMesh([], async (_, pair) => {
       const [de1, de2] = [await pair.add('DE1'), await pair.add('DE2')];
       await pair.introduce(de1, de2, { quota: '40KB' });
       await Promise.all([de1.startInside(), de2.startInside()]);

@@ -14,8 +14,7 @@ const byHolder = (a: { holder: string }, b: { holder: string }): number => (a.ho
 
 describe('three servers that back up to each other', { timeout: 180_000 }, () => {
   it('show every backup on every peer, and bring a wiped one back with its recovery key and one address', () =>
-    withMesh(['FR1', 'FR2', 'US1'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2', 'US1'], async ([fr1, fr2], mesh) => {
       await writeConfigTree(join(fr1.folder, 'config'), { large: 3_000_000 });
       await Promise.all(mesh.servers.map((server) => server.start()));
 

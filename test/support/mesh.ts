@@ -8,7 +8,9 @@ import { setImmediate } from 'node:timers/promises';
 import { initServer } from '../../src/client/commands/init.js';
 import { addPeer } from '../../src/client/commands/peer.js';
 import { loadConfig } from '../../src/mesh/config/load.js';
+import type { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { type Identity, parseIdentity } from '../../src/mesh/identity/identity.js';
+import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type RunningNode, startNode } from '../../src/node/compose.js';
 import { fingerprint } from '../../src/node/follow-file.js';
@@ -17,6 +19,7 @@ import { type Events, watchEvents } from './events.js';
 import { FakeClock } from './fake-clock.js';
 import { type NodeProcess, startNodeProcess } from './node-process.js';
 import { anemonePeer, type ProgramEnd, type ProgramOptions } from './program.js';
+import { openRelay, type Relay } from './relay.js';
 
 /** One machine of a mesh: a folder with `config/`, `config-backups/` and `logs/`, a node that runs or not, and a client. */
 export interface MeshServer {
@@ -37,6 +40,10 @@ export interface MeshServer {
   readonly pid: number;
   /** Runs `anemone-peer` on this machine, as a process. */
   peer(args: readonly string[], options?: Partial<ProgramOptions>): Promise<ProgramEnd>;
+  /** Asks the node as its client does, without a process for every question. */
+  ask<T>(question: (node: OwnNode) => Promise<T>): Promise<T>;
+  /** Has the node make a backup, of all sets unless one is named. */
+  backUp(request: { readonly set?: string; readonly force: boolean }): Promise<RunReport>;
   /** Starts the node as a process, and resolves when it serves. */
   start(options?: { readonly args?: readonly string[] }): Promise<void>;
   /** Starts the node inside the test, on the machine's clock or another one. */
@@ -140,12 +147,15 @@ export function reportOf(stdout: string): any {
 const kitSet = 'kit';
 const isKit = (name: string): boolean => name.startsWith(`anemone-${kitSet}-`);
 
-/** A mesh for one test: it is closed, and checked for what remains, when `body` is over. */
-export async function withMesh(names: readonly string[], body: (mesh: Mesh) => Promise<void>): Promise<void> {
+/** A mesh for one test, and its servers in the order of their names: it is closed, and checked for what remains, at the end. */
+export async function withMesh<const Names extends readonly string[]>(
+  names: Names,
+  body: (servers: { readonly [Each in keyof Names]: MeshServer }, mesh: Mesh) => Promise<void>,
+): Promise<void> {
   const mesh = await makeMesh(...names);
   let failed = true;
   try {
-    await body(mesh);
+    await body(mesh.servers as { readonly [Each in keyof Names]: MeshServer }, mesh);
     failed = false;
   } finally {
     // What the test found wrong is worth more than what its sudden end left behind.
@@ -153,6 +163,20 @@ export async function withMesh(names: readonly string[], body: (mesh: Mesh) => P
       if (!failed) throw error;
     });
   }
+}
+
+/** FR1 and FR2, where FR1 reaches FR2 over a relay. */
+export function withRelay(body: (fr1: MeshServer, fr2: MeshServer, relay: Relay) => Promise<void>): Promise<void> {
+  return withMesh([], async (_, mesh) => {
+    const [fr1, fr2] = [await mesh.add('FR1'), await mesh.add('FR2')];
+    const relay = await openRelay(fr2.address);
+    try {
+      await mesh.introduce(fr1, fr2, { through: relay.address });
+      await body(fr1, fr2, relay);
+    } finally {
+      await relay.close();
+    }
+  });
 }
 
 async function makeServer(name: string, folder: string): Promise<MeshServer> {
@@ -177,6 +201,21 @@ async function makeServer(name: string, folder: string): Promise<MeshServer> {
       return running?.pid ?? 0;
     },
     peer: (args, options = {}) => anemonePeer(args, { cwd: folder, ...options }),
+    async ask(question) {
+      const node = await connectToOwnNode(join(made.data, '.state/node.sock'), systemClock);
+      try {
+        return await question(node);
+      } finally {
+        node.close();
+      }
+    },
+    backUp: ({ set = '', force }) =>
+      server.ask(async (node) => {
+        for await (const { event } of node.runBackup({ set, force })) {
+          if (event?.$case === 'report') return event.value;
+        }
+        throw new Error('the run ended without a report');
+      }),
     async start(options = {}) {
       events.clear();
       running = processOf(await startNodeProcess(config, events, options), name);

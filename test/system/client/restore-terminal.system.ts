@@ -8,8 +8,7 @@ import { openTerminal, type Terminal } from '../../support/terminal.js';
 
 /** FR1 with one backup on FR2, and the folder of a bare machine beside them. */
 async function worstDay(body: (mesh: Mesh, bare: string) => Promise<void>): Promise<void> {
-  await withMesh(['FR1', 'FR2'], async (mesh) => {
-    const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+  await withMesh(['FR1', 'FR2'], async ([fr1, fr2], mesh) => {
     await writeFile(join(fr1.folder, 'config/secret'), 'kept');
     await Promise.all([fr1.start(), fr2.start()]);
     expect((await fr1.peer(['backup'])).code).toBe(0);

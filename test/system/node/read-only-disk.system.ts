@@ -17,8 +17,7 @@ async function ownDisk({ data }: MeshServer): Promise<() => void> {
 const remount = (how: 'ro' | 'rw', { data }: MeshServer) => execFileSync('mount', ['-o', `remount,${how}`, data]);
 
 it('a node starts on a disk that is read-only, serves its peers, and its own client once the disk takes a socket', () =>
-  withMesh(['FR1', 'FR2'], async (mesh) => {
-    const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+  withMesh(['FR1', 'FR2'], async ([fr1, fr2]) => {
     await fr1.edit((text) => `${text}\nlimits: { minimum_free: 1MB }\n`);
     const unmount = await ownDisk(fr1);
     try {
