@@ -11,7 +11,6 @@ import { verifyReceipt } from '../../src/mesh/manifest/receipt.js';
 import { connectTo } from '../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../src/mesh/peers/fetch-backup.js';
 import { listBackups } from '../../src/mesh/peers/list-backups.js';
-import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
@@ -33,26 +32,12 @@ const askedAfter = 100;
 /** One forced run through the node's own socket; undefined when a program died meanwhile. */
 export async function backUp(server: MeshServer): Promise<RunReport | undefined> {
   for (let asked = 0; asked < mostAsked; asked += 1) {
-    const outcome = await runOnce(server);
-    if (outcome !== 'locked') return outcome;
-    await systemClock.sleep(askedAfter);
-  }
-  return undefined;
-}
-
-async function runOnce(server: MeshServer): Promise<RunReport | 'locked' | undefined> {
-  try {
-    const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
     try {
-      for await (const { event } of node.runBackup({ set: '', force: true })) {
-        if (event?.$case === 'report') return event.value;
-      }
-    } finally {
-      node.close();
+      return await server.backUp({ force: true });
+    } catch (thrown) {
+      if (Failure.from(thrown).kind !== 'locked') return undefined;
     }
-  } catch (thrown) {
-    // Else the report, if there is one, is what counts.
-    if (Failure.from(thrown).kind === 'locked') return 'locked';
+    await systemClock.sleep(askedAfter);
   }
   return undefined;
 }

@@ -3,32 +3,14 @@ import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Outcome, type RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
-import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
-import { systemClock } from '../../src/mesh/terms/clock.js';
 import type { LogFields } from '../../src/mesh/terms/log.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type MeshServer, withMesh } from '../support/mesh.js';
 
 const day = 86_400_000;
 
-/** Asks a node as its client does, without a process for every question. */
-async function ask<T>(server: MeshServer, question: (node: OwnNode) => Promise<T>): Promise<T> {
-  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
-  try {
-    return await question(node);
-  } finally {
-    node.close();
-  }
-}
-
-function backup(server: MeshServer): Promise<RunReport> {
-  return ask(server, async (node) => {
-    for await (const { event } of node.runBackup({ set: 'backup', force: false })) {
-      if (event?.$case === 'report') return event.value;
-    }
-    throw new Error('the run ended without a report');
-  });
-}
+const backup = (server: MeshServer) => server.backUp({ set: 'backup', force: false });
+const statusOf = (server: MeshServer) => server.ask((node) => node.getStatus());
 
 /** Two servers with a backup of 3 MB of FR1 on both; their clocks stand still. */
 async function withBackup(
@@ -60,7 +42,7 @@ async function flipBit(path: string, at: number): Promise<void> {
 describe('what was acknowledged', { timeout: 60_000 }, () => {
   it('is proven in the very run that delivers it', () =>
     withBackup(async ({ fr1, clock, name }) => {
-      const { lastRun, peers } = await ask(fr1, (node) => node.getStatus());
+      const { lastRun, peers } = await statusOf(fr1);
       const { bytes, ...audit } = lastRun?.audit?.peers[0] ?? { bytes: 0 };
       expect(audit).toEqual({ peer: 'FR2', proven: [name], lost: [], gone: [], problem: undefined });
       expect(bytes).toBeGreaterThan(3_000_000);
@@ -69,7 +51,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
 
   it('is what its holder knows the size of a night of its owner by', () =>
     withBackup(async ({ fr1, fr2, clock }) => {
-      const stored = async () => (await ask(fr2, (node) => node.getStatus())).peers.find(({ name }) => name === 'FR1');
+      const stored = async () => (await statusOf(fr2)).peers.find(({ name }) => name === 'FR1');
       const { night = 0, used = 0 } = (await stored()) ?? {};
       expect(night).toBeGreaterThan(3_000_000);
       expect(night).toBeLessThanOrEqual(used);
@@ -142,7 +124,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       const scrubbed = await backup(fr2);
       expect(scrubbed.audit?.scrub).toMatchObject({ damaged: [name] });
       expect(scrubbed.problems.map(({ message }) => message)).toContainEqual(expect.stringContaining(name));
-      expect((await ask(fr2, (node) => node.getStatus())).findings).toEqual([expect.stringContaining('quarantine')]);
+      expect((await statusOf(fr2)).findings).toEqual([expect.stringContaining('quarantine')]);
 
       const run = await backup(fr1);
       expect(run.audit?.peers[0]).toMatchObject({ lost: [name], proven: [name] });
@@ -161,7 +143,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
       const name = (await backup(fr1)).sets[0]?.backup ?? '';
       await fr1.stop();
       await fr2.edit((text) => text.replace('- name: FR1', '- name: FR1\n    enabled: false'));
-      await ask(fr2, (node) => node.reload());
+      await fr2.ask((node) => node.reload());
       const path = join(fr2.data, 'FR1', name);
       const whole = await readFile(path);
       await flipBit(path, 2_000_000);
@@ -173,7 +155,7 @@ describe('what was acknowledged', { timeout: 60_000 }, () => {
         await clock.advance(untilTwo);
         untilTwo = day;
         await fr2.events.until('run finished', () => fr2.events.count('run finished') > before);
-        return (await ask(fr2, (node) => node.getStatus())).lastRun;
+        return (await statusOf(fr2)).lastRun;
       };
       let run = await night();
       for (let nights = 1; nights < 30 && run?.audit?.scrub?.damaged.length !== 1; nights += 1) run = await night();

@@ -2,9 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { GetStatusResponse } from '../../src/mesh/generated/anemone/node/v1/node.js';
-import { connectToOwnNode, type OwnNode } from '../../src/mesh/peers/own-node.js';
-import { systemClock } from '../../src/mesh/terms/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type MeshServer, reportOf, withMesh, withRelay } from '../support/mesh.js';
 
@@ -13,16 +10,7 @@ const atTwo = (text: string): string =>
 const atHalfPastTwo = (text: string): string =>
   `${atTwo(text).replace('0 2 * * *', '30 2 * * *')}`.replace('  sets:', '  jitter: 0\n  sets:');
 
-async function ask<T>(server: MeshServer, question: (node: OwnNode) => Promise<T>): Promise<T> {
-  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
-  try {
-    return await question(node);
-  } finally {
-    node.close();
-  }
-}
-
-const statusOf = (server: MeshServer): Promise<GetStatusResponse> => ask(server, (node) => node.getStatus());
+const statusOf = (server: MeshServer) => server.ask((node) => node.getStatus());
 
 describe('the night', { timeout: 180_000 }, () => {
   it('comes at two in the time zone of the configuration, and a little later on each server', () =>
@@ -108,7 +96,7 @@ describe('the night', { timeout: 180_000 }, () => {
       });
 
       await fr1.edit((text) => text.replace('upload: 20KB', 'upload: "00:00 off"'));
-      await ask(fr1, (node) => node.reload());
+      await fr1.ask((node) => node.reload());
       let nextTry = 0;
       while (nextTry === 0) nextTry = (await statusOf(fr1)).peers[0]?.nextTryAtMs ?? 0;
       await clock.advance(nextTry - clock.now());

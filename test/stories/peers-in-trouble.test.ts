@@ -4,9 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { connectToOwnNode } from '../../src/mesh/peers/own-node.js';
 import { kitSet } from '../../src/mesh/terms/backup-name.js';
-import { systemClock } from '../../src/mesh/terms/clock.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
 import { freePort, type MeshServer, reportOf, withMesh, withRelay } from '../support/mesh.js';
@@ -31,15 +29,10 @@ async function openSilence() {
 
 /** Lets the time pass in which the node waits before it tries the only peer again, and not a moment more. */
 async function passUntilNextTry(server: MeshServer, clock: FakeClock): Promise<void> {
-  const node = await connectToOwnNode(join(server.data, '.state/node.sock'), systemClock);
-  try {
-    const { peers } = await node.getStatus();
-    const [{ nextTryAtMs } = { nextTryAtMs: 0 }] = peers;
-    expect(nextTryAtMs).toBeGreaterThan(clock.now());
-    await clock.advance(nextTryAtMs - clock.now());
-  } finally {
-    node.close();
-  }
+  const { peers } = await server.ask((node) => node.getStatus());
+  const [{ nextTryAtMs } = { nextTryAtMs: 0 }] = peers;
+  expect(nextTryAtMs).toBeGreaterThan(clock.now());
+  await clock.advance(nextTryAtMs - clock.now());
 }
 
 const large = (folder: string, bytes = 3_000_000) => writeFile(join(folder, 'config/large.bin'), randomBytes(bytes));

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
-import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import type { Peer } from '../../../src/mesh/peers/peer.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
@@ -107,13 +105,8 @@ export class Victim {
   }
 
   /** What the node's own client is told. */
-  async status(): Promise<GetStatusResponse> {
-    const node = await connectToOwnNode(join(this.server.data, '.state/node.sock'), systemClock);
-    try {
-      return await node.getStatus();
-    } finally {
-      node.close();
-    }
+  status(): Promise<GetStatusResponse> {
+    return this.server.ask((node) => node.getStatus());
   }
 
   async statusSays(when: string, words: RegExp): Promise<void> {
