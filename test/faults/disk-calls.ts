@@ -1,8 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { Failure } from '../../src/mesh/terms/failure.js';
-import type { Vault } from '../../src/node/vault/vault.js';
-import { type Fault, faultyDisk } from '../node/vault/faulty-disk.js';
-import { backupOfFR2, push, readAll, servers, VaultFixture } from '../node/vault/fixture.js';
+import { keepOwn, type Story, suffer } from '../node/vault/failing-disk.js';
+import type { Fault } from '../node/vault/faulty-disk.js';
+import { backupOfFR2, push, servers } from '../node/vault/fixture.js';
 import { manifestOf } from '../support/manifests.js';
 import { bytesOf } from './random.js';
 import type { Kind, Recorder } from './tally.js';
@@ -11,23 +10,10 @@ const content = bytesOf('disk calls', 200_000);
 const received = backupOfFR2(content);
 const own = manifestOf(content, servers.FR1.signer, { owner: 'FR1' });
 
-const stories = {
-  push: { manifest: received, run: (vault: Vault) => push(vault, received, content) },
-  'own backup': {
-    manifest: own,
-    async run(vault: Vault) {
-      const draft = await vault.draft();
-      try {
-        await draft.write(content);
-        return await draft.commit(own.signed);
-      } finally {
-        await draft.discard();
-      }
-    },
-  },
+const stories: Readonly<Record<string, Story>> = {
+  push: { manifest: received, content, folder: 'FR2', run: (vault) => push(vault, received, content) },
+  'own backup': { manifest: own, content, folder: 'local', run: (vault) => keepOwn(vault, own, content) },
 };
-
-type Story = (typeof stories)[keyof typeof stories];
 
 const errors: readonly Fault[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 'short write'];
 
@@ -40,10 +26,10 @@ export const diskCalls: Kind = {
     for (let round = 0; round < rounds; round += 1) {
       for (const [name, story] of Object.entries(stories)) {
         for (const error of errors) {
-          const calls = await suffer(story, error, () => false, recorder, name);
+          const calls = await oneFault(story, error, () => false, recorder, name);
           for (let bad = 0; bad < calls; bad += 1) {
-            await suffer(story, error, (call) => call === bad, recorder, `${name}: ${error} at call ${bad}`);
-            await suffer(story, error, (call) => call >= bad, recorder, `${name}: ${error} from call ${bad} on`);
+            await oneFault(story, error, (call) => call === bad, recorder, `${name}: ${error} at call ${bad}`);
+            await oneFault(story, error, (call) => call >= bad, recorder, `${name}: ${error} from call ${bad} on`);
             recorder.fault(2);
           }
         }
@@ -52,40 +38,18 @@ export const diskCalls: Kind = {
   },
 };
 
-async function suffer(
+async function oneFault(
   story: Story,
   error: Fault,
   isBad: (call: number) => boolean,
   recorder: Recorder,
   what: string,
 ): Promise<number> {
-  const fixture = await VaultFixture.make();
-  try {
-    const faulty = faultyDisk();
-    const vault = await fixture.open({ disk: faulty.disk });
-    const start = faulty.calls.length;
-    faulty.fail(error, (call) => isBad(call - start));
-    const outcome = await story.run(vault).then(
-      () => 'acknowledged',
-      (thrown: unknown) => thrown,
-    );
-    const calls = faulty.calls.length - start;
-    const acknowledged = outcome === 'acknowledged';
-    if (acknowledged) recorder.acknowledged();
-    else if (!(outcome instanceof Failure)) recorder.problem(`${what}: threw ${String(outcome)}`);
-    for (const file of faulty.open) recorder.leftover(`${what}: ${file} is open`);
-
-    const reopened = await fixture.open();
-    const { name } = story.manifest.facts;
-    const shown = reopened.find(name) !== null;
-    const whole = shown && (await readAll(reopened, story.manifest)).equals(content);
-    if (acknowledged && !whole) recorder.lost(what);
-    if (shown && !whole) recorder.damaged(what);
-    if (!shown) await story.run(reopened);
-    for (const file of await readdir(`${fixture.data}/.incoming`)) recorder.leftover(`${what}: ${file}`);
-    for (const finding of reopened.findings()) recorder.leftover(`${what}: ${finding}`);
-    return calls;
-  } finally {
-    await fixture.remove();
-  }
+  const { failure, calls, lost, damaged, left } = await suffer(story, error, isBad);
+  if (failure === null) recorder.acknowledged();
+  else if (!(failure instanceof Failure)) recorder.problem(`${what}: threw ${String(failure)}`);
+  if (lost) recorder.lost(what);
+  if (damaged) recorder.damaged(what);
+  for (const each of left) recorder.leftover(`${what}: ${each}`);
+  return calls;
 }

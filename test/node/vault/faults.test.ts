@@ -2,24 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import type { Vault } from '../../../src/node/vault/vault.js';
 import { manifestOf } from '../../support/manifests.js';
+import { keepOwn, type Story, suffer } from './failing-disk.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = randomBytes(150_000);
 /** What arrives while other parts of it are being written. */
 const large = randomBytes(1_500_000);
-
-/** A way to get a backup into the vault. Resolves only when the vault has acknowledged it. */
-interface Story {
-  readonly manifest: VerifiedManifest;
-  readonly content: Buffer;
-  readonly folder: string;
-  run(vault: Vault): Promise<unknown>;
-}
 
 const received = backupOfFR2(content);
 const receivedLarge = backupOfFR2(large);
@@ -43,46 +34,17 @@ const stories = {
     manifest: own,
     content,
     folder: 'local',
-    async run(vault) {
-      const draft = await vault.draft();
-      try {
-        await draft.write(content.subarray(0, 100_000));
-        await draft.write(content.subarray(100_000));
-        return await draft.commit(own.signed);
-      } finally {
-        await draft.discard();
-      }
-    },
+    run: (vault) => keepOwn(vault, own, content.subarray(0, 100_000), content.subarray(100_000)),
   },
 } satisfies Record<string, Story>;
 
-/** Runs a story with faults, and then what every outcome must allow: nothing acknowledged is lost, nothing is in the way. */
-async function suffer(story: Story, fault: Fault, isBad: (call: number) => boolean): Promise<'kept' | Failure> {
-  const fixture = await VaultFixture.make();
-  try {
-    const faulty = faultyDisk();
-    const vault = await fixture.open({ disk: faulty.disk });
-    const start = faulty.calls.length;
-    faulty.fail(fault, (call) => isBad(call - start));
-    const outcome = await story.run(vault).then(
-      () => 'kept' as const,
-      (thrown: unknown) => thrown,
-    );
-    if (outcome !== 'kept') expect(outcome).toBeInstanceOf(Failure);
-    expect([...faulty.open], 'files left open').toEqual([]);
-
-    const { name } = story.manifest.facts;
-    const reopened = await fixture.open();
-    expect(reopened.find(name) !== null || outcome !== 'kept', 'acknowledged and lost').toBe(true);
-    if (reopened.find(name) === null) await story.run(reopened);
-    expect((await readAll(reopened, story.manifest)).equals(story.content)).toBe(true);
-    expect(await fixture.files('.incoming')).toEqual([]);
-    expect(await fixture.files(story.folder)).toEqual([name, `${name}.manifest`]);
-    expect(reopened.findings()).toEqual([]);
-    return outcome as 'kept' | Failure;
-  } finally {
-    await fixture.remove();
-  }
+/** What every outcome must allow: nothing acknowledged is lost, and nothing is in the way. */
+async function keptOrFailure(story: Story, fault: Fault, isBad: (call: number) => boolean): Promise<'kept' | Failure> {
+  const { failure, calls: _, ...after } = await suffer(story, fault, isBad);
+  expect(after).toEqual({ lost: false, damaged: false, left: [] });
+  if (failure === null) return 'kept';
+  expect(failure).toBeInstanceOf(Failure);
+  return failure as Failure;
 }
 
 async function countCalls(story: Story): Promise<string[]> {
@@ -206,7 +168,7 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
     const calls = await countCalls(story);
     expect(calls.length).toBeGreaterThan(10);
     for (const [bad, call] of calls.entries()) {
-      const outcome = await suffer(story, 'EIO', (number) => number === bad);
+      const outcome = await keptOrFailure(story, 'EIO', (number) => number === bad);
       // Nothing is acknowledged that was not written, synced and named.
       if (bad <= committed(calls) && ['handle.write', 'handle.sync', 'link'].includes(call)) {
         expect(outcome, `${call}, call ${bad}`).toBeInstanceOf(Failure);
@@ -224,7 +186,7 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
       const calls = await countCalls(story);
       for (const [bad, call] of calls.entries()) {
         if (bad > committed(calls) || !where.some((name) => name === call)) continue;
-        const outcome = await suffer(story, code, (number) => number === bad);
+        const outcome = await keptOrFailure(story, code, (number) => number === bad);
         expect(outcome, `${call}, call ${bad}`).toMatchObject({
           kind: code === 'ENOSPC' ? 'no-space' : 'failed',
           retryable: true,
@@ -235,11 +197,11 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
 
   it('is kept or fails cleanly when the disk, or the process, dies at any call', { timeout: patience }, async () => {
     const calls = await countCalls(story);
-    for (const bad of calls.keys()) await suffer(story, 'EIO', (number) => number >= bad);
+    for (const bad of calls.keys()) await keptOrFailure(story, 'EIO', (number) => number >= bad);
   });
 
   it('is kept when every write takes only half of its bytes', async () => {
-    expect(await suffer(story, 'short write', () => true)).toBe('kept');
+    expect(await keptOrFailure(story, 'short write', () => true)).toBe('kept');
   });
 });
 
