@@ -6,7 +6,7 @@ import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { openReceipts, type Receipts } from '../../src/node/outbox/receipts.js';
 import type { Vault } from '../../src/node/vault/vault.js';
-import { push, temporaryFolder } from './pushing.js';
+import { fastFolder, push } from '../node/vault/fixture.js';
 import { type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
 import { FR1, FR2, isIntact, type Sample, sampleOf, serverOf, silent, vaultOfFR1 } from './world.js';
@@ -26,7 +26,7 @@ export const bitFlips: Kind = {
     const flips = scale === 'long' ? 10_000 : 300;
     const counts = new Map<string, number>();
     while (recorder.faults < flips) {
-      const folder = await temporaryFolder();
+      const folder = await fastFolder();
       try {
         for (let flip = 0; flip < atOnce && recorder.faults < flips; flip += 1) {
           const [place, suffer] = random.pick(Object.entries(places));
@@ -78,7 +78,7 @@ async function stored(trial: Trial, place: (vault: Vault) => string): Promise<vo
   const { folder, sample, random, recorder, what } = trial;
   const { name } = sample.manifest.facts;
   const before = await vaultOfFR1(folder);
-  await push(before, sample);
+  await push(before, sample.manifest, sample.content);
   recorder.acknowledged();
   const said = HeldBackup.encode(await before.held(name)).finish();
   await flipOneBit(place(before), random);
@@ -111,7 +111,7 @@ async function saysTheSame(vault: Vault, name: string, before: Uint8Array): Prom
 async function mend(vault: Vault, { sample, recorder, what, folder }: Trial): Promise<void> {
   const { name } = sample.manifest.facts;
   try {
-    await push(vault, sample);
+    await push(vault, sample.manifest, sample.content);
     if (!(await isIntact(vault, name, sample.manifest.facts))) recorder.lost(`${what}: it was not mended`);
     await vault.examine(name);
   } catch (thrown) {
@@ -125,7 +125,7 @@ async function leafHashes(trial: Trial): Promise<void> {
   const { folder, sample, random, recorder, what } = trial;
   const { name, treeRoot } = sample.manifest.facts;
   const vault = await vaultOfFR1(folder);
-  await push(vault, sample);
+  await push(vault, sample.manifest, sample.content);
   recorder.acknowledged();
   // Of a backup that came whole nobody has written them down until they are asked for.
   for await (const _ of vault.leaves(name));
@@ -143,7 +143,7 @@ async function receipts(trial: Trial): Promise<void> {
   const { folder, sample, random, recorder, what } = trial;
   const { facts, digest } = sample.manifest;
   const vault = await vaultOfFR1(folder);
-  await push(vault, sample);
+  await push(vault, sample.manifest, sample.content);
   recorder.acknowledged();
   const kept: Receipts = openReceipts(join(folder, '.state/receipts'), silent);
   const peer = { name: FR1, identity: serverOf('FR1').identity };

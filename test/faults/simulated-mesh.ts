@@ -3,9 +3,9 @@ import { open, rm } from 'node:fs/promises';
 import { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { HeldEntry } from '../../src/node/vault/held-entry.js';
 import type { Vault } from '../../src/node/vault/vault.js';
+import { fastFolder } from '../node/vault/fixture.js';
 import { lyingNetwork, type Network } from './mesh-network.js';
 import { MeshNode } from './mesh-node.js';
-import { temporaryFolder } from './pushing.js';
 import { type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
 import { identityOf } from './world.js';
@@ -42,7 +42,7 @@ interface Mesh {
 }
 
 async function oneMesh(seed: number, recorder: Recorder): Promise<void> {
-  const root = await temporaryFolder();
+  const root = await fastFolder();
   const random = seeded(seed);
   const network = lyingNetwork(seed);
   for (const name of names) network.nodes.push(new MeshNode(name, root, network, random));

@@ -1,10 +1,10 @@
 import { constants, type Mode, type PathLike, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { type Disk, realDisk } from '../../src/node/vault/disk.js';
-import type { Vault } from '../../src/node/vault/vault.js';
-import { push } from './pushing.js';
+import { keepOwn } from '../node/vault/failing-disk.js';
+import { push } from '../node/vault/fixture.js';
 import { seeded } from './random.js';
-import { type Sample, sampleOf, vaultOfFR1 } from './world.js';
+import { sampleOf, vaultOfFR1 } from './world.js';
 
 // A process of its own, killed while it writes: `writer.js DATA FROM durable|careless`. It prints a line for each backup
 // that the vault acknowledged: its name and the SHA-256 of its bytes.
@@ -22,12 +22,6 @@ const carelessDisk: Disk = {
   },
 };
 
-async function make(vault: Vault, { content, manifest }: Sample): Promise<void> {
-  const draft = await vault.draft();
-  await draft.write(content);
-  await draft.commit(manifest.signed);
-}
-
 async function main([data = '', from = '0', mode = 'durable']: readonly string[]): Promise<void> {
   const vault = await vaultOfFR1(data, mode === 'careless' ? { disk: carelessDisk } : {});
   const random = seeded(Number(from));
@@ -36,9 +30,9 @@ async function main([data = '', from = '0', mode = 'durable']: readonly string[]
     for (;;) {
       nth += 1;
       const own = random.chance(0.25);
-      const sample = sampleOf(own ? 'FR1' : 'FR2', nth, 1 + random.below(150_000));
-      await (own ? make(vault, sample) : push(vault, sample));
-      const { name, sha256 } = sample.manifest.facts;
+      const { manifest, content } = sampleOf(own ? 'FR1' : 'FR2', nth, 1 + random.below(150_000));
+      await (own ? keepOwn(vault, manifest, content) : push(vault, manifest, content));
+      const { name, sha256 } = manifest.facts;
       writeSync(1, `${name} ${Buffer.from(sha256).toString('hex')}\n`);
     }
   };

@@ -26,8 +26,10 @@ export const servers = { FR1: throwawayServer('FR1'), FR2: throwawayServer('FR2'
 
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** In memory where that is possible: these tests sync files by the thousand, and none of them pulls the plug. */
-const fastFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+/** A folder in memory where that is possible: these tests sync files by the thousand, and none of them pulls the plug. */
+export function fastFolder(): Promise<string> {
+  return mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'anemone-vault-'));
+}
 
 const firstNight = Date.UTC(2026, 10, 23, 1, 0, 0);
 
@@ -50,7 +52,7 @@ export class VaultFixture {
   }
 
   static async make(): Promise<VaultFixture> {
-    return new VaultFixture(await mkdtemp(join(fastFolder, 'anemone-vault-')));
+    return new VaultFixture(await fastFolder());
   }
 
   open(changes: Partial<VaultOptions> = {}): Promise<Vault> {
