@@ -7,9 +7,10 @@ import { Failure } from '../../src/mesh/terms/failure.js';
 import { openReceipts, type Receipts } from '../../src/node/outbox/receipts.js';
 import type { Vault } from '../../src/node/vault/vault.js';
 import { fastFolder, push } from '../node/vault/fixture.js';
+import { silent } from '../support/events.js';
 import { type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
-import { FR1, FR2, isIntact, type Sample, sampleOf, serverOf, silent, vaultOfFR1 } from './world.js';
+import { FR1, FR2, isIntact, type Sample, sampleOf, serverOf, vaultOfFR1 } from './world.js';
 
 /** Flips in one vault, before a new one is made. */
 const atOnce = 100;

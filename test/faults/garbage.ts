@@ -29,7 +29,7 @@ export async function garbageOverTls(recorder: Recorder, connections: number): P
       await getNode(connection).catch((thrown) => recorder.problem(`after garbage ${nth}: ${String(thrown)}`));
       connection.close();
     }
-    const failed = node.log.events.filter(({ event }) => event === 'call failed');
+    const failed = node.log.all.filter(({ event }) => event === 'call failed');
     for (const { fields } of failed) recorder.problem(`a bug showed: ${JSON.stringify(fields)}`);
   } finally {
     await node.stop();

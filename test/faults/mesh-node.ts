@@ -11,11 +11,12 @@ import { openReceipts, type Receipts } from '../../src/node/outbox/receipts.js';
 import { sweep } from '../../src/node/retention/sweep.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
 import { type Fault, type FaultyDisk, faultyDisk } from '../node/vault/faulty-disk.js';
+import { silent } from '../support/events.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { factsAbout } from '../support/manifests.js';
 import { type Network, peerOf } from './mesh-network.js';
 import { bytesOf, type Random } from './random.js';
-import { identityOf, serverOf, silent } from './world.js';
+import { identityOf, serverOf } from './world.js';
 
 const rules = { keepLast: 3, keepDaily: 3, keepWeekly: 0, keepMonthly: 0, minimumDays: 1 };
 

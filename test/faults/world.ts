@@ -8,13 +8,11 @@ import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
-import type { Log } from '../../src/mesh/terms/log.js';
 import type { VaultOptions } from '../../src/node/vault/parts.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
+import { silent } from '../support/events.js';
 import { manifestOf } from '../support/manifests.js';
 import { bytesOf } from './random.js';
-
-export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 export const FR1 = parseHostname('FR1');
 export const FR2 = parseHostname('FR2');

@@ -16,8 +16,9 @@ import { systemClock } from '../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { currentServers } from '../../src/node/current-servers.js';
 import { type Epochs, openEpochs } from '../../src/node/service/epochs.js';
+import { silent, watchEvents } from '../support/events.js';
 import { throwawayServer } from '../support/identities.js';
-import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../support/peer-node.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../support/peer-node.js';
 
 const self = throwawayServer('FR1');
 const fr2 = parseHostname('FR2');
@@ -31,7 +32,7 @@ const nodes: PeerNode[] = [];
 const connections: Connection[] = [];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anemone-servers-'));
-  const log = recordingLog();
+  const log = watchEvents();
   epochs = await openEpochs(join(folder, 'epochs.json'), log);
   meet = currentServers(epochs, log);
 });
@@ -88,7 +89,7 @@ describe('a machine that answers in the place of a peer', () => {
     await getNode(await callTo(at(2000)));
     await epochs.settled();
     expect(epochs.newest(keys.identity)?.epoch).toBe(2000);
-    expect((await openEpochs(join(folder, 'epochs.json'), recordingLog())).newest(keys.identity)?.epoch).toBe(2000);
+    expect((await openEpochs(join(folder, 'epochs.json'), silent)).newest(keys.identity)?.epoch).toBe(2000);
   });
 
   it.each<[string, (older: ServerIdentity) => NodeCertificate]>([

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/mesh/config/load.js';
 import { followConfig } from '../../src/node/follow-config.js';
+import { silent } from '../support/events.js';
 import { FakeClock, settle } from '../support/fake-clock.js';
-import { recordingLog } from '../support/peer-node.js';
 
 it('ends when what it has begun to follow is in force, and follows nothing after that', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'anemone-follow-'));
@@ -18,7 +18,7 @@ it('ends when what it has begun to follow is in force, and follows nothing after
     const order: string[] = [];
     let inForce = (): void => {};
     const following = await new Promise<ReturnType<typeof followConfig>>((begun) => {
-      const node = followConfig({ config, log: recordingLog(), clock: new FakeClock() }, null, async () => {
+      const node = followConfig({ config, log: silent, clock: new FakeClock() }, null, async () => {
         begun(node);
         await new Promise<void>((resolve) => {
           inForce = resolve;

@@ -14,10 +14,11 @@ import { serveOwnClient } from '../../src/node/service/own-server.js';
 import { openThrottledLog } from '../../src/node/service/throttled-log.js';
 import { layoutOf } from '../../src/node/vault/layout.js';
 import { openVault } from '../../src/node/vault/vault.js';
+import { silent, watchEvents } from '../support/events.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
 import { manifestOf } from '../support/manifests.js';
-import { peerConfig, recordingLog } from '../support/peer-node.js';
+import { peerConfig } from '../support/peer-node.js';
 
 const day = 86_400_000;
 const [fr1, fr2] = [throwawayServer('FR1', Date.UTC(2026, 10, 1)), throwawayServer('FR2')];
@@ -33,7 +34,7 @@ const open = () =>
     data,
     host: parseHostname('FR1'),
     clock,
-    log: recordingLog(),
+    log: silent,
     identityOf: (host) => (host === 'FR1' ? fr1.identity : fr2.identity),
     acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, fr1.signer),
     quotaOf: () => 0,
@@ -91,7 +92,7 @@ describe('a pruning', () => {
   });
 
   it('removes exactly what the trial showed', async () => {
-    const { removed } = await prune(config, fr1, clock, recordingLog());
+    const { removed } = await prune(config, fr1, clock, silent);
     expect([...removed].sort()).toEqual([
       'anemone-backup-FR2-20261101-010000.enc',
       'anemone-backup-FR2-20261103-010000.enc',
@@ -101,7 +102,7 @@ describe('a pruning', () => {
 
   it('tells what it removed also when something failed after it', async () => {
     const { leaves } = layoutOf(data, parseHostname('FR1'));
-    const log = recordingLog();
+    const log = watchEvents();
     const breakDisk = (event: string): void => {
       if (event !== 'backup removed') return;
       rmSync(leaves, { recursive: true, force: true });
@@ -116,12 +117,12 @@ describe('a pruning', () => {
     const { runs } = layoutOf(data, parseHostname('FR1'));
     await openHistory(runs, { clock, setUpAt: clock.now() }).append(RunReport.create({ finishedAtMs: clock.now() }));
     clock.jump(400 * day);
-    const refused = prune(config, fr1, clock, recordingLog());
+    const refused = prune(config, fr1, clock, silent);
     await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('the last run was 400 days ago') });
     await openHistory(runs, { clock, setUpAt: clock.now() }).append(
       RunReport.create({ finishedAtMs: clock.now() - 60_000 }),
     );
-    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
+    await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject({
       message: expect.stringContaining('400 days passed between two of the last runs'),
     });
     expect(await held()).toHaveLength(4);
@@ -129,7 +130,7 @@ describe('a pruning', () => {
 
   it('is refused where the history of past runs has vanished, as in a night', async () => {
     clock.jump(40 * day);
-    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
+    await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject({
       message: expect.stringContaining('no run is known that is older than 20 hours'),
     });
     expect(await held()).toHaveLength(4);
@@ -139,16 +140,16 @@ describe('a pruning', () => {
     const letOthersIn = await holdData(config.server);
     const inTheWay = expect.stringContaining('it is still ending, or starting, or it prunes');
     const refused = { kind: 'locked', message: inTheWay, hint: expect.stringContaining('again in a moment') };
-    await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject(refused);
+    await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject(refused);
     await expect(holdData(config.server)).rejects.toMatchObject({ kind: 'locked' });
     await letOthersIn();
-    expect((await prune(config, fr1, clock, recordingLog())).removed).toHaveLength(2);
+    expect((await prune(config, fr1, clock, silent)).removed).toHaveLength(2);
     await (await holdData(config.server))();
   });
 
   it('does not say that a node runs where that cannot be found out', async () => {
     const socket = join(data, 'FR2', (await held())[0] ?? '', 'node.sock');
-    const refused = prune({ ...config, server: { ...config.server, socket } }, fr1, clock, recordingLog());
+    const refused = prune({ ...config, server: { ...config.server, socket } }, fr1, clock, silent);
     await expect(refused).rejects.toMatchObject({
       message: expect.stringContaining('cannot be found out'),
       hint: expect.stringContaining('Run this as the user of the node'),
@@ -162,10 +163,10 @@ describe('a pruning', () => {
       {} as never,
       await open(),
       clock,
-      openThrottledLog(recordingLog(), clock),
+      openThrottledLog(silent, clock),
     );
     try {
-      await expect(prune(config, fr1, clock, recordingLog())).rejects.toMatchObject({
+      await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject({
         kind: 'locked',
         message: expect.stringContaining('a node is running'),
       });

@@ -13,8 +13,7 @@ async function backUp(server: MeshServer, content: string) {
 
 describe('a data folder that was put back to an earlier state', { timeout: 60_000 }, () => {
   it('is noticed, gives no number twice, and what is made from then on is the latest', () =>
-    withMesh(['FR1', 'FR2'], async (mesh) => {
-      const [fr1, fr2] = [mesh.server('FR1'), mesh.server('FR2')];
+    withMesh(['FR1', 'FR2'], async ([fr1, fr2], mesh) => {
       const clock = new FakeClock();
       await Promise.all([fr1.startInside(clock), fr2.startInside(clock)]);
       expect(await backUp(fr1, 'first')).toMatchObject({ code: 0, sequence: 1 });

@@ -22,6 +22,9 @@ export interface Events extends Log {
   clear(): void;
 }
 
+/** For whoever does not look into it. */
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
 export function watchEvents(): Events {
   let all: NodeEvent[] = [];
   const waiting = new Set<(event: NodeEvent) => void>();

@@ -10,29 +10,13 @@ import { type Connection, connectTo } from '../../src/mesh/peers/connection.js';
 import type { Address } from '../../src/mesh/terms/address.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { type Hostname, parseHostname } from '../../src/mesh/terms/hostname.js';
-import type { Log, LogFields } from '../../src/mesh/terms/log.js';
 import { openEpochs } from '../../src/node/service/epochs.js';
 import { type Listener, type ListenerOptions, listen } from '../../src/node/service/listener.js';
 import { peerServer } from '../../src/node/service/peer-server.js';
 import { openThrottledLog } from '../../src/node/service/throttled-log.js';
 import { openVault, type Vault } from '../../src/node/vault/vault.js';
+import { type Events, watchEvents } from './events.js';
 import { throwawayServer } from './identities.js';
-
-export interface LoggedEvent {
-  readonly level: string;
-  readonly event: string;
-  readonly fields: LogFields;
-}
-
-/** A log that a test can look into. */
-export function recordingLog(): Log & { readonly events: LoggedEvent[] } {
-  const events: LoggedEvent[] = [];
-  const at =
-    (level: string) =>
-    (event: string, fields: LogFields = {}): void =>
-      void events.push({ level, event, fields });
-  return { events, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
-}
 
 /** The answering half of a real node on 127.0.0.1: real TLS, real vault, real files. */
 export interface PeerNode {
@@ -41,7 +25,7 @@ export interface PeerNode {
   readonly address: Address;
   readonly data: string;
   readonly vault: Vault;
-  readonly log: ReturnType<typeof recordingLog>;
+  readonly log: Events;
   /** Changes the peers while it runs. */
   follow(peers: readonly PeerConfig[]): void;
   /** A connection to this node that shows the certificate of `caller`. It is closed with the node. */
@@ -65,7 +49,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
   const name = parseHostname(options.name ?? 'FR2');
   const server = options.server ?? throwawayServer(name);
   const data = await mkdtemp(join(tmpdir(), 'anemone-test-'));
-  const log = recordingLog();
+  const log = watchEvents();
   const clock = options.clock ?? systemClock;
   let peers = options.peers ?? [];
   const vault = await openVault({

@@ -14,8 +14,8 @@ import { peerServer } from '../../../src/node/service/peer-server.js';
 import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { entryOf, type Sidecar } from '../../../src/node/vault/held-entry.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { factsAbout, nthOf, writeRandom } from './plant.js';
-import { silent } from './sender.js';
 
 export interface MemoryPeers {
   /** Of the server whose backups they hold. */

@@ -10,16 +10,14 @@ import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
 import { proveBackup } from '../../../src/mesh/peers/prove-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
-import type { Log } from '../../../src/mesh/terms/log.js';
 import { prove } from '../../../src/node/audit/prove.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
 import { openVault, type Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { plant, writeRandom } from './plant.js';
-
-export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** The delivering half of a node: its vault and its outgoing calls, without a night around them. */
 interface Sender {

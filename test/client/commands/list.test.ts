@@ -28,11 +28,12 @@ import { serveOwnClient } from '../../../src/node/service/own-server.js';
 import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
+import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
-import { keepDays, type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
 
@@ -97,7 +98,7 @@ describe('list', () => {
   it('names the lost machine that answers for a server that was rebuilt, as status does', async () => {
     const { epoch } = us1.server.certificate;
     const rebuilt = makeServerIdentity(keysOfUS1, 'US1', epoch + 1);
-    const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), recordingLog());
+    const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), silent);
     await epochs.admit(rebuilt.certificate, parseHostname('US1'));
     const list = trial();
     expect(await listMesh(list.context, undefined, {})).toBe(3);

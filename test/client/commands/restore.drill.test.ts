@@ -18,9 +18,10 @@ import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { entryOf, treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
+import { silent } from '../../support/events.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
 import { manifestOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 
 const fr1 = recoverableServer('FR1');
@@ -160,7 +161,7 @@ it('proves nothing, and records nothing, with another key or without peers', asy
 });
 
 it('takes nothing from a machine that has a superseded node key of a peer, and records nothing', async () => {
-  const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), recordingLog());
+  const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), silent);
   await epochs.admit(makeServerIdentity(keysOfFR2, 'FR2', 2000).certificate, parseHostname('FR2'));
   await epochs.settled();
   await expect(drill()).rejects.toMatchObject({

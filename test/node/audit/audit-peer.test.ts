@@ -16,10 +16,11 @@ import { openProofs, type Proofs } from '../../../src/node/audit/proofs.js';
 import { openTimes } from '../../../src/node/audit/times.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
+import { type Events, watchEvents } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, recordingLog, startPeerNode } from '../../support/peer-node.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 
 const owner = throwawayServer('FR1');
 const never = new AbortController().signal;
@@ -32,12 +33,12 @@ let connection: Connection;
 let receipts: Receipts;
 let proofs: Proofs;
 let backups: { manifest: VerifiedManifest; content: Buffer }[];
-let log: ReturnType<typeof recordingLog>;
+let log: Events;
 
 beforeEach(async () => {
   clock = new FakeClock('2026-11-23T03:00:00Z');
   folder = await mkdtemp(join(tmpdir(), 'anemone-audit-'));
-  log = recordingLog();
+  log = watchEvents();
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
   connection = node.callAs(owner);
   receipts = openReceipts(join(folder, 'receipts'), log);

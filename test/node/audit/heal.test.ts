@@ -6,8 +6,8 @@ import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
-import { recordingLog } from '../../support/peer-node.js';
-import { backupOfFR2, FR2, push, send, servers, silent, US1, VaultFixture } from '../vault/fixture.js';
+import { silent, watchEvents } from '../../support/events.js';
+import { backupOfFR2, FR2, push, send, servers, US1, VaultFixture } from '../vault/fixture.js';
 
 const content = randomBytes(200_000);
 const manifest = backupOfFR2(content);
@@ -187,11 +187,11 @@ describe('a backup that was damaged here', () => {
 
   it('is taken in the same night although those asked before sent wrong leaves and broke off, and only they are blamed', async () => {
     fixture.clock.jump(2 * day);
-    const log = recordingLog();
+    const log = watchEvents();
     const peers = () => [poisoner(), poisoner(), peerThat(honest)];
     expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([name]);
     const notHealed = expect.objectContaining({ event: 'backup not healed' });
-    expect(log.events).toEqual([notHealed, notHealed, expect.objectContaining({ event: 'backup healed' })]);
+    expect(log.all).toEqual([notHealed, notHealed, expect.objectContaining({ event: 'backup healed' })]);
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
   });
 
@@ -217,9 +217,9 @@ describe('a backup that was damaged here', () => {
   it('is not taken beyond the quota of its owner', async () => {
     fixture.clock.jump(2 * day);
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
-    const log = recordingLog();
+    const log = watchEvents();
     const peers = () => [owner, peerThat(honest)];
     expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([]);
-    expect(log.events).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
+    expect(log.all).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
   });
 });

@@ -8,8 +8,9 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { recover } from '../../../src/node/audit/recover.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { manifestOf } from '../../support/manifests.js';
-import { FR2, servers, silent, VaultFixture } from '../vault/fixture.js';
+import { FR2, servers, VaultFixture } from '../vault/fixture.js';
 
 const content = randomBytes(200_000);
 const manifest = manifestOf(content, servers.FR1.signer);

@@ -7,10 +7,11 @@ import { owed } from '../../../src/node/outbox/owed.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
-import { servers, silent, VaultFixture } from '../vault/fixture.js';
+import { servers, VaultFixture } from '../vault/fixture.js';
 
 const nights = ['2026-11-21T01:00:00Z', '2026-11-22T01:00:00Z', '2026-11-23T01:00:00Z'].map((time) => {
   const content = randomBytes(1000);

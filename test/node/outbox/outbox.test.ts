@@ -11,16 +11,15 @@ import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
-import type { Log } from '../../../src/mesh/terms/log.js';
 import type { OutboxPeer } from '../../../src/node/outbox/deliver.js';
 import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
+import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 
 const minute = 60_000;
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const forever = new AbortController().signal;
 
 const night = (day: number): OwnBackup => {
@@ -88,8 +87,8 @@ const asFr2 = ({ push }: Pusher): OutboxPeer => ({ name: fr2.name, identity: fr2
 async function start(...peers: TestPeer[]): Promise<void> {
   outbox = openOutbox({
     clock,
-    log: quiet,
-    receipts: openReceipts(join(folder, 'receipts'), quiet),
+    log: silent,
+    receipts: openReceipts(join(folder, 'receipts'), silent),
     ownBackups: async () => backups,
   });
   await outbox.follow(peers);

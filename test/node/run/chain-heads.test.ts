@@ -3,9 +3,9 @@ import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.j
 import { writeChainHead } from '../../../src/mesh/manifest/chain.js';
 import { openChainHeads } from '../../../src/node/run/chain-heads.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { recordingLog } from '../../support/peer-node.js';
 import { recoverableServer } from '../../support/restorable.js';
 import { VaultFixture } from '../vault/fixture.js';
 
@@ -24,8 +24,7 @@ afterEach(async () => {
   await fixture.remove();
 });
 
-const log = recordingLog();
-const heads = (self = server) => openChainHeads(vault, self, log);
+const heads = (self = server) => openChainHeads(vault, self, silent);
 /** A backup of a number, as a peer shows it. */
 const shown = (sequence: number, { signer = server.signer, peer = 'FR2', set = 'backup' } = {}) => {
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 1);

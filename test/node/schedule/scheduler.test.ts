@@ -3,8 +3,8 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { jitterOf } from '../../../src/node/schedule/calendar.js';
 import { Scheduler, type Timetable } from '../../../src/node/schedule/scheduler.js';
+import { silent, watchEvents } from '../../support/events.js';
 import { FakeClock, settle } from '../../support/fake-clock.js';
-import { recordingLog } from '../../support/peer-node.js';
 
 const second = 1000;
 const minute = 60 * second;
@@ -12,7 +12,6 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const year = 365 * day;
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const nightly: Timetable = { hostname: 'FR1', schedule: '0 2 * * *', timezone: 'UTC', jitter: 0 };
 
 interface Setup {
@@ -31,7 +30,7 @@ function start({
   lastSuccess,
   run,
   hurry = () => {},
-  log = quiet,
+  log = silent,
 }: Setup = {}) {
   const clock = new FakeClock(now);
   const runs: string[] = [];
@@ -158,11 +157,11 @@ describe('the scheduler', () => {
   });
 
   it('catches up one missed night where the last success lies in the future, by a clock that was ahead then', async () => {
-    const log = recordingLog();
+    const log = watchEvents();
     const { clock, runs, stop } = start({ now: '2026-11-23T08:00:00Z', lastSuccess: '2031-05-01T02:00:10Z', log });
     await clock.advance(2 * hour);
     expect(runs).toEqual(['catch-up 2026-11-23T08:10:00.000Z']);
-    expect(log.events).toEqual([
+    expect(log.all).toEqual([
       { level: 'warn', event: 'last run in the future', fields: { lastRun: '2031-05-01T02:00:10.000Z' } },
     ]);
     await stop();
@@ -264,10 +263,10 @@ describe('the scheduler', () => {
     ['of its own', neverEnding, ['2026-11-24T02:00:00.000Z']],
     ['on request', locked, ['2026-11-23T02:00:00.000Z', '2026-11-24T02:00:00.000Z']],
   ])('says once of each night that it is due while a run %s is under way', async (_whose, run, nights) => {
-    const log = recordingLog();
+    const log = watchEvents();
     const { clock, stop } = start({ run, log });
     await clock.advance(hour + day + 10 * minute);
-    expect(log.events).toEqual(
+    expect(log.all).toEqual(
       nights.map((due) => ({ level: 'warn', event: 'run due while another is under way', fields: { due } })),
     );
     await stop();

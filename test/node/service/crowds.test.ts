@@ -66,7 +66,7 @@ function openCall(session: ClientHttp2Session, method: string): ClientHttp2Strea
 }
 
 const closing = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
-const refusals = (event: string) => node.log.events.filter((line) => line.event === event);
+const refusals = (event: string) => node.log.all.filter((line) => line.event === event);
 const answers = async () => expect((await getNode(node.callAs(fr1))).hostname).toBe('FR2');
 
 describe('a crowd of strangers', () => {
@@ -210,7 +210,7 @@ it.each([
   // Its connection may be cut for it, with calls in it that nobody has looked at yet.
   await Promise.race([gone, peer.until(frameTypes.ping, 0)]);
   await answers();
-  expect(node.log.events.filter(({ level }) => level === 'error')).toEqual([]);
+  expect(node.log.all.filter(({ level }) => level === 'error')).toEqual([]);
 });
 
 it('a call whose request does not come is given up after 10 s', async () => {

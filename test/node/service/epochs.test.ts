@@ -9,7 +9,7 @@ import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/reco
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
-import { recordingLog } from '../../support/peer-node.js';
+import { silent, watchEvents } from '../../support/events.js';
 
 let folder: string;
 let file: string;
@@ -22,7 +22,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const keys = deriveKeys(generateRecoveryKey());
 const fr1 = parseHostname('FR1');
 const at = (epoch: number) => makeServerIdentity(keys, fr1, epoch).certificate;
-const open = () => openEpochs(file, recordingLog());
+const open = () => openEpochs(file, silent);
 
 /** A certificate of an epoch that no calendar has, as this version makes none, with its signature and with that of another one. */
 function oddCertificates(): { readonly signed: Buffer; readonly unsigned: Buffer } {
@@ -59,12 +59,12 @@ describe('the epochs that a node has seen', () => {
   });
 
   it('are told once each where the disk does not take them', async () => {
-    const log = recordingLog();
+    const log = watchEvents();
     const epochs = await openEpochs(file, log);
     await mkdir(`${file}.new`);
     const [second, third] = [at(2000), at(3000)];
     for (const newer of [second, second, third]) await expect(epochs.admit(newer, fr1)).rejects.toThrow();
-    expect(log.events.map(({ level, event, fields }) => [level, event.split(':')[0], fields['peer']])).toEqual([
+    expect(log.all.map(({ level, event, fields }) => [level, event.split(':')[0], fields['peer']])).toEqual([
       ['error', 'newer node key not remembered', 'FR1'],
       ['error', 'newer node key not remembered', 'FR1'],
     ]);
@@ -117,7 +117,7 @@ describe('the epochs that a node has seen', () => {
     await write({});
     await (await open()).admit(makeServerIdentity(us1Keys, 'US1', 3000).certificate, parseHostname('US1'));
     const told: string[] = [];
-    const epochs = await openEpochs(file, recordingLog(), async (name) => void told.push(name));
+    const epochs = await openEpochs(file, silent, async (name) => void told.push(name));
     expect(await epochs.admit(at(2000), fr1)).toBe(true);
     expect(told).toEqual(['FR1', 'FR1']);
     expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
@@ -141,7 +141,7 @@ describe('the epochs that a node has seen', () => {
 
   it('tell who follows them before anything else of a newer key', async () => {
     const told: string[] = [];
-    const log = { ...recordingLog(), warn: (event: string) => void told.push(event) };
+    const log = { ...silent, warn: (event: string) => void told.push(event) };
     const epochs = await openEpochs(file, log);
     epochs.whenNewer(({ epoch }) => void told.push(`cut what is older than ${epoch}`));
     for (const epoch of [1000, 2000]) await epochs.admit(at(epoch), fr1);
@@ -152,10 +152,10 @@ describe('the epochs that a node has seen', () => {
     const told: string[] = [];
     let fails = true;
     const rebuilt = async (name: string): Promise<void> => {
-      told.push(`${name} ${(await openEpochs(file, recordingLog())).newest(keys.identity)?.epoch}`);
+      told.push(`${name} ${(await openEpochs(file, silent)).newest(keys.identity)?.epoch}`);
       if (fails) throw new Error('no space left');
     };
-    const epochs = await openEpochs(file, recordingLog(), rebuilt);
+    const epochs = await openEpochs(file, silent, rebuilt);
     await epochs.admit(at(1000), fr1);
     await expect(epochs.admit(at(2000), fr1)).rejects.toThrow('no space left');
     fails = false;

@@ -174,7 +174,7 @@ describe('the handshake', () => {
     const node = await start({ peers: [] });
     const stranger = throwawayServer();
     await expect(getNode(node.callAs(stranger))).rejects.toMatchObject({ kind: 'unreachable' });
-    expect(node.log.events).toContainEqual({
+    expect(node.log.all).toContainEqual({
       level: 'warn',
       event: 'stranger refused',
       fields: { from: '127.0.0.1', reason: expect.stringContaining(stranger.identity) },
@@ -209,7 +209,7 @@ describe('the handshake', () => {
     const node = await start({ peers });
     const { key, cert } = chainInTheNameOf(victim.identity, thief);
     expect(await greetingFor(node, { key, cert })).toHaveLength(0);
-    expect(node.log.events).toContainEqual({
+    expect(node.log.all).toContainEqual({
       level: 'warn',
       event: 'stranger refused',
       fields: { from: '127.0.0.1', reason: `the certificate is not signed by ${victim.identity}` },
@@ -226,7 +226,7 @@ describe('the handshake', () => {
       socket.once('close', () => resolve());
     });
     expect(Buffer.concat(received)).toHaveLength(0);
-    expect(node.log.events.map(({ event }) => event)).toContain('stranger refused');
+    expect(node.log.all.map(({ event }) => event)).toContain('stranger refused');
   });
 
   it('speaks TLS 1.3 only', async () => {

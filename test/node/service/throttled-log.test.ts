@@ -1,17 +1,17 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openThrottledLog, type ThrottledLog } from '../../../src/node/service/throttled-log.js';
+import { type Events, watchEvents } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
-import { recordingLog } from '../../support/peer-node.js';
 
 let clock: FakeClock;
-let below: ReturnType<typeof recordingLog>;
+let below: Events;
 let log: ThrottledLog;
 const refuse = (from: string, port = 1) => log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, port });
-const told = () => below.events.map(({ fields }) => [fields['from'], fields['port'], fields['times'] ?? 1]);
+const told = () => below.all.map(({ fields }) => [fields['from'], fields['port'], fields['times'] ?? 1]);
 
 beforeEach(() => {
   clock = new FakeClock();
-  below = recordingLog();
+  below = watchEvents();
   log = openThrottledLog(below, clock);
 });
 

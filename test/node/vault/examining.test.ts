@@ -7,10 +7,10 @@ import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent, watchEvents } from '../../support/events.js';
 import { settle } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { recordingLog } from '../../support/peer-node.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
@@ -22,7 +22,6 @@ import {
   pushInParts,
   readAll,
   servers,
-  silent,
   VaultFixture,
 } from './fixture.js';
 
@@ -70,7 +69,7 @@ describe('the leaves of a backup', () => {
   });
 
   it('are told of once, with the name of the backup, while the disk keeps none', async () => {
-    const log = recordingLog();
+    const log = watchEvents();
     const faulty = faultyDisk();
     vault = await fixture.open({ disk: faulty.disk, log });
     const other = backupOfFR2(content, 1);
@@ -78,7 +77,7 @@ describe('the leaves of a backup', () => {
     const askForAll = async () => {
       for (const each of [manifest, other]) await collect(vault.leaves(each.facts.name)).catch(() => undefined);
     };
-    const told = () => log.events.flatMap(({ level, fields: { backup } }) => (level === 'warn' ? [backup] : []));
+    const told = () => log.all.flatMap(({ level, fields: { backup } }) => (level === 'warn' ? [backup] : []));
     faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'rename');
     for (let night = 0; night < 2; night += 1) await askForAll();
     expect(told()).toEqual([name]);

@@ -9,10 +9,10 @@ import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
-import type { Log } from '../../../src/mesh/terms/log.js';
 import type { VaultOptions } from '../../../src/node/vault/parts.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import { openVault, type Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -23,8 +23,6 @@ export const US1 = parseHostname('US1');
 
 /** The vault's own server, a peer, and another peer. */
 export const servers = { FR1: throwawayServer('FR1'), FR2: throwawayServer('FR2'), US1: throwawayServer('US1') };
-
-export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A folder in memory where that is possible: these tests sync files by the thousand, and none of them pulls the plug. */
 export function fastFolder(): Promise<string> {

@@ -25,6 +25,7 @@ import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.j
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { silent } from '../../support/events.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
@@ -38,7 +39,6 @@ import {
   readAll,
   send,
   servers,
-  silent,
   US1,
   VaultFixture,
   writeAll,
