@@ -3,14 +3,31 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { deriveKeys, parseRecoveryKey } from '../../src/mesh/identity/recovery-key.js';
-import { makeServerIdentity, storeServerIdentity } from '../../src/mesh/identity/server-identity.js';
+import {
+  makeServerIdentity,
+  type ServerIdentity,
+  storeServerIdentity,
+} from '../../src/mesh/identity/server-identity.js';
 import { connectTo } from '../../src/mesh/peers/connection.js';
 import { getNode } from '../../src/mesh/peers/get-node.js';
 import { parseAddress } from '../../src/mesh/terms/address.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { FakeClock } from '../support/fake-clock.js';
-import { reportOf, withMesh, withRelay } from '../support/mesh.js';
+import { type MeshServer, reportOf, withMesh, withRelay } from '../support/mesh.js';
+
+/** A server as a restore makes it again, with a newer node key. */
+const rebuilt = ({ recoveryKey, name }: MeshServer, epoch: number): ServerIdentity =>
+  makeServerIdentity(deriveKeys(parseRecoveryKey(recoveryKey)), name, epoch);
+
+/** Lets a server call a peer from the machine where it was rebuilt. */
+async function callOnceRebuilt(server: MeshServer, peer: MeshServer, epoch: number): Promise<void> {
+  const { identity } = peer;
+  const called = { name: parseHostname(peer.name), address: parseAddress(peer.address), identity };
+  const connection = connectTo(called, rebuilt(server, epoch), systemClock);
+  await getNode(connection);
+  connection.close();
+}
 
 describe('peers that come and go', { timeout: 180_000 }, () => {
   it('are followed by running nodes: added on both sides, they back up to each other', () =>
@@ -83,19 +100,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     withMesh(['FR1', 'FR2'], async ([fr1, lost], mesh) => {
       await Promise.all([fr1.startInside(), lost.startInside()]);
       expect((await fr1.peer(['backup'])).code).toBe(0);
-      const rebuilt = makeServerIdentity(
-        deriveKeys(parseRecoveryKey(lost.recoveryKey)),
-        'FR2',
-        mesh.setUpAt + 86_400_000,
-      );
-      const name = parseHostname('FR1');
-      const call = connectTo(
-        { name, address: parseAddress(fr1.address), identity: fr1.identity },
-        rebuilt,
-        systemClock,
-      );
-      await getNode(call);
-      call.close();
+      await callOnceRebuilt(lost, fr1, mesh.setUpAt + 86_400_000);
       await writeFile(join(fr1.folder, 'config/new.txt'), 'not for a thief');
       const { code, stdout } = await fr1.peer(['backup', '--json']);
       expect(code).toBe(3);
@@ -109,19 +114,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
     withMesh(['FR1', 'FR2'], async ([lost, fr2], mesh) => {
       await Promise.all([lost.startInside(), fr2.startInside()]);
       expect((await lost.peer(['backup'])).code).toBe(0);
-      const rebuilt = makeServerIdentity(
-        deriveKeys(parseRecoveryKey(lost.recoveryKey)),
-        'FR1',
-        mesh.setUpAt + 86_400_000,
-      );
-      const name = parseHostname('FR2');
-      const call = connectTo(
-        { name, address: parseAddress(fr2.address), identity: fr2.identity },
-        rebuilt,
-        systemClock,
-      );
-      await getNode(call);
-      call.close();
+      await callOnceRebuilt(lost, fr2, mesh.setUpAt + 86_400_000);
       const { code, stdout } = await lost.peer(['backup']);
       expect(code).toBe(3);
       expect(stdout).toContain('Done in part');
@@ -145,8 +138,7 @@ describe('peers that come and go', { timeout: 180_000 }, () => {
       }
       await fr2.stop();
       await rm(fr2.data, { recursive: true });
-      const keys = deriveKeys(parseRecoveryKey(fr2.recoveryKey));
-      await storeServerIdentity(makeServerIdentity(keys, 'FR2', mesh.setUpAt + 1), join(fr2.data, '.state'));
+      await storeServerIdentity(rebuilt(fr2, mesh.setUpAt + 1), join(fr2.data, '.state'));
       await fr2.startInside();
       if (calls) expect((await fr2.peer(['list', '--peer', 'FR1'])).code).toBe(0);
       if (!calls) await writeFile(join(fr1.folder, 'config/changing.txt'), 'four');
