@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { runCommandLine } from '../../src/client/command-line.js';
 import { makePrompts } from '../../src/client/session/prompts.js';
 import { systemClock } from '../../src/mesh/terms/clock.js';
+import { keptOutput } from './kept-output.js';
 import type { ProgramEnd, ProgramOptions } from './program.js';
 
 /** Runs a command line inside the test, as {@link anemonePeer} does as a process: pipes, and nobody to ask. Before what it says has left, it waits. */
@@ -9,18 +10,7 @@ export async function commandLine(
   args: readonly string[],
   { cwd, env = {}, input = '', beforeShown = async () => {} }: ProgramOptions & { beforeShown?(): Promise<void> },
 ): Promise<ProgramEnd> {
-  const said = { stdout: '', stderr: '' };
-  const output = (stream: 'stdout' | 'stderr') => ({
-    terminal: false,
-    columns: () => 80,
-    write: (text: string) => {
-      said[stream] += text;
-    },
-    flushed: async () => {
-      await beforeShown();
-      return null;
-    },
-  });
+  const { said, out, err } = keptOutput({ flushed: async () => beforeShown().then(() => null) });
   const { signal } = new AbortController();
   const stdin = new PassThrough();
   stdin.end(input);
@@ -29,8 +19,8 @@ export async function commandLine(
     tty: new PassThrough() as unknown as NodeJS.WriteStream,
   };
   const code = await runCommandLine(args, {
-    out: output('stdout'),
-    err: output('stderr'),
+    out,
+    err,
     prompts: makePrompts(streams.stdin, streams.tty, signal),
     clock: systemClock,
     env,

@@ -4,6 +4,7 @@ import { type Context, makeContext } from '../../src/client/session/context.js';
 import type { Prompts } from '../../src/client/session/prompts.js';
 import { type Clock, systemClock } from '../../src/mesh/terms/clock.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
+import { keptOutput } from './kept-output.js';
 
 export interface CommandOptions {
   readonly cwd: string;
@@ -31,26 +32,10 @@ export interface CommandTrial {
 }
 
 export function commandTrial(options: CommandOptions): CommandTrial {
-  const said = { stdout: '', stderr: '' };
+  const { said, out, err } = keptOutput({ columns: 120 });
   const questions: string[] = [];
-  const output = (stream: 'stdout' | 'stderr') => ({
-    terminal: false,
-    columns: () => 120,
-    write: (text: string) => {
-      said[stream] += text;
-    },
-    flushed: async () => null,
-  });
   const { json = false, quiet = false, clock = systemClock } = options;
-  const screen = makeScreen({
-    out: output('stdout'),
-    err: output('stderr'),
-    clock,
-    json,
-    quiet,
-    verbose: false,
-    colour: false,
-  });
+  const screen = makeScreen({ out, err, clock, json, quiet, verbose: false, colour: false });
   const context = makeContext({
     screen,
     prompts: typing(options, questions),

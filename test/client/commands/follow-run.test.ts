@@ -48,8 +48,8 @@ async function* stream(events: readonly RunEvent[]): AsyncGenerator<RunEvent> {
 }
 
 async function follow(events: readonly RunEvent[], json = false) {
-  const { context, said } = commandTrial({ cwd: '/', json, clock: new FakeClock() });
-  return { code: await followRun(context, stream(events)), out: said.stdout, err: said.stderr };
+  const { context, said } = commandTrial({ cwd: '', json, clock: new FakeClock() });
+  return { code: await followRun(context, stream(events)), ...said };
 }
 
 describe('a run that is followed', () => {
@@ -86,7 +86,7 @@ describe('a run that is followed', () => {
   });
 
   it('tells a person when a set is sealed, and in the end a line for each set and peer', async () => {
-    const { out, err } = await follow([
+    const { stdout, stderr } = await follow([
       seal,
       sealed,
       owed,
@@ -119,8 +119,8 @@ describe('a run that is followed', () => {
         problems: [{ kind: 'damaged', message: `FR2 has lost ${backup}`, hint: 'Look at the disk of FR2.' }],
       }),
     ]);
-    expect(err).toBe(`set backup: sealed 1.00 MiB into ${backup}\n`);
-    expect(out.split('\n')).toEqual([
+    expect(stderr).toBe(`set backup: sealed 1.00 MiB into ${backup}\n`);
+    expect(stdout.split('\n')).toEqual([
       `set backup\tpartly\t${backup}, 10 B, 5 warnings`,
       'FR2\tdone\ttook 1, 10 B sent',
       'US1\tfailed\ttook 0, 2 still owed, US1 (10.8.0.3:7443): no connection',
@@ -135,14 +135,14 @@ describe('a run that is followed', () => {
   });
 
   it('is one JSON object a line for a program, the report last', async () => {
-    const { out, err } = await follow([seal, delivery, report()], true);
-    const lines = out
+    const { stdout, stderr } = await follow([seal, delivery, report()], true);
+    const lines = stdout
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(lines.map((line) => line.event)).toEqual(['seal', 'delivery', 'report']);
     expect(lines[1]).toEqual({ event: 'delivery', peer: 'FR2', backup, bytes: 5, total: 10 });
     expect(lines[2]).toMatchObject({ outcome: 'done', started_at: '2026-11-23T01:00:00.000Z', sets: [], peers: [] });
-    expect(err).toBe('');
+    expect(stderr).toBe('');
   });
 });

@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeScreen } from '../../../src/client/render/screen.js';
 import { keysFrom } from '../../../src/client/restore/keys.js';
 import { makePrompts } from '../../../src/client/session/prompts.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { FakeClock } from '../../support/fake-clock.js';
+import { commandTrial } from '../../support/command.js';
 
 const key = generateRecoveryKey();
 const text = formatRecoveryKey(key);
@@ -23,28 +22,13 @@ afterEach(() => rm(folder, { recursive: true }));
 /** A stand-in for the terminal: what is typed, and whether somebody is there to type it. */
 function terminal(typed: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const waiting = [...typed];
-  const told: string[] = [];
   const stdin = new PassThrough() as unknown as NodeJS.ReadStream;
-  const nowhere = {
-    terminal: false,
-    columns: () => 80,
-    write: (line: string) => void told.push(line),
-    flushed: async () => null,
-  };
-  const screen = makeScreen({
-    out: nowhere,
-    err: nowhere,
-    clock: new FakeClock(),
-    json: false,
-    quiet: false,
-    verbose: false,
-    colour: false,
-  });
+  const { said, context } = commandTrial({ cwd: folder, env });
   const { signal } = new AbortController();
   const silent = makePrompts(stdin, new PassThrough() as unknown as NodeJS.WriteStream, signal);
   const prompts =
     typed.length === 0 ? silent : { ...silent, interactive: true, secret: async () => waiting.shift() ?? '' };
-  return { context: { env, prompts, screen, signal, stdin }, told, stdin };
+  return { context: { ...context, prompts, signal, stdin }, said, stdin };
 }
 
 /** The questions of a real terminal, whose keys are what is written to standard input. */
@@ -136,11 +120,11 @@ describe('the recovery key', () => {
 
   it('is asked for again when a person mistypes it, and what was typed is not shown', async () => {
     const mistyped = `${text.slice(0, -1)}${text.endsWith('0') ? '4' : '0'}`;
-    const { context, told } = terminal(['short', mistyped, text]);
+    const { context, said } = terminal(['short', mistyped, text]);
     expect(await keysFrom(context, false).recoveryKey()).toEqual(derived);
-    expect(told.join('')).toContain('5 characters instead of 58');
-    expect(told.join('')).toContain('checksum');
-    expect(told.join('')).not.toContain(text.slice(0, 6));
+    expect(said.stderr).toContain('5 characters instead of 58');
+    expect(said.stderr).toContain('checksum');
+    expect(said.stderr).not.toContain(text.slice(0, 6));
   });
 
   it('that is wrong in a file is a failure at once, and is not in its message', async () => {
