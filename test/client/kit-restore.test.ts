@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { parsePeerAddress } from '../../src/client/restore/bare.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
@@ -23,7 +23,6 @@ let machine: BareMachine;
 beforeEach(async () => {
   machine = await makeBareMachine();
 });
-afterEach(() => machine.close());
 
 /** What FR1 was configured with when its kit was made; it names these peers. */
 async function configOf(...peers: readonly PeerNode[]) {

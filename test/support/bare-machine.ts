@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { restore } from '../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../src/client/restore/options.js';
 import type { ExitCode } from '../../src/client/session/context.js';
@@ -12,7 +13,7 @@ import { type HostilePeer, type Lies, startHostilePeer } from './hostile-peer.js
 import { type PeerNode, peerConfig, startPeerNode } from './peer-node.js';
 import { type RecoverableServer, type Restorable, recoverableServer, sealTree } from './restorable.js';
 
-/** An empty folder that FR1 is to come back in, and its two peers. They hold nothing yet. */
+/** An empty folder that FR1 is to come back in, and its two peers. They hold nothing yet, and are gone with the test. */
 export interface BareMachine {
   readonly folder: string;
   readonly fr1: RecoverableServer;
@@ -32,7 +33,6 @@ export interface BareMachine {
   addLiar(lies: (server: HostilePeer['server']) => Lies): Promise<string>;
   /** Ends a peer before the test ends. */
   stop(peer: PeerNode): Promise<void>;
-  close(): Promise<void>;
 }
 
 export async function makeBareMachine(): Promise<BareMachine> {
@@ -47,6 +47,10 @@ export async function makeBareMachine(): Promise<BareMachine> {
     createdAtMs: Date.UTC(2026, 10, 21, 1),
   });
   const running = new Set<{ stop(): Promise<void> }>([fr2, us1]);
+  onTestFinished(async () => {
+    await Promise.all([...running].map((peer) => peer.stop()));
+    await rm(folder, { recursive: true, force: true });
+  });
   return {
     folder,
     fr1,
@@ -75,10 +79,6 @@ export async function makeBareMachine(): Promise<BareMachine> {
     async stop(peer) {
       running.delete(peer);
       await peer.stop();
-    },
-    async close() {
-      await Promise.all([...running].map((peer) => peer.stop()));
-      await rm(folder, { recursive: true, force: true });
     },
   };
 }

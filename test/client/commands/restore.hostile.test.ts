@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
@@ -23,7 +23,6 @@ beforeEach(async () => {
   machine = await makeBareMachine();
   ({ folder, fr1, fr2, us1, older, newer } = machine);
 });
-afterEach(() => machine.close());
 
 const bare: BareMachine['restore'] = (...call) => machine.restore(...call);
 const left = () => machine.left();

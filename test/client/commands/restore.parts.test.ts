@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openTarget } from '../../../src/client/restore/place/target.js';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { type BareMachine, makeBareMachine, pinned } from '../../support/bare-machine.js';
@@ -14,7 +14,6 @@ beforeEach(async () => {
   machine = await makeBareMachine();
   folder = machine.folder;
 });
-afterEach(() => machine.close());
 
 const read = (path: string) => readFile(join(folder, path), 'utf8');
 const put = async (path: string, content: string) => {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
@@ -26,7 +26,6 @@ beforeEach(async () => {
     { name: 'srv/page', body: 'page' },
   ]);
 });
-afterEach(() => machine.close());
 
 /** Makes FR2 hold a backup of FR1 with these members, and a configuration that has these paths. */
 async function hold(paths: string, members: readonly RawMember[], facts: Partial<Manifest> = {}): Promise<void> {

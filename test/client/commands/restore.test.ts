@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { chown, mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { readOwnRecipient } from '../../../src/client/server/own-recipient.js';
@@ -39,7 +39,6 @@ beforeEach(async () => {
   machine = await makeBareMachine();
   ({ folder, fr1, fr2, us1, older, newer } = machine);
 });
-afterEach(() => machine.close());
 
 const at = (node: PeerNode): string => formatAddress(node.address);
 const bare: BareMachine['restore'] = (...call) => machine.restore(...call);

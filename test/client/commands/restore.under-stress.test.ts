@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { openChain } from '../../../src/client/restore/unpack/folder-chain.js';
@@ -20,7 +20,6 @@ let machine: BareMachine;
 beforeEach(async () => {
   machine = await makeBareMachine();
 });
-afterEach(() => machine.close());
 
 describe('a person under stress', () => {
   it('learns that no peer can be reached before a key has to be typed', async () => {

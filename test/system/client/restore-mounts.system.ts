@@ -146,28 +146,24 @@ describe('a restore over a folder of an image, which lies below an overlay', () 
   it('exchanges what is in it, one by one, and says what else stays', async ({ skip }) => {
     const image = await overlay(skip);
     const machine = await makeBareMachine();
-    try {
-      await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, members));
-      const { code, said } = await machine.restore({ target: image, takeover: false }, { json: true });
-      expect([code, said.stderr]).toEqual([
-        0,
-        expect.stringMatching(/warning: not put aside, .*:\n {2}config\/mine\n {2}config\/sub\/mine\n/),
-      ]);
-      const { switched, dropped } = JSON.parse(said.stdout);
-      const app = switched.find(({ path }: { path: string }) => path === join(image, 'config/app')).previous;
-      const file = app.replace('/app.', '/sub/file.');
-      expect(await filesIn(image)).toEqual({
-        ...there,
-        'config/app': 'new',
-        'config/joined': 'new',
-        'config/sub/file': 'deep',
-        [relative(image, app)]: 'old',
-        [relative(image, file)]: 'old',
-      });
-      expect([switched.length, dropped]).toEqual([4, []]);
-    } finally {
-      await machine.close();
-    }
+    await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, members));
+    const { code, said } = await machine.restore({ target: image, takeover: false }, { json: true });
+    expect([code, said.stderr]).toEqual([
+      0,
+      expect.stringMatching(/warning: not put aside, .*:\n {2}config\/mine\n {2}config\/sub\/mine\n/),
+    ]);
+    const { switched, dropped } = JSON.parse(said.stdout);
+    const app = switched.find(({ path }: { path: string }) => path === join(image, 'config/app')).previous;
+    const file = app.replace('/app.', '/sub/file.');
+    expect(await filesIn(image)).toEqual({
+      ...there,
+      'config/app': 'new',
+      'config/joined': 'new',
+      'config/sub/file': 'deep',
+      [relative(image, app)]: 'old',
+      [relative(image, file)]: 'old',
+    });
+    expect([switched.length, dropped]).toEqual([4, []]);
   });
 
   it('puts it back when a later step fails', async ({ skip }) => {
@@ -203,10 +199,6 @@ describe('a bare machine with a mount that is read-only', () => {
       { name: 'etc/app/app.conf', body: 'app' },
     ];
     await pushTo(fr2, fr1, await sealTree(fr1, [...treeOf('new', fr2, us1), ...app]));
-  });
-  afterEach(async () => {
-    for (const path of mounted.splice(0).reverse()) execFileSync('umount', [path]);
-    await machine.close();
   });
   const mountReadOnly = async (name: string) => {
     await mount(join(relative(target, machine.folder), name), '-t', 'tmpfs', '-o', 'ro', 'tmpfs');
@@ -280,21 +272,17 @@ describe('a target that would lie on a read-only file system', () => {
 describe('a disk that is full before a restore ends', () => {
   it('is told with what was needed, what was there, and what to do; what was there before stays', async () => {
     const machine = await makeBareMachine();
-    try {
-      const body = garbage(8 * 2 ** 20);
-      await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, [{ name: 'large', body }], { set: 'media' }));
-      await mount('small', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs');
-      const small = join(target, 'small');
-      const call = { target: small, set: 'media', takeover: false };
-      await expect(machine.restore(call)).rejects.toMatchObject({
-        kind: 'failed',
-        message: expect.stringMatching(/ENOSPC.*media.* needs about 16\.0 MiB in .*small, where 12\.0 MiB were free$/),
-        hint: expect.stringContaining('--target'),
-      });
-      expect(await readdir(small)).toEqual([]);
-    } finally {
-      await machine.close();
-    }
+    const body = garbage(8 * 2 ** 20);
+    await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, [{ name: 'large', body }], { set: 'media' }));
+    await mount('small', '-t', 'tmpfs', '-o', 'size=12m', 'tmpfs');
+    const small = join(target, 'small');
+    const call = { target: small, set: 'media', takeover: false };
+    await expect(machine.restore(call)).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringMatching(/ENOSPC.*media.* needs about 16\.0 MiB in .*small, where 12\.0 MiB were free$/),
+      hint: expect.stringContaining('--target'),
+    });
+    expect(await readdir(small)).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openTarget } from '../../../src/client/restore/place/target.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
@@ -29,7 +29,6 @@ beforeEach(async () => {
   ];
   await pushTo(fr2, fr1, await sealTree(fr1, tree));
 });
-afterEach(() => machine.close());
 
 /** What root keeps to itself. */
 async function put(name: string): Promise<void> {
