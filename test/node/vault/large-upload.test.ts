@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, push, send, VaultFixture } from './fixture.js';
@@ -29,6 +31,21 @@ describe('a large backup that arrives', () => {
     expect(syncs).toHaveLength(2);
     expect(steps.slice(Math.max(...syncs)).some((step) => step.startsWith('handle.write'))).toBe(true);
     expect(steps.at(-1)).toMatch(/^handle.sync /);
+  });
+
+  it('is taken no faster than the disk takes it: whoever sends waits for one that is 32 MiB behind', async () => {
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    const sync = faulty.hold(/^handle.datasync /);
+    const pushed = push(vault, manifest, large);
+    await sync.reached;
+    await setTimeout(1_000);
+    const [part = ''] = (await fixture.files('.incoming')).filter((file) => file.endsWith('.part'));
+    const { size } = await stat(join(fixture.data, '.incoming', part));
+    expect(size).toBeGreaterThan(16 * MiB);
+    expect(size).toBeLessThan(33 * MiB);
+    sync.letGo();
+    await pushed;
   });
 
   it.each([

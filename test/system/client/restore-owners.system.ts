@@ -1,7 +1,7 @@
 import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
@@ -10,7 +10,6 @@ beforeEach(async () => {
   if (process.getuid?.() !== 0) throw new Error('this test restores owners: run it as root');
   machine = await makeBareMachine();
 });
-afterEach(() => machine.close());
 
 const postgres = [
   { name: 'pg/', type: '5', mode: 0o750, uid: 113 },
