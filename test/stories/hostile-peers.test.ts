@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
@@ -104,6 +104,7 @@ describe('a hostile peer', { timeout: 180_000 }, () => {
     const target = join(mesh.root, 'FR1/fetched.enc');
     const { code, stderr } = await fr1.peer(['fetch', first.facts.name, '-o', target, '--force']);
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('EVIL') });
+    expect((await readFile(target)).equals(content)).toBe(true);
   });
 
   it('that shows a manifest which the owner did not sign is named, and the backup is not taken', async () => {
