@@ -1,14 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { commandLine } from '../support/command-line.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 let cwd: string;
 beforeEach(async () => {
-  cwd = await mkdtemp(join(tmpdir(), 'anemone-line-'));
+  cwd = await temporaryFolder();
 });
-afterEach(() => rm(cwd, { recursive: true }));
 
 const run = (...args: string[]) => commandLine(args, { cwd });
 

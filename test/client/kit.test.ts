@@ -9,16 +9,16 @@ import { parseKit } from '../../src/mesh/kit/parse-kit.js';
 import { openVpn } from '../../src/mesh/kit/seal-vpn.js';
 import { commandLine } from '../support/command-line.js';
 import { clientProgram } from '../support/program.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 let cwd: string;
 /** Where the user's own folder in memory is, as far as `init` can tell. */
 let memory: string;
 beforeEach(async () => {
-  cwd = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
+  cwd = await temporaryFolder();
   memory = await mkdtemp('/dev/shm/anemone-memory-');
 });
 afterEach(async () => {
-  await rm(cwd, { recursive: true });
   await rm(memory, { recursive: true });
 });
 

@@ -1,18 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { nodeProgram } from '../support/node-process.js';
 import { anemonePeer, clientProgram } from '../support/program.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 let cwd: string;
 beforeEach(async () => {
-  cwd = await mkdtemp(join(tmpdir(), 'anemone-client-'));
+  cwd = await temporaryFolder();
 });
-afterEach(() => rm(cwd, { recursive: true }));
 
 const run = (...args: string[]) => anemonePeer(args, { cwd });
 

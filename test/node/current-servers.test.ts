@@ -1,7 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer, TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -19,6 +17,7 @@ import { type Epochs, openEpochs } from '../../src/node/service/epochs.js';
 import { silent, watchEvents } from '../support/events.js';
 import { throwawayServer } from '../support/identities.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../support/peer-node.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const self = throwawayServer('FR1');
 const fr2 = parseHostname('FR2');
@@ -31,7 +30,7 @@ let meet: Meet;
 const nodes: PeerNode[] = [];
 const connections: Connection[] = [];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-servers-'));
+  folder = await temporaryFolder();
   const log = watchEvents();
   epochs = await openEpochs(join(folder, 'epochs.json'), log);
   meet = currentServers(epochs, log);
@@ -40,7 +39,6 @@ afterEach(async () => {
   for (const connection of connections.splice(0)) connection.close();
   await Promise.all(nodes.splice(0).map((node) => node.stop()));
   await epochs.settled();
-  await rm(folder, { recursive: true, force: true });
 });
 
 /** A connection as a node has one, to a machine that has this node key of FR2. */

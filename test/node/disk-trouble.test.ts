@@ -1,14 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { diskTroubles } from '../../src/node/disk-trouble.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 let data: string;
 beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), 'anemone-disk-'));
+  data = await temporaryFolder();
 });
-afterEach(() => rm(data, { recursive: true, force: true }));
 
 describe('the disk of the vault', () => {
   it('is nothing to speak of while it takes backups', async () => {

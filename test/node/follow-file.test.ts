@@ -1,12 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { fingerprint, followFile } from '../../src/node/follow-file.js';
 import { FakeClock } from '../support/fake-clock.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 it('follows a change of the file that came after it was read, before anyone looked', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'anemone-follow-'));
+  const folder = await temporaryFolder();
   const file = join(folder, 'config.yaml');
   const clock = new FakeClock();
   let stop = (): void => {};
@@ -26,6 +26,5 @@ it('follows a change of the file that came after it was read, before anyone look
     expect(clock.pending()).toBe(0);
   } finally {
     stop();
-    await rm(folder, { recursive: true });
   }
 });

@@ -1,8 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Config } from '../../src/mesh/config/config.js';
 import { RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
@@ -19,6 +18,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
 import { manifestOf } from '../support/manifests.js';
 import { peerConfig } from '../support/peer-node.js';
+import { temporaryFolder } from '../support/temporary-folder.js';
 
 const day = 86_400_000;
 const [fr1, fr2] = [throwawayServer('FR1', Date.UTC(2026, 10, 1)), throwawayServer('FR2')];
@@ -42,7 +42,7 @@ const open = () =>
   });
 
 beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), 'anemone-prune-'));
+  data = await temporaryFolder();
   clock = new FakeClock('2026-11-01T01:00:00Z');
   const vault = await open();
   for (let nth = 1; nth <= 4; nth += 1) {
@@ -63,7 +63,6 @@ beforeEach(async () => {
     backup: { timezone: 'UTC' },
   } as unknown as Config;
 });
-afterEach(() => rm(data, { recursive: true }));
 
 const held = async (): Promise<string[]> => (await readdir(join(data, 'FR2'))).filter((file) => file.endsWith('.enc'));
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ import { factsAbout } from '../../support/manifests.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const fr1 = recoverableServer('FR1');
 let folder: string;
@@ -47,7 +48,7 @@ let second: Restorable;
 
 /** FR1 as its two peers know it. Its own node does not run. */
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-list-'));
+  folder = await temporaryFolder();
   const peers = [peerConfig('FR1', fr1.server)];
   const server = makeServerIdentity(keysOfUS1, 'US1', 1_700_000_000_000);
   [fr2, us1] = await Promise.all([
@@ -75,7 +76,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await Promise.all([fr2.stop(), us1.stop()]);
-  await rm(folder, { recursive: true, force: true });
 });
 
 const trial = (options: Partial<CommandOptions> = {}) => commandTrial({ cwd: folder, ...options });
@@ -452,11 +452,10 @@ describe('fetch', () => {
     const file = join(folder, first.manifest.facts.name);
     expect(said.stdout).toBe(`${file}\n`);
     expect((await readFile(file)).equals(first.bytes)).toBe(true);
-    const elsewhere = await mkdtemp(join(tmpdir(), 'anemone-elsewhere-'));
+    const elsewhere = await temporaryFolder();
     const opened = commandTrial({ cwd: elsewhere, stdin: fr1.recoveryKey });
     await restore(opened.context, undefined, { from: file, yes: true, keyStdin: true, takeover: true });
     expect(await readFile(join(elsewhere, 'a'), 'utf8')).toBe('one');
-    await rm(elsewhere, { recursive: true });
   });
 
   it('goes on where the only link was ended in the middle of what it brought, as by a node that starts again', async () => {

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFile, chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, chown, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { fetchToFile } from '../../../src/client/commands/fetch.js';
@@ -23,6 +22,7 @@ import { startHostilePeer } from '../../support/hostile-peer.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const fr1 = recoverableServer('FR1');
 const keysOfFR2 = deriveKeys(generateRecoveryKey());
@@ -30,7 +30,7 @@ const name = 'anemone-backup-FR1-20261123-010000.enc';
 let folder: string;
 let fr2: PeerNode;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-drill-test-'));
+  folder = await temporaryFolder();
   const server = makeServerIdentity(keysOfFR2, 'FR2', 1000);
   fr2 = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', fr1.server)], server });
   await mkdir(join(folder, 'config'));
@@ -46,7 +46,6 @@ peers:
 });
 afterEach(async () => {
   await fr2.stop();
-  await rm(folder, { recursive: true, force: true });
 });
 
 async function drill(options: Partial<RestoreOptions> = {}, more: Partial<CommandOptions> = {}) {

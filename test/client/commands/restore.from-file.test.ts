@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { armor, Encrypter, identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
@@ -11,15 +10,15 @@ import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup
 import { treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const fr1 = recoverableServer('FR1');
 let folder: string;
 let newer: Restorable;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-from-'));
+  folder = await temporaryFolder();
   newer = await sealTree(fr1, treeOf('new'));
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const left = async () => (await readdir(folder)).sort();
 

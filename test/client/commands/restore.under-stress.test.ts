@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
@@ -15,6 +14,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import { garbage } from '../../support/hostile-peer.js';
 import { hashesOf, manifestOf } from '../../support/manifests.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let machine: BareMachine;
 beforeEach(async () => {
@@ -210,7 +210,7 @@ describe('a large backup that was fetched and not put in place', () => {
 
   it('by a dry run is gone afterwards, and never was in the target, which need not be there', async () => {
     const { seen, restore } = await largeSet();
-    const temporary = await mkdtemp(join(tmpdir(), 'anemone-temporary-'));
+    const temporary = await temporaryFolder();
     vi.stubEnv('TMPDIR', temporary);
     try {
       const { code, said } = await restore(true, { dryRun: true, target: join(machine.folder, 'not/there') });
@@ -218,7 +218,6 @@ describe('a large backup that was fetched and not put in place', () => {
       expect([[...seen], await machine.left(), await readdir(temporary)]).toEqual([[], [], []]);
     } finally {
       vi.unstubAllEnvs();
-      await rm(temporary, { recursive: true });
     }
   });
 

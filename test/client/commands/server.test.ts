@@ -15,18 +15,18 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import { deriveKeys, parseRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { loadServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { commandLine } from '../../support/command-line.js';
 import { anemonePeer, clientProgram } from '../../support/program.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let cwd: string;
 beforeEach(async () => {
-  cwd = await mkdtemp(join(tmpdir(), 'anemone-server-'));
+  cwd = await temporaryFolder();
 });
-afterEach(() => rm(cwd, { recursive: true }));
 
 const run = (...args: string[]) => commandLine(args, { cwd });
 const init = (...args: string[]) => run('init', '--no-page', '--name', 'FR1', '--listen', '10.8.0.1', ...args);

@@ -1,13 +1,13 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { keysFrom } from '../../../src/client/restore/keys.js';
 import { makePrompts } from '../../../src/client/session/prompts.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { commandTrial } from '../../support/command.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const key = generateRecoveryKey();
 const text = formatRecoveryKey(key);
@@ -15,9 +15,8 @@ const derived = deriveKeys(key);
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-key-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 /** A stand-in for the terminal: what is typed, and whether somebody is there to type it. */
 function terminal(typed: readonly string[], env: NodeJS.ProcessEnv = {}) {

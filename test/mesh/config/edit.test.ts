@@ -1,20 +1,10 @@
-import {
-  chmodSync,
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { addPeer, removePeer } from '../../../src/mesh/config/edit.js';
 import { loadConfig } from '../../../src/mesh/config/load.js';
 import { parseAddress } from '../../../src/mesh/terms/address.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const first = 'lfImITEvTjwRH7XjaEfBsT28aH3P/KigH0p/Oq6wslY=';
 const second = 'ORDChkCPmSAVZfouzygy28xk1sXJBm2kfQbu3qibwIg=';
@@ -50,11 +40,10 @@ const [, exampleHead = '', exampleFr2 = '', exampleUs1 = '', exampleTail = ''] =
 
 let folder: string;
 let file: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-edit-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
   file = join(folder, 'config.yaml');
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const read = (): string => readFileSync(file, 'utf8');
 

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { findConfig } from '../../../src/mesh/config/find.js';
 import { loadConfig, parseConfig } from '../../../src/mesh/config/load.js';
 import { configSchema } from '../../../src/mesh/config/schema.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const shipped = join(import.meta.dirname, '../../../config');
 const identity = 'lfImITEvTjwRH7XjaEfBsT28aH3P/KigH0p/Oq6wslY=';
@@ -14,10 +14,9 @@ const otherIdentity = 'ORDChkCPmSAVZfouzygy28xk1sXJBm2kfQbu3qibwIg=';
 const recipient = 'age17y46w907m7fqf6ek78zsa29z87e8pkwe6zlejkluja9nztla3v0scrv8jk';
 
 let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-config-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function put(path: string, content: string | Uint8Array): string {
   const file = join(folder, path);

@@ -1,17 +1,16 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { replaceConfig } from '../../../src/mesh/config/replace-config.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let file: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-replace-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
   file = join(folder, 'config.yaml');
   writeFileSync(file, 'before');
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('replacing a configuration', () => {
   it('can be tried again when somebody else changed the file, and leaves that change', async () => {

@@ -1,25 +1,24 @@
-import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   readSecretCommand,
   readSecretFile,
   readSecretFromEnvironment,
   readSecretStream,
 } from '../../../src/mesh/config/secrets.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let file: string;
 let warnings: string[];
 const warn = (message: string): void => void warnings.push(message);
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-secret-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
   file = join(folder, 'my key');
   warnings = [];
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function put(content: string, mode = 0o600): void {
   writeFileSync(file, content);

@@ -1,17 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { readSmallFile } from '../../../src/mesh/files/read-small-file.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let path: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-small-file-'));
+  folder = await temporaryFolder();
   path = join(folder, 'file');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('a small file', () => {
   it('is read whole', async () => {

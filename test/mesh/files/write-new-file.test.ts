@@ -1,16 +1,15 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { writeNewFile } from '../../../src/mesh/files/write-new-file.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let path: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-new-file-'));
+  folder = await temporaryFolder();
   path = join(folder, 'file');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('a new file', () => {
   it('is for whom it is meant', async () => {

@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { verify, X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import { makeKit, makeTravellingKit } from '../../../src/mesh/kit/make-kit.js';
@@ -13,6 +12,7 @@ import { openVpn } from '../../../src/mesh/kit/seal-vpn.js';
 import { verifyKit } from '../../../src/mesh/kit/signed-kit.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { recoverableServer } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const fr1 = recoverableServer('FR1');
 const fr2 = recoverableServer('FR2');
@@ -21,9 +21,8 @@ const now = Date.UTC(2026, 10, 24);
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-kit-test-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 async function configWith(more = '', encryption = ''): Promise<ReturnType<typeof parseConfig>['config']> {
   const recipient = await identityToRecipient(fr1.keys.ageIdentity);

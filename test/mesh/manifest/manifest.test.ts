@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
@@ -11,6 +10,7 @@ import { signManifest, verifyManifest } from '../../../src/mesh/manifest/manifes
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const server = throwawayServer();
 const { identity, signer } = server;
@@ -115,16 +115,15 @@ describe('a receipt', () => {
 
 describe('the head of the chain', () => {
   it('is read back after it was written, and null before', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    const folder = await temporaryFolder();
     const head = manifestOf(content, signer);
     expect(await readChainHead(folder, 'backup', identity)).toBeNull();
     await writeChainHead(folder, 'backup', head.signed);
     expect((await readChainHead(folder, 'backup', identity))?.digest).toEqual(head.digest);
-    await rm(folder, { recursive: true });
   });
 
   it('that is damaged is an error that names the file', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    const folder = await temporaryFolder();
     await writeChainHead(folder, 'backup', manifestOf(content, signer).signed);
     await writeFile(join(folder, 'chain', 'backup.manifest'), 'garbage');
     await expect(readChainHead(folder, 'backup', identity)).rejects.toMatchObject({
@@ -132,28 +131,25 @@ describe('the head of the chain', () => {
       message: expect.stringContaining('chain/backup.manifest'),
       hint: expect.stringContaining('Remove it'),
     });
-    await rm(folder, { recursive: true });
   });
 
   it('of an identity that the server had before counts for nothing, unless it is damaged', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    const folder = await temporaryFolder();
     const former = manifestOf(content, signer).signed;
     const now = throwawayServer('FR1').identity;
     await writeChainHead(folder, 'backup', former);
     expect(await readChainHead(folder, 'backup', now)).toBeNull();
     await writeChainHead(folder, 'backup', { ...former, signature: randomBytes(64) });
     await expect(readChainHead(folder, 'backup', now)).rejects.toMatchObject({ kind: 'damaged' });
-    await rm(folder, { recursive: true });
   });
 
   it('that cannot be read is not called damaged, and nobody is told to remove it', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'anemone-test-'));
+    const folder = await temporaryFolder();
     await mkdir(join(folder, 'chain', 'backup.manifest'), { recursive: true });
     await expect(readChainHead(folder, 'backup', identity)).rejects.toMatchObject({
       kind: 'failed',
       message: expect.stringContaining('chain/backup.manifest cannot be read'),
       hint: undefined,
     });
-    await rm(folder, { recursive: true });
   });
 });

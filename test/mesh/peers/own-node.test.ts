@@ -1,9 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { NodeServiceDefinition } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { askOwnHealth } from '../../../src/mesh/peers/own-health.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
@@ -11,14 +10,14 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { statusFromFailure } from '../../../src/mesh/wire/status.js';
 import { grpcService, grpcStatus } from '../../support/grpc.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let socket: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-own-'));
+  folder = await temporaryFolder();
   socket = join(folder, 'node.sock');
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const notRunning = {
   kind: 'unreachable',

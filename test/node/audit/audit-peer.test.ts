@@ -1,6 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -21,6 +20,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const owner = throwawayServer('FR1');
 const never = new AbortController().signal;
@@ -37,7 +37,7 @@ let log: Events;
 
 beforeEach(async () => {
   clock = new FakeClock('2026-11-23T03:00:00Z');
-  folder = await mkdtemp(join(tmpdir(), 'anemone-audit-'));
+  folder = await temporaryFolder();
   log = watchEvents();
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
   connection = node.callAs(owner);
@@ -48,7 +48,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await node.stop();
-  await rm(folder, { recursive: true });
 });
 
 const own = ({ facts, digest }: VerifiedManifest): OwnBackup => ({ ...facts, createdAt: facts.createdAtMs, digest });

@@ -1,13 +1,13 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { type ScrubParts, scrub } from '../../../src/node/audit/scrub.js';
 import { openTimes, type Times } from '../../../src/node/audit/times.js';
 import type { HeldEntry } from '../../../src/node/vault/held-entry.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const day = 86_400_000;
 const mib = 2 ** 20;
@@ -24,7 +24,7 @@ let doubted: Set<string>;
 let broken: Map<string, Failure>;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-scrub-'));
+  folder = await temporaryFolder();
   clock = new FakeClock('2026-11-23T03:00:00Z');
   times = await openTimes(join(folder, 'scrub.json'));
   abandoned = new Set();
@@ -33,7 +33,6 @@ beforeEach(async () => {
   doubted = new Set();
   broken = new Map();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 function entry(name: string, size: number, receivedAt: number): HeldEntry {
   const digest = Buffer.alloc(32);

@@ -1,16 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openTimes } from '../../../src/node/audit/times.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let file: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-times-'));
+  folder = await temporaryFolder();
   file = join(folder, 'scrub.json');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('the times at which things were last found right', () => {
   it('are there for the next process, but for those that are not to be kept', async () => {

@@ -1,18 +1,18 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { type LogOptions, logFileName, openLog } from '../../../src/node/log/log.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let shown: string;
 let clock: FakeClock;
 let stderr: Writable;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-log-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
   shown = '';
   clock = new FakeClock('2026-11-23T01:00:00Z');
   stderr = new Writable({
@@ -22,7 +22,6 @@ beforeEach(() => {
     },
   });
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const logs = (): string => join(folder, 'logs');
 const open = (options: Partial<LogOptions> = {}) =>

@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -18,6 +16,7 @@ import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const minute = 60_000;
 const forever = new AbortController().signal;
@@ -69,7 +68,7 @@ let us1: TestPeer;
 let outbox: Outbox;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'outbox-'));
+  folder = await temporaryFolder();
   clock = new FakeClock();
   backups = [first, second];
   fr2 = new TestPeer('FR2');
@@ -78,7 +77,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await outbox.stop();
   expect(clock.pending()).toBe(0);
-  await rm(folder, { recursive: true });
 });
 
 type Pusher = Pick<OutboxPeer, 'push'>;

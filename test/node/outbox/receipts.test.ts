@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { SignedReceipt } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
@@ -11,6 +10,7 @@ import type { Log } from '../../../src/mesh/terms/log.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { type Holder, openReceipts } from '../../../src/node/outbox/receipts.js';
 import { throwawayServer } from '../../support/identities.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const fr2 = throwawayServer('FR2');
 const peer: Holder = { name: parseHostname('FR2'), identity: fr2.identity };
@@ -29,11 +29,10 @@ let folder: string;
 let warnings: string[];
 let reasons: unknown[];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'receipts-'));
+  folder = await temporaryFolder();
   warnings = [];
   reasons = [];
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const open = () => {
   const log: Log = {

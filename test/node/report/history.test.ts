@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Outcome, RunReport, SetReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { type Beginning, lastSuccess, openHistory as openReal, setStatuses } from '../../../src/node/report/history.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 /** Of a server that was just set up, unless a test says otherwise. */
 const justNow: Beginning = { clock: systemClock, setUpAt: Number.POSITIVE_INFINITY };
@@ -14,9 +14,8 @@ const openHistory = (path: string, beginning = justNow) => openReal(path, beginn
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'history-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const report = (startedAtMs: number, outcome = Outcome.OUTCOME_DONE, set = 'backup'): RunReport => ({
   ...RunReport.fromJSON({ trigger: 'schedule' }),

@@ -1,23 +1,22 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, sign, X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { publicKeyBytes } from '../../../src/mesh/identity/identity.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { silent, watchEvents } from '../../support/events.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let file: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-epochs-'));
+  folder = await temporaryFolder();
   file = join(folder, 'epochs.json');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const keys = deriveKeys(generateRecoveryKey());
 const fr1 = parseHostname('FR1');

@@ -1,20 +1,19 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { rolldown } from 'rolldown';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-command-'));
+  folder = await temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 function node(script: string, timeout = 60): Source {
   return openSource({ kind: 'command', command: [process.execPath, '-e', script], timeout }, folder, []);

@@ -1,13 +1,13 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
@@ -185,14 +185,13 @@ describe('the credentials of an HTTP export', () => {
   let file: string;
   beforeEach(async () => {
     await listen();
-    folder = await mkdtemp(join(tmpdir(), 'anemone-export-'));
+    folder = await temporaryFolder();
     file = join(folder, 'token');
     answer = (response, { headers }) =>
       headers.authorization === 'Bearer abc' ? response.end(ciphertext) : response.writeHead(403).end();
   });
   afterEach(async () => {
     await close();
-    await rm(folder, { recursive: true });
   });
 
   it('come from a file and are sent as the Authorization header', async () => {

@@ -8,7 +8,6 @@ import {
   lstat,
   lutimes,
   mkdir,
-  mkdtemp,
   open,
   rename,
   rm,
@@ -18,7 +17,6 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -30,13 +28,11 @@ import type { Source } from '../../../src/node/sources/source.js';
 import type { Found } from '../../../src/node/sources/walk.js';
 import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
 import { settle } from '../../support/fake-clock.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let base: string;
 beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'anemone-paths-'));
-});
-afterEach(async () => {
-  await rm(base, { recursive: true, force: true });
+  base = await temporaryFolder();
 });
 
 function source(paths: readonly string[], exclude: readonly string[] = [], never: readonly string[] = []): Source {

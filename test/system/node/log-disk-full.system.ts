@@ -1,21 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { logFileName, openLog } from '../../../src/node/log/log.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 /** Needs root: a file system of 64 KiB is mounted. */
 let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'anemone-full-'));
+beforeEach(async () => {
+  folder = await temporaryFolder();
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder]);
 });
 afterEach(() => {
   execFileSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
 });
 
 describe('a log on a full disk', () => {

@@ -1,5 +1,4 @@
-import { type FileHandle, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +10,7 @@ import { FakeClock } from '../../../support/fake-clock.js';
 import { type StagedHolder, stagedHolder } from '../../../support/holders.js';
 import { throwawayServer } from '../../../support/identities.js';
 import { hashesOf, manifestOf } from '../../../support/manifests.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 const signer = throwawayServer('FR1').signer;
 const content = patterned(20 * 2 ** 20 + 12_345);
@@ -23,7 +23,7 @@ let file: FileHandle;
 let dropped: string[];
 let clock: FakeClock;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-parallel-'));
+  folder = await temporaryFolder();
   path = join(folder, 'part');
   file = await open(path, 'w+');
   dropped = [];
@@ -31,7 +31,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await file.close().catch(() => undefined);
-  await rm(folder, { recursive: true });
 });
 
 const options = (signal = new AbortController().signal) => ({

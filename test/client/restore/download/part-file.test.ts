@@ -1,16 +1,15 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { openPart } from '../../../../src/client/restore/download/part-file.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 
 let folder: string;
 let target: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'anemone-part-file-'));
+  folder = await temporaryFolder();
   target = join(folder, 'fr1.enc');
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 async function fetching(content: string, force = false) {
   const part = await openPart(target, { digest: Buffer.from(content), manifest: Buffer.from(`of ${content}`), force });

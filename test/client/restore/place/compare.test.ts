@@ -1,22 +1,21 @@
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { compareTrees } from '../../../../src/client/restore/place/compare.js';
 import { parseMounts } from '../../../../src/client/restore/unpack/mounts.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 import { type RawMember, rawTar } from '../raw-tar.js';
 import { stream } from '../restoring.js';
 
 let base: string;
 let target: string;
 beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'anemone-compare-'));
+  base = await temporaryFolder();
   target = join(base, 'target');
   await mkdir(join(target, 'config'), { recursive: true, mode: 0o755 });
   await chmod(join(target, 'config'), 0o755);
 });
-afterEach(() => rm(base, { recursive: true }));
 
 async function unpacked(...members: RawMember[]): Promise<readonly UnpackedEntry[]> {
   const root: RawMember = { name: 'config/', type: '5', mode: 0o755 };

@@ -1,23 +1,22 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { writeSingle } from '../../../../src/client/restore/unpack/single-file.js';
 import { unpack } from '../../../../src/client/restore/unpack/unpack.js';
 import type { Bytes } from '../../../../src/mesh/terms/bytes.js';
+import { temporaryFolder } from '../../../support/temporary-folder.js';
 import { endOfArchive, rawMember, rawTar } from '../raw-tar.js';
 
 let base: string;
 let staging: string;
 beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'anemone-hostile-'));
+  base = await temporaryFolder();
   await mkdir(join(base, 'victim'));
   await writeFile(join(base, 'victim/file'), 'untouched');
   await mkdir(join(base, 'target'));
   staging = join(base, 'target/staging');
 });
-afterEach(() => rm(base, { recursive: true }));
 
 async function* stream(bytes: Buffer, step = 700): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += step) yield bytes.subarray(at, at + step);
