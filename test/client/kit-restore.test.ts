@@ -5,7 +5,6 @@ import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { parsePeerAddress } from '../../src/client/restore/bare.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
-import { ageSealer } from '../../src/mesh/envelope/age.js';
 import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';
 import { makeKit, makeTravellingKit } from '../../src/mesh/kit/make-kit.js';
@@ -17,7 +16,7 @@ import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../s
 import { garbage } from '../support/hostile-peer.js';
 import { hashesOf, manifestOf } from '../support/manifests.js';
 import type { PeerNode } from '../support/peer-node.js';
-import { pushTo, type Restorable, recoverableServer, sealTree } from '../support/restorable.js';
+import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../support/restorable.js';
 
 let machine: BareMachine;
 beforeEach(async () => {
@@ -53,16 +52,7 @@ async function kitOf(...peers: readonly PeerNode[]): Promise<string> {
 /** The kit as the nightly run seals and signs it. */
 async function travellingKit(...peers: readonly PeerNode[]): Promise<Restorable> {
   const { text } = await makeTravellingKit(await configOf(...peers), machine.fr1.server.signer);
-  const sealer = ageSealer([await identityToRecipient(machine.fr1.keys.ageIdentity)]);
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of sealer.seal(one(Buffer.from(text)))) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
-  const createdAtMs = Date.UTC(2026, 10, 22, 1);
-  return { bytes, manifest: manifestOf(bytes, machine.fr1.server.signer, { set: 'kit', createdAtMs }) };
-}
-
-async function* one(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  return sealBytes(machine.fr1, Buffer.from(text), { set: 'kit', createdAtMs: Date.UTC(2026, 10, 22, 1) });
 }
 
 /** Restores without --server and --peer. */

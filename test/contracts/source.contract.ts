@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Source, SourceContext } from '../../src/node/sources/source.js';
 import { FakeClock } from '../support/fake-clock.js';
@@ -41,12 +42,6 @@ export function newReading(): Reading {
   return { context, clock, warnings, remarks, touched, abort: () => controller.abort() };
 }
 
-export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bytes) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
 export function sourceContract(name: string, arrange: () => Promise<SourceFixture>): void {
   describe(`${name} keeps the contract of a source`, () => {
     let fixture: SourceFixture;
@@ -58,22 +53,22 @@ export function sourceContract(name: string, arrange: () => Promise<SourceFixtur
     afterEach(() => fixture.dispose());
 
     it('yields the same bytes each time, in chunks that are not empty', async () => {
-      const first = await collect(fixture.good.read(reading.context));
+      const first = await buffer(fixture.good.read(reading.context));
       expect(first.length).toBeGreaterThan(0);
       for await (const chunk of fixture.good.read(reading.context)) expect(chunk.length).toBeGreaterThan(0);
-      expect(first.equals(await collect(fixture.good.read(reading.context)))).toBe(true);
+      expect(first.equals(await buffer(fixture.good.read(reading.context)))).toBe(true);
       expect(reading.warnings).toEqual([]);
     });
 
     it('holds nothing and leaves no timer after the end', async () => {
-      await collect(fixture.good.read(reading.context));
+      await buffer(fixture.good.read(reading.context));
       await fixture.released();
       expect(reading.clock.pending()).toBe(0);
     });
 
     it('does not start when the signal has aborted before', async () => {
       reading.abort();
-      await expect(collect(fixture.good.read(reading.context))).rejects.toMatchObject({ kind: 'interrupted' });
+      await expect(buffer(fixture.good.read(reading.context))).rejects.toMatchObject({ kind: 'interrupted' });
       await fixture.released();
       expect(reading.clock.pending()).toBe(0);
     });
@@ -94,7 +89,7 @@ export function sourceContract(name: string, arrange: () => Promise<SourceFixtur
     });
 
     it('tells an error as a Failure, and lets go', async () => {
-      await expect(collect(fixture.broken.read(reading.context))).rejects.toMatchObject({ name: 'Failure' });
+      await expect(buffer(fixture.broken.read(reading.context))).rejects.toMatchObject({ name: 'Failure' });
       await fixture.released();
       expect(reading.clock.pending()).toBe(0);
     });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { identityToRecipient } from 'age-encryption';
 import { parseDuration } from '../../src/mesh/config/duration.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
@@ -194,9 +195,7 @@ const words: readonly Parser[] = [
 export async function allParsers(root: string): Promise<readonly Parser[]> {
   const { ageIdentity } = deriveKeys(recovery);
   const plaintext = Buffer.alloc(300, 'plaintext ');
-  const sealed: Uint8Array[] = [];
-  for await (const chunk of ageSealer([await identityToRecipient(ageIdentity)]).seal(once(plaintext)))
-    sealed.push(chunk);
+  const sealed = await buffer(ageSealer([await identityToRecipient(ageIdentity)]).seal(once(plaintext)));
   return [
     ...signedMessages,
     ...requests,
@@ -204,12 +203,10 @@ export async function allParsers(root: string): Promise<readonly Parser[]> {
     {
       name: 'age envelope',
       weight: 3,
-      valid: [Buffer.concat(sealed)],
+      valid: [sealed],
       async read(bytes) {
         const opened = await openEnvelope(once(bytes), { ageIdentities: [ageIdentity] }, 'age');
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of opened.plaintext) chunks.push(chunk);
-        return Buffer.concat(chunks).equals(plaintext) ? null : 'a plaintext that nobody sealed';
+        return (await buffer(opened.plaintext)).equals(plaintext) ? null : 'a plaintext that nobody sealed';
       },
     },
     {

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 
@@ -19,9 +20,7 @@ export async function tarGz(members: Readonly<Record<string, string>>): Promise<
   const archive = pack();
   for (const [name, content] of Object.entries(members)) archive.entry({ name, mode: 0o644 }, content);
   archive.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of archive) chunks.push(Buffer.from(chunk as Uint8Array));
-  return gzipSync(Buffer.concat(chunks));
+  return gzipSync(await buffer(archive));
 }
 
 /** Seals as the predecessor did: IV, then AES-256-CBC; with nothing but node:crypto. */

@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { identityToRecipient } from 'age-encryption';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
@@ -44,7 +45,7 @@ export async function sealBytes(
   sealer?: Sealer,
 ): Promise<Restorable> {
   const toItself = sealer ?? ageSealer([await identityToRecipient(owner.keys.ageIdentity)]);
-  const bytes = await collect(toItself.seal(whole(content)));
+  const bytes = await buffer(toItself.seal(whole(content)));
   return {
     bytes,
     manifest: manifestOf(bytes, owner.server.signer, { owner: owner.name, format: toItself.format, ...facts }),
@@ -59,10 +60,4 @@ export async function pushTo(node: PeerNode, owner: RecoverableServer, { manifes
 
 async function* whole(bytes: Buffer): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 2 ** 20) yield bytes.subarray(at, at + 2 ** 20);
-}
-
-async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }

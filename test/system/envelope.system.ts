@@ -4,13 +4,14 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ageSealer } from '../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../src/mesh/envelope/anemone-cbc1.js';
 import type { EnvelopeKeys } from '../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../src/mesh/envelope/open.js';
-import { boundarySizes, collect, noise, whole } from '../mesh/envelope/streams.js';
+import { boundarySizes, noise, whole } from '../mesh/envelope/streams.js';
 
 const sizes = [...boundarySizes, 3_000_001];
 
@@ -35,14 +36,14 @@ async function run(program: string, args: readonly string[], input: Uint8Array):
   const { stdin, stdout } = child;
   if (stdin === null || stdout === null) throw new Error(`${program} has no pipes`);
   const closed = once(child, 'close');
-  const [output] = await Promise.all([collect(stdout), pipeline(Readable.from(whole(input)), stdin)]);
+  const [output] = await Promise.all([buffer(stdout), pipeline(Readable.from(whole(input)), stdin)]);
   const [code] = await closed;
   if (code !== 0) throw new Error(`${program} ended with code ${code}`);
   return output;
 }
 
 async function opened(ciphertext: AsyncIterable<Uint8Array>, keys: EnvelopeKeys): Promise<Buffer> {
-  return collect((await openEnvelope(ciphertext, keys)).plaintext);
+  return buffer((await openEnvelope(ciphertext, keys)).plaintext);
 }
 
 describe("Debian's age", () => {
@@ -57,7 +58,7 @@ describe("Debian's age", () => {
   });
 
   it.each(sizes)('opens %i bytes that were sealed here', async (size) => {
-    const sealed = await collect(ageSealer([recipient]).seal(whole(noise(size))));
+    const sealed = await buffer(ageSealer([recipient]).seal(whole(noise(size))));
     const plaintext = await run('age', ['--decrypt', '--identity', file('identity.txt')], sealed);
     expect(plaintext.equals(noise(size))).toBe(true);
   });
@@ -93,7 +94,7 @@ describe('stock OpenSSL', () => {
   const cipher = (iv: Buffer): string[] => ['enc', '-aes-256-cbc', '-K', key, '-iv', iv.toString('hex')];
 
   it.each(sizes)('opens %i bytes that were sealed here', async (size) => {
-    const sealed = await collect(cbc1Sealer(cbc1KeyText).seal(whole(noise(size))));
+    const sealed = await buffer(cbc1Sealer(cbc1KeyText).seal(whole(noise(size))));
     const plaintext = await run('openssl', [...cipher(sealed.subarray(0, 16)), '-d'], sealed.subarray(16));
     expect(plaintext.equals(noise(size))).toBe(true);
   });

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, link, lutimes, mkdir, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { intoPlace } from '../../../src/client/restore/place/into-place.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/unpack/staging.js';
 import { unpack } from '../../../src/client/restore/unpack/unpack.js';
 import { openSource } from '../../../src/node/sources/open-source.js';
-import { collect, newReading } from '../../contracts/source.contract.js';
+import { newReading } from '../../contracts/source.contract.js';
 import { describeTree, stream } from './restoring.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -81,9 +82,7 @@ async function setTimes(server: string): Promise<void> {
 
 async function pack(server: string): Promise<Buffer> {
   const { context, warnings } = newReading();
-  const bytes = await collect(
-    openSource({ kind: 'paths', paths: ['./config'], exclude: [] }, server, []).read(context),
-  );
+  const bytes = await buffer(openSource({ kind: 'paths', paths: ['./config'], exclude: [] }, server, []).read(context));
   expect(warnings).toEqual([]);
   return bytes;
 }

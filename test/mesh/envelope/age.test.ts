@@ -1,10 +1,11 @@
+import { buffer } from 'node:stream/consumers';
 import { armor, Encrypter, generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import { boundarySizes, chunkings, collect, collectUntilError, cut, flipBit, noise, whole } from './streams.js';
+import { boundarySizes, chunkings, collectUntilError, cut, flipBit, noise, whole } from './streams.js';
 
 const sealedChunk = 64 * 1024 + 16;
 
@@ -17,7 +18,7 @@ beforeAll(async () => {
 });
 
 const seal = (plaintext: Bytes, recipients = [recipient]): Promise<Buffer> =>
-  collect(ageSealer(recipients).seal(plaintext));
+  buffer(ageSealer(recipients).seal(plaintext));
 
 const open = (ciphertext: Bytes, ageIdentities = [identity]): Promise<OpenedEnvelope> =>
   openEnvelope(ciphertext, { ageIdentities });
@@ -42,7 +43,7 @@ describe('an age envelope', () => {
         const file = await seal(chunked(plaintext));
         const opened = await open(chunked(file));
         expect(opened).toMatchObject({ format: 'age', keyProven: true });
-        expect((await collect(opened.plaintext)).equals(plaintext)).toBe(true);
+        expect((await buffer(opened.plaintext)).equals(plaintext)).toBe(true);
       });
     }
   }
@@ -62,7 +63,7 @@ describe('an age envelope', () => {
 
   it('is different each time, though the plaintext is the same', async () => {
     const sealer = ageSealer([recipient]);
-    const [first, second] = [await collect(sealer.seal(whole('same'))), await collect(sealer.seal(whole('same')))];
+    const [first, second] = [await buffer(sealer.seal(whole('same'))), await buffer(sealer.seal(whole('same')))];
     expect(first.equals(second)).toBe(false);
     expect(first.subarray(-20).equals(second.subarray(-20))).toBe(false);
   });
@@ -73,7 +74,7 @@ describe('an age envelope', () => {
     const file = await seal(whole('for three'), recipients);
     for (const key of [identity, ...others]) {
       const opened = await open(whole(file), [await generateX25519Identity(), key]);
-      expect(String(await collect(opened.plaintext))).toBe('for three');
+      expect(String(await buffer(opened.plaintext))).toBe('for three');
     }
   });
 
@@ -82,7 +83,7 @@ describe('an age envelope', () => {
     const armored = Buffer.from(` \n\n${armor.encode(await seal(whole(plaintext)))}\n\n`);
     for (const chunked of Object.values(chunkings)) {
       const opened = await open(chunked(armored));
-      expect((await collect(opened.plaintext)).equals(plaintext)).toBe(true);
+      expect((await buffer(opened.plaintext)).equals(plaintext)).toBe(true);
     }
   });
 
@@ -92,7 +93,7 @@ describe('an age envelope', () => {
     encrypter.setScryptWorkFactor(10);
     const file = await encrypter.encrypt('secret');
     const opened = await openEnvelope(whole(file), { ageIdentities: [identity], passphrase: 'correct horse' });
-    expect(String(await collect(opened.plaintext))).toBe('secret');
+    expect(String(await buffer(opened.plaintext))).toBe('secret');
 
     const wrong = openEnvelope(whole(file), { ageIdentities: [], passphrase: 'wrong horse' });
     await expect(wrong).rejects.toMatchObject({
@@ -256,7 +257,7 @@ describe('a stream that fails or is left', () => {
     const file = await seal(whole(noise(300_000)));
     await expect(open(failing(file.subarray(0, 30)))).rejects.toThrow('the disk went away');
     const opened = await open(failing(file));
-    await expect(collect(opened.plaintext)).rejects.toThrow('the disk went away');
+    await expect(buffer(opened.plaintext)).rejects.toThrow('the disk went away');
   });
 
   it('is released when the reader stops, and when it does not open', async () => {

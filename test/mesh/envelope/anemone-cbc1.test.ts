@@ -1,11 +1,12 @@
 import { createCipheriv, createDecipheriv, pbkdf2Sync } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import { boundarySizes, chunkings, collect, collectUntilError, flipBit, noise, whole } from './streams.js';
+import { boundarySizes, chunkings, collectUntilError, flipBit, noise, whole } from './streams.js';
 
 const keyText = 'the Restic key, in UTF-8: clé';
 const keys = { ageIdentities: [], cbc1KeyText: keyText };
@@ -24,7 +25,7 @@ function predecessorOpens(file: Buffer): Buffer {
   return Buffer.concat([decipher.update(file.subarray(16)), decipher.final()]);
 }
 
-const seal = (plaintext: Bytes): Promise<Buffer> => collect(cbc1Sealer(keyText).seal(plaintext));
+const seal = (plaintext: Bytes): Promise<Buffer> => buffer(cbc1Sealer(keyText).seal(plaintext));
 
 const open = (file: Bytes, cbc1KeyText = keyText): Promise<OpenedEnvelope> =>
   openEnvelope(file, { ageIdentities: [], cbc1KeyText });
@@ -56,7 +57,7 @@ describe('an anemone-cbc1 envelope', () => {
         const plaintext = noise(size);
         const opened = await openEnvelope(chunked(predecessorFile(plaintext)), keys);
         expect(opened.format).toBe('anemone-cbc1');
-        expect((await collect(opened.plaintext)).equals(plaintext), `${size} bytes`).toBe(true);
+        expect((await buffer(opened.plaintext)).equals(plaintext), `${size} bytes`).toBe(true);
       }
     });
 
@@ -101,7 +102,7 @@ describe('a wrong key of an anemone-cbc1 file', () => {
     const luckyKey = 'wrong 293';
     const opened = await open(whole(predecessorFile(noise(5000))), luckyKey);
     expect(opened).toMatchObject({ keyProven: false });
-    expect((await collect(opened.plaintext)).equals(noise(5000))).toBe(false);
+    expect((await buffer(opened.plaintext)).equals(noise(5000))).toBe(false);
   });
 
   it('is told from no key', async () => {
@@ -154,6 +155,6 @@ describe('a damaged anemone-cbc1 file', () => {
   it('is not noticed in its middle, which is why a manifest is needed', async () => {
     const file = predecessorFile(noise(1000));
     const opened = await open(whole(flipBit(file, 500)));
-    expect((await collect(opened.plaintext)).equals(noise(1000))).toBe(false);
+    expect((await buffer(opened.plaintext)).equals(noise(1000))).toBe(false);
   });
 });

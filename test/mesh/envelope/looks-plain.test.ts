@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { plaintextKind } from '../../../src/mesh/envelope/looks-plain.js';
-import { collect, noise, whole } from './streams.js';
+import { noise, whole } from './streams.js';
 
 const hex = (digits: string): Buffer => Buffer.concat([Buffer.from(digits, 'hex'), noise(600)]);
 const ascii = (text: string): Buffer => Buffer.concat([Buffer.from(text, 'latin1'), noise(600)]);
@@ -74,7 +74,7 @@ describe('ciphertext is not called plaintext', () => {
   it('in age files, in binary or in armor, to one or to many', async () => {
     const recipient = await identityToRecipient(await generateX25519Identity());
     for (const recipients of [[recipient], Array.from({ length: 20 }, () => recipient)]) {
-      const file = await collect(ageSealer(recipients).seal(whole('text')));
+      const file = await buffer(ageSealer(recipients).seal(whole('text')));
       expect(plaintextKind(file)).toBeNull();
       expect(plaintextKind(file.subarray(0, 512))).toBeNull();
       expect(plaintextKind(Buffer.from(armor.encode(file)))).toBeNull();
@@ -85,7 +85,7 @@ describe('ciphertext is not called plaintext', () => {
   it('in the smallest anemone-cbc1 files', async () => {
     const sealer = cbc1Sealer('key');
     for (let attempt = 0; attempt < 20; attempt += 1) {
-      expect(plaintextKind(await collect(sealer.seal(whole('x'))))).toBeNull();
+      expect(plaintextKind(await buffer(sealer.seal(whole('x'))))).toBeNull();
     }
   });
 

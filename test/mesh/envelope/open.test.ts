@@ -1,16 +1,17 @@
+import { buffer } from 'node:stream/consumers';
 import { armor, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { describe, expect, it } from 'vitest';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { detectFormat, openEnvelope } from '../../../src/mesh/envelope/open.js';
-import { collect, noise, whole } from './streams.js';
+import { noise, whole } from './streams.js';
 
 const cbc1KeyText = 'old key';
 const identity = await generateX25519Identity();
 const recipients = [await identityToRecipient(identity)];
 const keys = { ageIdentities: [identity], cbc1KeyText };
-const ageFile = await collect(ageSealer(recipients).seal(whole('new')));
-const cbc1File = await collect(cbc1Sealer(cbc1KeyText).seal(whole('old')));
+const ageFile = await buffer(ageSealer(recipients).seal(whole('new')));
+const cbc1File = await buffer(cbc1Sealer(cbc1KeyText).seal(whole('old')));
 
 describe('the format of a file', () => {
   it('is read from its beginning', () => {
@@ -31,7 +32,7 @@ describe('the format of a file', () => {
       for (const stated of [format, undefined]) {
         const opened = await openEnvelope(whole(file), keys, stated);
         expect(opened.format).toBe(format);
-        expect(String(await collect(opened.plaintext))).toBe(content);
+        expect(String(await buffer(opened.plaintext))).toBe(content);
       }
     }
   });

@@ -22,12 +22,6 @@ export function whole(bytes: Uint8Array | string): Bytes {
   return cut(all, () => all.length);
 }
 
-export async function collect(stream: Bytes): Promise<Buffer> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of stream) pieces.push(piece);
-  return Buffer.concat(pieces);
-}
-
 /** What came out before the stream ended or failed, and the error it failed with. */
 export async function collectUntilError(stream: Bytes): Promise<{ bytes: Buffer; error: unknown }> {
   const pieces: Uint8Array[] = [];

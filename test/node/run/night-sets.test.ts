@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/mesh/config/load.js';
 import { parseKit } from '../../../src/mesh/kit/parse-kit.js';
@@ -18,10 +19,8 @@ vpn: { config: [] }`,
 const names = (only: string) => setsOf(config, only, signer).map(({ name }) => name);
 
 async function read(set: NightSet | undefined): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
   const context = { signal: new AbortController().signal, clock: systemClock, warn() {}, remark() {}, reading() {} };
-  for await (const chunk of set?.read(context) ?? []) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return set === undefined ? Buffer.alloc(0) : buffer(set.read(context));
 }
 
 describe('the sets of a run', () => {

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect as openSession } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { connect, createServer } from 'node:tls';
 import { type Client, type MethodDefinition, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -65,12 +66,6 @@ async function* chunksOf(content: Buffer, offset: number, length: number): Async
 
 function reading(content: Buffer) {
   return { read: (offset: number, length: number) => chunksOf(content, offset, length) };
-}
-
-async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 /**
@@ -305,8 +300,8 @@ describe('a push', () => {
     await pushBackup(connection, manifest, { ...reading(content), progress: (bytes) => progress.push(bytes) });
     expect(await readFile(join(node.data, 'FR1', manifest.facts.name))).toEqual(content);
     expect(progress.at(-1)).toBe(content.length);
-    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 }))).toEqual(content);
-    expect(await bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 299_990, length: 0 }))).toEqual(
+    expect(await buffer(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 }))).toEqual(content);
+    expect(await buffer(fetchBackup(connection, manifest.facts.name, { offset: 299_990, length: 0 }))).toEqual(
       content.subarray(299_990),
     );
   });
@@ -516,7 +511,7 @@ it('answers thousands of calls over one connection', async () => {
   await pushBackup(connection, manifest, reading(content));
   for (let round = 0; round < 60; round += 1) {
     const calls = Array.from({ length: 40 }, () =>
-      bytesOf(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 })),
+      buffer(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 })),
     );
     expect((await Promise.all(calls)).every((bytes) => bytes.equals(content))).toBe(true);
   }
@@ -599,14 +594,14 @@ describe('reading', () => {
 
   it('does not tell a foreign backup from one that is not there', async () => {
     const { node, second, manifest } = await twoOwners();
-    const foreign = bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }));
+    const foreign = buffer(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }));
     await expect(foreign).rejects.toMatchObject({ kind: 'not-found' });
   });
 
   it('is open to a peer that names the digest of the manifest: only who was given the backup knows it', async () => {
     const { node, second, manifest, content } = await twoOwners();
     const fetching = (digest: Uint8Array) =>
-      bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }, undefined, digest));
+      buffer(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }, undefined, digest));
     expect(await fetching(manifest.digest)).toEqual(content);
     await expect(fetching(manifest.facts.sha256)).rejects.toMatchObject({ kind: 'not-found' });
     await expect(fetching(manifest.digest.subarray(1))).rejects.toMatchObject({ kind: 'not-found' });
@@ -615,7 +610,7 @@ describe('reading', () => {
   it('is open to a peer that the configuration lets read', async () => {
     const { node, second, manifest, content } = await twoOwners(['FR1' as PeerNode['name']]);
     expect(await listBackups(node.callAs(second), { owner: 'FR1', set: '' })).toHaveLength(1);
-    expect(await bytesOf(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }))).toEqual(
+    expect(await buffer(fetchBackup(node.callAs(second), manifest.facts.name, { offset: 0, length: 0 }))).toEqual(
       content,
     );
   });
@@ -624,7 +619,7 @@ describe('reading', () => {
     'of %j is refused as a name',
     async (name) => {
       const { node, first } = await twoOwners();
-      await expect(bytesOf(fetchBackup(node.callAs(first), name, { offset: 0, length: 0 }))).rejects.toMatchObject({
+      await expect(buffer(fetchBackup(node.callAs(first), name, { offset: 0, length: 0 }))).rejects.toMatchObject({
         kind: 'invalid',
       });
     },
@@ -632,7 +627,7 @@ describe('reading', () => {
 
   it('beyond the end is refused', async () => {
     const { node, first, manifest } = await twoOwners();
-    const beyond = bytesOf(fetchBackup(node.callAs(first), manifest.facts.name, { offset: 1001, length: 0 }));
+    const beyond = buffer(fetchBackup(node.callAs(first), manifest.facts.name, { offset: 1001, length: 0 }));
     await expect(beyond).rejects.toMatchObject({ kind: 'invalid' });
   });
 });

@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { rolldown } from 'rolldown';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
-import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { newReading, sourceContract } from '../../contracts/source.contract.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
@@ -49,7 +50,7 @@ describe('a command as a source', () => {
   it('yields what the command writes to standard output, run in the base folder without a shell', async () => {
     const script = "process.stdout.write(process.cwd() + ' $HOME;' + process.argv[1])";
     const config = { kind: 'command', command: [process.execPath, '-e', script, '`id` | x'], timeout: 60 } as const;
-    const output = await collect(openSource(config, folder, []).read(newReading().context));
+    const output = await buffer(openSource(config, folder, []).read(newReading().context));
     expect(output.toString()).toBe(`${folder} $HOME;\`id\` | x`);
   });
 
@@ -69,20 +70,20 @@ describe('a command as a source', () => {
   });
 
   it('fails when the command is killed by a signal', async () => {
-    const reading = collect(
+    const reading = buffer(
       node("process.stdout.write('x', () => process.kill(process.pid, 'SIGKILL'))").read(newReading().context),
     );
     await expect(reading).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining('SIGKILL') });
   });
 
   it('fails when the command succeeds and writes nothing', async () => {
-    const reading = collect(node("process.stderr.write('nothing to dump')").read(newReading().context));
+    const reading = buffer(node("process.stderr.write('nothing to dump')").read(newReading().context));
     await expect(reading).rejects.toMatchObject({ message: expect.stringMatching(/wrote nothing.*nothing to dump/) });
   });
 
   it('says that a program does not exist, as an error of the configuration', async () => {
     const source = openSource({ kind: 'command', command: ['no-such-program'], timeout: 60 }, folder, []);
-    const reading = collect(source.read(newReading().context));
+    const reading = buffer(source.read(newReading().context));
     await expect(reading).rejects.toMatchObject({
       kind: 'config',
       message: expect.stringContaining('no-such-program'),
@@ -159,7 +160,7 @@ describe('a command as a source', () => {
       require('fs').writeFileSync('command', String(process.pid));
       process.exitCode = ${code}`;
       const { context, clock } = newReading();
-      const reading = collect(node(script, 3600).read(context)).then(String, (failure: Error) => failure.message);
+      const reading = buffer(node(script, 3600).read(context)).then(String, (failure: Error) => failure.message);
       let pid = '';
       while (pid === '') pid = await readFile(join(folder, 'command'), 'utf8').catch(() => setImmediate(''));
       try {

@@ -2,11 +2,12 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
-import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { newReading, sourceContract } from '../../contracts/source.contract.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void;
@@ -109,7 +110,7 @@ describe('an HTTP export as a source', () => {
   ];
   it.each(refused)('refuses %s', async (_, behaviour, expected) => {
     answer = behaviour;
-    const failure = await collect(source().read(newReading().context)).catch((error) => error);
+    const failure = await buffer(source().read(newReading().context)).catch((error) => error);
     expect(failure).toMatchObject({ name: 'Failure', kind: 'failed', ...expected });
   });
 
@@ -123,7 +124,7 @@ describe('an HTTP export as a source', () => {
 
   it('accepts any text that is no page', async () => {
     answer = (response) => response.end('{"some":"export"}');
-    expect((await collect(source('/').read(newReading().context))).toString()).toBe('{"some":"export"}');
+    expect((await buffer(source('/').read(newReading().context))).toString()).toBe('{"some":"export"}');
   });
 
   it('gives up when no byte comes for the time allowed, and not while its reader is slow', async () => {
@@ -153,7 +154,7 @@ describe('an HTTP export as a source', () => {
   it('says that nothing listens there, and that it may pass', async () => {
     const unreachable = source();
     await close();
-    const reading = collect(unreachable.read(newReading().context));
+    const reading = buffer(unreachable.read(newReading().context));
     await expect(reading).rejects.toMatchObject({ retryable: true, message: expect.stringContaining('ECONNREFUSED') });
     await listen();
   });
@@ -166,7 +167,7 @@ describe('an HTTP export as a source', () => {
       response.end();
     };
     const { context, warnings } = newReading();
-    await collect(source().read(context));
+    await buffer(source().read(context));
     expect(warnings).toEqual([expect.stringContaining('does not say how long')]);
   });
 
@@ -174,7 +175,7 @@ describe('an HTTP export as a source', () => {
     answer = (response) => response.writeHead(404).end();
     const url = `${base.replace('http://', 'http://me:hunter2@')}/export?token=hunter2`;
     const secret = openSource({ kind: 'url', url, credentialsFile: null, timeout: 20 }, '/', []);
-    const failure = await collect(secret.read(newReading().context)).catch((error) => error);
+    const failure = await buffer(secret.read(newReading().context)).catch((error) => error);
     expect(failure.message).toContain('/export');
     expect(failure.message).not.toContain('hunter2');
   });
@@ -197,7 +198,7 @@ describe('the credentials of an HTTP export', () => {
   it('come from a file and are sent as the Authorization header', async () => {
     await writeFile(file, 'Bearer abc\n', { mode: 0o600 });
     const { context, warnings } = newReading();
-    expect((await collect(source('/', file).read(context))).equals(ciphertext)).toBe(true);
+    expect((await buffer(source('/', file).read(context))).equals(ciphertext)).toBe(true);
     expect(warnings).toEqual([]);
   });
 
@@ -205,7 +206,7 @@ describe('the credentials of an HTTP export', () => {
     await writeFile(file, 'Bearer abc\n');
     await chmod(file, 0o644);
     const { context, warnings, remarks } = newReading();
-    await collect(source('/', file).read(context));
+    await buffer(source('/', file).read(context));
     expect(remarks).toEqual([expect.stringContaining('chmod 600')]);
     expect(warnings).toEqual([]);
   });
@@ -215,10 +216,10 @@ describe('the credentials of an HTTP export', () => {
     ['nothing', ' \n'],
   ])('must not hold %s', async (_, text) => {
     await writeFile(file, text, { mode: 0o600 });
-    await expect(collect(source('/', file).read(newReading().context))).rejects.toMatchObject({ kind: 'config' });
+    await expect(buffer(source('/', file).read(newReading().context))).rejects.toMatchObject({ kind: 'config' });
   });
 
   it('must exist', async () => {
-    await expect(collect(source('/', file).read(newReading().context))).rejects.toMatchObject({ kind: 'config' });
+    await expect(buffer(source('/', file).read(newReading().context))).rejects.toMatchObject({ kind: 'config' });
   });
 });

@@ -18,6 +18,7 @@ import {
 } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
@@ -26,7 +27,7 @@ import { archive } from '../../../src/node/sources/archive.js';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import type { Source } from '../../../src/node/sources/source.js';
 import type { Found } from '../../../src/node/sources/walk.js';
-import { collect, newReading, sourceContract } from '../../contracts/source.contract.js';
+import { newReading, sourceContract } from '../../contracts/source.contract.js';
 import { settle } from '../../support/fake-clock.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
@@ -53,14 +54,14 @@ async function membersOf(archive: Buffer): Promise<Member[]> {
   const members: Member[] = [];
   for await (const entry of tar) {
     const { name, type, mode, linkname } = entry.header;
-    members.push({ name, type, mode, linkname, body: await collect(entry as AsyncIterable<Uint8Array>) });
+    members.push({ name, type, mode, linkname, body: await buffer(entry as AsyncIterable<Uint8Array>) });
   }
   return members;
 }
 
 async function read(of: Source): Promise<{ members: Member[]; names: string[]; warnings: string[] }> {
   const { context, warnings } = newReading();
-  const members = await membersOf(await collect(of.read(context)));
+  const members = await membersOf(await buffer(of.read(context)));
   return { members, names: members.map(({ name }) => name), warnings };
 }
 
@@ -199,7 +200,7 @@ describe('what paths keep', () => {
       const time = new Date(seconds * 1000);
       await utimes(join(base, 'config', name), time, time);
     }
-    const archive = await collect(source(['config']).read(newReading().context));
+    const archive = await buffer(source(['config']).read(newReading().context));
     const listing = execFileSync('tar', ['--utc', '--full-time', '-tvzf', '-'], { input: archive, encoding: 'utf8' });
     expect(listing).toMatch(/1969-12-31 00:00:00 config\/old/);
     expect(listing).toMatch(/2023-11-14 22:13:20 config\/now/);
@@ -213,7 +214,7 @@ describe('what paths keep', () => {
       for (const name of [...names, 'link', 'x', ''])
         await lutimes(join(base, folder, 'config', name), 1_700_000_000, 1_700_000_000);
       const at = openSource({ kind: 'paths', paths: ['config'], exclude: [] }, join(base, folder), []);
-      return collect(at.read(newReading().context));
+      return buffer(at.read(newReading().context));
     };
     const first = await build('one', ['a', 'b', 'x/c']);
     const second = await build('two', ['x/c', 'b', 'a']);
@@ -295,7 +296,7 @@ describe('what paths cannot keep', () => {
     await put('config/a');
     await symlink('a', join(base, 'config/b'));
     const { context, touched } = newReading();
-    await collect(source(['config']).read(context));
+    await buffer(source(['config']).read(context));
     expect([...new Set(touched)]).toEqual(['config', 'config/a', 'config/b'].map((name) => join(base, name)));
   });
 
@@ -396,7 +397,7 @@ describe('a disk that does not answer', () => {
     const { context, abort } = newReading();
     let end: Promise<unknown> = Promise.resolve();
     await withoutAnswer(async () => {
-      end = collect(source(['config']).read(context)).catch((error) => error);
+      end = buffer(source(['config']).read(context)).catch((error) => error);
       await settle();
       abort();
       await settle();
@@ -415,7 +416,7 @@ async function foundFile(name: string, seen: Partial<BigIntStats> = {}): Promise
 
 async function archived(found: AsyncIterable<Found>): Promise<{ members: Member[]; warnings: string[] }> {
   const { context, warnings } = newReading();
-  return { members: await membersOf(gzipSync(await collect(archive(found, context)))), warnings };
+  return { members: await membersOf(gzipSync(await buffer(archive(found, context)))), warnings };
 }
 
 describe('a file of which its file system tells a wrong size', () => {
@@ -475,7 +476,7 @@ describe.skipIf(!hasLeases)('a file on which a file server has a lease', () => {
     const server = spawn('perl', ['-e', takeLease, join(base, 'config/a')], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(server.stdout, 'data');
     const { context, clock, warnings } = newReading();
-    const reading = collect(source(['config']).read(context));
+    const reading = buffer(source(['config']).read(context));
     await Promise.race([once(server, 'exit'), reading]);
     const members = await membersOf(await clock.runUntil(reading));
     expect(warnings).toEqual([]);
@@ -491,7 +492,7 @@ describe.skipIf(!hasLeases)('a file on which a file server has a lease', () => {
     try {
       await once(server.stdout, 'data');
       const { context, clock, warnings } = newReading();
-      const members = await membersOf(await clock.runUntil(collect(source(['config']).read(context))));
+      const members = await membersOf(await clock.runUntil(buffer(source(['config']).read(context))));
       expect(warnings).toEqual([expect.stringContaining('"config/a" is left out: EAGAIN')]);
       expect(members.at(-1)?.name).toBe('config/b');
     } finally {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -12,18 +13,7 @@ import { settle } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
-import {
-  backupOfFR2,
-  collect,
-  FR1,
-  FR2,
-  identityOf,
-  push,
-  pushInParts,
-  readAll,
-  servers,
-  VaultFixture,
-} from './fixture.js';
+import { backupOfFR2, FR1, FR2, identityOf, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
 
 const content = Buffer.from(Array.from({ length: 3 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
 const manifest = backupOfFR2(content);
@@ -56,7 +46,7 @@ describe('the leaves of a backup', () => {
   it('are kept as they came in, and go with it', async () => {
     await pushInParts(vault, manifest, content);
     expect(await readFile(leavesFile())).toEqual(hashes);
-    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await buffer(vault.leaves(name))).toEqual(hashes);
     await vault.remove(name);
     expect(await fixture.files('.state/leaves')).toEqual([]);
   });
@@ -64,7 +54,7 @@ describe('the leaves of a backup', () => {
   it('are not kept of one that comes whole, and made from its bytes for who asks for them', async () => {
     await push(vault, manifest, content);
     expect(await fixture.files('.state/leaves')).toEqual([]);
-    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await buffer(vault.leaves(name))).toEqual(hashes);
     expect(await readFile(leavesFile())).toEqual(hashes);
   });
 
@@ -75,7 +65,7 @@ describe('the leaves of a backup', () => {
     const other = backupOfFR2(content, 1);
     for (const each of [manifest, other]) await push(vault, each, content);
     const askForAll = async () => {
-      for (const each of [manifest, other]) await collect(vault.leaves(each.facts.name)).catch(() => undefined);
+      for (const each of [manifest, other]) await buffer(vault.leaves(each.facts.name)).catch(() => undefined);
     };
     const told = () => log.all.flatMap(({ level, fields: { backup } }) => (level === 'warn' ? [backup] : []));
     faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'rename');
@@ -96,7 +86,7 @@ describe('the leaves of a backup', () => {
     await draft.write(content);
     await draft.commit(own.signed);
     expect(await fixture.files('.state/leaves')).toEqual([own.digest.toString('hex')]);
-    expect(await collect(vault.leaves(own.facts.name))).toEqual(hashes);
+    expect(await buffer(vault.leaves(own.facts.name))).toEqual(hashes);
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
@@ -109,7 +99,7 @@ describe('the leaves of a backup', () => {
   ])('are made again from its bytes when they are %s', async (_, damage) => {
     await pushInParts(vault, manifest, content);
     await damage();
-    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await buffer(vault.leaves(name))).toEqual(hashes);
     expect(await readFile(leavesFile())).toEqual(hashes);
     expect(await fixture.files('.incoming')).toEqual([]);
   });
@@ -118,7 +108,7 @@ describe('the leaves of a backup', () => {
     await pushInParts(vault, manifest, content);
     await unlink(leavesFile());
     await flipBit(dataFile(), 200_000);
-    await expect(collect(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
+    await expect(buffer(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
     expect(vault.find(name)).toBeNull();
   });
 
@@ -131,7 +121,7 @@ describe('the leaves of a backup', () => {
     const warnings: unknown[] = [];
     const log = { ...silent, warn: (what: string, facts: unknown) => void warnings.push([what, facts]) };
     vault = await fixture.open({ disk: { ...realDisk, rename }, log });
-    expect(await collect(vault.leaves(name))).toEqual(hashes);
+    expect(await buffer(vault.leaves(name))).toEqual(hashes);
     expect(warnings).toEqual([['leaf hashes not kept', { backup: name, reason: 'no space left' }]]);
     expect(await fixture.files('.incoming')).toEqual([]);
     expect(vault.damaged(FR2)).toEqual([]);
@@ -150,7 +140,7 @@ describe('the leaves of a backup', () => {
     expect(first?.subarray(0, 32)).toEqual(leafHash(bytes.subarray(0, leafSize)));
     const meanwhile = reads();
     await given.return?.();
-    await collect(vault.leaves(large.facts.name));
+    await buffer(vault.leaves(large.facts.name));
     expect(reads() - meanwhile).toBeGreaterThan(2 * meanwhile);
     expect(faulty.open.size).toBe(0);
     expect(await fixture.files('.incoming')).toEqual([]);
@@ -298,7 +288,7 @@ describe('a backup of which the disk cannot read a file', () => {
   };
 
   it.each([
-    ['its manifest', `handle.read ${name}.manifest`, () => collect(vault.leaves(name))],
+    ['its manifest', `handle.read ${name}.manifest`, () => buffer(vault.leaves(name))],
     ['its data', `handle.read ${name}`, () => readAll(vault, manifest)],
   ])('is told to a person, and stands in the way of no other: %s', async (_, step, read) => {
     const faulty = await openWith('EIO', step);

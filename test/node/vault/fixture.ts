@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../../src/mesh/identity/identity.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
-import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { VaultOptions } from '../../../src/node/vault/parts.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
@@ -119,12 +119,6 @@ export async function writeAll(receiver: RangeReceiver, bytes: Uint8Array, chunk
   for (let at = 0; at < bytes.length; at += chunkSize) await receiver.write(bytes.subarray(at, at + chunkSize));
 }
 
-export async function collect(bytes: Bytes): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bytes) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
 export function readAll(vault: Vault, manifest: VerifiedManifest): Promise<Buffer> {
-  return collect(vault.read(manifest.facts.name, 0, manifest.facts.size));
+  return buffer(vault.read(manifest.facts.name, 0, manifest.facts.size));
 }

@@ -17,6 +17,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
@@ -30,7 +31,6 @@ import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
-  collect,
   FR1,
   FR2,
   identityOf,
@@ -886,7 +886,7 @@ describe('reading', () => {
       [content.length - 1, 1],
       [content.length, 0],
     ] as const) {
-      expect((await collect(vault.read(name, offset, length))).equals(content.subarray(offset, offset + length))).toBe(
+      expect((await buffer(vault.read(name, offset, length))).equals(content.subarray(offset, offset + length))).toBe(
         true,
       );
     }
