@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -25,20 +26,34 @@ export async function writeConfigTree(folder: string, { large = 300_000 }: { lar
   await symlink('../nowhere', join(folder, 'deep/dangling'));
 }
 
-/** A folder in words that can be compared: each path with its kind, mode, and content or target. */
-export async function describeTree(folder: string, below = ''): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const name of (await readdir(join(folder, below))).sort()) {
-    const path = join(below, name);
-    const full = join(folder, path);
-    const facts = await lstat(full);
-    const mode = (facts.mode & 0o7777).toString(8);
-    if (facts.isSymbolicLink()) found[path] = `link to ${await readlink(full)}`;
-    else if (facts.isDirectory()) Object.assign(found, { [path]: `folder ${mode}` }, await describeTree(folder, path));
-    else
-      found[path] = `file ${mode} ${createHash('sha256')
-        .update(await readFile(full))
-        .digest('hex')}`;
+/** Everything that a restore must bring back, one line a path: kind, mode, seconds, owner, content, link groups. */
+export async function describeTree(root: string): Promise<string[]> {
+  const lines: string[] = [];
+  const first = new Map<number, string>();
+  for (const name of (await readdir(root, { recursive: true })).sort()) {
+    const path = join(root, name);
+    const stats = await lstat(path);
+    const joined = stats.isFile() && stats.nlink > 1 ? (first.get(stats.ino) ?? name) : '';
+    first.set(stats.ino, joined);
+    const mode = (stats.mode & 0o7777).toString(8);
+    lines.push(
+      [
+        JSON.stringify(name),
+        mode,
+        Math.floor(stats.mtimeMs / 1000),
+        stats.uid,
+        await contentOf(path, stats),
+        joined,
+      ].join(' '),
+    );
   }
-  return found;
+  return lines;
+}
+
+async function contentOf(path: string, stats: Stats): Promise<string> {
+  if (stats.isDirectory()) return 'folder';
+  if (stats.isSymbolicLink()) return `-> ${await readlink(path)}`;
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
 }

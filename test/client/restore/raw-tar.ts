@@ -62,3 +62,8 @@ function paxRecords(records: Readonly<Record<string, string>>): string {
     })
     .join('');
 }
+
+/** Bytes in pieces, which fit no block of an archive unless told to. */
+export async function* stream(bytes: Buffer, step = 700): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += step) yield bytes.subarray(at, at + step);
+}

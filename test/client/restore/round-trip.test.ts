@@ -10,7 +10,8 @@ import { removeTree, stagingFolder } from '../../../src/client/restore/unpack/st
 import { unpack } from '../../../src/client/restore/unpack/unpack.js';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import { newReading } from '../../contracts/source.contract.js';
-import { describeTree, stream } from './restoring.js';
+import { describeTree } from '../../support/tree.js';
+import { stream } from './raw-tar.js';
 
 const isRoot = process.getuid?.() === 0;
 const nobody = 65534;

@@ -5,8 +5,7 @@ import { compareTrees } from '../../../../src/client/restore/place/compare.js';
 import { parseMounts } from '../../../../src/client/restore/unpack/mounts.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
-import { type RawMember, rawTar } from '../raw-tar.js';
-import { stream } from '../restoring.js';
+import { type RawMember, rawTar, stream } from '../raw-tar.js';
 
 let base: string;
 let target: string;

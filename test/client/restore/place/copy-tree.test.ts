@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { copyTree } from '../../../../src/client/restore/place/copy-tree.js';
 import { removeTree } from '../../../../src/client/restore/unpack/staging.js';
-import { describeTree } from '../restoring.js';
+import { describeTree } from '../../../support/tree.js';
 
 const isRoot = process.getuid?.() === 0;
 let base: string;

@@ -25,8 +25,7 @@ import {
   stagingFolder,
 } from '../../../../src/client/restore/unpack/staging.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
-import { type RawMember, rawTar } from '../raw-tar.js';
-import { stream } from '../restoring.js';
+import { type RawMember, rawTar, stream } from '../raw-tar.js';
 
 const stamp = '20261123-010000';
 let target: string;

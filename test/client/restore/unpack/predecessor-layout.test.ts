@@ -9,8 +9,7 @@ import {
 } from '../../../../src/client/restore/unpack/predecessor-layout.js';
 import { removeTree, stagingFolder } from '../../../../src/client/restore/unpack/staging.js';
 import { unpack } from '../../../../src/client/restore/unpack/unpack.js';
-import { rawTar } from '../raw-tar.js';
-import { stream } from '../restoring.js';
+import { rawTar, stream } from '../raw-tar.js';
 
 const stamp = '20261123-010000';
 let target: string;

@@ -6,7 +6,7 @@ import { writeSingle } from '../../../../src/client/restore/unpack/single-file.j
 import { unpack } from '../../../../src/client/restore/unpack/unpack.js';
 import type { Bytes } from '../../../../src/mesh/terms/bytes.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
-import { endOfArchive, rawMember, rawTar } from '../raw-tar.js';
+import { endOfArchive, rawMember, rawTar, stream } from '../raw-tar.js';
 
 let base: string;
 let staging: string;
@@ -17,10 +17,6 @@ beforeEach(async () => {
   await mkdir(join(base, 'target'));
   staging = join(base, 'target/staging');
 });
-
-async function* stream(bytes: Buffer, step = 700): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += step) yield bytes.subarray(at, at + step);
-}
 
 const file = { name: 'a', body: 'content' } as const;
 const folder = { name: 'a/', type: '5', mode: 0o755 } as const;
