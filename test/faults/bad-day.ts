@@ -1,7 +1,8 @@
 import { withMesh } from '../support/mesh.js';
+import { ownDisk } from '../support/own-disk.js';
 import { manyOffers, manyStreams, slowPeer, tinyFrames } from './bad-day/bad-peers.js';
 import { jumpingClock } from './bad-day/clock.js';
-import { fullDisk, minimumFree, noDisk, noOwnDisk, ownDisk, readOnlyDisk } from './bad-day/disks.js';
+import { fullDisk, minimumFree, noDisk, noOwnDisk, readOnlyDisk } from './bad-day/disks.js';
 import { noHandles } from './bad-day/handles.js';
 import { slowStrangers, strangers } from './bad-day/strangers.js';
 import { type Trouble, Victim } from './bad-day/victim.js';
@@ -44,7 +45,7 @@ export const badDay: Kind = {
         await suffer(new Victim(server, recorder), recorder, scale);
       } finally {
         await server.stop();
-        await takeDiskAway();
+        takeDiskAway();
       }
       await jumpingClock(server, recorder);
     }),

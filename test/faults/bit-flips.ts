@@ -1,4 +1,4 @@
-import { open, readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { DigestTree, hashSize, leafSize } from '../../src/mesh/manifest/digest-tree.js';
@@ -8,6 +8,7 @@ import { openReceipts, type Receipts } from '../../src/node/outbox/receipts.js';
 import type { Vault } from '../../src/node/vault/vault.js';
 import { fastFolder, push } from '../node/vault/fixture.js';
 import { silent } from '../support/events.js';
+import { flipBit } from '../support/flip-bit.js';
 import { type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
 import { FR1, FR2, isIntact, type Sample, sampleOf, serverOf, vaultOfFR1 } from './world.js';
@@ -61,17 +62,8 @@ const places: Readonly<Record<string, (trial: Trial) => Promise<void>>> = {
 };
 
 async function flipOneBit(path: string, random: Random): Promise<void> {
-  const { size } = await stat(path);
-  const bit = random.below(size * 8);
-  const file = await open(path, 'r+');
-  try {
-    const byte = Buffer.alloc(1);
-    await file.read(byte, 0, 1, Math.floor(bit / 8));
-    byte[0] = (byte[0] ?? 0) ^ (1 << (bit % 8));
-    await file.write(byte, 0, 1, Math.floor(bit / 8));
-  } finally {
-    await file.close();
-  }
+  const bit = random.below((await stat(path)).size * 8);
+  await flipBit(path, Math.floor(bit / 8), bit % 8);
 }
 
 /** A backup that is held: before or after a restart of the node, the examination finds it, and it is not held any more. */

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Outcome, type RunReport } from '../../src/mesh/generated/anemone/node/v1/node.js';
 import type { LogFields } from '../../src/mesh/terms/log.js';
 import { FakeClock } from '../support/fake-clock.js';
+import { flipBit } from '../support/flip-bit.js';
 import { type MeshServer, withMesh } from '../support/mesh.js';
 
 const day = 86_400_000;
@@ -25,18 +26,6 @@ async function withBackup(
     expect(run.outcome).toBe(Outcome.OUTCOME_DONE);
     await body({ fr1, fr2, clock, name: run.sets[0]?.backup ?? '' });
   });
-}
-
-async function flipBit(path: string, at: number): Promise<void> {
-  const handle = await open(path, 'r+');
-  try {
-    const byte = Buffer.alloc(1);
-    await handle.read(byte, 0, 1, at);
-    byte[0] = (byte[0] ?? 0) ^ 1;
-    await handle.write(byte, 0, 1, at);
-  } finally {
-    await handle.close();
-  }
 }
 
 describe('what was acknowledged', { timeout: 60_000 }, () => {

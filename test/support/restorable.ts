@@ -11,6 +11,7 @@ import { pushBackup } from '../../src/mesh/peers/push-backup.js';
 import { type RawMember, rawTar } from '../client/restore/raw-tar.js';
 import { manifestOf } from './manifests.js';
 import type { PeerNode } from './peer-node.js';
+import { reading } from './reading.js';
 
 /** A backup that can be opened: its bytes, and what its owner signed about them. */
 export interface Restorable {
@@ -53,9 +54,7 @@ export async function sealBytes(
 }
 
 export async function pushTo(node: PeerNode, owner: RecoverableServer, { manifest, bytes }: Restorable): Promise<void> {
-  await pushBackup(node.callAs(owner.server), manifest, {
-    read: (offset, length) => whole(bytes.subarray(offset, offset + length)),
-  });
+  await pushBackup(node.callAs(owner.server), manifest, reading(bytes));
 }
 
 async function* whole(bytes: Buffer): AsyncGenerator<Uint8Array> {

@@ -10,6 +10,7 @@ import { longestChunk } from '../../../src/mesh/wire/limits.js';
 import { peerService } from '../../../src/mesh/wire/methods.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
 import { frameTypes, rawHttp2 } from '../../support/raw-http2.js';
+import { reading } from '../../support/reading.js';
 import { bytesOf } from '../random.js';
 import { serverOf } from '../world.js';
 import { minimumFree } from './disks.js';
@@ -123,11 +124,7 @@ export const tinyFrames: Trouble = {
     const connection = victim.callAs(bad);
     const content = bytesOf('tiny frames', 1_000_000);
     const manifest = manifestOf(content, bad.signer, { owner: 'BAD', createdAtMs: 3e12 });
-    await pushBackup(connection, manifest, {
-      async *read(offset, length) {
-        yield content.subarray(offset, offset + length);
-      },
-    });
+    await pushBackup(connection, manifest, reading(content));
     connection.close();
     const before = victim.memory().now;
     const socket = openTls(victim, bad);

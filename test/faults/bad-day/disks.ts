@@ -1,27 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cp, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { MeshServer } from '../../support/mesh.js';
 import type { Trouble } from './victim.js';
 
-/** Bytes of the disk that the vault lies on. */
-const diskSize = 96 * 2 ** 20;
 /** `limits.minimum_free` of the node. */
 export const minimumFree = 8 * 2 ** 20;
 
 /** Why the vault cannot have a disk of its own: a mount needs root. */
 export function noOwnDisk(): string | null {
   return process.getuid?.() === 0 ? null : 'only root may mount a file system';
-}
-
-/** Gives the vault of a server that does not run a small disk of its own. @returns what takes it away again */
-export async function ownDisk({ data }: MeshServer): Promise<() => Promise<void>> {
-  const before = `${data}.before`;
-  await cp(data, before, { recursive: true });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskSize},mode=700`, 'tmpfs', data]);
-  await cp(before, data, { recursive: true });
-  await rm(before, { recursive: true });
-  return async () => void execFileSync('umount', [data]);
 }
 
 export const fullDisk: Trouble = {

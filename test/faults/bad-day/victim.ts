@@ -11,6 +11,7 @@ import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { MeshServer } from '../../support/mesh.js';
+import { reading } from '../../support/reading.js';
 import type { Recorder, Scale } from '../tally.js';
 import { FR2, type Sample, sampleOf, serverOf } from '../world.js';
 
@@ -160,11 +161,7 @@ export class Victim {
   async push(connection: Connection): Promise<void> {
     this.#nth += 1;
     const sample = sampleOf('FR1', this.#nth, 20_000);
-    await pushBackup(connection, sample.manifest, {
-      async *read(offset, length) {
-        yield sample.content.subarray(offset, offset + length);
-      },
-    });
+    await pushBackup(connection, sample.manifest, reading(sample.content));
     this.#acknowledged.push(sample);
     this.recorder.acknowledged();
   }

@@ -15,6 +15,7 @@ import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { freePort } from '../../support/mesh.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { reading } from '../../support/reading.js';
 import { openRelay } from '../../support/relay.js';
 
 /** A connection that takes another way to a node than its own address. */
@@ -149,9 +150,7 @@ it('gives a push up when the link swallows everything, although the peer cannot 
     const content = randomBytes(24 * 2 ** 20);
     let sent = 0;
     const push = pushBackup(connection, manifestOf(content, self.signer), {
-      async *read(offset, length) {
-        for (let at = offset; at < offset + length; at += 2 ** 18) yield content.subarray(at, at + 2 ** 18);
-      },
+      ...reading(content),
       progress: (bytes) => {
         sent = bytes;
       },

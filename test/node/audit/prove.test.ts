@@ -1,18 +1,16 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { hashSize, leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import { hashSize, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import { type Prover, prove } from '../../../src/node/audit/prove.js';
 import { pickLeaves } from '../../../src/node/audit/samples.js';
 import { throwawayServer } from '../../support/identities.js';
-import { manifestOf } from '../../support/manifests.js';
+import { hashesOf, manifestOf } from '../../support/manifests.js';
 
 const count = 40;
 const content = randomBytes((count - 1) * leafSize + 123);
 const manifest = manifestOf(content, throwawayServer('FR1').signer);
 const leafOf = (bytes: Buffer, leaf: number) => bytes.subarray(leaf * leafSize, (leaf + 1) * leafSize);
-const hashesOf = (bytes: Buffer) =>
-  Buffer.concat(Array.from({ length: Math.ceil(bytes.length / leafSize) }, (_, leaf) => leafHash(leafOf(bytes, leaf))));
 
 /** Hashes in pieces that end anywhere. */
 async function* pieces(bytes: Uint8Array, size = 50): Bytes & AsyncGenerator<Uint8Array> {

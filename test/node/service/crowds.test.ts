@@ -30,6 +30,7 @@ import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { frameTypes, type RawHttp2, rawHttp2 } from '../../support/raw-http2.js';
+import { reading } from '../../support/reading.js';
 
 const fr1 = throwawayServer('FR1');
 const bad = throwawayServer('BAD');
@@ -241,11 +242,7 @@ describe('a peer that takes no answer, and sends on', () => {
   const large = randomBytes(1_000_000);
   async function pushLarge(connection: Connection, owner: ServerIdentity, hostname: string): Promise<string> {
     const manifest = manifestOf(large, owner.signer, { owner: hostname });
-    await pushBackup(connection, manifest, {
-      async *read(offset, length) {
-        yield large.subarray(offset, offset + length);
-      },
-    });
+    await pushBackup(connection, manifest, reading(large));
     return manifest.facts.name;
   }
 
@@ -274,11 +271,7 @@ describe('a peer that takes no answer, and sends on', () => {
     }
     const manifest = manifestOf(large, us1.signer, { owner: 'US1' });
     const connection = node.callAs(us1);
-    await pushBackup(connection, manifest, {
-      async *read(offset, length) {
-        yield large.subarray(offset, offset + length);
-      },
-    });
+    await pushBackup(connection, manifest, reading(large));
     const fetched = await buffer(fetchBackup(connection, manifest.facts.name, { offset: 0, length: 0 }));
     expect(fetched.equals(large)).toBe(true);
   });

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { connect as openSession } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -42,10 +42,12 @@ import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { callClientStream } from '../../../src/mesh/wire/calls.js';
 import { peerService } from '../../../src/mesh/wire/methods.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { grpcClient, grpcService } from '../../support/grpc.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { reading } from '../../support/reading.js';
 
 const running: PeerNode[] = [];
 afterEach(async () => {
@@ -56,16 +58,6 @@ async function start(options: Parameters<typeof startPeerNode>[0]): Promise<Peer
   const node = await startPeerNode(options);
   running.push(node);
   return node;
-}
-
-async function* chunksOf(content: Buffer, offset: number, length: number): AsyncGenerator<Buffer> {
-  for (let at = offset; at < offset + length; at += 100_000) {
-    yield content.subarray(at, Math.min(at + 100_000, offset + length));
-  }
-}
-
-function reading(content: Buffer) {
-  return { read: (offset: number, length: number) => chunksOf(content, offset, length) };
 }
 
 /**
@@ -332,7 +324,7 @@ describe('a push', () => {
     };
     const cut = pushBackup(node.callAs(peer), manifest, {
       async *read(offset, length) {
-        yield* chunksOf(content, offset, length / 2);
+        yield* reading(content).read(offset, length / 2);
         while (!(await arrived()));
         throw new Error('the cable was pulled');
       },
@@ -344,7 +336,7 @@ describe('a push', () => {
     await pushBackup(node.callAs(peer), manifest, {
       read(offset, length) {
         asked.push([offset, length]);
-        return chunksOf(content, offset, length);
+        return reading(content).read(offset, length);
       },
       progress: (bytes) => progress.push(bytes),
     });
@@ -585,9 +577,7 @@ describe('reading', () => {
   it('does not show in brief what turns out to be damaged, and says so to its owner', async () => {
     const { node, first, manifest } = await twoOwners();
     const path = join(node.data, 'FR1', `${manifest.facts.name}.manifest`);
-    const sidecar = await readFile(path);
-    const at = sidecar.indexOf(manifest.signed.signature);
-    await writeFile(path, sidecar.fill((sidecar[at] ?? 0) ^ 1, at, at + 1));
+    await flipBit(path, (await readFile(path)).indexOf(manifest.signed.signature));
     expect(await pageOf(node, first, { brief: true })).toBeNull();
     expect((await getNode(node.callAs(first))).damaged).toEqual([manifest.facts.name]);
   });

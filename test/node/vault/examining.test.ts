@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent, watchEvents } from '../../support/events.js';
 import { settle } from '../../support/fake-clock.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
@@ -32,15 +33,6 @@ afterEach(() => fixture.remove());
 
 const dataFile = () => join(fixture.data, 'FR2', name);
 const leavesFile = () => join(fixture.data, '.state/leaves', manifest.digest.toString('hex'));
-
-async function flipBit(path: string, at: number): Promise<void> {
-  const handle = await open(path, 'r+');
-  const byte = Buffer.alloc(1);
-  await handle.read(byte, 0, 1, at);
-  byte[0] = (byte[0] ?? 0) ^ 4;
-  await handle.write(byte, 0, 1, at);
-  await handle.close();
-}
 
 describe('the leaves of a backup', () => {
   it('are kept as they came in, and go with it', async () => {

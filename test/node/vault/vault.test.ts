@@ -27,6 +27,7 @@ import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent } from '../../support/events.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
@@ -1096,9 +1097,7 @@ describe('what is on the disk', () => {
     const path = join(fixture.data, 'FR2', `${name}.manifest`);
     for (const find of [(opened: Vault) => opened.held(name).catch(() => {}), (opened: Vault) => opened.prove()]) {
       await push(vault, manifest, content);
-      const bytes = await readFile(path);
-      const at = bytes.indexOf(manifest.signed.signature);
-      await writeFile(path, bytes.fill((bytes[at] ?? 0) ^ 1, at, at + 1));
+      await flipBit(path, (await readFile(path)).indexOf(manifest.signed.signature));
       vault = await fixture.open();
       expect(vault.find(name)).not.toBeNull();
       await find(vault);
@@ -1126,9 +1125,7 @@ describe('what is on the disk', () => {
     await push(vault, manifest, content);
     await vault.held(name);
     const path = join(fixture.data, 'FR2', `${name}.manifest`);
-    const bytes = await readFile(path);
-    const at = bytes.indexOf(manifest.signed.signature);
-    await writeFile(path, bytes.fill((bytes[at] ?? 0) ^ 1, at, at + 1));
+    await flipBit(path, (await readFile(path)).indexOf(manifest.signed.signature));
     await expect(vault.held(name)).rejects.toMatchObject({ kind: 'damaged' });
   });
 

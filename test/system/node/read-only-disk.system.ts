@@ -1,18 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { cp, rm } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { FakeClock } from '../../support/fake-clock.js';
 import { type MeshServer, withMesh } from '../../support/mesh.js';
-
-/** Gives the vault of a server that does not run a disk of its own. @returns what takes it away again */
-async function ownDisk({ data }: MeshServer): Promise<() => void> {
-  const before = `${data}.before`;
-  await cp(data, before, { recursive: true });
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m,mode=700', 'tmpfs', data]);
-  await cp(before, data, { recursive: true });
-  await rm(before, { recursive: true });
-  return () => void execFileSync('umount', [data]);
-}
+import { ownDisk } from '../../support/own-disk.js';
 
 const remount = (how: 'ro' | 'rw', { data }: MeshServer) => execFileSync('mount', ['-o', `remount,${how}`, data]);
 
