@@ -99,7 +99,7 @@ describe('the leaves of a backup', () => {
   it('are not given out for bytes that are damaged: the backup goes into quarantine', async () => {
     await pushInParts(vault, manifest, content);
     await unlink(leavesFile());
-    await flipBit(dataFile(), 200_000);
+    await flipBit(dataFile(), 100_000);
     await expect(buffer(vault.leaves(name))).rejects.toMatchObject({ kind: 'damaged' });
     expect(vault.find(name)).toBeNull();
   });
