@@ -10,6 +10,7 @@ import { loadServerIdentity, type ServerIdentity } from '../../src/mesh/identity
 import { listenerOptions } from '../../src/mesh/identity/trust.js';
 import type { VerifiedManifest } from '../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../src/mesh/manifest/receipt.js';
+import { flipped } from '../support/flip-bit.js';
 import { type HostilePeer, type Lies, startHostilePeer } from '../support/hostile-peer.js';
 import { throwawayServer } from '../support/identities.js';
 import { hashesOf, manifestOf } from '../support/manifests.js';
@@ -66,12 +67,6 @@ const honest = (server: ServerIdentity, ...held: VerifiedManifest[]): Lies => ({
   leaves: (name) => [hashesOf(bytesOf(name))],
 });
 
-function flipped(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[1000] = (copy[1000] ?? 0) ^ 1;
-  return copy;
-}
-
 function* endless(): Generator<Buffer> {
   for (let megabytes = 0; megabytes < 64; megabytes += 1) yield Buffer.alloc(1_000_000, megabytes);
 }
@@ -79,7 +74,7 @@ function* endless(): Generator<Buffer> {
 describe('a hostile peer', { timeout: 180_000 }, () => {
   it.each<[string, Lies['fetch']]>([
     ['sends half of the bytes as if they were all', () => [content.subarray(0, 150_000)]],
-    ['flips a bit', (_, offset) => [flipped(content).subarray(offset)]],
+    ['flips a bit', (_, offset) => [flipped(content, 1000).subarray(offset)]],
     ['sends another backup under the name', (_, offset) => [other.subarray(offset)]],
     ['never stops sending', endless],
   ])('that %s is named, and no file comes of it', async (_what, fetch) => {
@@ -98,7 +93,7 @@ describe('a hostile peer', { timeout: 180_000 }, () => {
   it('that flips a bit costs nothing where an honest one has the backup too', async () => {
     await invite('EVIL', (server) => ({
       ...honest(server, first),
-      fetch: (_, offset) => [flipped(content).subarray(offset)],
+      fetch: (_, offset) => [flipped(content, 1000).subarray(offset)],
     }));
     await invite('GOOD', (server) => honest(server, first));
     const target = join(mesh.root, 'FR1/fetched.enc');

@@ -1,8 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-/** Turns over one bit of a byte of a file, as a disk may do. */
+/** These bytes with one bit of one of them turned over; `at` counts from the end where it is below 0. */
+export function flipped(bytes: Uint8Array, at: number, bit = 0): Buffer {
+  const copy = Buffer.from(bytes);
+  const place = at < 0 ? copy.length + at : at;
+  copy.writeUInt8(copy.readUInt8(place) ^ (1 << bit), place);
+  return copy;
+}
+
+/** Does that to a file, as a disk may. */
 export async function flipBit(path: string, at: number, bit = 0): Promise<void> {
-  const bytes = await readFile(path);
-  bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << bit), at);
-  await writeFile(path, bytes);
+  await writeFile(path, flipped(await readFile(path), at, bit));
 }

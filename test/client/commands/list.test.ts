@@ -30,6 +30,7 @@ import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
 import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
@@ -548,10 +549,7 @@ describe('fetch', () => {
   );
 
   it('leaves no file under the final name when bytes rot on the only peer that is asked', async () => {
-    const held = join(fr2.data, 'FR1', second.manifest.facts.name);
-    const rotten = await readFile(held);
-    rotten[0] = (rotten[0] ?? 0) ^ 1;
-    await writeFile(held, rotten);
+    await flipBit(join(fr2.data, 'FR1', second.manifest.facts.name), 0);
     const { context } = trial();
     await expect(fetchToFile(context, 'latest', { peer: 'FR2' })).rejects.toMatchObject({ kind: 'damaged' });
     expect(await readdir(folder)).toEqual(['config', 'config-backups']);

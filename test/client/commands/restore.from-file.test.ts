@@ -9,6 +9,7 @@ import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
+import { flipped } from '../../support/flip-bit.js';
 import { type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
@@ -133,9 +134,7 @@ describe('a file from disk', () => {
   });
 
   it('with one flipped bit is damaged, which is not a wrong key', async () => {
-    const spoiled = Buffer.from(newer.bytes);
-    spoiled[spoiled.length - 20] = (spoiled.at(-20) ?? 0) ^ 1;
-    await expect(from(await put(spoiled, newer.manifest))).rejects.toMatchObject({ kind: 'damaged' });
+    await expect(from(await put(flipped(newer.bytes, -20), newer.manifest))).rejects.toMatchObject({ kind: 'damaged' });
     await rm(join(folder, 'fr1.enc.manifest'));
     await expect(from(join(folder, 'fr1.enc'), { allowUnauthenticated: true })).rejects.toMatchObject({
       kind: 'damaged',

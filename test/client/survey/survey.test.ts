@@ -9,6 +9,7 @@ import type { ListPage } from '../../../src/mesh/peers/list-backups.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type Dated, expire } from '../../../src/node/retention/expire.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { flipped } from '../../support/flip-bit.js';
 import { receivedAt, stagedHolder, surveyOf } from '../../support/holders.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout, manifestOf } from '../../support/manifests.js';
@@ -116,8 +117,7 @@ describe('what is not believed', () => {
   it('is a manifest with one flipped bit, while the true one from another peer stays verified', () => {
     const [backup] = chain(1);
     const { signed } = backup as VerifiedManifest;
-    const signature = Buffer.from(signed.signature);
-    signature[0] = (signature[0] ?? 0) ^ 1;
+    const signature = flipped(signed.signature, 0);
     const survey = surveyOf(
       [
         fr2.answer({ manifest: { ...signed, signature }, receipt: undefined }),
@@ -235,9 +235,8 @@ describe('a manifest that several peers show', () => {
     'is not believed of a peer that shows it with another %s, whoever answers first',
     (part) => {
       const [backup] = chain(1) as [VerifiedManifest];
-      const bytes = Buffer.from(backup.signed[part]);
       // The last byte is in the SHA-256 of the manifest or in a signature: what stands around it can still be read.
-      bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+      const bytes = flipped(backup.signed[part], -1);
       const honest = us1.answer(us1.holding(backup));
       const forger = fr2.answer({ manifest: { ...backup.signed, [part]: bytes }, receipt: undefined });
       for (const answers of [
@@ -260,8 +259,7 @@ describe('a manifest that several peers show', () => {
 describe('a receipt whose signature is wrong', () => {
   const [backup] = chain(1) as [VerifiedManifest];
   const { manifest, receipt } = fr2.holding(backup);
-  const signature = Buffer.from(receipt?.signature ?? []);
-  signature[0] = (signature[0] ?? 0) ^ 1;
+  const signature = flipped(receipt?.signature ?? Buffer.alloc(0), 0);
   const answers = [
     fr2.answer({
       manifest,

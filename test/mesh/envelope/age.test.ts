@@ -5,7 +5,8 @@ import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import { boundarySizes, chunkings, collectUntilError, cut, flipBit, noise, whole } from './streams.js';
+import { flipped } from '../../support/flip-bit.js';
+import { boundarySizes, chunkings, collectUntilError, cut, noise, whole } from './streams.js';
 
 const sealedChunk = 64 * 1024 + 16;
 
@@ -174,14 +175,14 @@ describe('a damaged age file', () => {
     for (let at = 0; at < file.length; at += 1) {
       const inStanza = at >= stanza.start && at < stanza.end;
       const kind = inStanza ? expect.stringMatching(/^(wrong-key|damaged)$/) : 'damaged';
-      expect(await failureOf(flipBit(file, at)), `flipped at ${at}`).toMatchObject({ kind });
+      expect(await failureOf(flipped(file, at)), `flipped at ${at}`).toMatchObject({ kind });
     }
   });
 
   it('hands out the chunks before the damage, and nothing of or after the damaged one', async () => {
     const plaintext = noise(3 * 65536);
     const file = await seal(whole(plaintext));
-    const opened = await open(whole(flipBit(file, headerSize(file) + 16 + sealedChunk + 5)));
+    const opened = await open(whole(flipped(file, headerSize(file) + 16 + sealedChunk + 5)));
     const { bytes, error } = await collectUntilError(opened.plaintext);
     expect(bytes.equals(plaintext.subarray(0, 65536))).toBe(true);
     expect(error).toMatchObject({

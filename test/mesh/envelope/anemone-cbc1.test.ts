@@ -6,7 +6,8 @@ import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { OpenedEnvelope } from '../../../src/mesh/envelope/envelope.js';
 import { openEnvelope } from '../../../src/mesh/envelope/open.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import { boundarySizes, chunkings, collectUntilError, flipBit, noise, whole } from './streams.js';
+import { flipped } from '../../support/flip-bit.js';
+import { boundarySizes, chunkings, collectUntilError, noise, whole } from './streams.js';
 
 const keyText = 'the Restic key, in UTF-8: clé';
 const keys = { ageIdentities: [], cbc1KeyText: keyText };
@@ -127,7 +128,7 @@ describe('a damaged anemone-cbc1 file', () => {
 
   it('is damaged, and not closed with another key, when an archive begins and the padding is wrong', async () => {
     const file = predecessorFile(Buffer.concat([archive, noise(300_000)]));
-    for (const wrong of [file.subarray(0, -16), Buffer.concat([file, noise(16)]), flipBit(file, file.length - 1)]) {
+    for (const wrong of [file.subarray(0, -16), Buffer.concat([file, noise(16)]), flipped(file, file.length - 1)]) {
       expect(await failureOf(wrong)).toMatchObject({
         kind: 'damaged',
         message: expect.stringMatching(/key is right, and its end was changed or cut off/),
@@ -154,7 +155,7 @@ describe('a damaged anemone-cbc1 file', () => {
 
   it('is not noticed in its middle, which is why a manifest is needed', async () => {
     const file = predecessorFile(noise(1000));
-    const opened = await open(whole(flipBit(file, 500)));
+    const opened = await open(whole(flipped(file, 500)));
     expect((await buffer(opened.plaintext)).equals(noise(1000))).toBe(false);
   });
 });

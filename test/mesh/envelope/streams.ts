@@ -42,12 +42,6 @@ export function noise(size: number, seed = 'noise'): Buffer {
   return Buffer.concat(pieces).subarray(0, size);
 }
 
-export function flipBit(bytes: Uint8Array, at: number): Buffer {
-  const flipped = Buffer.from(bytes);
-  flipped.writeUInt8(flipped.readUInt8(at) ^ 1, at);
-  return flipped;
-}
-
 const chunk = 64 * 1024;
 /** One below, on, and one above every boundary of an age payload. */
 export const boundarySizes = [0, 1, 15, 16, 17, chunk - 1, chunk, chunk + 1, 2 * chunk - 1, 2 * chunk, 2 * chunk + 1];

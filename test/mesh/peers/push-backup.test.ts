@@ -11,6 +11,7 @@ import { type Connection, connectTo } from '../../../src/mesh/peers/connection.j
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { formatAddress, parseAddress } from '../../../src/mesh/terms/address.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
+import { flipped } from '../../support/flip-bit.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
@@ -189,8 +190,7 @@ describe('a push over several connections', () => {
   });
 
   it('is told once that its bytes are not those of the manifest', async () => {
-    const wrong = Buffer.from(content);
-    wrong[13 * mib] = (wrong[13 * mib] ?? 0) ^ 1;
+    const wrong = flipped(content, 13 * mib);
     const lie = pushBackup(connect(fixed(4)), manifest, {
       read: (offset, length) => chunksOf(wrong, offset, length),
     });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -7,6 +7,7 @@ import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent, watchEvents } from '../../support/events.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { backupOfFR2, FR2, push, send, servers, US1, VaultFixture } from '../vault/fixture.js';
 
 const content = randomBytes(200_000);
@@ -129,10 +130,7 @@ describe('a backup that was damaged here', () => {
   it('is not asked for when its manifest is damaged too: nothing is taken that its owner did not sign', async () => {
     fixture.clock.jump(2 * day);
     const [sidecar = ''] = (await fixture.files('.quarantine')).filter((file) => file.endsWith('.manifest'));
-    const path = join(fixture.data, '.quarantine', sidecar);
-    const bytes = await readFile(path);
-    bytes[60] = (bytes[60] ?? 0) ^ 1;
-    await writeFile(path, bytes);
+    await flipBit(join(fixture.data, '.quarantine', sidecar), 60);
     const peer = peerThat(honest);
     expect(await healWith(peer)).toEqual([]);
     expect(peer.asked).toBe(0);

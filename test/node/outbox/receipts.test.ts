@@ -9,6 +9,7 @@ import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { type Holder, openReceipts } from '../../../src/node/outbox/receipts.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { throwawayServer } from '../../support/identities.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
@@ -104,9 +105,8 @@ describe('the receipts', () => {
       await writeFile(file(), damaged);
       expect(await receipts.held(peer, [backup])).toEqual(new Set());
     }
-    const flipped = Buffer.from(good);
-    flipped[20] = (flipped[20] ?? 0) ^ 1;
-    await writeFile(file(), flipped);
+    await writeFile(file(), good);
+    await flipBit(file(), 20);
     expect(await open().held(peer, [backup])).toEqual(new Set());
 
     warnings = [];

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { realDisk } from '../../../src/node/vault/disk.js';
 import { readInventory } from '../../../src/node/vault/read-inventory.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { flipped } from '../../support/flip-bit.js';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, FR1, FR2, identityOf, push, servers, VaultFixture } from './fixture.js';
 
@@ -187,7 +188,7 @@ describe('the file of facts', () => {
   it.each<[string, (bytes: Buffer) => Uint8Array]>([
     ['is cut off', (bytes) => bytes.subarray(0, -1)],
     ['is empty', () => Buffer.alloc(0)],
-    ['has a flipped bit', (bytes) => bytes.fill((bytes.at(-20) ?? 0) ^ 1, bytes.length - 20, bytes.length - 19)],
+    ['has a flipped bit', (bytes) => flipped(bytes, -20)],
     ['is of another version', (bytes) => Buffer.from(bytes.toString().replace('facts-1', 'facts-2'))],
     ['is something else', () => randomBytes(5000)],
   ])('counts for nothing when it %s, and is written again', async (_, change) => {

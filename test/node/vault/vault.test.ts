@@ -27,7 +27,7 @@ import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent } from '../../support/events.js';
-import { flipBit } from '../../support/flip-bit.js';
+import { flipBit, flipped } from '../../support/flip-bit.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
@@ -176,9 +176,7 @@ describe('a backup of a peer', () => {
   });
 
   it('is thrown away when its bytes are not those of its manifest', async () => {
-    const forged = Buffer.from(content);
-    forged[leaf] = (forged[leaf] ?? 0) ^ 1;
-    await expect(push(vault, manifest, forged)).rejects.toMatchObject({ kind: 'damaged' });
+    await expect(push(vault, manifest, flipped(content, leaf))).rejects.toMatchObject({ kind: 'damaged' });
     expect(await fixture.files('.incoming')).toEqual([]);
     expect(await fixture.files('FR2')).toEqual([]);
     await push(vault, manifest, content);
@@ -1050,7 +1048,7 @@ describe('what is on the disk', () => {
   });
 
   it.each([
-    ['a manifest with a flipped bit', `${name}.manifest`, (bytes: Buffer) => bytes.fill((bytes[80] ?? 0) ^ 1, 80, 81)],
+    ['a manifest with a flipped bit', `${name}.manifest`, (bytes: Buffer) => flipped(bytes, 80)],
     ['an empty manifest', `${name}.manifest`, () => Buffer.alloc(0)],
     ['a manifest of a megabyte', `${name}.manifest`, () => Buffer.alloc(2 ** 20)],
     ['a backup that is too short', name, (bytes: Buffer) => bytes.subarray(1)],
