@@ -68,25 +68,27 @@ describe('a set from an HTTP export', { timeout: 180_000 }, () => {
     await expectPredecessorTree(target);
   });
 
-  it.each<[string, RequestListener, string]>([
-    ['an HTML page', (_, response) => void response.end('<!doctype html><title>Log in</title>'), 'HTML'],
-    ['an error', (_, response) => void response.writeHead(503).end('busy'), '503'],
-    ['nothing', (_, response) => void response.end(), 'empty'],
-    ['plaintext', (_, response) => void response.end(JSON.stringify({ password: 'x'.repeat(600) })), 'plaintext'],
-    [
-      'half of it',
-      (_, response) => {
-        response.writeHead(200, { 'content-length': 5000 });
-        response.write(Buffer.alloc(1000, 0xa7), () => response.destroy());
-      },
-      'export',
-    ],
-  ])('that answers %s saves nothing, and says why', async (_what, listener, why) => {
-    answer = listener;
+  it('that is a page, an error, nothing, plaintext or half of it is not saved, and why is told', async () => {
     await fr1.sets(`refused:\n  url: ${exportUrl()}\n  sealed: true`);
     await fr1.startInside();
-    const { code, stdout } = await fr1.peer(['backup', '--set', 'refused']);
-    expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringContaining(why) });
+    const answers: readonly [RequestListener, why: string][] = [
+      [(_, response) => void response.end('<!doctype html><title>Log in</title>'), 'HTML'],
+      [(_, response) => void response.writeHead(503).end('busy'), '503'],
+      [(_, response) => void response.end(), 'empty'],
+      [(_, response) => void response.end(JSON.stringify({ password: 'x'.repeat(600) })), 'plaintext'],
+      [
+        (_, response) => {
+          response.writeHead(200, { 'content-length': 5000 });
+          response.write(Buffer.alloc(1000, 0xa7), () => response.destroy());
+        },
+        'cut before the end of the export',
+      ],
+    ];
+    for (const [listener, why] of answers) {
+      answer = listener;
+      const { code, stdout } = await fr1.peer(['backup', '--set', 'refused']);
+      expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringContaining(why) });
+    }
     expect((await fr2.holds('FR1')).filter((file) => file.includes('-refused-'))).toEqual([]);
   });
 });

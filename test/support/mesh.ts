@@ -56,7 +56,7 @@ export interface MeshServer {
   addPeer(name: string, address: string, identity: string, options?: { readonly quota?: string }): Promise<void>;
   /** Replaces the sets of its configuration: lines of YAML below `sets:`, indented from zero. */
   sets(yaml: string): Promise<void>;
-  /** Changes the configuration file. */
+  /** Changes the configuration file. @throws when nothing of it changes */
   edit(change: (text: string) => string): Promise<void>;
   /** File names of the backups of an owner that lie in its vault, oldest first; `local` for its own; without the kits that travel along. */
   holds(owner: string): Promise<string[]>;
@@ -250,7 +250,10 @@ async function makeServer(name: string, folder: string): Promise<MeshServer> {
         return text.replace(/^ {2}sets:\n[\s\S]*?(?=^ {2}encryption:)/m, `  sets:\n${lines.join('')}`);
       }),
     async edit(change) {
-      await writeFile(config, change(await readFile(config, 'utf8')));
+      const before = await readFile(config, 'utf8');
+      const after = change(before);
+      if (after === before) throw new Error(`the change leaves ${config} as it is`);
+      await writeFile(config, after);
     },
     async holds(owner) {
       const files = await readdir(join(made.data, owner)).catch(() => []);
