@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent, watchEvents } from '../../support/events.js';
 import { flipBit } from '../../support/flip-bit.js';
-import { backupOfFR2, FR2, push, send, servers, US1, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, push, send, servers, US1, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const content = randomBytes(200_000);
 const manifest = backupOfFR2(content);
@@ -21,7 +22,7 @@ let vault: Vault;
 /** When it was put into quarantine. */
 let firstDamage: number;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   vault = await fixture.open();
   await push(vault, manifest, content);
   const file = await open(join(fixture.data, 'FR2', name), 'r+');
@@ -30,8 +31,6 @@ beforeEach(async () => {
   firstDamage = fixture.clock.now();
   await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
 });
-afterEach(() => fixture.remove());
-
 /** What a peer sends for a range of the backup. */
 type Sends = (offset: number, length: number) => Uint8Array;
 const honest: Sends = (offset, length) => content.subarray(offset, offset + length);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
@@ -10,7 +10,8 @@ import { recover } from '../../../src/node/audit/recover.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent } from '../../support/events.js';
 import { manifestOf } from '../../support/manifests.js';
-import { FR2, servers, VaultFixture } from '../vault/fixture.js';
+import { FR2, servers, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const content = randomBytes(200_000);
 const manifest = manifestOf(content, servers.FR1.signer);
@@ -20,11 +21,9 @@ const never = new AbortController().signal;
 let fixture: VaultFixture;
 let vault: Vault;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   vault = await fixture.open();
 });
-afterEach(() => fixture.remove());
-
 /** A peer that holds the backup whole, but for what a test changes of it. */
 function peerThat(changes: Partial<AuditedPeer> = {}): AuditedPeer {
   const unasked = () => expect.fail('nobody should ask for this');

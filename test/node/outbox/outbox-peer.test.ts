@@ -11,7 +11,8 @@ import { silent } from '../../support/events.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
-import { servers, VaultFixture } from '../vault/fixture.js';
+import { servers, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const nights = ['2026-11-21T01:00:00Z', '2026-11-22T01:00:00Z', '2026-11-23T01:00:00Z'].map((time) => {
   const content = randomBytes(1000);
@@ -27,7 +28,7 @@ let node: PeerNode;
 
 beforeEach(async () => {
   node = await startPeerNode({ peers: [peerConfig('FR1', servers.FR1)] });
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   faulty = faultyDisk();
   vault = await fixture.open({ disk: faulty.disk });
   for (const { content, manifest } of nights) {
@@ -38,7 +39,6 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await node.stop();
-  await fixture.remove();
 });
 
 it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other backup', async (what) => {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { sweep } from '../../../src/node/retention/sweep.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
-import { backupOfFR2, FR2, identityOf, push, readAll, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, identityOf, push, readAll, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const day = 86_400_000;
 const rules = { keepLast: 3, keepDaily: 2, keepWeekly: 1, keepMonthly: 6, minimumDays: 7 };
@@ -19,7 +20,7 @@ const lastOfNovember = good[2]?.facts.name ?? '';
 let fixture: VaultFixture;
 let vault: Vault;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   vault = await fixture.open();
   // So that they came from the 28th of November on: what is older than a week lies in two months.
   fixture.clock.jump(5 * day);
@@ -28,8 +29,6 @@ beforeEach(async () => {
     fixture.clock.jump(day);
   }
 });
-afterEach(() => fixture.remove());
-
 const night = () =>
   sweep({
     vault,

@@ -7,22 +7,17 @@ import { silent } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { recoverableServer } from '../../support/restorable.js';
-import { VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const { keys, server } = recoverableServer('FR1');
 const content = Buffer.from('content');
 const seen = manifestOf(content, server.signer, { sequence: 7, previous: Buffer.alloc(32, 1) });
 
-let fixture: VaultFixture;
 let vault: Vault;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
-  vault = await fixture.open();
+  vault = await (await temporaryVault()).open();
 });
-afterEach(async () => {
-  await vault.close();
-  await fixture.remove();
-});
+afterEach(() => vault.close());
 
 const heads = (self = server) => openChainHeads(vault, self, silent);
 /** A backup of a number, as a peer shows it. */

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { listBackups } from '../../../src/node/service/list-backups.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { keepDays } from '../../support/peer-node.js';
 import { type Fault, type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
-import { backupOfFR2, FR2, push, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, push, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const contents = Array.from({ length: 5 }, () => randomBytes(1000));
 const manifests = contents.map((content, nth) => backupOfFR2(content, nth));
@@ -18,14 +19,12 @@ let vault: Vault;
 let sidecar: string;
 
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   faulty = faultyDisk();
   vault = await fixture.open({ disk: faulty.disk });
   for (const [nth, manifest] of manifests.entries()) await push(vault, manifest, contents[nth] ?? Buffer.alloc(0));
   sidecar = join(fixture.data, 'FR2', `${name}.manifest`);
 });
-afterEach(() => fixture.remove());
-
 /** Lists in both ways. @returns how many backups were shown in each */
 async function countShown(): Promise<{ brief: number; whole: number }> {
   const shown = { brief: 0, whole: 0 };

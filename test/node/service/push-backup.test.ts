@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PushBackupRequest, PushBackupResponse } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import { pushBackup } from '../../../src/node/service/push-backup.js';
 import { type FaultyDisk, faultyDisk } from '../vault/faulty-disk.js';
-import { backupOfFR2, FR2, servers, VaultFixture } from '../vault/fixture.js';
+import { backupOfFR2, FR2, servers, type VaultFixture } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 /** More than is on its way to the disk at a time. */
 const content = randomBytes(1_500_000);
@@ -28,14 +29,13 @@ describe('the patience with an upload', () => {
   let gone: AbortController;
 
   beforeEach(async () => {
-    fixture = await VaultFixture.make();
+    fixture = await temporaryVault();
     faulty = faultyDisk();
     gone = new AbortController();
   });
 
   afterEach(async () => {
     expect(fixture.clock.pending(), 'timers of the upload').toBe(0);
-    await fixture.remove();
   });
 
   async function push(requests: AsyncIterable<readonly PushBackupRequest[]>): Promise<PushBackupResponse> {

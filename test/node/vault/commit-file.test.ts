@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { type FaultyDisk, faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, FR2, push, pushInParts, readAll, send, VaultFixture } from './fixture.js';
+import { backupOfFR2, FR2, push, pushInParts, readAll, send, type VaultFixture } from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const content = randomBytes(150_000);
 const manifest = backupOfFR2(content);
@@ -21,15 +22,13 @@ let vault: Vault;
 let final: string;
 let incoming: string;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   watched = faultyDisk();
   vault = await fixture.open({ disk: watched.disk });
   await mkdir(join(fixture.data, 'FR2'), { recursive: true });
   final = join(fixture.data, 'FR2', name);
   incoming = join(fixture.data, '.incoming');
 });
-afterEach(() => fixture.remove());
-
 const modesIn = async (folder: string): Promise<number[]> => {
   const modes = (await readdir(folder)).map(async (file) => (await stat(join(folder, file))).mode & 0o777);
   return [...new Set(await Promise.all(modes))];

@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
@@ -14,7 +14,18 @@ import { flipBit } from '../../support/flip-bit.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, FR1, FR2, identityOf, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
+import {
+  backupOfFR2,
+  FR1,
+  FR2,
+  identityOf,
+  push,
+  pushInParts,
+  readAll,
+  servers,
+  type VaultFixture,
+} from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const content = Buffer.from(Array.from({ length: 3 * leafSize + 100 }, (_, index) => (index * 7 + (index >> 9)) & 255));
 const manifest = backupOfFR2(content);
@@ -26,11 +37,9 @@ const hashes = Buffer.concat(
 let fixture: VaultFixture;
 let vault: Vault;
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   vault = await fixture.open();
 });
-afterEach(() => fixture.remove());
-
 const dataFile = () => join(fixture.data, 'FR2', name);
 const leavesFile = () => join(fixture.data, '.state/leaves', manifest.digest.toString('hex'));
 

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { manifestOf } from '../../support/manifests.js';
 import { keepOwn, type Story, suffer } from './failing-disk.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, FR2, push, pushInParts, readAll, servers, VaultFixture } from './fixture.js';
+import { backupOfFR2, FR2, push, pushInParts, readAll, servers } from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const content = randomBytes(150_000);
 /** What arrives while other parts of it are being written. */
@@ -48,12 +48,11 @@ async function keptOrFailure(story: Story, fault: Fault, isBad: (call: number) =
 }
 
 async function countCalls(story: Story): Promise<string[]> {
-  const fixture = await VaultFixture.make();
+  const fixture = await temporaryVault();
   const faulty = faultyDisk();
   const vault = await fixture.open({ disk: faulty.disk });
   const start = faulty.calls.length;
   await story.run(vault);
-  await rm(fixture.data, { recursive: true });
   return faulty.calls.slice(start);
 }
 
@@ -64,12 +63,11 @@ function committed(calls: readonly string[]): number {
 
 /** What a story writes, syncs and names, in order; temporaries have random names, which are left out. */
 async function durableSteps(story: Story): Promise<string[]> {
-  const fixture = await VaultFixture.make();
+  const fixture = await temporaryVault();
   const faulty = faultyDisk();
   const vault = await fixture.open({ disk: faulty.disk });
   const start = faulty.trace.length;
   await story.run(vault);
-  await fixture.remove();
   return faulty.trace
     .slice(start)
     .filter((step) => /^(handle.writev?|handle.sync|link|unlink) /.test(step))
@@ -121,7 +119,7 @@ describe('the order of a commit', () => {
 
   it.each(['link', 'handle.sync'])('leaves no name behind when the last %s of it fails', async (call) => {
     const calls = await countCalls(stories['a push']);
-    const fixture = await VaultFixture.make();
+    const fixture = await temporaryVault();
     const faulty = faultyDisk();
     const vault = await fixture.open({ disk: faulty.disk });
     const bad = faulty.calls.length + calls.lastIndexOf(call);
@@ -129,13 +127,12 @@ describe('the order of a commit', () => {
     await expect(push(vault, received, content)).rejects.toBeInstanceOf(Failure);
     expect(await fixture.files('FR2')).toEqual([]);
     expect(await fixture.files('.incoming')).toEqual([]);
-    await fixture.remove();
   });
 });
 
 describe('the order of a start', () => {
   it('is: folders made, and then the names of all that are new made durable', async () => {
-    const fixture = await VaultFixture.make();
+    const fixture = await temporaryVault();
     const { disk, trace } = faultyDisk();
     await fixture.open({ disk, data: join(fixture.data, 'mesh', 'data') });
     const steps = trace.filter((step) => /^(mkdir|handle.sync) /.test(step));
@@ -147,17 +144,15 @@ describe('the order of a start', () => {
       'handle.sync data',
       'handle.sync local',
     ]);
-    await fixture.remove();
   });
 
   it('makes names durable that a killed process may have left, before what they stand for counts', async () => {
-    const fixture = await VaultFixture.make();
+    const fixture = await temporaryVault();
     await push(await fixture.open(), received, content);
     const { disk, trace } = faultyDisk();
     await fixture.open({ disk });
     const steps = trace.filter((step) => /^(handle.sync FR2|openSync .*)$/.test(step));
     expect(steps).toEqual(['handle.sync FR2', `openSync ${received.facts.name}.manifest`]);
-    await fixture.remove();
   });
 });
 
@@ -206,52 +201,44 @@ describe.each(Object.entries(stories))('%s over a failing disk', (_, story) => {
 });
 
 it('says of an own backup which disk has no room for it, and what to do', async () => {
-  const fixture = await VaultFixture.make();
-  try {
-    const faulty = faultyDisk();
-    const vault = await fixture.open({ disk: faulty.disk });
-    faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'handle.writev');
-    await expect(stories['an own backup'].run(vault)).rejects.toMatchObject({
-      kind: 'no-space',
-      message: expect.stringContaining(`a new backup in ${fixture.data}`),
-      hint: expect.stringContaining('Free some disk'),
-    });
-  } finally {
-    await fixture.remove();
-  }
+  const fixture = await temporaryVault();
+  const faulty = faultyDisk();
+  const vault = await fixture.open({ disk: faulty.disk });
+  faulty.fail('ENOSPC', (call) => faulty.calls[call] === 'handle.writev');
+  await expect(stories['an own backup'].run(vault)).rejects.toMatchObject({
+    kind: 'no-space',
+    message: expect.stringContaining(`a new backup in ${fixture.data}`),
+    hint: expect.stringContaining('Free some disk'),
+  });
 });
 
 describe('the way into quarantine, over a failing disk', () => {
   /** Puts a backup aside while one call of the disk fails. @returns the calls that this took */
   async function putAside(fault: Fault, bad: number): Promise<number> {
-    const fixture = await VaultFixture.make();
-    try {
-      const faulty = faultyDisk();
-      const vault = await fixture.open({ disk: faulty.disk });
-      await pushInParts(vault, received, content);
-      const { name } = received.facts;
-      const start = faulty.calls.length;
-      faulty.fail(fault, (call) => call === start + bad);
-      await vault.quarantine(name, 'a leaf does not match').catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
-      const taken = faulty.calls.length - start;
-      const failed = `${fault} in ${faulty.trace[start + bad]}`;
+    const fixture = await temporaryVault();
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    await pushInParts(vault, received, content);
+    const { name } = received.facts;
+    const start = faulty.calls.length;
+    faulty.fail(fault, (call) => call === start + bad);
+    await vault.quarantine(name, 'a leaf does not match').catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
+    const taken = faulty.calls.length - start;
+    const failed = `${fault} in ${faulty.trace[start + bad]}`;
 
-      expect([...faulty.open], failed).toEqual([]);
-      expect(vault.find(name), failed).toBeNull();
-      expect(vault.damaged(FR2), failed).toEqual([name]);
-      expect(vault.findings(), failed).toEqual([expect.stringContaining('a leaf does not match')]);
+    expect([...faulty.open], failed).toEqual([]);
+    expect(vault.find(name), failed).toBeNull();
+    expect(vault.damaged(FR2), failed).toEqual([name]);
+    expect(vault.findings(), failed).toEqual([expect.stringContaining('a leaf does not match')]);
 
-      fixture.clock.jump(60_000);
-      await push(vault, received, content);
-      expect(vault.damaged(FR2), failed).toEqual([]);
-      const reopened = await fixture.open();
-      expect((await readAll(reopened, received)).equals(content), failed).toBe(true);
-      expect(await fixture.files('FR2'), failed).toEqual([name, `${name}.manifest`]);
-      expect(await fixture.files('.quarantine'), failed).toContainEqual(expect.stringMatching(/\.enc$/));
-      return taken;
-    } finally {
-      await fixture.remove();
-    }
+    fixture.clock.jump(60_000);
+    await push(vault, received, content);
+    expect(vault.damaged(FR2), failed).toEqual([]);
+    const reopened = await fixture.open();
+    expect((await readAll(reopened, received)).equals(content), failed).toBe(true);
+    expect(await fixture.files('FR2'), failed).toEqual([name, `${name}.manifest`]);
+    expect(await fixture.files('.quarantine'), failed).toContainEqual(expect.stringMatching(/\.enc$/));
+    return taken;
   }
 
   it.each(['EIO', 'EMFILE'] as const)(
@@ -266,26 +253,22 @@ describe('the way into quarantine, over a failing disk', () => {
     const { name } = received.facts;
     /** @returns whether the way came to its end */
     const killedAt = async (bad: number): Promise<boolean> => {
-      const fixture = await VaultFixture.make();
-      try {
-        const faulty = faultyDisk();
-        const vault = await fixture.open({ disk: faulty.disk });
-        await push(vault, received, content);
-        const start = faulty.calls.length;
-        faulty.fail('EIO', (call) => call >= start + bad);
-        await vault.quarantine(name, 'a leaf does not match').catch(() => undefined);
-        if ((await fixture.files('.quarantine')).length === 0) return false;
-        fixture.clock.jump(60_000);
-        const reopened = await fixture.open();
-        const where = `killed at ${faulty.trace[start + bad]}`;
-        expect(reopened.find(name), where).toBeNull();
-        expect(reopened.damaged(FR2), where).toEqual([name]);
-        expect(await fixture.files('FR2'), where).toEqual([]);
-        expect((await fixture.open()).damaged(FR2), where).toEqual([name]);
-        return faulty.calls.length - start <= bad;
-      } finally {
-        await fixture.remove();
-      }
+      const fixture = await temporaryVault();
+      const faulty = faultyDisk();
+      const vault = await fixture.open({ disk: faulty.disk });
+      await push(vault, received, content);
+      const start = faulty.calls.length;
+      faulty.fail('EIO', (call) => call >= start + bad);
+      await vault.quarantine(name, 'a leaf does not match').catch(() => undefined);
+      if ((await fixture.files('.quarantine')).length === 0) return false;
+      fixture.clock.jump(60_000);
+      const reopened = await fixture.open();
+      const where = `killed at ${faulty.trace[start + bad]}`;
+      expect(reopened.find(name), where).toBeNull();
+      expect(reopened.damaged(FR2), where).toEqual([name]);
+      expect(await fixture.files('FR2'), where).toEqual([]);
+      expect((await fixture.open()).damaged(FR2), where).toEqual([name]);
+      return faulty.calls.length - start <= bad;
     };
     for (let bad = 0; !(await killedAt(bad)); bad += 1);
   });
@@ -295,22 +278,18 @@ it('misses nothing that the rules removed, wherever the removal of what was dama
   const { name } = received.facts;
   /** @returns whether the removal came to its end */
   const removeUntil = async (bad: number): Promise<boolean> => {
-    const fixture = await VaultFixture.make();
-    try {
-      const faulty = faultyDisk();
-      const vault = await fixture.open({ disk: faulty.disk });
-      await push(vault, received, content);
-      await vault.quarantine(name, 'a leaf does not match');
-      await push(vault, received, content);
-      const start = faulty.calls.length;
-      faulty.fail('EIO', (call) => call >= start + bad);
-      await vault.remove(name).catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
-      const isOver = faulty.calls.length - start <= bad;
-      expect((await fixture.open()).damaged(FR2), `died at ${faulty.trace[start + bad]}`).toEqual([]);
-      return isOver;
-    } finally {
-      await fixture.remove();
-    }
+    const fixture = await temporaryVault();
+    const faulty = faultyDisk();
+    const vault = await fixture.open({ disk: faulty.disk });
+    await push(vault, received, content);
+    await vault.quarantine(name, 'a leaf does not match');
+    await push(vault, received, content);
+    const start = faulty.calls.length;
+    faulty.fail('EIO', (call) => call >= start + bad);
+    await vault.remove(name).catch((thrown) => expect(thrown).toBeInstanceOf(Failure));
+    const isOver = faulty.calls.length - start <= bad;
+    expect((await fixture.open()).damaged(FR2), `died at ${faulty.trace[start + bad]}`).toEqual([]);
+    return isOver;
   };
   for (let bad = 0; !(await removeUntil(bad)); bad += 1);
 });

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { appendFile, copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { realDisk } from '../../../src/node/vault/disk.js';
 import { readInventory } from '../../../src/node/vault/read-inventory.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { flipped } from '../../support/flip-bit.js';
 import { faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, FR1, FR2, identityOf, push, servers, VaultFixture } from './fixture.js';
+import { backupOfFR2, FR1, FR2, identityOf, push, servers, type VaultFixture } from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const content = randomBytes(1000);
 const [manifest, later] = [backupOfFR2(content, 0), backupOfFR2(content, 1)];
@@ -20,7 +21,7 @@ let folder: string;
 let facts: string;
 
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   folder = join(fixture.data, 'FR2');
   // Folders have the time of the machine: by this clock, all of them have been left alone for long.
   fixture.clock.jump(Date.UTC(2100, 0, 1) - fixture.clock.now());
@@ -28,8 +29,6 @@ beforeEach(async () => {
   facts = vault.layout.factsOf(FR2);
   await push(vault, manifest, content);
 });
-afterEach(() => fixture.remove());
-
 /** Opens the vault again, and says which sidecars were read for it. */
 async function reopen(changes: Parameters<VaultFixture['open']>[0] = {}): Promise<{ opened: Vault; read: string[] }> {
   const { disk, trace } = faultyDisk();

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, push, send, VaultFixture } from './fixture.js';
+import { backupOfFR2, push, send, type VaultFixture } from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const MiB = 2 ** 20;
 const content = randomBytes(MiB);
@@ -16,11 +17,7 @@ describe('a large backup that arrives', () => {
   let fixture: VaultFixture;
 
   beforeEach(async () => {
-    fixture = await VaultFixture.make();
-  });
-
-  afterEach(async () => {
-    await fixture.remove();
+    fixture = await temporaryVault();
   });
 
   it('goes to the disk while it arrives, so that the last fsync has little left to do', async () => {

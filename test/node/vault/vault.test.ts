@@ -18,7 +18,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
@@ -41,9 +41,10 @@ import {
   send,
   servers,
   US1,
-  VaultFixture,
+  type VaultFixture,
   writeAll,
 } from './fixture.js';
+import { temporaryVault } from './temporary-vault.js';
 
 const leaf = 65_536;
 const content = randomBytes(5 * leaf + 1000);
@@ -56,11 +57,9 @@ let fixture: VaultFixture;
 let vault: Vault;
 
 beforeEach(async () => {
-  fixture = await VaultFixture.make();
+  fixture = await temporaryVault();
   vault = await fixture.open();
 });
-afterEach(() => fixture.remove());
-
 async function makeOwn(bytes: Uint8Array, own: VerifiedManifest) {
   const draft = await vault.draft();
   await draft.write(bytes);
