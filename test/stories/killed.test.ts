@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -116,10 +116,15 @@ describe('a node that is stopped as soon as it has started', { timeout: 60_000 }
 describe('a node whose terminal goes away', { timeout: 60_000 }, () => {
   it('reads its configuration again, and goes on', () =>
     withMesh(['FR1'], async ([fr1]) => {
-      await fr1.start();
       await fr1.edit((text) => `${text}\nlimits: { upload: 4MB }\n`);
+      // From outside the file looks the same before and after: the node would not read it again by itself.
+      const then = new Date('2026-01-01');
+      await utimes(fr1.config, then, then);
+      await fr1.start();
+      await fr1.edit((text) => text.replace('4MB', '5MB'));
+      await utimes(fr1.config, then, then);
       process.kill(fr1.pid, 'SIGHUP');
-      await fr1.events.until('configuration read again');
+      await fr1.events.until('configuration read again', undefined, 20_000);
       await fr1.stop();
     }));
 });
