@@ -17,21 +17,28 @@ export class SyncBehind {
   readonly #file: Syncable;
   #written = 0;
   #syncing: Promise<void> = Promise.resolve();
+  /** The sync before that one. */
+  #before: Promise<void> = Promise.resolve();
 
   constructor(file: Syncable) {
     this.#file = file;
   }
 
-  /** To be told of each write that is done. @throws what an earlier sync threw */
+  /**
+   * To be told of each write that is done. Every writer waits while two syncs are not over: of those side by side, one would
+   * wait for the disk, and the others would run ahead.
+   * @throws what an earlier sync threw
+   */
   async wrote(bytes: number): Promise<void> {
     this.#written += bytes;
-    if (this.#written < syncedAtOnce) return;
-    this.#written = 0;
-    const before = this.#syncing;
-    this.#syncing = before.then(() => this.#file.datasync());
-    // It is told to the next call.
-    this.#syncing.catch(() => {});
-    await before;
+    if (this.#written >= syncedAtOnce) {
+      this.#written = 0;
+      this.#before = this.#syncing;
+      this.#syncing = this.#before.then(() => this.#file.datasync());
+      // It is told to the next call.
+      this.#syncing.catch(() => {});
+    }
+    await this.#before;
   }
 
   /** Waits for what was begun, which makes no promise about the last bytes. @throws what one of the syncs threw */
