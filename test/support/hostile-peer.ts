@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { createServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
-import type { HeldBackup, SignedReceipt } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
+import type { HeldBackup, SignedManifest, SignedReceipt } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
   type ListBackupsRequest,
   type ListBackupsResponse,
@@ -25,6 +25,7 @@ export interface Lies {
   readonly newestEpoch?: number;
   /** The certificate of the newest node key that it has seen of its caller; none without it. */
   newestCertificate?(): Buffer;
+  newestBackups?(): SignedManifest[];
   /** How often it answers the question who it is, as if it never came to an end; without it, once. */
   readonly nodeAnswers?: number;
   /** Called before it says who it is. */
@@ -36,8 +37,8 @@ export interface Lies {
   /** The bytes that it sends from an offset on, whatever was asked for; a throw breaks the stream. */
   fetch(name: string, offset: number, length: number): Iterable<Uint8Array>;
   /**
-   * The hashes of leaves that it sends, from the first one on, as of a version that knows no other beginning; null when it takes the question and never answers. Without it, it is of a version that
-   * does not know this call.
+   * The hashes of leaves that it sends, from the first one on, as of a version that knows no other beginning; null when it takes the
+   * question and never answers. Without it, it is of a version that does not know this call.
    */
   leaves?(name: string): Iterable<Uint8Array> | null;
   /** The receipt that it gives to whoever offers it a backup, as if it held that already. */
@@ -62,14 +63,15 @@ export async function startHostilePeer(
   const told = lies(server);
   const { hostname = name, newestEpoch = 0, nodeAnswers = 1, list, fetch, leaves, receipt, missing } = told;
   const { listPages = () => [{ backups: [...list()] }] } = told;
-  const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [], newestBackups: [] };
+  const self = { hostname, version: '0', timeMs: 0, used: 0, quota: 0, free: 0, damaged: [] };
   const grpc = new Server();
   const service = grpcService(PeerServiceDefinition);
   grpc.addService({ ...service, getNode: { ...service.getNode, responseStream: true } }, {
     getNode: (call: { write(message: object): void; end(): void }) => {
       told.met?.();
       const newestCertificate = told.newestCertificate?.() ?? Buffer.alloc(0);
-      const node = { ...self, newestEpochMs: newestEpoch, newestCertificate };
+      const newestBackups = told.newestBackups?.() ?? [];
+      const node = { ...self, newestEpochMs: newestEpoch, newestCertificate, newestBackups };
       for (let answer = 0; answer < nodeAnswers; answer += 1) call.write(node);
       // Whoever says more than was asked goes on for ever.
       if (nodeAnswers === 1) call.end();

@@ -56,7 +56,8 @@ export async function askPeer(peer: AuditedPeer, parts: AuditParts, signal: Abor
   const acknowledged = await acknowledgedBy(peer, parts);
   try {
     const { damaged, newest } = await peer.standing(signal);
-    const lost = acknowledged.filter(({ name }) => damaged.includes(name));
+    const isDamaged = new Set(damaged);
+    const lost = acknowledged.filter(({ name }) => isDamaged.has(name));
     for (const backup of lost) await drop(peer, backup, 'it found its own copy damaged', parts);
     return { audit: { ...emptyAudit(peer.name), lost: lost.map(({ name }) => name) }, newest };
   } catch (thrown) {

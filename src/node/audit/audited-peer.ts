@@ -18,6 +18,10 @@ export interface Standing {
   readonly newest: readonly SignedManifest[];
 }
 
+/** More is not looked at: a liar could fill a message with what takes long to disprove. */
+const mostDamaged = 1000;
+const mostSets = 100;
+
 /** What an audit asks of a peer. */
 export interface AuditedPeer extends Holder, Prover {
   standing(signal: AbortSignal): Promise<Standing>;
@@ -36,7 +40,7 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     identity,
     async standing(signal) {
       const { damaged, newestBackups } = await getNode(connection, signal, { newestBackups: true });
-      return { damaged, newest: newestBackups };
+      return { damaged: damaged.slice(0, mostDamaged), newest: newestBackups.slice(0, mostSets) };
     },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),

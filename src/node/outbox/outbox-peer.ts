@@ -3,7 +3,6 @@ import { readManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import { pushBackup } from '../../mesh/peers/push-backup.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
-import { Failure } from '../../mesh/terms/failure.js';
 import type { Vault } from '../vault/vault.js';
 import type { OutboxPeer } from './deliver.js';
 import type { RateLimit } from './rate-limit.js';
@@ -16,7 +15,6 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
     identity,
     async push(backup, { progress, signal }) {
       const { manifest } = await vault.held(backup.name);
-      if (manifest === undefined) throw new Failure('damaged', `${backup.name} has no manifest any more`);
       async function* read(offset: number, length: number): Bytes & AsyncGenerator<Uint8Array> {
         for await (const chunk of vault.read(backup.name, offset, length)) {
           for (let start = 0; start < chunk.length; ) {

@@ -82,15 +82,20 @@ export function openChainHeads(
   };
 
   const goOn = async (peer: string, { facts, signed }: VerifiedManifest): Promise<Failure | null> => {
-    const next = (await newest(facts.set))?.next ?? 1;
+    const known = await newest(facts.set);
+    const next = known?.next ?? 1;
     if (facts.sequence < next) return null;
     const epoch = provenEpoch(signed.certificate, identity);
     // A newer node key has superseded this one, which every peer that knows it tells.
     if (epoch > certificate.epoch) return null;
-    if (facts.sequence > next + farthestAhead) return tooFarAhead(peer, facts, next);
+    // A former key leaves numbers for this one, whatever its thief signs.
+    if (epoch === certificate.epoch && facts.sequence > next + farthestAhead) return tooFarAhead(peer, facts, next);
+    const failure = epoch === certificate.epoch ? forgotten(peer, facts, known) : null;
+    // Once the head is written, nobody finds that out again: the report may come hours later, or never.
+    if (failure !== null) log.error('backup not known here', { reason: failure.message, hint: failure.hint });
+    log.info('sequence goes on from a peer', { set: facts.set, peer, backup: facts.name, sequence: facts.sequence });
     await writeChainHead(state, facts.set, signed);
-    log.warn('sequence goes on from a peer', { set: facts.set, peer, backup: facts.name, sequence: facts.sequence });
-    return epoch === certificate.epoch ? forgotten(peer, facts, next) : null;
+    return failure;
   };
 
   return {
@@ -98,11 +103,14 @@ export function openChainHeads(
     keep: (set, head) => writeChainHead(state, set, head),
     async goOnFrom(shown) {
       const proven = new Map<string, { readonly peer: string; readonly manifest: VerifiedManifest }>();
+      const liars = new Set<string>();
       for (const { peer, manifest: signed } of shown) {
+        if (liars.has(peer)) continue;
         try {
           const manifest = verifyManifest(signed, identity);
           proven.set(manifest.digest.toString('hex'), { peer, manifest });
         } catch (thrown) {
+          liars.add(peer);
           log.warn('shown backup not believed', { peer, reason: Failure.from(thrown).message });
         }
       }
@@ -123,11 +131,11 @@ type Facts = VerifiedManifest['facts'];
 const orElse =
   'If nobody did that, somebody else has its node key: restore this server on a clean machine, which makes a new one.';
 
-function forgotten(peer: string, { name, set, sequence }: Facts, next: number): Failure {
-  const known = next === 1 ? 'none' : `none after number ${next - 1}`;
+function forgotten(peer: string, { name, set, sequence }: Facts, known: ChainHead | null): Failure {
+  const newest = known === null ? 'none' : `none after number ${known.sequence}`;
   return new Failure(
     'conflict',
-    `${peer} holds ${name}, number ${sequence} of set ${set}, which this server signed; it knew of ${known}`,
+    `${peer} holds ${name}, number ${sequence} of set ${set}, which this server signed; it knew of ${newest}`,
     {
       hint: `Its data folder was put back to an earlier state, such as a snapshot: the set goes on from number ${sequence}. ${orElse}`,
     },

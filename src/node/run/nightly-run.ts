@@ -4,6 +4,7 @@ import {
   type DeliveryProgress,
   Outcome,
   type PeerAudit,
+  type PeerReport,
   type Problem,
   type RunEvent,
   type RunReport,
@@ -126,14 +127,16 @@ async function night(
   parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
 
   const unasked = { lost: [], problems: [] };
-  const asked = await attempt('the question to peers what they hold', () => parts.askPeers(signal), unasked);
-  problems.push(...asked.problems);
-  const sets = await keepSets(request, parts, progress, signal);
+  const asking = attempt('the question to peers what they hold', () => parts.askPeers(signal), unasked);
+  const sets = await keepSets(request, parts, asking, progress, signal);
   underWay.setsRead = true;
+  const asked = await asking;
+  problems.push(...asked.problems);
   const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
   const deliver = () => parts.outbox.deliverNow(tell, signal, underWay.enough.signal).finally(progress.flush);
   const peers = await attempt('delivery', deliver, null);
-  const { audit, found } = await auditKept(request, asked.lost, parts, attempt, signal, underWay);
+  const before = asked.lost.map((each) => (tookSome(peers, each.peer) ? { ...each, problem: undefined } : each));
+  const { audit, found } = await auditKept(request, before, parts, attempt, signal, underWay);
   problems.push(...found);
   const none = { removed: [], failures: [] };
   const { removed, failures } = signal.aborted ? none : await attempt('retention', () => parts.sweep(), none);
@@ -164,6 +167,7 @@ const secondTry = 2 * 60_000;
 async function keepSets(
   { trigger, sets, force }: NightRequest,
   parts: NightParts,
+  numbered: Promise<unknown>,
   { emit, flush }: Progress,
   signal: AbortSignal,
 ): Promise<SetReport[]> {
@@ -175,7 +179,7 @@ async function keepSets(
       bytes = count;
       tell('');
     };
-    const { report, mayPass } = await keepSet({ set, force, signal, progress }, parts);
+    const { report, mayPass } = await keepSet({ set, force, signal, numbered, progress }, parts);
     if (report.backup !== '' && report.outcome !== Outcome.OUTCOME_UNCHANGED) tell(report.backup);
     flush();
     if (report.problem !== undefined) {
@@ -191,6 +195,11 @@ async function keepSets(
     if (!signal.aborted) for (const set of again) await attempt(set);
   }
   return [...reports.values()];
+}
+
+/** Whether a peer, which may have been away at the beginning of the run, has taken a backup since. */
+function tookSome(peers: readonly PeerReport[] | null, name: string): boolean {
+  return peers?.some(({ peer, delivered }) => peer === name && delivered.length > 0) ?? false;
 }
 
 /** Whether what was acknowledged is still kept: by the peers, and here. */

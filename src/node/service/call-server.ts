@@ -52,8 +52,12 @@ export function callServer(take: TakeStream): CallServer {
         session.on('stream', (stream, headers) => answer(stream, headers, origin));
         if (clock !== undefined) endWhenDead(session, clock);
       };
-      server.once('session', begin).emit('connection', connection);
-      server.off('session', begin);
+      // Whom the session answers hangs on it: no other connection may meet what is meant for this one.
+      try {
+        server.once('session', begin).emit('connection', connection);
+      } finally {
+        server.off('session', begin);
+      }
     },
     drain() {
       for (const session of sessions.values()) session.close();

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
-import type { Connection } from '../../../src/mesh/peers/connection.js';
+import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
 import { type AuditParts, askPeer, auditPeer } from '../../../src/node/audit/audit-peer.js';
@@ -17,6 +18,7 @@ import type { OwnBackup } from '../../../src/node/outbox/owed.js';
 import { openReceipts, type Receipts } from '../../../src/node/outbox/receipts.js';
 import { type Events, watchEvents } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -160,6 +162,19 @@ describe('the audit of a peer', () => {
     expect((await askPeer(peer(), parts(), never)).audit.lost).toEqual([]);
     const { problems } = await auditPeer(peer(), parts(), never, before.audit);
     expect(problems[0]?.message).toBe(`FR2 has lost ${first}: it found its own copy damaged`);
+  });
+
+  it('looks at no more of what a peer shows than there can be', async () => {
+    const signed = { manifest: Buffer.alloc(0), signature: Buffer.alloc(0), certificate: Buffer.alloc(0) };
+    const newestBackups = () => Array.from({ length: 10_000 }, () => signed);
+    const liar = await startHostilePeer('DE1', owner, () => ({ list: () => [], fetch: () => [], newestBackups }));
+    const connection = connectTo(liar.peer, owner, systemClock);
+    try {
+      expect((await auditedPeer(connection).standing(never)).newest).toHaveLength(100);
+    } finally {
+      connection.close();
+      await liar.stop();
+    }
   });
 
   it('takes it for a loss that a peer calls a leaf invalid that there is in the manifest', async () => {

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { writeChainHead } from '../../../src/mesh/manifest/chain.js';
+import type { Log } from '../../../src/mesh/terms/log.js';
 import { openChainHeads } from '../../../src/node/run/chain-heads.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
-import { silent } from '../../support/events.js';
+import { silent, watchEvents } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { recoverableServer } from '../../support/restorable.js';
@@ -19,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => vault.close());
 
-const heads = (self = server) => openChainHeads(vault, self, silent);
+const heads = (self = server, log: Log = silent) => openChainHeads(vault, self, log);
 /** A backup of a number, as a peer shows it. */
 const shown = (sequence: number, { signer = server.signer, peer = 'FR2', set = 'backup' } = {}) => {
   const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 1);
@@ -73,6 +74,26 @@ describe('a set of which a peer shows a newer backup', () => {
     const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
     expect(await heads(rebuilt).goOnFrom([shown(40)])).toEqual([]);
     expect(await heads(rebuilt).newest('backup')).toMatchObject({ sequence: 40, next: 1041 });
+  });
+
+  it('goes on also from the highest number that a thief of the former key could sign: this one has higher ones', async () => {
+    const rebuilt = makeServerIdentity(keys, 'FR1', server.certificate.epoch + 1);
+    await writeChainHead(vault.layout.state, 'backup', seen.signed);
+    const highest = server.certificate.epoch * 1024;
+    expect(await heads(rebuilt).goOnFrom([shown(highest)])).toEqual([]);
+    expect(await heads(rebuilt).newest('backup')).toMatchObject({ sequence: highest, next: highest + 1001 });
+    expect(highest + 1001).toBeLessThan(rebuilt.certificate.epoch * 1024);
+  });
+
+  it('is told of in the log too, for the report may never come; one line is enough for all lies of a peer', async () => {
+    const events = watchEvents();
+    const nonsense = { peer: 'US1', manifest: { ...shown(9).manifest, signature: Buffer.alloc(64) } };
+    await heads(server, events).goOnFrom([shown(9), nonsense, nonsense, nonsense]);
+    expect(events.all.map(({ event, fields }) => [event, fields['reason']])).toEqual([
+      ['shown backup not believed', expect.stringContaining('signature')],
+      ['backup not known here', expect.stringContaining('number 9 of set backup')],
+      ['sequence goes on from a peer', undefined],
+    ]);
   });
 
   it('stays as it is where a newer node key, or another identity, signed it, or the peer says nonsense', async () => {

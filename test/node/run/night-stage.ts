@@ -76,6 +76,8 @@ export class Stage {
     problems: [] as Problem[],
     order: [] as string[],
   };
+  /** How long the question to the peers takes, before a run knows what they hold. */
+  asking: Promise<unknown> = Promise.resolve();
   /** What peers know of the time before this server was rebuilt. */
   before: ChainHead | null = null;
   readonly #server = throwawayServer('FR1');
@@ -141,6 +143,7 @@ export class Stage {
       },
       askPeers: async () => {
         this.audited.order.push(`asked before ${this.backups.length + 1}`);
+        await this.asking;
         return { lost: this.audited.lost, problems: this.audited.told };
       },
       auditing: {

@@ -83,6 +83,28 @@ describe('a night', () => {
     expect(await stage.run([config])).toMatchObject({ outcome: partly, problems: stage.audited.problems });
   });
 
+  it('reads its sets while peers are asked what they hold, and gives no number before it knows', async () => {
+    let answered = (): void => {};
+    stage.asking = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    const reading = setOf('backup', 'listen: 10.8.0.1', async () => {
+      stage.before = { name: 'x.enc', sequence: 41, size: 9, digest: Buffer.alloc(32, 7), held: false, next: 42 };
+      answered();
+    });
+    expect((await stage.run([reading])).sets).toMatchObject([{ outcome: done, sequence: 42 }]);
+  });
+
+  it('has a peer prove what it holds that was away at first, and took a backup since', async () => {
+    const problem = { kind: 'unreachable', message: 'FR2 does not answer', hint: '' };
+    for (const peer of ['FR2', 'US1']) {
+      stage.audited.lost.push({ peer, proven: [], lost: [], gone: [], bytes: 0, problem });
+    }
+    for (const peer of stage.peers) peer.away = peer.name === 'US1';
+    const { audit } = await stage.run([config]);
+    expect(audit?.peers.map((each) => each.problem)).toEqual([undefined, problem]);
+  });
+
   it('is partly done when a peer shows what this server does not know of any more', async () => {
     stage.audited.told.push({ kind: 'conflict', message: 'FR2 holds x.enc, which this server signed', hint: '' });
     expect(await stage.run([config])).toMatchObject({ outcome: partly, problems: stage.audited.told });

@@ -31,6 +31,7 @@ import { type DerivedKeys, deriveKeys, generateRecoveryKey } from '../../../src/
 import { makeServerIdentity, nodeKeyPem, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { nodeSigner } from '../../../src/mesh/identity/signer.js';
 import { askIdentity, callerOptions, listenerOptions } from '../../../src/mesh/identity/trust.js';
+import { manifestDigest, type VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { connectTo } from '../../../src/mesh/peers/connection.js';
 import { fetchBackup } from '../../../src/mesh/peers/fetch-backup.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -638,6 +639,34 @@ describe('a rebuilt server', () => {
     const superseded = listBackups(again, { owner: '', set: '' });
     await expect(superseded).rejects.toMatchObject({ kind: 'untrusted', message: expect.stringMatching(/superseded/) });
     expect(await getNode(again)).toMatchObject({ newestEpochMs: 2000, newestCertificate: rebuilt.certificate.der });
+  });
+
+  it('hears which backup of each set is the newest here, and its lost machine does not', async () => {
+    const server = generations();
+    const [old, rebuilt] = [server.at(1000), server.at(2000)];
+    const node = await start({ peers: [peerConfig('FR1', old)] });
+    const asOld = node.callAs(old);
+    const made: VerifiedManifest[] = [];
+    for (const [set, sequence] of [
+      ['backup', 1],
+      ['backup', 7],
+      ['mail', 3],
+      ['backup', 2],
+    ] as const) {
+      const content = randomBytes(100);
+      const previous = Buffer.alloc(sequence > 1 ? 32 : 0, 1);
+      const createdAtMs = Date.UTC(2026, 10, sequence);
+      const manifest = manifestOf(content, old.signer, { set, sequence, previous, createdAtMs });
+      await pushBackup(asOld, manifest, reading(content));
+      made.push(manifest);
+    }
+    const newestFor = async (caller: ServerIdentity, newestBackups = true) =>
+      (await getNode(node.callAs(caller), undefined, { newestBackups })).newestBackups.map(manifestDigest);
+    const newest = [made[1], made[2]].map((each) => each?.digest);
+    expect(await newestFor(old)).toEqual(newest);
+    expect(await newestFor(rebuilt)).toEqual(newest);
+    expect(await newestFor(rebuilt, false)).toEqual([]);
+    expect(await newestFor(old)).toEqual([]);
   });
 
   it('reads what is kept for it where the disk does not take its new key, and writes nothing before that is remembered', async () => {
