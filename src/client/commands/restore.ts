@@ -12,7 +12,7 @@ import { sealedFromFile } from '../restore/from-file.js';
 import { type Chosen, findInMesh } from '../restore/from-mesh.js';
 import { type Keys, keysFrom } from '../restore/keys.js';
 import { refuseBesideLiving } from '../restore/living-server.js';
-import { type BringBackOptions, checkCall, limitsOf, type RestoreOptions, selectionOf } from '../restore/options.js';
+import { type BringBackOptions, bringBackOptionsOf, checkCall, type RestoreOptions } from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
@@ -63,7 +63,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     const { size } = await sealed.file.stat();
     const hint = roomForRestore(work, target);
     const need = { label: sealed.label, size, part: null, work, isWhole: isWhole(options), hint };
-    const call = { ...placement(options, keys, target, work), question: plainQuestion };
+    const call = { ...bringBackOptionsOf(options, keys, target, work), question: plainQuestion };
     const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
     const again = { label: sealed.label, config: null, options };
@@ -139,7 +139,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
   let isFinished = false;
   try {
     const outcome = await bringBack(context, sealed, {
-      ...placement(options, keys, target, choice.work),
+      ...bringBackOptionsOf(options, keys, target, choice.work),
       question,
       ...(takesOver && { check: (unpacked) => refuseBesideLiving(context, unpacked, derived.identity, home) }),
     });
@@ -229,23 +229,4 @@ async function takeOver(...call: Parameters<typeof rebuild>): Promise<Rebuilt | 
     if (failure.kind !== 'interrupted') return failure;
     return new Failure('interrupted', failure.message, { cause: failure, hint: 'Give the same command again.' });
   }
-}
-
-function placement(
-  options: RestoreOptions,
-  keys: Keys,
-  target: string,
-  work: string,
-): Omit<BringBackOptions, 'question'> {
-  const { dryRun, yes, ownership } = options;
-  return {
-    keys,
-    target,
-    work,
-    dryRun: dryRun ?? false,
-    yes: yes ?? false,
-    selection: selectionOf(options),
-    ownership: ownership ?? false,
-    limits: limitsOf(options),
-  };
 }

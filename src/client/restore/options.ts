@@ -120,6 +120,26 @@ export function limitsOf({ maxSize, maxFiles }: RestoreOptions): Partial<UnpackL
   };
 }
 
+/** How what a person asked for is brought back, but for the question; `work` is where it is prepared. */
+export function bringBackOptionsOf(
+  options: RestoreOptions,
+  keys: Keys,
+  target: string,
+  work: string,
+): Omit<BringBackOptions, 'question'> {
+  const { dryRun, yes, ownership } = options;
+  return {
+    keys,
+    target,
+    work,
+    dryRun: dryRun ?? false,
+    yes: yes ?? false,
+    selection: selectionOf(options),
+    ownership: ownership ?? false,
+    limits: limitsOf(options),
+  };
+}
+
 function checkDrill(options: RestoreOptions): void {
   const { from, kit, server, target, include, exclude, dryRun, ownership, allowUnauthenticated } = options;
   // What --yes and --no-takeover say, a drill does anyway.
