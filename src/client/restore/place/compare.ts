@@ -42,10 +42,12 @@ export async function compareTrees(
     found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
   }
   const dropped: string[] = [];
-  const brought = withFoldersAbove([...byPath.keys()]);
+  const withFolders = withFoldersAbove([...byPath.keys()]);
+  // Where the archive only implies a folder, what is there and is none is told nowhere else.
+  const isBrought = (path: string, isFolder: boolean): boolean => (isFolder ? withFolders : byPath).has(path);
   for (const path of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
     const stats = await unlessBarred(examine(join(target, path)), null);
-    if (stats?.isDirectory()) await collectOthers(target, path, brought, dropped);
+    if (stats !== null) await collectOthers(target, path, stats.isDirectory(), isBrought, dropped);
   }
   return { ...found, dropped };
 }
@@ -98,14 +100,16 @@ function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEnt
 
 async function collectOthers(
   target: string,
-  folder: string,
-  brought: ReadonlySet<string>,
+  path: string,
+  isFolder: boolean,
+  isBrought: (path: string, isFolder: boolean) => boolean,
   dropped: string[],
 ): Promise<void> {
-  for (const item of await unlessBarred(readdir(join(target, folder), { withFileTypes: true }), [])) {
-    const path = `${folder}/${item.name}`;
-    if (!brought.has(path)) dropped.push(path);
-    else if (item.isDirectory()) await collectOthers(target, path, brought, dropped);
+  if (!isBrought(path, isFolder)) dropped.push(path);
+  else if (isFolder) {
+    for (const item of await unlessBarred(readdir(join(target, path), { withFileTypes: true }), [])) {
+      await collectOthers(target, `${path}/${item.name}`, item.isDirectory(), isBrought, dropped);
+    }
   }
 }
 

@@ -94,6 +94,20 @@ describe('comparing a restore with what is there', () => {
     expect([changed, dropped]).toEqual([['config/sub/file'], ['config/sub/mine']]);
   });
 
+  it.each([
+    ['a file', '', 'nowhere'],
+    ['a file', ', also at the top of a mount', 'config'],
+    ['a link to the same', '', 'nowhere'],
+    ['a link to the same', ', also at the top of a mount', 'config'],
+  ])('drops %s that stands where the backup only implies a folder%s', async (what, _, mounted) => {
+    await mkdir(join(target, 'other'));
+    await put('other/file', 'x');
+    await (what === 'a file' ? put('config/sub', 'x') : symlink('../other', join(target, 'config/sub')));
+    const entries = await unpacked({ name: 'config/sub/file', body: 'x' });
+    const mounts = parseMounts(`1 2 0:1 / ${join(target, mounted)} rw`);
+    expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub']);
+  });
+
   it('ends when the user interrupts', async () => {
     const entries = await unpacked({ name: 'config/a' });
     const signal = AbortSignal.abort();
