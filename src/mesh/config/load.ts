@@ -168,14 +168,19 @@ function remarks(
 
 const shells: readonly string[] = ['sh', 'bash', 'dash', 'ash', 'ksh', 'zsh'];
 
-/** Whether a shell is given a pipe, and not told that all of it has to end well. */
+/** Whether a shell is given a pipe, and not asked how all of it ended. */
 function hidesFailures(command: readonly string[]): boolean {
-  const shell = command.findIndex((word) => shells.includes(posix.basename(word)));
-  const flag = command.findIndex((word, index) => index > shell && /^-[a-z]*c$/.test(word));
-  if (shell < 0 || flag < 0 || command.some((word) => word.includes('pipefail'))) return false;
+  const flag = command.findIndex((word, index) => /^-[a-z]*c$/.test(word) && endsInShell(command.slice(0, index)));
+  if (flag < 0 || command.some((word) => /pipefail|pipestatus/i.test(word))) return false;
   // What is quoted is no pipe, unless the shell runs it.
   const bare = command[flag + 1]?.replaceAll(/\\.|'[^']*'|"(?:\\.|[^"\\])*"/gs, (quoted) =>
     /^".*(?:\$\(|`)/s.test(quoted) ? quoted : '',
   );
   return /(?<![|>])\|(?!\|)/.test(bare ?? '');
+}
+
+/** Whether the last of these words that is no option, or value of `-o`, is a shell: a container may be called so too. */
+function endsInShell(words: readonly string[]): boolean {
+  const last = words.findLast((word, index) => !word.startsWith('-') && !/^-[a-z]*o$/.test(words[index - 1] ?? ''));
+  return shells.includes(posix.basename(last ?? ''));
 }

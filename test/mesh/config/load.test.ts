@@ -178,12 +178,16 @@ peers: [{ name: FR9, vpn_ip: 10.8.0.2, identity: "${identity}", reads: [FR2] }]`
     ['[sh, -ec, "set -u; pg_dump app|gzip"]', true],
     ['[docker, exec, db, /bin/bash, -c, "pg_dump app |& gzip"]', true],
     [`[sh, -c, 'echo "$(pg_dump app | gzip)"']`, true],
+    ['[docker, exec, sh, sh, -u, -o, errexit, -c, "pg_dump app | gzip"]', true],
     ['[bash, -o, pipefail, -c, "pg_dump app | gzip"]', false],
     ['[bash, -c, "set -euo pipefail; pg_dump app | gzip"]', false],
+    ['[bash, -c, "pg_dump app | gzip; exit $PIPESTATUS"]', false],
+    ['[zsh, -c, "pg_dump app | gzip; exit $pipestatus[1]"]', false],
     ['[sh, -c, "pg_dump app || exit 1"]', false],
     [`[sh, -c, "grep -E 'a|b' log; grep a\\\\|b log"]`, false],
     [`[sh, -c, 'grep "a|b" log']`, false],
     ['[pg_dump, "a|b"]', false],
+    ['[docker, exec, sh, grep, -c, "a|b", log]', false],
     ['[sh, dump.sh]', false],
   ])('hints at a pipe of a shell in which a dump fails and nobody hears of it: %s, %s', (command, hides) => {
     const text = `server: { name: FR1, listen: 10.8.0.1 }\nbackup:\n  encryption: { recipients: [${recipient}] }\n  sets:\n    db:\n      command: ${command}`;
