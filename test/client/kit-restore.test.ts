@@ -278,6 +278,16 @@ describe('the kit that travels', () => {
     expect([code, said.stderr]).toEqual([0, expect.not.stringContaining('did not answer')]);
   });
 
+  it('names a peer that was called by its address, and is silent', async () => {
+    const { fr2, us1, fr1, newer } = machine;
+    await pushTo(fr2, fr1, await travellingKit(fr2, us1));
+    await pushTo(fr2, fr1, newer);
+    await machine.stop(us1);
+    const { code, said } = await machine.restore({ peer: [pinned(fr2), pinned(us1)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toMatch(/US1 did not answer: no connection/);
+  });
+
   it('takes from the peer that holds it the name of another that it names, whatever it calls itself', async () => {
     const { fr2, us1, fr1, newer } = machine;
     const kit = await travellingKit(fr2, us1);

@@ -185,8 +185,10 @@ function meshOf(
     if ('failure' in peer) {
       // One that has moved, and answers at its new address, is not silent.
       if (answering.has(peer.identity)) continue;
-      const called = { name: peer.name ?? unnamed, address: peer.address };
-      const where = { name: shortName(called), place: peer.address.host, described: describePeer(called) };
+      const { identity, address, name = unnamed } = peer;
+      const called = { name: givenName(identity, named) ?? name, address };
+      // Described as the failure does, which was before it had the name.
+      const where = { name: shortName(called), place: address.host, described: describePeer({ name, address }) };
       holders.push(deadHolder(where, peer.failure, self.identity));
     } else {
       const called = { ...peer, name: nameOf(peer, { named, visited, server }) };
@@ -208,10 +210,15 @@ function nameOf(
   among: { readonly named: readonly KnownPeer[]; readonly visited: readonly Visited[]; readonly server: Hostname },
 ): Hostname {
   const others = [...among.named, ...among.visited].filter((peer) => peer.identity !== identity);
-  const known = among.named.find((peer) => peer.identity === identity && peer.name !== undefined);
-  if (known?.name !== undefined) return known.name;
+  const given = givenName(identity, among.named);
+  if (given !== undefined) return given;
   const taken = [among.server, ...others.map((peer) => peer.name)].map((other) => other?.toLowerCase());
   return taken.includes(name.toLowerCase()) ? unnamed : name;
+}
+
+/** How a person or a kit calls a peer. */
+function givenName(identity: KnownPeer['identity'], named: readonly KnownPeer[]): Hostname | undefined {
+  return named.find((peer) => peer.identity === identity && peer.name !== undefined)?.name;
 }
 
 /** Visits a peer. The hostname that it tells is for the screen only: it is known by its identity. */
