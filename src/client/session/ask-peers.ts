@@ -66,7 +66,7 @@ async function askPeer<T>(
     return { peer, value: await ask(connection, stop) };
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;
-    const why = `${describePeer(peer)} did not answer within ${Math.round(patience / 1000)} s`;
+    const why = `${describePeer(peer)} did not answer within ${patience / 1000} s`;
     if (late) return { peer, failure: new Failure('timeout', why, { cause: thrown }) };
     return { peer, failure: await whoAnswers(peer, { self, clock, signal: stop }, Failure.from(thrown)) };
   } finally {

@@ -31,7 +31,7 @@ export async function askHolder(
     }
     return null;
   } catch (thrown) {
-    const seconds = Math.round(deadline / 1000);
+    const seconds = deadline / 1000;
     return late.signal.aborted
       ? new Failure('timeout', `${holder.described} did not finish its list within ${seconds} s`, { cause: thrown })
       : Failure.from(thrown, holder.described);

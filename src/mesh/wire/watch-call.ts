@@ -34,7 +34,7 @@ export function watchCall({ whom, clock, patience }: Whom, signal: AbortSignal |
   const progress = (): void => {
     disarm();
     if (settled.signal.aborted || reason !== null) return;
-    const seconds = Math.round(patience / 1000);
+    const seconds = patience / 1000;
     disarm = clock.after(patience, () => giveUp(new Failure('timeout', `${whom} did not answer for ${seconds} s`)));
   };
   const abort = (): void => giveUp(new Failure('interrupted', `${whom}: interrupted`));
