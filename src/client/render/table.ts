@@ -6,8 +6,8 @@ import type { Look } from './look.js';
 export type Cell = string | { readonly text: string; readonly dress: (text: string) => string };
 
 /**
- * Rows under headings, if there are any. On a terminal the columns are aligned and separated by two spaces; behind a pipe there is one
- * plain line a row, cells separated by tabs, and no heading, so that `cut -f1` gives the first column.
+ * Rows under headings, if there are any. On a terminal the columns are aligned and separated by two spaces; behind a pipe
+ * there is one plain line a row, cells separated by tabs, and no heading, so that `cut -f1` gives the first column.
  */
 export function renderTable(look: Look, headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
   if (!look.terminal) return rows.map((row) => row.map((cell) => printable(textOf(cell))).join('\t')).join('\n');

@@ -22,7 +22,9 @@ export async function withOwnNode<T>(
 
 /** Puts one question to the node of this very server. Why it gives no answer is an answer too. */
 export function askOwnNode<T>(
-  ...question: Parameters<typeof withOwnNode<T>>
+  context: Pick<Context, 'clock' | 'signal'>,
+  config: Pick<Config, 'server'>,
+  ask: (node: OwnNode, signal: AbortSignal) => Promise<T>,
 ): Promise<T | { readonly failure: Failure }> {
-  return withOwnNode(...question).catch((thrown: unknown) => ({ failure: Failure.from(thrown) }));
+  return withOwnNode(context, config, ask).catch((thrown: unknown) => ({ failure: Failure.from(thrown) }));
 }
