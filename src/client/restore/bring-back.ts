@@ -1,5 +1,5 @@
-import { lstat, realpath } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { peek } from '../../mesh/envelope/peek.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
@@ -7,10 +7,9 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
 import type { BringBackOptions } from './options.js';
 import type { Comparison } from './place/compare.js';
-import { intoPlace, type Switched } from './place/into-place.js';
+import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
 import { type Planned, planRestore } from './plan.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
-import { isInSome } from './unpack/folders-above.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
 import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';
@@ -135,8 +134,7 @@ async function asideOf(
   target: string,
   switched: readonly Switched[],
 ): Promise<{ readonly aside: readonly string[]; readonly staying: readonly string[] }> {
-  const real = await realpath(target);
-  const isAside = isInSome(switched.map(({ path }) => ({ path: relative(real, path) })));
+  const isAside = await inSwitched(target, switched);
   return { aside: dropped.filter(isAside), staying: dropped.filter((path) => !isAside(path)) };
 }
 

@@ -1,8 +1,7 @@
-import { realpath } from 'node:fs/promises';
-import { relative } from 'node:path';
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context } from '../session/context.js';
 import type { BroughtBack } from './bring-back.js';
+import { inSwitched } from './place/into-place.js';
 import { type Again, sameWithOwners } from './second-command.js';
 import { isInSome } from './unpack/folders-above.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
@@ -26,7 +25,7 @@ export async function tellLostOwners({ screen, env }: Pick<Context, 'screen' | '
   const lost = await lostOwners(done);
   const [example] = lost;
   if (example === undefined) return;
-  const command = await sameWithOwners({ env }, again, target, rebuilt !== null);
+  const command = sameWithOwners({ env }, again, target, rebuilt !== null);
   screen.warn(
     `${lost.length} of what was restored belonged to others, such as ${printable(example.path)} to ` +
       `${example.uid}:${example.gid}, and is root's now: those may not be able to read it. With --ownership, owners ` +
@@ -36,8 +35,7 @@ export async function tellLostOwners({ screen, env }: Pick<Context, 'screen' | '
 
 async function lostOwners({ target, outcome }: Done): Promise<readonly UnpackedEntry[]> {
   const { entries, switched, elsewhere } = outcome;
-  const real = await realpath(target);
-  const isInPlace = isInSome(switched.map(({ path }) => ({ path: relative(real, path) })));
+  const isInPlace = await inSwitched(target, switched);
   const isElsewhere = isInSome(elsewhere.map(({ belongs }) => ({ path: belongs.slice(1) })));
   return entries.filter(
     ({ path, kind, uid = 0, gid = 0 }) =>

@@ -38,18 +38,13 @@ export async function secondCommand(
 }
 
 /**
- * The command that brings the same parts to the same place, with their owners.
+ * The command by which root brings the same parts to the same place, with their owners.
  * @param isBack whether the server has taken its place already
  */
-export async function sameWithOwners(
-  context: Pick<Context, 'env'>,
-  again: Again,
-  target: string,
-  isBack: boolean,
-): Promise<string> {
+export function sameWithOwners(context: Pick<Context, 'env'>, again: Again, target: string, isBack: boolean): string {
   const { include = [], exclude = [] } = again.options;
   const words = ['--ownership', '--target', target, ...named('--include', include), ...named('--exclude', exclude)];
-  return commandOf(context, await needsRoot(target), again, [...(isBack ? ['--no-takeover'] : []), ...words]);
+  return commandOf(context, false, again, [...(isBack ? ['--no-takeover'] : []), ...words]);
 }
 
 async function needsRoot(target: string): Promise<boolean> {

@@ -1,7 +1,8 @@
-import { chmod, lstat, mkdir, readdir, rename, rmdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, lstat, mkdir, readdir, realpath, rename, rmdir } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { syncFolder } from '../../../mesh/files/sync-folder.js';
 import { Failure } from '../../../mesh/terms/failure.js';
+import { isInSome } from '../unpack/folders-above.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
 import { copyTree } from './copy-tree.js';
 import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
@@ -51,6 +52,12 @@ export async function intoPlace(
     // What cannot be removed now does no harm: the next restore recognises it by its name.
     for (const path of leftovers) await removeTree(path).catch(() => {});
   }
+}
+
+/** Tells of a path in the archive, or of what lay there before, whether it is in what was exchanged. */
+export async function inSwitched(target: string, switched: readonly Switched[]): Promise<(path: string) => boolean> {
+  const real = await realpath(target);
+  return isInSome(switched.map(({ path }) => ({ path: relative(real, path) })));
 }
 
 async function put(
