@@ -169,7 +169,7 @@ describe('a node that is started while another one still ends on its data folder
       const ended = old.end('SIGTERM');
       // It takes no more calls, and waits for this one.
       await client.until(frameTypes.goaway, 0);
-      await expect(fr2.start()).rejects.toThrow(/ended with 1 instead of serving:.*still ending/s);
+      await expect(fr2.start()).rejects.toThrow(/ended with 11 instead of serving:.*still ending/s);
       socket.destroy();
       expect(await ended).toBe(0);
       await fr2.start();

@@ -24,7 +24,7 @@ export type TakeStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeader
 const mostStreams = 64;
 
 export function callServer(take: TakeStream): CallServer {
-  const sessions = new Map<Socket, ServerHttp2Session>();
+  const sessions = new Map<Socket, { readonly session: ServerHttp2Session; stopAsking(): void }>();
   const server = createServer({
     settings: { ...http2Settings, maxConcurrentStreams: mostStreams },
     // What waits in the streams of a session is bounded; beyond a limit of its own, Node would refuse calls.
@@ -46,11 +46,14 @@ export function callServer(take: TakeStream): CallServer {
   return {
     serve(connection, origin, clock) {
       const begin = (session: ServerHttp2Session): void => {
-        sessions.set(connection, session);
-        connection.once('close', () => sessions.delete(connection));
+        const stopAsking = clock === undefined ? (): void => {} : endWhenDead(session, clock);
+        sessions.set(connection, { session, stopAsking });
+        connection.once('close', () => {
+          stopAsking();
+          sessions.delete(connection);
+        });
         session.setLocalWindowSize(flowControlWindow);
         session.on('stream', (stream, headers) => answer(stream, headers, origin));
-        if (clock !== undefined) endWhenDead(session, clock);
       };
       // Whom the session answers hangs on it: no other connection may meet what is meant for this one.
       try {
@@ -60,7 +63,10 @@ export function callServer(take: TakeStream): CallServer {
       }
     },
     drain() {
-      for (const session of sessions.values()) session.close();
+      for (const { session, stopAsking } of sessions.values()) {
+        stopAsking();
+        session.close();
+      }
     },
     cut() {
       for (const connection of sessions.keys()) connection.destroy();
@@ -72,18 +78,23 @@ export function callServer(take: TakeStream): CallServer {
 const pingGap = 30_000;
 const pingPatience = 60_000;
 
-/** Ends a session whose other side is gone: of a peer that lost power nothing is heard. */
-function endWhenDead(session: ServerHttp2Session, clock: Clock): void {
+/** Ends a session whose other side is gone: of a peer that lost power nothing is heard. @returns stops asking */
+function endWhenDead(session: ServerHttp2Session, clock: Clock): () => void {
+  let isOver = false;
   let cancel = (): void => {};
-  const ping = (): void => {
+  const ask = (): void => {
     if (session.destroyed) return;
     cancel = clock.after(pingPatience, () => session.destroy());
     session.ping((failure) => {
+      if (isOver) return;
       cancel();
-      if (failure === null) cancel = clock.after(pingGap, ping);
+      if (failure === null) cancel = clock.after(pingGap, ask);
       else session.destroy();
     });
   };
-  cancel = clock.after(pingGap, ping);
-  session.once('close', () => cancel());
+  cancel = clock.after(pingGap, ask);
+  return () => {
+    isOver = true;
+    cancel();
+  };
 }

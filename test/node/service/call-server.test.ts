@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { callServer } from '../../../src/node/service/call-server.js';
+import { type CallServer, callServer } from '../../../src/node/service/call-server.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { frameTypes, rawHttp2 } from '../../support/raw-http2.js';
 
@@ -11,10 +11,11 @@ const pingGap = 30_000;
 const pingPatience = 60_000;
 
 let clock: FakeClock;
+let server: CallServer;
 let door: Server;
 beforeEach(async () => {
   clock = new FakeClock();
-  const server = callServer(() => {});
+  server = callServer(() => {});
   door = createServer((connection) => {
     connection.on('error', () => {});
     server.serve(connection, { from: 'a test', certificate: undefined }, clock);
@@ -43,6 +44,15 @@ describe('a connection', () => {
     expect(socket.closed).toBe(false);
     await clock.advance(1);
     await closed;
+  });
+
+  it('is asked nothing any more when the node takes no calls, so that nothing outlasts the node', async () => {
+    const socket = call();
+    const peer = rawHttp2(socket, 1000);
+    await peer.until(frameTypes.settings, 0);
+    server.drain();
+    expect(clock.pending()).toBe(0);
+    socket.destroy();
   });
 
   it('lasts for as long as its other side answers', async () => {
