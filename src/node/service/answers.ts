@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream } from 'node:http2';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -30,6 +30,9 @@ const requestPatience = 10_000;
 
 /** Milliseconds in which a caller has to take a leaf of an answer; else its place, and the file that is read, are others'. */
 const leafPatience = 60_000;
+
+/** Characters of a path that is not known which are told: very long trailers end the connection. */
+const longestPath = 200;
 
 /** Turns plain async functions into answers to the callers that are let in. */
 export function answersTo<C>(admit: Admission<C>, clock: Clock) {
@@ -145,12 +148,15 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
     if (!headers['content-type']?.startsWith('application/grpc')) {
       stream.resume();
       stream.respond({ ':status': 415 }, { endStream: true });
+      stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }
     const answer = answers.find(({ path }) => path === headers[':path']);
     if (answer === undefined) {
-      const message = `The server does not implement the method ${headers[':path']}`;
+      const message = `The server does not implement the method ${headers[':path']?.slice(0, longestPath)}`;
       finish(stream, { code: statusCode.unimplemented, message, details: new Uint8Array() });
+      // A caller that never ends its request would keep its place, and the node from stopping.
+      stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }
     serve(stream, answer, { ...origin, path: answer.path }).catch((thrown) => {

@@ -46,7 +46,7 @@ export function callServer(take: TakeStream): CallServer {
   return {
     serve(connection, origin, clock) {
       const begin = (session: ServerHttp2Session): void => {
-        const stopAsking = clock === undefined ? (): void => {} : endWhenDead(session, clock);
+        const stopAsking = clock === undefined ? (): void => {} : endWhenDead(session, connection, clock);
         sessions.set(connection, { session, stopAsking });
         connection.once('close', () => {
           stopAsking();
@@ -78,18 +78,22 @@ export function callServer(take: TakeStream): CallServer {
 const pingGap = 30_000;
 const pingPatience = 60_000;
 
-/** Ends a session whose other side is gone: of a peer that lost power nothing is heard. @returns stops asking */
-function endWhenDead(session: ServerHttp2Session, clock: Clock): () => void {
+/**
+ * Ends a connection whose other side is gone: of a peer that lost power nothing is heard. Not its session, which would wait for
+ * what it writes.
+ * @returns stops asking
+ */
+function endWhenDead(session: ServerHttp2Session, connection: Socket, clock: Clock): () => void {
   let isOver = false;
   let cancel = (): void => {};
   const ask = (): void => {
     if (session.destroyed) return;
-    cancel = clock.after(pingPatience, () => session.destroy());
+    cancel = clock.after(pingPatience, () => connection.destroy());
     session.ping((failure) => {
       if (isOver) return;
       cancel();
       if (failure === null) cancel = clock.after(pingGap, ask);
-      else session.destroy();
+      else connection.destroy();
     });
   };
   cancel = clock.after(pingGap, ask);

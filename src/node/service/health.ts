@@ -13,13 +13,16 @@ import { type Answer, answersTo } from './answers.js';
  * @param services their names; '' stands for the whole node
  */
 export function healthAnswers(services: readonly string[], clock: Clock): Answer[] {
-  const { check, watch } = methodsOf(HealthDefinition);
+  const { check, watch, list } = methodsOf(HealthDefinition);
   const anyone = answersTo(() => null, clock);
   return [
     anyone.unary(check, ({ service }) => {
-      if (!services.includes(service)) throw new Failure('not-found', `there is no service ${service}`);
+      if (!services.includes(service)) throw new Failure('not-found', 'there is no such service');
       return { status: Serving.SERVING };
     }),
+    anyone.unary(list, () => ({
+      statuses: Object.fromEntries(services.map((service) => [service, { status: Serving.SERVING }])),
+    })),
     anyone.serverStream(watch, async function* ({ service }, { signal }) {
       yield { status: services.includes(service) ? Serving.SERVING : Serving.SERVICE_UNKNOWN };
       // Nothing of it changes while the node runs.

@@ -806,9 +806,28 @@ describe('another gRPC client', () => {
     for (const service of ['', 'anemone.peer.v1.PeerService']) {
       expect(await unary(client, services.health.check, { service })).toEqual({ status: 1 });
     }
-    await expect(unary(client, services.health.check, { service: 'no.such.Service' })).rejects.toMatchObject({
-      code: status.NOT_FOUND,
-    });
+    expect(await unary(client, services.health.list, {})).toMatchObject({ statuses: { '': { status: 1 } } });
+    for (const service of ['no.such.Service', 'x'.repeat(1_000_000)]) {
+      await expect(unary(client, services.health.check, { service })).rejects.toMatchObject({ code: status.NOT_FOUND });
+    }
+    expect(await unary(client, services.health.check, { service: '' })).toEqual({ status: 1 });
+  });
+
+  it('has a call that nobody knows ended for it, also where it never ends its request', async () => {
+    const peer = throwawayServer();
+    const node = await start({ peers: [peerConfig('FR1', peer)] });
+    const socket = connect({ ...node.address, ...callerOptions(peer) });
+    const session = openSession('https://anemone-peer', { createConnection: () => socket });
+    for (const [path, type] of [
+      [`/no/${'ü'.repeat(20_000)}`, 'application/grpc'],
+      ['/no/such', 'application/grpc'],
+      ['/no/such', 'text/plain'],
+    ]) {
+      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': type }, { endStream: false });
+      await once(stream.resume(), 'close');
+    }
+    expect(session.closed).toBe(false);
+    session.destroy();
   });
 
   it('may watch by the health protocol whether the node serves', async () => {
