@@ -336,7 +336,9 @@ describe('doctor', () => {
           check: 'keys',
           severity: 'warning',
           problem: expect.stringContaining('node.key'),
-          mend: 'Run this as the user of the node, or as root.',
+          mend: expect.stringMatching(
+            /^Run this as the user of the node, or as root\. Where this is .* chown -R 65534 \S+\/config-backups$/,
+          ),
         }),
       );
     },

@@ -85,7 +85,8 @@ async function keyFacts(config: Config, self: ServerIdentity | Failure): Promise
   const user = files.find(({ holds }) => holds === 'state')?.owner ?? null;
   if (self instanceof Failure) {
     const isBarred = (self.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES';
-    return { certificate: self, isOfAnother: isBarred && user !== process.geteuid?.(), seenKeys: null, user, files };
+    const isOfAnother = isBarred && user !== process.geteuid?.();
+    return { certificate: self, isOfAnother, seenKeys: null, user, files };
   }
   const seenKeys = await readSeenKeys(seenKeysFile(config)).then(() => null, Failure.from);
   return { certificate: self.certificate, isOfAnother: false, seenKeys, user, files };

@@ -34,10 +34,10 @@ export function notSaved({ set, triedAtMs, problem }: SetStatus, now: number): s
   return `the set ${set} was not saved ${formatMoment(triedAtMs, now)}: ${problem?.message}`;
 }
 
-/** That the last run is too long ago; null when it is not, or when there is none that is known. */
-export function lateRun({ lastRun }: GetStatusResponse, measure: Omit<Standard, 'self'>): string | null {
+/** That the last run is too long ago; null when it is not, when none is known, or when one is under way. */
+export function lateRun({ lastRun, running }: GetStatusResponse, measure: Omit<Standard, 'self'>): string | null {
   const { config, overdue, now } = measure;
-  if (lastRun === undefined || lastRun.startedAtMs >= overdue) return null;
+  if (running || lastRun === undefined || lastRun.startedAtMs >= overdue) return null;
   const missed = config.backup.schedule === null ? 'none is scheduled' : 'two nights were due since';
   return `the last run was ${formatMoment(lastRun.startedAtMs, now)}, and ${missed}`;
 }

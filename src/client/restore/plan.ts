@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Context } from '../session/context.js';
-import { type NotInPlace, notInPlace } from './configured-paths.js';
+import { configAfter, type NotInPlace, notInPlace } from './configured-paths.js';
 import type { BringBackOptions } from './options.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
@@ -37,7 +37,8 @@ export async function planRestore(
   const differs = ownership ? () => true : differing(comparison);
   const exchanged = whole.filter(({ path }) => differs(path));
   const there = { target: place, staging: stagingFolder(await workFolder(place), stamp) };
-  const { unplaceable } = await planExchanges({ ...there, entries, roots: exchanged, stamp, differs });
+  const spared = (await configAfter(context, { entries, staging, target: place }))?.server.data;
+  const { unplaceable } = await planExchanges({ ...there, entries, roots: exchanged, stamp, differs, spared });
   const config = configFor(context, place, entries);
   const isConfig = ({ path }: Unplaceable): boolean => `${config}/`.startsWith(`${join(place, path)}/`);
   const fatal = unplaceable.length === whole.length ? unplaceable[0] : unplaceable.find(isConfig);

@@ -94,8 +94,16 @@ function doneText({ sealed, target, outcome: { switched, comparison, format } }:
 async function tellOwner(context: Telling, restored: Restored): Promise<void> {
   const { target, outcome, rebuilt } = restored;
   const { uid, gid } = await stat(target);
-  if (uid === 0) return tellLostOwners(context, restored);
   const written = [...outcome.switched.map(({ path }) => path), ...(rebuilt === null ? [] : [rebuilt.data])];
+  if (uid === 0) {
+    await tellLostOwners(context, restored);
+    const command = `chown -R USER ${written.map(shellWord).join(' ')}`;
+    if (rebuilt !== null && process.geteuid?.() === 0)
+      context.screen.note(
+        `All of it belongs to root. Where the node runs as another user, as a service does: ${command}`,
+      );
+    return;
+  }
   const owners = await Promise.all(written.map((path) => lstat(path).catch(() => null)));
   const ofRoot = written.filter((_path, index) => owners[index]?.uid === 0);
   if (ofRoot.length === 0) return;

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { findConfig } from '../../mesh/config/find.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
@@ -121,7 +122,8 @@ export async function ageIdentityFor(
 export async function configuredOwners(
   context: Context,
 ): Promise<{ readonly owners: ReadonlyMap<string, Identity>; readonly base: string } | null> {
-  if (!isConfigured(context)) return null;
+  // One that is named may be what the restore brings.
+  if (!isConfigured(context) || !existsSync(findConfig(context.flags.config, context.env, context.cwd))) return null;
   const config = await context.loadConfig();
   const self = await context.self().catch(() => null);
   return self === null ? null : { owners: ownersOf(config, self.identity), base: config.base };

@@ -102,10 +102,18 @@ async function readKeyAndCertificate(
 /** The folder tells whose node it is: whoever else gets the files locks the node out. */
 async function whoMayRead(keyFile: string, certificateFile: string): Promise<string> {
   const uid = process.geteuid?.();
-  const folder = await stat(dirname(keyFile)).catch(() => null);
-  return folder !== null && folder.uid === uid
-    ? `As root: chown ${uid} ${shellWord(keyFile)} ${shellWord(certificateFile)}`
-    : 'Run this as the user of the node, or as root.';
+  const folder = dirname(keyFile);
+  const owner = await stat(folder).then(
+    (stats) => stats.uid,
+    () => null,
+  );
+  if (owner === uid) return `As root: chown ${uid} ${shellWord(keyFile)} ${shellWord(certificateFile)}`;
+  const other = 'Run this as the user of the node, or as root.';
+  // As after a restore by root into a folder of its own.
+  const isOfRoot = owner === null || owner === 0;
+  return isOfRoot
+    ? `${other} Where this is the user of the node, as root: chown -R ${uid} ${shellWord(dirname(folder))}`
+    : other;
 }
 
 /**

@@ -252,6 +252,11 @@ describe('the status', () => {
     },
   );
 
+  it('calls this server ok while a run is under way, however long ago the last one was', () => {
+    const working = { ...node, lastRun: longAgo, running: true, sets: [] };
+    expect(JSON.stringify(statusDocument(statusOf({ node: working })))).not.toContain('the last run was');
+  });
+
   it('calls this server ok that runs and saves its sets, whatever else lies in its vault, and tells how each set stands', () => {
     const saved = { ...failing, savedAtMs: failing.triedAtMs, problem: undefined };
     const well = { ...node, lastRun: runOf(Outcome.OUTCOME_DONE), sets: [saved] };

@@ -16,6 +16,8 @@ export interface Placement {
   readonly roots?: readonly UnpackedEntry[];
   /** Whether anything would change at a path of the archive; always unless given. */
   readonly differs?: (path: string) => boolean;
+  /** Absolute: what must not go with a folder that is exchanged, such as the data of a node; only where it is there. */
+  readonly spared?: string | undefined;
   /** Part of the names under which what was there before is kept: `<name>.before-<stamp>`. */
   readonly stamp: string;
 }
@@ -58,6 +60,7 @@ export async function planExchanges(placement: Placement, mounts?: Mounts): Prom
     target: await realPath(placement.target),
     staging: await realPath(placement.staging),
     mounts: mounts ?? (await readMounts()),
+    spared: placement.spared === undefined ? undefined : await realPath(placement.spared),
   };
   const made = new Set<string>();
   const copies: { from: string; to: string }[] = [];
@@ -82,7 +85,7 @@ type Place = Placement & { readonly mounts: Mounts };
 
 async function planRoot(
   root: UnpackedEntry,
-  { target, staging, entries, stamp, mounts, differs = () => true }: Place,
+  { target, staging, entries, stamp, mounts, spared, differs = () => true }: Place,
   made: ReadonlySet<string>,
 ): Promise<Omit<Plan, 'unplaceable'>> {
   const path = join(target, root.path);
@@ -102,6 +105,7 @@ async function planRoot(
   const exchanges: Exchange[] = [];
   for (const pair of pairs) {
     checkMounts(pair.path, dirname(pair.staged), root.path, mounts);
+    await checkSpared(pair.path, spared);
     exchanges.push({ ...pair, folders, previous: await previousOf(pair.path, stamp) });
   }
   return { copies: isMountPoint && pairs.length > 0 ? [{ from: staged, to }] : [], exchanges };
@@ -172,6 +176,18 @@ function checkMounts(path: string, stagedIn: string, name: string, mounts: Mount
     const message = `${path} lies on another file system (${here}) than the folder where it is prepared (${there})`;
     throw new Failure('invalid', message, { hint: `Restore into another --target, and copy ${name} from there.` });
   }
+}
+
+/** No backup has the data of a node in it: with the folder above, its key and all that it keeps for others would be put aside. */
+async function checkSpared(path: string, spared: string | undefined): Promise<void> {
+  if (spared === undefined || !`${spared}/`.startsWith(`${path}/`) || (await statsIfThere(spared)) === null) return;
+  throw new Failure(
+    'invalid',
+    `${path} cannot be replaced: the data of the node, ${spared}, would be put aside with it`,
+    {
+      hint: `Restore parts of it with --include, or restore into another --target, and copy from there.`,
+    },
+  );
 }
 
 /**

@@ -226,6 +226,20 @@ describe('what cannot be put into place as things are', () => {
     expect(unplaceable).toMatchObject([{ path: 'etc/app.conf', why }]);
   });
 
+  it.each([true, false])('is a folder with the data of the node in it, where that is there: %s', async (isThere) => {
+    const entries = await prepare(folder('srv'), { name: 'srv/app.conf', body: 'new' }, { name: 'etc', body: 'new' });
+    const spared = join(target, 'srv/anemone/config-backups');
+    await mkdir(join(target, 'srv'));
+    if (isThere) await mkdir(spared, { recursive: true });
+    const { exchanges, unplaceable } = await planExchanges({ target, staging, entries, stamp, spared });
+    expect(exchanges.map(({ path }) => path)).toEqual(
+      isThere ? [join(target, 'etc')] : ['srv', 'etc'].map((name) => join(target, name)),
+    );
+    expect(unplaceable.map(({ path, why }) => [path, why.message])).toEqual(
+      isThere ? [['srv', expect.stringContaining(`the data of the node, ${spared}, would be put aside`)]] : [],
+    );
+  });
+
   it('is found for a target that is not there yet', async () => {
     const entries = await prepare({ name: 'etc/app.conf', body: 'new' });
     const missing = join(target, 'not/there');
