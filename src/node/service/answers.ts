@@ -1,4 +1,4 @@
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -27,6 +27,9 @@ const mostOfOneKey = 64;
 
 /** Milliseconds that a caller may take for the request of a call that has one; it waits no longer for the answer. */
 const requestPatience = 10_000;
+
+/** What a caller that was refused still holds is its place. */
+const unended = 'the caller does not end its request';
 
 /** Milliseconds in which a caller has to take a leaf of an answer; else its place, and the file that is read, are others'. */
 const leafPatience = 60_000;
@@ -146,17 +149,16 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
   };
   return (stream, headers, origin) => {
     if (!headers['content-type']?.startsWith('application/grpc')) {
+      breakOffAfter(requestPatience, stream, clock, unended);
       stream.resume();
       stream.respond({ ':status': 415 }, { endStream: true });
-      stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }
     const answer = answers.find(({ path }) => path === headers[':path']);
     if (answer === undefined) {
       const message = `The server does not implement the method ${headers[':path']?.slice(0, longestPath)}`;
+      breakOffAfter(requestPatience, stream, clock, unended);
       finish(stream, { code: statusCode.unimplemented, message, details: new Uint8Array() });
-      // A caller that never ends its request would keep its place, and the node from stopping.
-      stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }
     serve(stream, answer, { ...origin, path: answer.path }).catch((thrown) => {

@@ -813,9 +813,9 @@ describe('another gRPC client', () => {
     expect(await unary(client, services.health.check, { service: '' })).toEqual({ status: 1 });
   });
 
-  it('has a call that nobody knows ended for it, also where it never ends its request', async () => {
-    const peer = throwawayServer();
-    const node = await start({ peers: [peerConfig('FR1', peer)] });
+  it('loses the place of a call that nobody knows, and keeps its connection, where it never ends the request', async () => {
+    const [peer, clock] = [throwawayServer(), new FakeClock()];
+    const node = await start({ peers: [peerConfig('FR1', peer)], clock });
     const socket = connect({ ...node.address, ...callerOptions(peer) });
     const session = openSession('https://anemone-peer', { createConnection: () => socket });
     for (const [path, type] of [
@@ -824,7 +824,11 @@ describe('another gRPC client', () => {
       ['/no/such', 'text/plain'],
     ]) {
       const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': type }, { endStream: false });
-      await once(stream.resume(), 'close');
+      const closed = new Promise((resolve) => stream.on('error', () => {}).once('close', resolve));
+      await once(stream.resume(), 'response');
+      expect(stream.closed).toBe(false);
+      await clock.advance(10_000);
+      await closed;
     }
     expect(session.closed).toBe(false);
     session.destroy();
