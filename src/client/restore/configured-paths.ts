@@ -35,7 +35,7 @@ export interface Unpacked {
   readonly target: string;
 }
 
-export interface Brought extends Unpacked {
+export interface Brought extends Omit<Unpacked, 'staging'> {
   isLeftOut(path: string): boolean;
   /** Of the backup; undefined where nothing tells it. */
   readonly set: string | undefined;
@@ -43,10 +43,8 @@ export interface Brought extends Unpacked {
   readonly owner: string | undefined;
 }
 
-/** Compares a backup with the paths that the configuration names which counts afterwards. */
-export async function notInPlace(context: Context, brought: Brought): Promise<NotInPlace> {
-  const config = await configAfter(context, brought);
-  if (config === null) return { elsewhere: [], absent: [] };
+/** Compares a backup with the paths that a configuration names. */
+export function notInPlace(config: Config, brought: Brought): NotInPlace {
   return { elsewhere: elsewhereOf(config, brought), absent: absentFrom(config, brought) };
 }
 

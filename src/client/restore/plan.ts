@@ -37,7 +37,9 @@ export async function planRestore(
   const differs = ownership ? () => true : differing(comparison);
   const exchanged = whole.filter(({ path }) => differs(path));
   const there = { target: place, staging: stagingFolder(await workFolder(place), stamp) };
-  const spared = (await configAfter(context, { entries, staging, target: place }))?.server.data;
+  const after = await configAfter(context, { entries, staging, target: place });
+  // A trial stands for a bare machine, which has no data yet.
+  const spared = place === target ? after?.server.data : undefined;
   const { unplaceable } = await planExchanges({ ...there, entries, roots: exchanged, stamp, differs, spared });
   const config = configFor(context, place, entries);
   const isConfig = ({ path }: Unplaceable): boolean => `${config}/`.startsWith(`${join(place, path)}/`);
@@ -46,8 +48,8 @@ export async function planRestore(
   const isLeftOut = isInSome(unplaceable);
   const { set, owner } = manifest?.facts ?? {};
   const undone =
-    selection === null
-      ? await notInPlace(context, { entries, isLeftOut, staging, target: place, set, owner })
+    selection === null && after !== null
+      ? notInPlace(after, { entries, isLeftOut, target: place, set, owner })
       : { elsewhere: [], absent: [] };
   const roots = exchanged.filter(({ path }) => !isLeftOut(path));
   return { comparison: without(comparison, isLeftOut), unplaceable, roots, differs, ...undone };

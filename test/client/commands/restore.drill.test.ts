@@ -78,6 +78,20 @@ it('proves a server whose configuration has another name, which --config gives',
   expect(said.stdout).toMatch(/^FR1 can be brought back/);
 });
 
+it('proves a server whose data lies in a folder that is backed up: a bare machine has none yet', async () => {
+  await rename(join(folder, 'config-backups'), join(folder, 'config/data'));
+  const config = await readFile(join(folder, 'config/config.yaml'), 'utf8');
+  const moved = config.replace('server: { name: FR1,', 'server: { name: FR1, data: ./config/data,');
+  await writeFile(join(folder, 'config/config.yaml'), moved);
+  const tree = treeOf('of the backup', fr2).map((member) =>
+    member.name === 'config/config.yaml' ? { ...member, body: moved } : member,
+  );
+  const facts = { sequence: 2, previous: Buffer.alloc(32, 7), createdAtMs: Date.UTC(2026, 10, 24) };
+  await pushTo(fr2, fr1, await sealTree(fr1, tree, facts));
+  const { code, said } = await drill();
+  expect([code, said.stdout]).toEqual([0, expect.stringContaining('FR1 can be brought back.')]);
+});
+
 it('is kept from nothing by what a killed one left and cannot be removed, and names it', async () => {
   const stale = join(folder, '.anemone-drill-killed');
   await mkdir(stale);
