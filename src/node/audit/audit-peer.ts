@@ -34,7 +34,7 @@ export interface AuditResult {
   readonly problems: readonly Problem[];
 }
 
-/** What a peer said before the backups of a night were made. */
+/** What a peer said before a run signed anything. */
 export interface Told {
   /** What it lost. */
   readonly audit: PeerAudit;

@@ -7,7 +7,7 @@ import type { AuditedPeer } from './audited-peer.js';
 /** What the nights ask of all peers together, each at its own pace. */
 export interface Audit {
   /**
-   * Before anything is made or delivered: has every peer say what it lost, so that it is delivered again, and what the newest is
+   * Before anything is signed or delivered: has every peer say what it lost, so that it is delivered again, and what the newest is
    * that it holds. A peer that is away says nothing.
    */
   ask(signal: AbortSignal): Promise<Told[]>;
