@@ -27,6 +27,11 @@ export function openOrCreate(disk: Disk, path: string): Promise<FileHandle> {
   return disk.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
 }
 
+/** Opens a file for reading and writing that is there. */
+export function openForWriting(disk: Disk, path: string): Promise<FileHandle> {
+  return disk.open(path, O_RDWR | O_NOFOLLOW);
+}
+
 export function openForReading(disk: Disk, path: string): Promise<FileHandle> {
   return disk.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
-import { type Disk, openOrCreate, readInto, removeLeftovers, writeAll } from './disk.js';
+import { type Disk, openForWriting, openOrCreate, readInto, removeLeftovers, sizeOf, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import type { Reservation } from './quota.js';
@@ -86,6 +86,11 @@ export class Upload {
   /** The file with the hashes of its leaves; null where it came whole. */
   get leaves(): string | null {
     return this.#record.leaves;
+  }
+
+  /** Whether the file with what has arrived is there: a person may have removed it while it was not open. */
+  async isThere(): Promise<boolean> {
+    return this.#map.empty || this.#part !== null || (await sizeOf(this.#disk, this.files.part)) !== null;
   }
 
   missing(): Range[] {
@@ -229,7 +234,9 @@ export class Upload {
   }
 
   async #openPart(): Promise<OpenPart> {
-    const handle = await openOrCreate(this.#disk, this.files.part);
+    // Made anew, the file would have zeros where leaves are that count as arrived.
+    const open = this.#map.empty ? openOrCreate : openForWriting;
+    const handle = await open(this.#disk, this.files.part);
     return { handle, behind: new SyncBehind(handle) };
   }
 

@@ -6,7 +6,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, readSmall, removeLeftovers } from './disk.js';
+import { type Disk, diskFailure, isUnreadable, onDisk, readSmall, removeLeftovers } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import { digestOfOffer, type Layout } from './layout.js';
 import { type Quota, spaceOf } from './quota.js';
@@ -61,12 +61,20 @@ export class Uploads {
     return uploads;
   }
 
-  /** The upload of the manifest with this digest; what an earlier process left of it is read again first. */
+  /**
+   * The upload of the manifest with this digest; what an earlier process left of it is read again first. One of which the
+   * file has gone, as when a person made room on the disk, is none any more.
+   */
   async find(digest: Uint8Array): Promise<Upload | null> {
     const upload = this.#uploads.get(keyOf(digest));
     if (upload === undefined) return null;
     const reading = this.#unread.get(upload);
-    if (reading === undefined) return upload;
+    if (reading === undefined) {
+      if (await onDisk(upload.manifest.facts.name, () => upload.isThere())) return upload;
+      this.#options.log.warn('upload vanished', { owner: upload.owner, backup: upload.manifest.facts.name });
+      await this.end(upload);
+      return null;
+    }
     try {
       const started = reading ?? upload.examine();
       this.#unread.set(upload, started);
@@ -74,7 +82,9 @@ export class Uploads {
       this.#unread.delete(upload);
       return upload;
     } catch (thrown) {
-      await this.end(upload);
+      // Too many open files, for one, say nothing of what has arrived: it is read again when it is asked for again.
+      if (isUnreadable(thrown)) await this.end(upload);
+      else if (this.#unread.has(upload)) this.#unread.set(upload, null);
       throw diskFailure(thrown, `what had arrived of ${upload.manifest.facts.name}`);
     }
   }

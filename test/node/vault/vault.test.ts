@@ -594,6 +594,37 @@ describe('an upload that was interrupted', () => {
     expect(await isHeldWhole(vault)).toBe(true);
   });
 
+  it('is asked for from its beginning when somebody has removed its file in between', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    await rm(join(fixture.data, '.incoming', `${manifest.digest.toString('hex')}.part`));
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('takes nothing more when its file was removed after it was offered again', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const [rest = arrived] = await missingOf(manifest);
+    await rm(join(fixture.data, '.incoming', `${manifest.digest.toString('hex')}.part`));
+    await expect(vault.receive(FR2, manifest.digest, rest)).rejects.toMatchObject({ kind: 'not-found' });
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+  });
+
+  it('is not thrown away when too many files are open to read it again after a restart', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('EMFILE', (call) => /^open .*\.part$/.test(faulty.trace[call] ?? ''));
+    await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({ kind: 'failed', retryable: true });
+    faulty.fail('EMFILE', () => false);
+    expect(await missingOf(manifest)).toEqual([{ offset: 3 * leaf, length: content.length - 3 * leaf }]);
+  });
+
   it('is removed after 7 days without a byte, by a sweep or at start', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
