@@ -135,14 +135,21 @@ export async function onDisk<T>(context: string, work: () => Promise<T>): Promis
   }
 }
 
+/** Of a file with bad sectors, or of a disk that stumbles; the last two are what Linux says of some of them. */
+const badCodes = ['EIO', 'EBADMSG', 'EUCLEAN', 'ENODATA', 'EREMOTEIO'];
 /** Of a file that nobody can read any more: its sectors are bad, or something else lies in its place. */
-const lostCodes = ['EIO', 'EBADMSG', 'EUCLEAN', 'EISDIR', 'ELOOP', 'ENXIO'];
+const lostCodes = [...badCodes, 'EISDIR', 'ELOOP', 'ENXIO'];
 /** Of a file that this user may not read: a person's mistake, which can be put right. */
 const lockedCodes = ['EACCES', 'EPERM'];
 
 /** Whether a file is lost, by what reading it threw. */
 export function isLost(thrown: unknown): boolean {
   return hasCode(causeOf(thrown), ...lostCodes);
+}
+
+/** Whether the same file may be read the next time, by what reading it threw: cables and controllers fail as sectors do. */
+export function mayBeReadAgain(thrown: unknown): boolean {
+  return hasCode(causeOf(thrown), ...badCodes);
 }
 
 /** Whether only this file cannot be read, by what reading it threw: of others that says nothing. */

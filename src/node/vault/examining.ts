@@ -2,7 +2,7 @@ import { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { diskFailure, isLost } from './disk.js';
+import { diskFailure, isLost, mayBeReadAgain, readFailure } from './disk.js';
 import type { HeldEntry, Sidecar } from './held-entry.js';
 import type { LeafRecorder } from './leaves.js';
 import type { Parts } from './parts.js';
@@ -140,12 +140,17 @@ export class Examining {
     return turnOf(entry.name)(async () => inventory.find(entry.name) === entry && keeping.isIntact(entry));
   }
 
-  /** Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. */
+  /**
+   * Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. What the disk
+   * does not read for the first time stays held, in doubt: it may stumble once, and this may be the last copy.
+   */
   async *#compare(entry: HeldEntry, pace: Pace = atOnce): AsyncGenerator<Uint8Array> {
+    const wasDoubted = this.#parts.doubts.has(entry);
     try {
       yield* this.#readAgain(entry, pace);
     } catch (thrown) {
-      const failure = asDamage(thrown, entry);
+      const isFirst = !wasDoubted && mayBeReadAgain(thrown);
+      const failure = isFirst ? readFailure(thrown, entry.name) : asDamage(thrown, entry);
       if (failure.kind === 'damaged') await this.#parts.putAside(entry, failure.message);
       throw failure;
     }

@@ -303,7 +303,31 @@ describe('a backup of which the disk cannot read a file', () => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ['has bad sectors', () => openWith('EIO', `handle.read ${name}.manifest`)],
+    ['its hashes', () => buffer(vault.leaves(name))],
+    ['an examination', () => vault.examine(name)],
+    ['an offer of its owner', () => vault.offer(FR2, manifest)],
+  ])('stays held when it is not read once, for %s, and is damaged when it is not read again', async (_, read) => {
+    const faulty = await openWith('EIO', `handle.read ${name}`);
+    await expect(read()).rejects.toMatchObject({ kind: 'failed' });
+    expect(vault.isDoubted(name)).toBe(true);
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    faulty.fail('EIO', () => false);
+    await read();
+    expect(vault.isDoubted(name)).toBe(false);
+
+    faulty.fail('EIO', (call) => faulty.trace[call] === `handle.read ${name}`);
+    for (let time = 0; time < 2; time += 1) await vault.examine(name).catch(() => undefined);
+    expect(vault.damaged(FR2)).toEqual([name]);
+  });
+
+  it.each(['EIO', 'ENODATA', 'EREMOTEIO'] as const)('is damaged when two examinations meet %s', async (fault) => {
+    await openWith(fault, `handle.read ${name}.manifest`);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'failed', retryable: false });
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.damaged(FR2)).toEqual([name]);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
     ['is a folder', () => spoilManifest((path) => mkdir(path))],
     ['is a link', () => spoilManifest((path) => symlink('/etc/passwd', path))],
   ])(

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 
 /** An error code, or a write that takes only some of its bytes. */
-export type Fault = 'EIO' | 'EACCES' | 'ENOSPC' | 'EDQUOT' | 'EMFILE' | 'short write';
+export type Fault = 'EIO' | 'ENODATA' | 'EREMOTEIO' | 'EACCES' | 'ENOSPC' | 'EDQUOT' | 'EMFILE' | 'short write';
 
 /** A call that waits for the test. */
 export interface HeldCall {
