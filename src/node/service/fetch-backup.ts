@@ -28,14 +28,20 @@ export async function* fetchBackup(
   for await (const chunk of vault.read(name, request.offset, length)) yield { chunk };
 }
 
-/** @throws Failure `not-found` for a backup that is not held, and for one that the caller may not read */
+/**
+ * @throws Failure `not-found` for a backup that is not held, and for one that the caller may not read; `failed` for one that
+ * the node itself may not read: an owner that is told it is gone asks for no proof of it any more
+ */
 export function readableEntry(
   vault: Vault,
   asked: string,
   mayRead: (owner: Hostname) => boolean,
   manifestDigest: Uint8Array = new Uint8Array(),
 ): HeldEntry {
-  const name = formatBackupName(parseBackupName(asked));
+  const parsed = parseBackupName(asked);
+  const name = formatBackupName(parsed);
+  const locked = mayRead(parsed.owner) ? vault.whyLocked(name) : null;
+  if (locked !== null) throw locked;
   const entry = vault.find(name);
   if (entry === null || !(mayRead(entry.owner) || entry.digest.equals(manifestDigest)))
     throw new Failure('not-found', `${name} is not held here`);

@@ -207,7 +207,7 @@ export class Receiving {
 }
 
 /** It is said before a byte comes: what is sent again could not be put where this is. */
-function notAllowed(path: string): Failure {
+export function notAllowed(path: string): Failure {
   return new Failure('failed', `${path} is there, and may not be read by the node`, {
     hint: 'On the server that holds it, let the user of the node read it, and start the node again.',
   });

@@ -12,7 +12,7 @@ import type { ListFilter } from './inventory.js';
 import type { Layout } from './layout.js';
 import { openParts, type Parts, type VaultOptions } from './parts.js';
 import { checkReadable, openReading, type ReadSpans, type Span } from './reading.js';
-import { type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
+import { notAllowed, type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
 
 /**
  * Where a node keeps backups: its own, and those of its peers. What is held is durable and was verified; nothing is ever
@@ -118,6 +118,12 @@ export class Vault {
    */
   prove(owner?: Hostname): Promise<void> {
     return this.#examining.prove(this.list(owner === undefined ? {} : { owner }));
+  }
+
+  /** Why a backup of this name that lies here is not held: the node may not read a file of it; null where none does. */
+  whyLocked(name: string): Failure | null {
+    const path = this.#parts.inventory.lockOf(name);
+    return path === null ? null : notAllowed(path);
   }
 
   /** File names of an owner's backups that were damaged here, and are not held again since. */

@@ -4,9 +4,13 @@ import { hashSize, leafHash, leafSize } from '../../../src/mesh/manifest/digest-
 import { fetchLeaves } from '../../../src/mesh/peers/fetch-leaves.js';
 import { proveBackup } from '../../../src/mesh/peers/prove-backup.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
+import { proveBackup as answerProof } from '../../../src/node/service/prove-backup.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { faultyDisk } from '../vault/faulty-disk.js';
+import { backupOfFR2, push } from '../vault/fixture.js';
+import { temporaryVault } from '../vault/temporary-vault.js';
 
 const [owner, stranger] = [throwawayServer('FR1'), throwawayServer('US1')];
 const content = randomBytes(4 * leafSize + 5);
@@ -73,5 +77,20 @@ describe('the leaves that a peer holds', () => {
     const other = node.callAs(stranger);
     await expect(all(fetchLeaves(other, name))).rejects.toMatchObject({ kind: 'not-found' });
     await expect(all(proveBackup(other, name, [0]))).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it('are not called gone while the node itself may not read them', async () => {
+    const fixture = await temporaryVault();
+    const kept = backupOfFR2(content);
+    await push(await fixture.open(), kept, content);
+    const faulty = faultyDisk();
+    faulty.fail('EACCES', (call) => faulty.calls[call] === 'openSync');
+    const vault = await fixture.open({ disk: faulty.disk });
+    const asked = { name: kept.facts.name, leaves: [0] };
+    await expect(answerProof(vault, asked, () => true).next()).rejects.toMatchObject({
+      kind: 'failed',
+      hint: expect.stringContaining('let the user of the node read it'),
+    });
+    await expect(answerProof(vault, asked, () => false).next()).rejects.toMatchObject({ kind: 'not-found' });
   });
 });
