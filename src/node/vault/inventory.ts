@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { type BackupName, formatBackupName } from '../../mesh/terms/backup-name.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { HeldEntry } from './held-entry.js';
@@ -20,6 +21,8 @@ export class Inventory {
   readonly #losses = new Map<string, { readonly owner: Hostname; readonly paths: string[] }>();
   /** Where the files are that only the user of the node may not read, by the name of their backup. */
   readonly #locked = new Map<string, string>();
+  /** The folders that a start could not read, by their owner. */
+  readonly #lockedFolders = new Map<Hostname, string>();
   #sorted: HeldEntry[] | null = null;
   #changed: (owner: Hostname) => void = () => {};
 
@@ -99,9 +102,14 @@ export class Inventory {
     this.#locked.set(name, path);
   }
 
-  /** The file of a backup that the start was not allowed to read, or null. */
-  lockOf(name: string): string | null {
-    return this.#locked.get(name) ?? null;
+  /** Notes that a start could not read the folder of an owner: what it holds is neither held nor lost. */
+  lockFolder(owner: Hostname, path: string): void {
+    this.#lockedFolders.set(owner, path);
+  }
+
+  /** What a start could not read, where a backup of this name would be in it: its file, or the folder of its owner; or null. */
+  lockOf(name: BackupName): string | null {
+    return this.#locked.get(formatBackupName(name)) ?? this.#lockedFolders.get(name.owner) ?? null;
   }
 
   /** Notes something on the disk that a person should look at. A path has one finding; a later one replaces it. */

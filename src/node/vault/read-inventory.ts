@@ -38,13 +38,22 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
   const { layout, host, disk } = options;
   const inventory = new Inventory();
   const incoming = await inodesIn(disk, layout.incoming);
+  /** What cannot be read of one peer must not keep all others from theirs. */
+  const passOver = (owner: Hostname, folder: string, thrown: unknown): void => {
+    if (owner === host || !isUnreadable(thrown)) throw thrown;
+    inventory.lockFolder(owner, folder);
+    inventory.report(
+      folder,
+      `cannot be read, so nothing of ${owner} is shown or taken: ${Failure.from(thrown).message}`,
+    );
+  };
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
     if (item.name.startsWith('.') || item.name === notOurs) continue;
     const owner = path === layout.local ? host : orNull(() => parseHostname(item.name));
     if (owner === null || !item.isDirectory()) inventory.report(path, 'is not the folder of a server');
     else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
-    else await readFolder(owner, { ...options, incoming }, inventory);
+    else await readFolder(owner, { ...options, incoming }, inventory).catch((thrown) => passOver(owner, path, thrown));
   }
   await readQuarantine(options, inventory);
   return inventory;

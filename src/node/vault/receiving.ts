@@ -134,7 +134,7 @@ export class Receiving {
       await uploads.forget(manifest.digest);
       return { held: await this.#receiptOf(entry, manifest) };
     }
-    const locked = inventory.lockOf(manifest.facts.name);
+    const locked = inventory.lockOf(manifest.name);
     if (locked !== null) throw notAllowed(locked);
     await keeping.checkFolder(owner);
     const begun = await uploads.find(manifest.digest);
@@ -208,7 +208,7 @@ export class Receiving {
 
 /** It is said before a byte comes: what is sent again could not be put where this is. */
 export function notAllowed(path: string): Failure {
-  return new Failure('failed', `${path} is there, and may not be read by the node`, {
-    hint: 'On the server that holds it, let the user of the node read it, and start the node again.',
+  return new Failure('failed', `${path} is there, and the node could not read it when it started`, {
+    hint: 'On the server that holds it, let the user of the node read it (status names what is wrong), and start it again.',
   });
 }

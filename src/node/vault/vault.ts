@@ -1,6 +1,7 @@
 import { withOwnerHint } from '../../mesh/files/owner-hint.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { BackupName } from '../../mesh/terms/backup-name.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -120,8 +121,8 @@ export class Vault {
     return this.#examining.prove(this.list(owner === undefined ? {} : { owner }));
   }
 
-  /** Why a backup of this name that lies here is not held: the node may not read a file of it; null where none does. */
-  whyLocked(name: string): Failure | null {
+  /** Why a backup of this name that may lie here is not held: the node cannot read it; null where nothing is in the way. */
+  whyLocked(name: BackupName): Failure | null {
     const path = this.#parts.inventory.lockOf(name);
     return path === null ? null : notAllowed(path);
   }

@@ -360,6 +360,21 @@ describe('a backup of a peer', () => {
       expect(await isHeldWhole(await fixture.open())).toBe(true);
     });
 
+    it('stands in the way of no other owner where it is a whole folder, and is neither lost nor taken again', async () => {
+      await push(vault, manifest, content);
+      await makeOwn(content, manifestOf(content, servers.FR1.signer));
+      const faulty = faultyDisk();
+      faulty.fail('EIO', (call) => faulty.trace[call] === 'readdir FR2');
+      vault = await fixture.open({ disk: faulty.disk });
+      expect(vault.list().map(({ owner }) => owner)).toEqual([FR1]);
+      expect(vault.damaged(FR2)).toEqual([]);
+      expect(vault.findings()).toEqual([expect.stringContaining('nothing of FR2 is shown or taken: EIO')]);
+      expect(vault.whyLocked(manifest.name)).toMatchObject({ kind: 'failed' });
+      await expect(vault.offer(FR2, another)).rejects.toMatchObject({ kind: 'failed', retryable: false });
+      vault = await fixture.open();
+      expect(await isHeldWhole(vault)).toBe(true);
+    });
+
     it('is in conflict with another one of the same bytes', async () => {
       const receipt = await push(vault, manifest, content);
       await openPastIt();
