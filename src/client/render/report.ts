@@ -99,14 +99,18 @@ export function reportText(report: RunReport, look: Look): string {
 
 /** What was proven and read again; what was found wrong is among the problems. */
 function auditLines({ audit }: RunReport): string[] {
-  const proven = (audit?.peers ?? []).filter((peer) => peer.proven.length > 0);
+  const counted = (list: 'proven' | 'gone'): string =>
+    (audit?.peers ?? [])
+      .flatMap((each) => (each[list].length === 0 ? [] : `${each.peer} ${each[list].length}`))
+      .join(', ');
+  const [proven, gone] = [counted('proven'), counted('gone')];
   const silent = (audit?.peers ?? []).flatMap(({ peer, problem }) =>
     problem === undefined ? [] : [printable(`${peer} did not prove everything: ${problem.message}`)],
   );
-  const told = proven.map(({ peer, proven: names }) => `${peer} ${names.length}`).join(', ');
   const checked = audit?.scrub?.checked ?? 0;
   return [
-    ...(proven.length === 0 ? [] : [`Backups proven to be held: ${told}.`]),
+    ...(proven === '' ? [] : [`Backups proven to be held: ${proven}.`]),
+    ...(gone === '' ? [] : [`Older backups that retention removed there: ${gone}.`]),
     ...silent,
     ...(checked === 0 ? [] : [`Backups read again here: ${checked}.`]),
   ];

@@ -12,6 +12,7 @@ import type { Receipts } from '../outbox/receipts.js';
 import { problemOf } from '../report/problem.js';
 import type { AuditedPeer } from './audited-peer.js';
 import { type Choice, choose } from './choose.js';
+import { lossOf, nothingToProve, refusalOf, withoutProof } from './peer-problems.js';
 import type { Proofs } from './proofs.js';
 import { prove } from './prove.js';
 import type { Draw } from './samples.js';
@@ -48,8 +49,8 @@ const patience = 15 * 60_000;
 /**
  * Takes a peer at its word that it lost backups: their receipts go, so that they are owed to it again.
  *
- * It has to say so for each. What it merely does not hold any more is not sent again and again against its retention; the
- * newest backup of a set is the exception, see {@link auditPeer}, because no retention removes that one. Never throws for a
+ * It has to say so for each. What it merely does not hold any more is not sent again and again against its retention; what no
+ * retention has removed, {@link auditPeer} finds. Never throws for a
  * peer that cannot be asked: that is in the report.
  */
 export async function askPeer(peer: AuditedPeer, parts: AuditParts, signal: AbortSignal): Promise<Told> {
@@ -79,7 +80,7 @@ export async function auditPeer(
 ): Promise<AuditResult> {
   const { clock, proofs } = parts;
   const report = { ...before, proven: [...before.proven], lost: [...before.lost], gone: [...before.gone] };
-  const problems = before.lost.map((name) => lossOf(peer, name, 'it found its own copy damaged'));
+  const problems = before.lost.map((name) => lossOf(peer.name, name, 'it found its own copy damaged'));
   const late = new AbortController();
   const cancel = clock.after(patience, () => late.abort());
   const signal = AbortSignal.any([stopping, late.signal]);
@@ -116,7 +117,7 @@ export async function auditPeer(
     report.problem = excuse;
     // No excuse: this server was rebuilt elsewhere, or another one answers there. A week would change nothing.
     if (excuse.kind === 'untrusted') {
-      return { report: { ...report, problem: undefined }, problems: [...problems, refusal(peer, excuse)] };
+      return { report: { ...report, problem: undefined }, problems: [...problems, refusalOf(peer.name, excuse)] };
     }
   }
   const otherwise = excuse ?? nothingToProve;
@@ -125,7 +126,7 @@ export async function auditPeer(
     const reason = found.get(set) ?? otherwise;
     reasons.set(reason, [...(reasons.get(reason) ?? []), set]);
   }
-  for (const [reason, sets] of reasons) problems.push(withoutProof(peer, sets, reason));
+  for (const [reason, sets] of reasons) problems.push(withoutProof(peer.name, sets, reason));
   return { report, problems };
 }
 
@@ -159,12 +160,13 @@ async function receivedAt(peer: AuditedPeer, backup: OwnBackup, { receipts }: Au
 /** @returns that the peer lost the backup, or that it is damaged here; null when all is well */
 async function auditBackup(
   peer: AuditedPeer,
-  { backup, newest, samples }: Choice,
+  choice: Choice,
   parts: AuditParts,
   signal: AbortSignal,
   report: PeerAudit,
 ): Promise<Problem | null> {
   const { draw, log, proofs } = parts;
+  const { backup, newest, samples } = choice;
   let manifest: VerifiedManifest;
   try {
     manifest = await parts.manifestOf(backup.name);
@@ -180,7 +182,7 @@ async function auditBackup(
   try {
     await prove(peer, manifest, { samples, draw, signal, received });
   } catch (thrown) {
-    const why = lossIn(Failure.from(thrown), newest);
+    const why = await lossIn(Failure.from(thrown), peer, choice, parts, signal);
     if (why === null) throw thrown;
     if (why === 'gone') {
       proofs.gone(peer, backup, await receivedAt(peer, backup, parts));
@@ -189,7 +191,7 @@ async function auditBackup(
     }
     report.lost.push(backup.name);
     await drop(peer, backup, why, parts);
-    return lossOf(peer, backup.name, why);
+    return lossOf(peer.name, backup.name, why);
   }
   if (newest) proofs.proven(peer, backup.set);
   report.proven.push(backup.name);
@@ -198,11 +200,20 @@ async function auditBackup(
 }
 
 /** What a failure says about the backup: why it is lost, `gone` for one that retention took, or null for nothing. */
-function lossIn(failure: Failure, newest: boolean): string | null {
+async function lossIn(
+  failure: Failure,
+  peer: AuditedPeer,
+  { backup, newest }: Choice,
+  parts: AuditParts,
+  signal: AbortSignal,
+): Promise<string | null> {
   // A leaf that there is in the manifest cannot be an invalid one.
   if (failure.kind === 'damaged' || failure.kind === 'invalid') return failure.message;
   if (failure.kind !== 'not-found') return null;
-  return newest ? 'it does not hold it any more, although it is the newest of its set' : 'gone';
+  const missing = 'it does not hold it any more, although';
+  if (newest) return `${missing} it is the newest of its set`;
+  const isKept = (await receivedAt(peer, backup, parts)) > (await peer.keptSince(signal));
+  return isKept ? `${missing} its retention removes nothing that came so lately` : 'gone';
 }
 
 async function drop(peer: AuditedPeer, backup: OwnBackup, why: string, parts: AuditParts): Promise<void> {
@@ -214,34 +225,6 @@ function emptyAudit(peer: Hostname): PeerAudit {
   return { peer, proven: [], lost: [], gone: [], bytes: 0, problem: undefined };
 }
 
-function lossOf(peer: AuditedPeer, name: string, why: string): Problem {
-  return {
-    kind: 'damaged',
-    message: `${peer.name} has lost ${name}: ${why}`,
-    hint: `It is delivered again by itself. Look at the disk of ${peer.name}.`,
-  };
-}
-
 function tooSlow(peer: AuditedPeer): Failure {
   return new Failure('timeout', `${peer.name} took more than ${patience / 60_000} minutes for its proofs`);
-}
-
-function refusal(peer: AuditedPeer, excuse: Problem): Problem {
-  return { ...excuse, message: `${peer.name} did not prove everything: ${excuse.message}` };
-}
-
-/** Of a peer that comes with one node key after another, no receipt stays until the night. */
-const nothingToProve: Problem = {
-  kind: 'failed',
-  message: 'there was nothing acknowledged by it that it could be asked for',
-  hint: '',
-};
-
-function withoutProof(peer: AuditedPeer, sets: readonly string[], { kind, message }: Problem): Problem {
-  const which = `${sets.length === 1 ? 'set' : 'sets'} ${sets.join(', ')}`;
-  return {
-    kind,
-    message: `${peer.name} has not proved for a week that it holds the newest backup of ${which}: ${message}`,
-    hint: `Without a proof, do not count on ${peer.name}.`,
-  };
 }

@@ -22,9 +22,16 @@ export interface Standing {
 const mostDamaged = 1000;
 const mostSets = 100;
 
+const day = 86_400_000;
+
 /** What an audit asks of a peer. */
 export interface AuditedPeer extends Holder, Prover {
   standing(signal: AbortSignal): Promise<Standing>;
+  /**
+   * By its own clock, milliseconds since 1970: what it received later, its retention has not removed, and a day is left for rules
+   * that were just changed. Infinity from version 0.1.0, which does not tell it.
+   */
+  keptSince(signal: AbortSignal): Promise<number>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
   /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
   fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
@@ -41,6 +48,10 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     async standing(signal) {
       const { damaged, newestBackups } = await getNode(connection, signal, { newestBackups: true });
       return { damaged: damaged.slice(0, mostDamaged), newest: newestBackups.slice(0, mostSets) };
+    },
+    async keptSince(signal) {
+      const { timeMs, minimumDays } = await getNode(connection, signal);
+      return minimumDays === undefined ? Number.POSITIVE_INFINITY : timeMs - (minimumDays.peers - 1) * day;
     },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),

@@ -1,3 +1,4 @@
+import type { Config } from '../../mesh/config/config.js';
 import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { GetNodeRequest, GetNodeResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -5,6 +6,7 @@ import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Caller } from './callers.js';
 import type { Epochs } from './epochs.js';
+import { minimumDaysOf } from './list-backups.js';
 
 /** What a node tells about itself that is not in its vault. */
 export interface Self {
@@ -26,6 +28,7 @@ export async function getNode(
   epochs: Epochs,
   { newestBackups }: GetNodeRequest,
   caller: Caller,
+  retention: Config['retention'],
 ): Promise<GetNodeResponse> {
   const newest = epochs.newest(caller.identity);
   return {
@@ -40,6 +43,7 @@ export async function getNode(
     damaged: vault.damaged(caller.name).slice(0, mostDamaged),
     // What the rebuilt server makes is no business of the machine that was lost: the digest of a manifest opens more.
     newestBackups: newestBackups && newest?.fingerprint === caller.key ? await newestOf(vault, caller) : [],
+    minimumDays: minimumDaysOf(retention),
   };
 }
 

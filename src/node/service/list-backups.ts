@@ -1,5 +1,9 @@
 import type { Config } from '../../mesh/config/config.js';
-import type { ListBackupsRequest, ListBackupsResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type {
+  ListBackupsRequest,
+  ListBackupsResponse,
+  MinimumDays,
+} from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
@@ -30,8 +34,7 @@ export async function* listBackups(
   mayRead: (owner: Hostname) => boolean,
   retention: Config['retention'],
 ): AsyncGenerator<ListBackupsResponse> {
-  const { local, peers } = retention;
-  const minimumDays = { local: local.minimumDays, peers: peers.minimumDays };
+  const minimumDays = minimumDaysOf(retention);
   const entries = entriesFor(vault, question, mayRead);
   const size = question.brief ? briefPageSize : pageSize;
   for (let start = 0; start < entries.length; start += size) {
@@ -40,6 +43,11 @@ export async function* listBackups(
     // One of which nothing is shown would look like the end.
     if (answer.backups.length > 0 || answer.receivedAtMs.length > 0) yield { ...answer, minimumDays };
   }
+}
+
+/** For how many days nothing is removed here. */
+export function minimumDaysOf({ local, peers }: Config['retention']): MinimumDays {
+  return { local: local.minimumDays, peers: peers.minimumDays };
 }
 
 async function whole(vault: Vault, page: readonly HeldEntry[]): Promise<Entries> {

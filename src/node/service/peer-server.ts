@@ -49,7 +49,9 @@ export async function peerServer(options: PeerServerOptions): Promise<CallServer
   const descriptors = await readDescriptors();
   const take = takeCalls(
     [
-      anyone.unary(peerService.getNode, (request, { caller }) => getNode(self, vault, epochs, request, caller)),
+      anyone.unary(peerService.getNode, (request, { caller }) =>
+        getNode(self, vault, epochs, request, caller, config().retention),
+      ),
       writer.unary(peerService.offerBackup, (request, { caller }) => offerBackup(vault, request, caller)),
       writer.clientStream(peerService.pushBackup, (requests, incoming) => pushBackup(vault, requests, incoming, clock)),
       reader.serverStream(peerService.listBackups, (filter, { caller }) =>

@@ -87,6 +87,7 @@ function peer(
     newestCertificate: self.certificate.der,
     newestBackups: [],
     damaged: [],
+    minimumDays: undefined,
     ...changes,
   };
   return { config, answer: { node, clockAhead, clockDoubt: 20 }, ...parts };

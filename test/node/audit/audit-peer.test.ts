@@ -115,6 +115,7 @@ describe('the audit of a peer', () => {
 
   it('asks once for what retention removed, also after a restart, and again when it was brought anew', async () => {
     const [first = '', second = ''] = names();
+    clock.jump(8 * day);
     for (const name of [first, second]) await node.vault.remove(name);
     await auditPeer(peer(), parts(), never);
     await proofs.save([peer()], await parts().ownBackups());
@@ -133,13 +134,47 @@ describe('the audit of a peer', () => {
     clock.jump(day);
     await receipts.dropAll(peer().name);
     for (const backup of backups) await bring(backup);
+    clock.jump(8 * day);
     await node.vault.remove(second);
     const { report } = await auditPeer(watched, parts(), never);
     expect(report.gone).toEqual([second]);
     expect([...report.proven].sort()).toEqual([first, names()[2]]);
   });
 
+  it('owes again what a peer does not hold any more that its own minimum of days covers', async () => {
+    const [first = '', second = ''] = names();
+    await node.vault.remove(first);
+    clock.jump(5 * day);
+    const { report, problems } = await auditPeer(peer(), parts(), never);
+    expect(report).toMatchObject({ lost: [first], gone: [] });
+    expect(problems.map(({ message }) => message)).toEqual([
+      `FR2 has lost ${first}: it does not hold it any more, although its retention removes nothing that came so lately`,
+    ]);
+    expect(await owedNow()).toEqual([first]);
+    // A day is left for clocks and for rules that were just changed.
+    clock.jump(1.5 * day);
+    await node.vault.remove(second);
+    expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [second] });
+    expect(await owedNow()).toEqual([first]);
+  });
+
+  it('owes nothing again where a peer of version 0.1.0 does not tell for how many days it removes nothing', async () => {
+    const [first = ''] = names();
+    await node.vault.remove(first);
+    const old = await startHostilePeer('DE1', owner, () => ({ list: () => [], fetch: () => [] }));
+    const connection = connectTo(old.peer, owner, systemClock);
+    try {
+      const silent: AuditedPeer = { ...peer(), keptSince: auditedPeer(connection).keptSince };
+      expect((await auditPeer(silent, parts(), never)).report).toMatchObject({ lost: [], gone: [first] });
+      expect(await owedNow()).toEqual([]);
+    } finally {
+      connection.close();
+      await old.stop();
+    }
+  });
+
   it('does not send again what retention removed, unless it is the newest of its set', async () => {
+    clock.jump(8 * day);
     for (const name of names().slice(0, 2)) await node.vault.remove(name);
     const older = await auditPeer(peer(), parts(), never);
     expect([...older.report.gone].sort()).toEqual(names().slice(0, 2));

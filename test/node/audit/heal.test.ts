@@ -44,6 +44,7 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
     name: host,
     identity: servers[host as 'US1'].identity,
     standing: unasked,
+    keptSince: unasked,
     list: unasked,
     leaves: unasked,
     prove: unasked,

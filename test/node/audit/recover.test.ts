@@ -32,6 +32,7 @@ function peerThat(changes: Partial<AuditedPeer> = {}): AuditedPeer {
     name: FR2,
     identity: servers.FR2.identity,
     standing: unasked,
+    keptSince: unasked,
     leaves: unasked,
     hashes: unasked,
     prove: unasked,
