@@ -18,42 +18,57 @@ export interface LeafHashes {
 }
 
 /**
- * Takes the hashes of a backup's leaves as a holder gives them, and believes them when they lead to the root that the owner
- * signed. Those of a large backup do not fit into memory: they lie in a file that has no name, so nothing of it stays.
+ * The hashes of a backup's leaves as a holder gives them, cut into whole ones, any number at a time. They may be relied on when it
+ * has come to its end: then they have led to the root that the owner signed.
  * @param described the holder
+ * @throws Failure `damaged` for hashes of anything else; errors of `sent` as they are
+ */
+export async function* leadingToRoot(
+  { facts: { name, size, treeRoot } }: VerifiedManifest,
+  sent: Bytes,
+  described: string,
+): AsyncGenerator<Buffer> {
+  const wrong = (): Failure =>
+    new Failure('damaged', `${described} sent hashes that are not those of the leaves of ${name}`);
+  const tree = new DigestTree();
+  let left = Math.ceil(size / leafSize) * hashSize;
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of sent) {
+    const come = Buffer.concat([rest, chunk]);
+    const whole = come.subarray(0, come.length - (come.length % hashSize));
+    rest = come.subarray(whole.length);
+    left -= whole.length;
+    if (left < rest.length) throw wrong();
+    for (let at = 0; at < whole.length; at += hashSize) tree.addLeaf(whole.subarray(at, at + hashSize));
+    yield whole;
+  }
+  if (left > 0 || !tree.root().equals(treeRoot)) throw wrong();
+}
+
+/**
+ * Takes the hashes of a backup's leaves as a holder gives them, see {@link leadingToRoot}. Those of a large backup do not fit into
+ * memory: they lie in a file that has no name, so nothing of it stays.
  * @param folder where the file may lie
- * @throws Failure `damaged` for hashes of anything else; one that names the folder when this disk does not take them; errors
- *   of `hashes` as they are
+ * @throws Failure that names the folder when this disk does not take them
  */
 export async function takeLeafHashes(
   manifest: VerifiedManifest,
-  hashes: Bytes,
+  sent: Bytes,
   described: string,
   folder: string,
 ): Promise<LeafHashes> {
-  const { facts } = manifest;
-  const count = Math.ceil(facts.size / leafSize);
-  const wrong = (): Failure =>
-    new Failure('damaged', `${described} sent hashes that are not those of the leaves of ${facts.name}`);
-  const here = `${folder} cannot be written`;
-  const file = await openNameless(folder).catch((thrown) => {
-    throw Failure.from(thrown, here);
-  });
+  const notWritten = (thrown: unknown): never => {
+    throw Failure.from(thrown, `${folder} cannot be written`);
+  };
+  const file = await openNameless(folder).catch(notWritten);
   try {
-    const tree = new DigestTree();
     let size = 0;
-    let rest: Buffer = Buffer.alloc(0);
-    for await (const chunk of hashes) {
-      if (size + chunk.length > count * hashSize) throw wrong();
-      await writeAll(file, chunk, size).catch((thrown) => {
-        throw Failure.from(thrown, here);
-      });
-      size += chunk.length;
-      rest = addLeaves(tree, Buffer.concat([rest, chunk]));
+    for await (const hashes of leadingToRoot(manifest, sent, described)) {
+      await writeAll(file, hashes, size).catch(notWritten);
+      size += hashes.length;
     }
-    if (size !== count * hashSize || !tree.root().equals(facts.treeRoot)) throw wrong();
     return {
-      count,
+      count: size / hashSize,
       async read(first, wanted) {
         const { buffer, bytesRead } = await file.read(Buffer.alloc(wanted * hashSize), { position: first * hashSize });
         return buffer.subarray(0, bytesRead);
@@ -64,14 +79,6 @@ export async function takeLeafHashes(
     await file.close();
     throw thrown;
   }
-}
-
-/** @returns the beginning of a hash that has not come as a whole yet */
-function addLeaves(tree: DigestTree, bytes: Buffer): Buffer {
-  const whole = bytes.length - (bytes.length % hashSize);
-  // The tree keeps some hashes for long: each as its own bytes, so that it does not keep the chunk around it.
-  for (let at = 0; at < whole; at += hashSize) tree.addLeaf(Uint8Array.from(bytes.subarray(at, at + hashSize)));
-  return bytes.subarray(whole);
 }
 
 async function openNameless(folder: string): Promise<FileHandle> {

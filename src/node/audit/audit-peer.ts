@@ -11,10 +11,10 @@ import type { OwnBackup } from '../outbox/owed.js';
 import type { Receipts } from '../outbox/receipts.js';
 import { problemOf } from '../report/problem.js';
 import type { AuditedPeer } from './audited-peer.js';
+import { challenge } from './challenge.js';
 import { type Choice, choose } from './choose.js';
 import { lossOf, nothingToProve, refusalOf, withoutProof } from './peer-problems.js';
 import type { Proofs } from './proofs.js';
-import { prove } from './prove.js';
 import type { Draw } from './samples.js';
 
 /** What the audit of a peer needs of this node. */
@@ -180,7 +180,7 @@ async function auditBackup(
   };
   proofs.asked(peer, backup);
   try {
-    await prove(peer, manifest, { samples, draw, signal, received });
+    await challenge(peer, manifest, { samples, draw, signal, received });
   } catch (thrown) {
     const why = await lossIn(Failure.from(thrown), peer, choice, parts, signal);
     if (why === null) throw thrown;

@@ -8,7 +8,7 @@ import { type ListFilter, listBackups } from '../../mesh/peers/list-backups.js';
 import { proveBackup } from '../../mesh/peers/prove-backup.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Holder } from '../outbox/receipts.js';
-import type { Prover } from './prove.js';
+import type { Prover } from './challenge.js';
 
 /** What a peer says of the backups of this server that it holds. */
 export interface Standing {
@@ -35,8 +35,6 @@ export interface AuditedPeer extends Holder, Prover {
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
   /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
   fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
-  /** The hashes of a backup's leaves, in order, with the same permission. */
-  hashes(manifest: VerifiedManifest, signal: AbortSignal): Bytes;
 }
 
 /** A peer over its connection. */
@@ -55,8 +53,7 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),
-    hashes: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, { manifestDigest: digest }, signal),
-    leaves: (backup, signal) => fetchLeaves(connection, backup, {}, signal),
+    leaves: ({ facts, digest }, signal) => fetchLeaves(connection, facts.name, { manifestDigest: digest }, signal),
     prove: (backup, leaves, signal) => proveBackup(connection, backup, leaves, signal),
   };
 }

@@ -111,7 +111,7 @@ async function takeFrom(
   if ('held' in offer) return;
   // What a peer sent stays here when it breaks off, and the next one, or the owner, only sends the rest: so nothing of it may
   // be wrong.
-  const hashes = await takeLeafHashes(manifest, peer.hashes(manifest, signal), peer.name, vault.layout.incoming);
+  const hashes = await takeLeafHashes(manifest, peer.leaves(manifest, signal), peer.name, vault.layout.incoming);
   try {
     let held = false;
     for (const range of offer.missing) {

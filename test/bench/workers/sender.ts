@@ -5,12 +5,11 @@ import { loadServerIdentity, type ServerIdentity } from '../../../src/mesh/ident
 import { verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import { enabledPeers } from '../../../src/mesh/peers/configured-peers.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
-import { fetchLeaves } from '../../../src/mesh/peers/fetch-leaves.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { listBackups } from '../../../src/mesh/peers/list-backups.js';
-import { proveBackup } from '../../../src/mesh/peers/prove-backup.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
-import { prove } from '../../../src/node/audit/prove.js';
+import { auditedPeer } from '../../../src/node/audit/audited-peer.js';
+import { challenge } from '../../../src/node/audit/challenge.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
@@ -126,17 +125,11 @@ export const senderTasks = {
   /** Has a peer prove that it holds a backup. @returns what it took, and the bytes that came */
   async proveHeld(work: { readonly name: string; readonly to: string; readonly samples: number }) {
     const { vault, self } = sender();
-    const connection = connectionTo(work.to);
     const { manifest } = await vault.held(work.name);
     if (manifest === undefined) throw new Error(`${work.name} has no manifest`);
-    const holder = {
-      leaves: (name: string, signal: AbortSignal) => fetchLeaves(connection, name, {}, signal),
-      prove: (name: string, leaves: readonly number[], signal: AbortSignal) =>
-        proveBackup(connection, name, leaves, signal),
-    };
     let bytes = 0;
     const before = performance.now();
-    await prove(holder, verifyManifest(manifest, self.identity), {
+    await challenge(auditedPeer(connectionTo(work.to)), verifyManifest(manifest, self.identity), {
       samples: work.samples,
       draw: randomInt,
       signal: new AbortController().signal,

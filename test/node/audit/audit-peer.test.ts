@@ -98,9 +98,9 @@ const evasive = (): AuditedPeer => {
   const honest = peer();
   return {
     ...honest,
-    leaves(name, signal) {
-      if (name.startsWith('anemone-backup-')) throw new Failure('failed', 'FR2 cannot look just now');
-      return honest.leaves(name, signal);
+    leaves(manifest, signal) {
+      if (manifest.facts.set === 'backup') throw new Failure('failed', 'FR2 cannot look just now');
+      return honest.leaves(manifest, signal);
     },
   };
 };
@@ -123,9 +123,9 @@ describe('the audit of a peer', () => {
     const asked: string[] = [];
     const watched: AuditedPeer = {
       ...peer(),
-      leaves(name, signal) {
-        asked.push(name);
-        return peer().leaves(name, signal);
+      leaves(manifest, signal) {
+        asked.push(manifest.facts.name);
+        return peer().leaves(manifest, signal);
       },
     };
     expect((await auditPeer(watched, parts(), never)).report.gone).toEqual([]);
@@ -406,9 +406,9 @@ describe('the audit of a peer', () => {
     const honest = peer();
     const outdated: AuditedPeer = {
       ...honest,
-      leaves(name, signal) {
-        if (name === newest) throw new Failure('failed', 'FR2 cannot look just now');
-        return honest.leaves(name, signal);
+      leaves(manifest, signal) {
+        if (manifest.facts.name === newest) throw new Failure('failed', 'FR2 cannot look just now');
+        return honest.leaves(manifest, signal);
       },
     };
     let told: string[] = [];
@@ -471,7 +471,7 @@ describe('the audit of a peer', () => {
     const asked = new Set<string>();
     const forgetful: AuditedPeer = {
       ...peer(),
-      leaves(name) {
+      leaves({ facts: { name } }) {
         asked.add(name);
         throw new Failure(name < (all[10]?.facts.name ?? '') ? 'not-found' : 'failed', `FR2 does not show ${name}`);
       },

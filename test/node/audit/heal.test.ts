@@ -46,7 +46,6 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
     standing: unasked,
     keptSince: unasked,
     list: unasked,
-    leaves: unasked,
     prove: unasked,
     async *fetch({ digest }, { offset, length }) {
       this.asked += 1;
@@ -54,7 +53,7 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
       expect(digest).toEqual(manifest.digest);
       yield sends(offset, length);
     },
-    async *hashes() {
+    async *leaves() {
       if (sends === null) throw new Error('it is not held here');
       for (let at = 0; at < content.length; at += leafSize) yield leafHash(content.subarray(at, at + leafSize));
     },
@@ -118,7 +117,7 @@ describe('a backup that was damaged here', () => {
     const zeros = Buffer.alloc(content.length);
     const liar: AuditedPeer = {
       ...peerThat((offset, length) => zeros.subarray(offset, offset + length)),
-      async *hashes() {
+      async *leaves() {
         for (let at = 0; at < zeros.length; at += leafSize) yield leafHash(zeros.subarray(at, at + leafSize));
       },
     };

@@ -34,7 +34,6 @@ function peerThat(changes: Partial<AuditedPeer> = {}): AuditedPeer {
     standing: unasked,
     keptSince: unasked,
     leaves: unasked,
-    hashes: unasked,
     prove: unasked,
     list: async () => [listed],
     fetch: (_, { offset, length }) => sending(content.subarray(offset, offset + length)),

@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { hashSize, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import { type Prover, prove } from '../../../src/node/audit/prove.js';
+import { challenge, type Prover } from '../../../src/node/audit/challenge.js';
 import { pickLeaves } from '../../../src/node/audit/samples.js';
 import { throwawayServer } from '../../support/identities.js';
 import { hashesOf, manifestOf } from '../../support/manifests.js';
@@ -33,7 +33,7 @@ async function ask(holder: Prover, samples = count) {
   const received = (more: number): void => {
     bytes += more;
   };
-  await prove(holder, manifest, {
+  await challenge(holder, manifest, {
     samples,
     draw: (below) => randomInt(below),
     signal: AbortSignal.timeout(20_000),

@@ -1,18 +1,19 @@
-import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import { hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import { leadingToRoot } from '../../mesh/manifest/leaf-hashes.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Draw, pickLeaves } from './samples.js';
 
-/** Whoever says that it holds backups of this server. */
+/** Whoever says that it holds a backup. */
 export interface Prover {
-  /** The hashes of a backup's leaves, in order. */
-  leaves(name: string, signal: AbortSignal): Bytes;
+  /** The hashes of a backup's leaves, in order; not to be believed before they have led to its root. */
+  leaves(manifest: VerifiedManifest, signal: AbortSignal): Bytes;
   /** The leaves with these indexes, in the order asked for. */
   prove(name: string, leaves: readonly number[], signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-export interface ProofOptions {
+export interface ChallengeOptions {
   /** Leaves to ask for; where the backup has fewer, all of them are. */
   readonly samples: number;
   readonly draw: Draw;
@@ -27,7 +28,7 @@ export interface ProofOptions {
  * lost one leaf in a hundred, 460 samples find 99 in 100. Memory grows with the samples, not with the backup.
  * @throws Failure `damaged` when it does not hold it; other failures say nothing about the backup
  */
-export async function prove(holder: Prover, manifest: VerifiedManifest, options: ProofOptions): Promise<void> {
+export async function challenge(holder: Prover, manifest: VerifiedManifest, options: ChallengeOptions): Promise<void> {
   const { name, size } = manifest.facts;
   const leaves = pickLeaves(Math.ceil(size / leafSize), options.samples, options.draw);
   const hashes = await hashesOf(holder, manifest, leaves, options);
@@ -47,37 +48,22 @@ export async function prove(holder: Prover, manifest: VerifiedManifest, options:
 /** The hashes of the picked leaves, once all hashes together have proven right. */
 async function hashesOf(
   holder: Prover,
-  { facts: { name, size, treeRoot } }: VerifiedManifest,
+  manifest: VerifiedManifest,
   picked: readonly number[],
-  { signal, received }: ProofOptions,
+  { signal, received }: ChallengeOptions,
 ): Promise<Buffer[]> {
-  const count = Math.ceil(size / leafSize);
-  const tree = new DigestTree();
   const kept: Buffer[] = [];
-  let index = 0;
-  for await (const hash of cut(holder.leaves(name, signal), received)) {
-    if (index === count) throw lost('it sent more hashes than the backup has leaves');
-    // A copy: the hash is a view of a whole message.
-    if (index === picked[kept.length]) kept.push(Buffer.from(hash));
-    tree.addLeaf(hash);
-    index += 1;
+  let first = 0;
+  for await (const hashes of leadingToRoot(manifest, holder.leaves(manifest, signal), 'it')) {
+    received(hashes.length);
+    const end = first + hashes.length / hashSize;
+    for (let leaf = picked[kept.length]; leaf !== undefined && leaf < end; leaf = picked[kept.length]) {
+      // A copy, which does not keep all that came with it.
+      kept.push(Buffer.from(hashes.subarray((leaf - first) * hashSize, (leaf - first + 1) * hashSize)));
+    }
+    first = end;
   }
-  if (index < count) throw lost(`it sent the hashes of ${index} of ${count} leaves`);
-  if (!tree.root().equals(treeRoot)) throw lost('its leaves are not those of the manifest');
   return kept;
-}
-
-/** Cuts a stream into hashes, wherever its chunks end. */
-async function* cut(chunks: Bytes, received: (bytes: number) => void): AsyncGenerator<Uint8Array> {
-  let rest: Uint8Array = new Uint8Array();
-  for await (const chunk of chunks) {
-    received(chunk.length);
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    const whole = bytes.length - (bytes.length % hashSize);
-    for (let at = 0; at < whole; at += hashSize) yield bytes.subarray(at, at + hashSize);
-    rest = bytes.subarray(whole);
-  }
-  if (rest.length > 0) throw lost('its hashes end in the middle of one');
 }
 
 function lost(why: string): Failure {
