@@ -79,8 +79,9 @@ function judge(program: string, end: End, complaint: string, empty: boolean): vo
     });
   }
   const said = complaint === '' ? '' : `: ${complaint}`;
-  if (end.signal !== null) throw new Failure('failed', `command ${program}: was killed by ${end.signal}${said}`);
-  if (end.code !== 0) throw new Failure('failed', `command ${program}: exit code ${end.code}${said}`);
+  const how = end.signal === null ? `exit code ${end.code}` : `was killed by ${end.signal}`;
+  // What it asks may be restarting just now: only the command could tell.
+  if (end.code !== 0) throw new Failure('failed', `command ${program}: ${how}${said}`, { retryable: true });
   if (empty) throw new Failure('failed', `command ${program}: wrote nothing, although its exit code is 0${said}`);
 }
 

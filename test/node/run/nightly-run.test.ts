@@ -7,6 +7,7 @@ import { Outcome, type RunEvent, RunReport } from '../../../src/mesh/generated/a
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
 import type { NightSet } from '../../../src/node/run/keep-set.js';
+import { openSource } from '../../../src/node/sources/open-source.js';
 import { nothingRead, Stage, setOf } from './night-stage.js';
 
 const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;
@@ -182,6 +183,14 @@ describe('a night', () => {
       const [backup, later] = stage.backups.map(({ facts }) => facts);
       expect([backup?.set, later?.set]).toEqual(['backup', 'app']);
       expect((later?.createdAtMs ?? 0) - (backup?.createdAtMs ?? 0)).toBeGreaterThanOrEqual(120_000);
+    });
+
+    it('tries the command of a set once more that failed with an exit code', async () => {
+      const dump = 'test -e refused || { touch refused; echo connection refused >&2; exit 1; }; echo dump';
+      const source = openSource({ kind: 'command', command: ['sh', '-c', dump], timeout: 86_400 }, stage.folder, []);
+      const database = { ...source, name: 'database', sealed: false, silence: day };
+      const report = await stage.clock.runUntil(stage.run([database]));
+      expect(report.outcome).toBe(done);
     });
 
     it('says so when it fails again', async () => {

@@ -90,6 +90,15 @@ describe('a command as a source', () => {
     });
   });
 
+  it('may pass when the command fails, and not when there is no such program', async () => {
+    const failureOf = (...command: [string, ...string[]]) =>
+      buffer(openSource({ kind: 'command', command, timeout: 60 }, folder, []).read(newReading().context));
+    const mayPass = { kind: 'failed', retryable: true };
+    await expect(failureOf('false')).rejects.toMatchObject(mayPass);
+    await expect(failureOf('sh', '-c', 'kill -KILL $$')).rejects.toMatchObject(mayPass);
+    await expect(failureOf('no-such-program')).rejects.toMatchObject({ kind: 'config', retryable: false });
+  });
+
   it('stops the command, and the processes it started, when the time is up', async () => {
     const child = JSON.stringify(`${notePid} setInterval(() => {}, 1000); process.stdout.write('x')`);
     const script = `${notePid} require('child_process').spawn(process.execPath, ['-e', ${child}], { stdio: 'inherit' });
