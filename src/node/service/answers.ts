@@ -173,8 +173,8 @@ export function takeCalls(answers: readonly Answer[], clock: Clock, log: Throttl
  * @returns what ends it
  * @throws Failure when the caller has enough calls under way
  */
-function begin({ certificate }: Call, underWay: Shares): () => void {
-  const end = underWay.take(String(certificate?.fingerprint), String(certificate?.identity));
+function begin({ certificate, crowd }: Call, underWay: Shares): () => void {
+  const end = underWay.take(String(certificate?.fingerprint), crowd);
   if (typeof end !== 'number') return end;
   throw new Failure('failed', `you have ${end} calls under way here: wait for one of them`, { retryable: true });
 }

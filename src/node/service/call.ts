@@ -15,6 +15,8 @@ export interface Origin {
   readonly from: string;
   /** Proven when the handshake was over; the own client shows none. */
   readonly certificate: NodeCertificate | undefined;
+  /** With whom it shares what it may have at a time: the keys of its identity, but none of a superseded one. */
+  readonly crowd: string;
 }
 
 /** A call that is being answered. */

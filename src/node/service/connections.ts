@@ -1,6 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
-import { locksOut } from '../../mesh/identity/seen-keys.js';
+import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import type { Epochs } from './epochs.js';
 
 /** Open connections, and what the other side of each has proven. One with a node key that is superseded is closed. */
@@ -14,7 +13,9 @@ export function openConnections(epochs: Epochs): Connections {
   const closeIf: Connections['closeIf'] = (isOver) => {
     for (const [socket, certificate] of open) if (isOver(certificate)) socket.destroy();
   };
-  epochs.whenNewer((newest) => closeIf((certificate) => isSuperseded(certificate, newest)));
+  epochs.whenNewer(({ identity }) =>
+    closeIf((certificate) => certificate.identity === identity && epochs.isSuperseded(certificate)),
+  );
   return {
     add(socket, certificate) {
       open.set(socket, certificate);
@@ -22,10 +23,4 @@ export function openConnections(epochs: Epochs): Connections {
     },
     closeIf,
   };
-}
-
-/** Whether a newer key locks its bearer out; a visitor is superseded by nobody. */
-function isSuperseded(certificate: NodeCertificate, newest: NodeCertificate): boolean {
-  const { identity, epoch } = certificate;
-  return identity === newest.identity && epoch !== visitorEpoch && locksOut(newest, certificate);
 }

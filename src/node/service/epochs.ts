@@ -1,6 +1,6 @@
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
+import { type NodeCertificate, visitorEpoch } from '../../mesh/identity/node-certificate.js';
 import { formatSeenKeys, isSameKey, locksOut, readSeenKeys } from '../../mesh/identity/seen-keys.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -12,6 +12,8 @@ import { turnsOf } from '../../mesh/terms/turns.js';
 export interface Epochs {
   /** Undefined when the identity was never seen, or only with a key that is refused now: its epoch is in no calendar. */
   newest(identity: Identity): NodeCertificate | undefined;
+  /** Whether a newer key that was seen locks this one out. A visitor is superseded by nobody. */
+  isSuperseded(certificate: NodeCertificate): boolean;
   /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
   /** Calls back with each newer key of an identity that is admitted: whoever has an older one is locked out from then on. */
@@ -68,6 +70,10 @@ export async function openEpochs(
     newest(identity) {
       const newest = seen.get(identity);
       return newest !== undefined && isMoment(newest.epoch) ? newest : undefined;
+    },
+    isSuperseded(certificate) {
+      const newest = seen.get(certificate.identity);
+      return newest !== undefined && certificate.epoch !== visitorEpoch && locksOut(newest, certificate);
     },
     admit(certificate, name) {
       const known = seen.get(certificate.identity);

@@ -45,25 +45,27 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   const handshakes = openHandshakes();
   let allowed = new Set<string>(trusted);
 
-  const refuse = (socket: Socket, reason: string, peer?: Identity): void => {
+  const refuse = (socket: Socket, reason: string, crowd?: string): void => {
     const from = socket.remoteAddress;
     socket.destroy();
-    if (peer === undefined) log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
-    else log.again(`crowd ${peer}`, 'warn', 'connection refused', { from, reason });
+    if (crowd === undefined) log.again(`stranger ${from}`, 'warn', 'stranger refused', { from, reason });
+    else log.again(`crowd ${crowd}`, 'warn', 'connection refused', { from, reason });
   };
 
   const admit = (socket: TLSSocket): void => {
     const certificate = callerOf(socket, allowed);
     if (socket.alpnProtocol !== 'h2') throw new Failure('untrusted', 'does not speak HTTP/2');
     const { identity, fingerprint } = certificate;
-    const leave = shares.take(fingerprint, identity);
+    // Two keys that were stolen would else keep the one that supersedes them out.
+    const crowd = epochs.isSuperseded(certificate) ? `${identity} with a superseded key` : identity;
+    const leave = shares.take(fingerprint, crowd);
     if (typeof leave === 'number') {
-      refuse(socket, `the peer ${identity} has ${leave} connections already`, identity);
+      refuse(socket, `the peer ${crowd} has ${leave} connections already`, crowd);
       return;
     }
     socket.once('close', leave);
     connections.add(socket, certificate);
-    server.serve(socket, { from: `${socket.remoteAddress}:${socket.remotePort}`, certificate }, clock);
+    server.serve(socket, { from: `${socket.remoteAddress}:${socket.remotePort}`, certificate, crowd }, clock);
   };
   const listener = createServer(listenerOptions(self), (socket) => {
     const from = socket.remoteAddress;

@@ -79,7 +79,7 @@ export async function serveOwnClient(
   const door = createServer((connection) => {
     // Whoever hangs up closes the connection, and its calls with it.
     connection.on('error', () => {});
-    server.serve(connection, { from: 'this server', certificate: undefined });
+    server.serve(connection, { from: 'this server', certificate: undefined, crowd: 'this server' });
   });
   const stopTrying = await openOwnDoor(door, socket, clock, log);
   return {

@@ -18,7 +18,7 @@ beforeEach(async () => {
   server = callServer(() => {});
   door = createServer((connection) => {
     connection.on('error', () => {});
-    server.serve(connection, { from: 'a test', certificate: undefined }, clock);
+    server.serve(connection, { from: 'a test', certificate: undefined, crowd: 'a test' }, clock);
   }).listen(0, '127.0.0.1');
   await once(door, 'listening');
 });

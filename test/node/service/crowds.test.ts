@@ -179,6 +179,21 @@ describe('a server that was rebuilt', () => {
     expect(guest.closed).toBe(false);
   });
 
+  it('is not kept out by two keys that were stolen', async () => {
+    const again = makeServerIdentity(keys, 'FR1', 1500);
+    const last = node.callAs(again);
+    await listBackups(last, everything);
+    last.close();
+    const sessions = [stolen, again].flatMap((thief) => Array.from({ length: 2 }, () => openHttp2(thief, node)));
+    const calls = sessions.flatMap((session) => Array.from({ length: 33 }, () => openCall(session, 'GetNode')));
+    for (const ofOneKey of [calls.slice(0, 66), calls.slice(66)])
+      await Promise.race(ofOneKey.map((call) => once(call, 'response')));
+    const opened = [stolen, again].flatMap((thief) => Array.from({ length: 62 }, () => openTls(thief).resume()));
+    await Promise.all(opened.map((socket) => Promise.race([once(socket, 'data'), closing(socket)])));
+    await bothAreServed();
+    for (const session of sessions) session.destroy();
+  });
+
   it('is not kept out by calls of whoever stole its predecessor', async () => {
     const sessions = Array.from({ length: 2 }, () => openHttp2(stolen));
     const calls = Array.from({ length: 65 }, (_, nth) => openCall(sessions[nth % 2] as ClientHttp2Session, 'GetNode'));
