@@ -30,7 +30,7 @@ export interface Receipts {
   drop(peer: Holder, backup: OwnBackup): Promise<void>;
   /**
    * Forgets all receipts of a peer that was rebuilt: it may have lost its disk, and what it holds all the same it acknowledges
-   * again when it is offered.
+   * again when it is offered. From the call on none is read.
    */
   dropAll(peer: Hostname): Promise<void>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
@@ -45,6 +45,7 @@ const ending = '.receipt';
 export function openReceipts(folder: string, log: Log): Receipts {
   const reported = new Set<string>();
   const beingKept = new Set<Promise<void>>();
+  let dropped: Promise<unknown> = Promise.resolve();
   const fileOf = (peer: Holder, backup: OwnBackup): string => join(folder, peer.name, backup.name + ending);
 
   const report = (peer: Holder, backup: OwnBackup, failure: Failure): void => {
@@ -56,6 +57,7 @@ export function openReceipts(folder: string, log: Log): Receipts {
 
   const read = async (peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined> => {
     const path = fileOf(peer, backup);
+    await dropped;
     try {
       const bytes = await readIfThere(path);
       if (bytes === undefined) return undefined;
@@ -78,8 +80,9 @@ export function openReceipts(folder: string, log: Log): Receipts {
     },
     drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),
     async dropAll(peer) {
-      await Promise.allSettled(beingKept);
-      await rm(join(folder, peer), { recursive: true, force: true });
+      const drop = Promise.allSettled(beingKept).then(() => rm(join(folder, peer), { recursive: true, force: true }));
+      dropped = Promise.allSettled([dropped, drop]);
+      await drop;
     },
     async held(peer, backups) {
       const names = new Set<string>();

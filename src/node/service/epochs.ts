@@ -14,17 +14,20 @@ export interface Epochs {
   newest(identity: Identity): NodeCertificate | undefined;
   /** Whether a newer key that was seen locks this one out. A visitor is superseded by nobody. */
   isSuperseded(certificate: NodeCertificate): boolean;
-  /** False when the certificate is superseded. A newer one is remembered, durably, before this resolves. */
+  /**
+   * False when the certificate is superseded. A newer one counts at once, and is remembered, durably, before this resolves.
+   * @throws the error of a disk that does not take it: it is tried again at the next call
+   */
   admit(certificate: NodeCertificate, name: Hostname): Promise<boolean>;
-  /** Calls back with each newer key of an identity that is admitted: whoever has an older one is locked out from then on. */
+  /** Calls back with each newer key of an identity that is seen: whoever has an older one is locked out from then on. */
   whenNewer(follow: (newest: NodeCertificate) => void): void;
   /** Resolves when nothing is being written. */
   settled(): Promise<unknown>;
 }
 
 /**
- * @param rebuilt awaited when an identity that is known has a newer key: before that is remembered, so that it happens again where
- *   it was cut off, and once more when whoever has an older key is locked out
+ * @param rebuilt awaited when an identity that is known has a newer key: once whoever has an older one is locked out, and before
+ *   the newer one is remembered, so that it happens again where it was cut off
  * @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again
  */
 export async function openEpochs(
@@ -32,38 +35,42 @@ export async function openEpochs(
   log: Log,
   rebuilt: (name: Hostname) => Promise<void> = async () => {},
 ): Promise<Epochs> {
-  const seen = await readSeenKeys(file);
+  /** What the file has. */
+  const kept = await readSeenKeys(file);
+  const seen = new Map(kept);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   const inTurn = turnsOf(1);
-  /** Newer keys that the disk did not take, by fingerprint: told once each. */
-  const unsaved = new Set<string>();
-  const save = async (certificate: NodeCertificate, name: Hostname): Promise<void> => {
-    try {
-      await replaceFile(file, formatSeenKeys(new Map([...seen, [certificate.identity, certificate]])));
-    } catch (thrown) {
-      if (!unsaved.has(certificate.fingerprint)) {
-        const reason = Failure.from(thrown).message;
-        log.error('newer node key not remembered: older ones are let in until it is', { peer: name, reason });
-      }
-      unsaved.add(certificate.fingerprint);
-      throw thrown;
-    }
+  /** Fingerprints of newer keys that the disk did not take: told once each. */
+  const reported = new Set<string>();
+  const isNewestOf = (keys: ReadonlyMap<string, NodeCertificate>, certificate: NodeCertificate): boolean => {
+    const newest = keys.get(certificate.identity);
+    return newest !== undefined && isSameKey(certificate, newest);
+  };
+  const keep = async (certificate: NodeCertificate, name: Hostname): Promise<void> => {
+    const { identity } = certificate;
+    if (kept.has(identity)) await rebuilt(name);
+    await replaceFile(file, formatSeenKeys(new Map([...kept, [identity, certificate]])));
+    kept.set(identity, certificate);
   };
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
-    const { identity, epoch } = certificate;
+    const { identity, epoch, fingerprint } = certificate;
     const known = seen.get(identity);
-    if (known !== undefined && isSameKey(certificate, known)) return true;
     if (known !== undefined && locksOut(known, certificate)) return false;
-    if (known !== undefined) await rebuilt(name);
-    await save(certificate, name);
+    // Before the disk is asked: where it takes nothing, a stolen key would have more rights than the server that was rebuilt.
     seen.set(identity, certificate);
-    if (known !== undefined) {
+    if (known !== undefined && !isSameKey(certificate, known)) {
       for (const follow of followers) follow(certificate);
-      await rebuilt(name).catch((thrown) => {
-        log.warn('what an older key gave may count still', { peer: name, reason: Failure.from(thrown).message });
-      });
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
     }
+    if (isNewestOf(kept, certificate)) return true;
+    await keep(certificate, name).catch((thrown) => {
+      const reason = Failure.from(thrown).message;
+      if (!reported.has(fingerprint)) {
+        log.error('newer node key not remembered: a restart before it is lets older ones in', { peer: name, reason });
+      }
+      reported.add(fingerprint);
+      throw thrown;
+    });
     return true;
   };
   return {
@@ -76,9 +83,8 @@ export async function openEpochs(
       return newest !== undefined && certificate.epoch !== visitorEpoch && locksOut(newest, certificate);
     },
     admit(certificate, name) {
-      const known = seen.get(certificate.identity);
       // Nearly every call: none of them waits until the key of another server is on the disk.
-      if (known !== undefined && isSameKey(certificate, known)) return Promise.resolve(true);
+      if (isNewestOf(seen, certificate) && isNewestOf(kept, certificate)) return Promise.resolve(true);
       // In turn: of two new keys that call at once, the file has to end with the newer one.
       return inTurn(() => decide(certificate, name));
     },

@@ -84,8 +84,9 @@ describe('the receipts', () => {
     for (const each of [backup, other]) await receipts.keep(peer, each, receiptFor(each));
     await receipts.keep(another, backup, receiptFor(backup, us1));
     const arriving = receipts.keep(peer, backupOf('three', 25), receiptFor(backupOf('three', 25)));
-    await receipts.dropAll(peer.name);
-    await arriving;
+    const dropped = receipts.dropAll(peer.name);
+    expect(await receipts.held(peer, [backup])).toEqual(new Set());
+    await Promise.all([dropped, arriving]);
     expect(await receipts.held(peer, [backup, other, backupOf('three', 25)])).toEqual(new Set());
     expect(await receipts.held(another, [backup])).toEqual(new Set([backup.name]));
     await receipts.dropAll(peer.name);

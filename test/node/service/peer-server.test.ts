@@ -680,6 +680,7 @@ describe('a rebuilt server', () => {
     expect(await listBackups(asRebuilt, { owner: '', set: '' })).toEqual([]);
     const offer = offerBackup(asRebuilt, manifestOf(randomBytes(10), rebuilt.signer));
     await expect(offer).rejects.toMatchObject({ kind: 'failed' });
+    await expect(listBackups(node.callAs(old), { owner: '', set: '' })).rejects.toMatchObject({ kind: 'untrusted' });
     await rm(inTheWay, { recursive: true });
     expect(await listBackups(asRebuilt, { owner: '', set: '' })).toEqual([]);
     await expect(listBackups(node.callAs(old), { owner: '', set: '' })).rejects.toMatchObject({ kind: 'untrusted' });
