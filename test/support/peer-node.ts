@@ -26,6 +26,8 @@ export interface PeerNode {
   readonly data: string;
   readonly vault: Vault;
   readonly log: Events;
+  /** Peers, each time that one was seen. */
+  readonly seen: Hostname[];
   /** Changes the peers while it runs. */
   follow(peers: readonly PeerConfig[]): void;
   /** A connection to this node that shows the certificate of `caller`. It is closed with the node. */
@@ -63,13 +65,14 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     minimumFree: () => options.minimumFree ?? 0,
   });
   const callLog = openThrottledLog(log, clock);
+  const seen: Hostname[] = [];
   const epochs = await openEpochs(join(data, '.state', 'epochs.json'), log);
   const answers = await peerServer({
     self: { hostname: name, version: '0.0.0', now: () => clock.now() },
     vault,
     config: () => ({ peers, retention: options.retention?.() ?? keepDays(0, 7) }),
     epochs,
-    seen: () => {},
+    seen: (peer) => void seen.push(peer),
     clock,
     log: callLog,
   });
@@ -89,6 +92,7 @@ export async function startPeerNode(options: PeerNodeOptions = {}): Promise<Peer
     data,
     vault,
     log,
+    seen,
     follow(changed) {
       peers = changed;
       listener.trust(identitiesOf(changed));

@@ -40,22 +40,22 @@ export function admission(
     if (certificate === undefined) throw new Failure('untrusted', 'you showed no certificate');
     const peer = peers().find((candidate) => candidate.enabled && candidate.identity === certificate.identity);
     if (peer === undefined) throw new Failure('untrusted', 'you are not a peer of this server');
-    await admitEpoch(certificate, peer.name, epochs, demands);
-    seen(peer.name);
+    if (await admitEpoch(certificate, peer.name, epochs, demands)) seen(peer.name);
     const { name, quota, reads } = peer;
     return { name, identity: certificate.identity, key: certificate.fingerprint, quota, reads };
   };
 }
 
+/** @returns whether it is the server itself: a visitor and a lost machine say nothing of whether that is awake */
 async function admitEpoch(
   certificate: NodeCertificate,
   name: Hostname,
   epochs: Epochs,
   { writes = false, supersededToo = false }: Demands,
-): Promise<void> {
+): Promise<boolean> {
   if (certificate.epoch === visitorEpoch) {
     if (writes) throw new Failure('forbidden', `the node key is for a visit: ${name} may read with it, not write`);
-    return;
+    return false;
   }
   const admitted = await epochs.admit(certificate, name).catch((thrown: unknown) => {
     // It is a newer key, and this disk does not take it: a server that was rebuilt must be able to read what is kept for it.
@@ -69,4 +69,5 @@ async function admitEpoch(
         '(`anemone-peer doctor` there shows the whole command). If it is not, nothing is to be done.',
     });
   }
+  return admitted;
 }

@@ -28,7 +28,7 @@ export interface PeerServerOptions {
   /** The peers and the rules of this moment. */
   config(): Pick<Config, 'peers' | 'retention'>;
   readonly epochs: Epochs;
-  /** A peer called: it is awake. */
+  /** A peer itself called, with the node key that it has now: it is awake. */
   seen(name: Hostname): void;
   readonly clock: Clock;
   readonly log: ThrottledLog;

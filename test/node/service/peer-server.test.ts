@@ -686,6 +686,15 @@ describe('a rebuilt server', () => {
     await expect(listBackups(node.callAs(old), { owner: '', set: '' })).rejects.toMatchObject({ kind: 'untrusted' });
   });
 
+  it('is not seen when its predecessor or a visitor calls', async () => {
+    const server = generations();
+    const [old, rebuilt, visitor] = [server.at(1000), server.at(2000), server.at(visitorEpoch)];
+    const node = await start({ peers: [peerConfig('FR1', old)] });
+    await getNode(node.callAs(rebuilt));
+    for (const caller of [old, visitor]) await getNode(node.callAs(caller));
+    expect(node.seen).toEqual(['FR1']);
+  });
+
   it('cannot be two: another node key of the same epoch is refused', async () => {
     const server = generations();
     const node = await start({ peers: [peerConfig('FR1', server.at(1000))] });
