@@ -1,3 +1,4 @@
+import { stringify } from 'yaml';
 import { type Address, defaultPort, formatAddress } from '../terms/address.js';
 import { parseByteSize } from '../terms/byte-size.js';
 import { Failure } from '../terms/failure.js';
@@ -20,7 +21,8 @@ export interface NewPeer {
  * Adds a peer to the configuration file; comments and layout stay. Of one that is there with the same identity, the address
  * and a quota that is given are changed, and nothing else. The result is checked before it replaces the file.
  * @returns `same` when exactly this peer is there already, and nothing was changed
- * @throws Failure `config` when the name is taken by another server, or the result would be wrong
+ * @throws Failure `config` when the name is taken by another server, the result would be wrong, or the layout of the file
+ * needs a person, who is told what to write
  */
 export async function addPeer(file: string, peer: NewPeer): Promise<'added' | 'changed' | 'same'> {
   const { bytes, text, loaded } = await readForEdit(file);
@@ -29,6 +31,10 @@ export async function addPeer(file: string, peer: NewPeer): Promise<'added' | 'c
   const fields = present === undefined ? fieldsOf(peer) : changeOf(file, present, peer);
   if (Object.keys(fields).length === 0) return 'same';
   const changed = present === undefined ? insertPeer(text, fields) : changePeer(text, peers.indexOf(present), fields);
+  if (changed === undefined) {
+    const lines = stringify(fields, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
+    throw byHand(file, `${present === undefined ? 'add to `peers`' : `write into the peer ${peer.name}`}:\n${lines}`);
+  }
   parseConfig(file, changed);
   await replaceConfig(file, bytes, changed);
   return present === undefined ? 'added' : 'changed';
@@ -76,8 +82,14 @@ export async function removePeer(file: string, name: string): Promise<void> {
     });
   }
   const changed = deletePeer(text, index);
+  if (changed === undefined) throw byHand(file, `take ${name} out of \`peers\`.`);
   parseConfig(file, changed);
   await replaceConfig(file, bytes, changed);
+}
+
+function byHand(file: string, what: string): Failure {
+  const message = `the peers in ${file} are laid out so that only a person can edit them, as in brackets or with YAML anchors`;
+  return new Failure('config', message, { hint: `Edit the file by hand: ${what}` });
 }
 
 async function readForEdit(file: string): Promise<{ bytes: Buffer; text: string; loaded: LoadedConfig }> {

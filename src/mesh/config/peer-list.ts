@@ -1,78 +1,51 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Document, isAlias, isMap, isScalar, isSeq, parseDocument, stringify, type YAMLSeq } from 'yaml';
-import { Failure } from '../terms/failure.js';
+import { isMap, isScalar, isSeq, parse, parseDocument, stringify, type YAMLSeq } from 'yaml';
 
 /** A peer as the file spells it. */
 export type PeerEntry = Readonly<Record<string, string | number>>;
 
-/** The text with one more peer at the end of `peers`. */
-export function insertPeer(text: string, peer: PeerEntry): string {
-  const changed = documentOf(text);
-  const peers = changed.get('peers');
-  if (isSeq(peers)) peers.add(changed.createNode(peer));
-  else changed.set('peers', changed.createNode([peer]));
-  return keepLayout(text, changed, spliceIn(text, peer));
+/** The text with one more peer at the end of `peers`; undefined where its layout does not allow that. */
+export function insertPeer(text: string, peer: PeerEntry): string | undefined {
+  return checked(text, spliceIn(text, peer), (peers) => [...peers, peer]);
+}
+
+/** The text with other values of these keys of the peer at `index`; undefined where its layout does not allow that. */
+export function changePeer(text: string, index: number, fields: PeerEntry): string | undefined {
+  return checked(text, spliceFields(text, index, fields), (peers) =>
+    peers.with(index, { ...(peers[index] as PeerEntry), ...fields }),
+  );
 }
 
 /**
- * The text with other values of these keys of the peer at `index`.
- * @throws Failure `config` where other lines refer to what would change
+ * The text without the peer at `index`, and without the comment lines right above it; undefined where its layout does not
+ * allow that.
  */
-export function changePeer(text: string, index: number, fields: PeerEntry): string {
-  const changed = documentOf(text);
-  const peer = changed.getIn(['peers', index]);
-  if (!isMap(peer) || peer.anchor !== undefined) throw referredTo();
-  for (const [key, value] of Object.entries(fields)) {
-    const node = peer.get(key, true);
-    // One that is changed in place keeps its comment; with an anchor it would change for whoever refers to it.
-    if (isScalar(node) && node.anchor === undefined) node.value = value;
-    else peer.set(key, changed.createNode(value));
-  }
-  return keepLayout(text, changed, spliceFields(text, index, fields));
-}
-
-/** The text without the peer at `index`, and without the comment lines right above it. */
-export function deletePeer(text: string, index: number): string {
-  const changed = documentOf(text);
-  changed.deleteIn(['peers', index]);
-  return keepLayout(text, changed, spliceOut(text, index));
-}
-
-/** @throws Failure `config` where `peers` only names a list that stands elsewhere, for other lines as well */
-function documentOf(text: string): Document.Parsed {
-  const document = parseDocument(text);
-  if (!isAlias(document.get('peers'))) return document;
-  throw new Failure('config', 'peers is a YAML alias (*name) of a list that stands elsewhere in the file', {
-    hint: 'Edit the file by hand.',
-  });
+export function deletePeer(text: string, index: number): string | undefined {
+  return checked(text, spliceOut(text, index), (peers) => peers.toSpliced(index, 1));
 }
 
 /**
- * A cut in the text leaves every other byte alone, which printing the document anew does not (aligned comments move). It
- * is taken only if it reads back as exactly the change that was meant; unusual layouts get the printed document.
+ * What was cut leaves every other byte alone, and is taken only if it reads back as exactly the change that was meant: an
+ * anchor, for one, may give what was changed to other lines as well.
  */
-function keepLayout(text: string, changed: Document.Parsed, spliced: string | undefined): string {
-  const wanted = peersApart(changed);
-  if (spliced !== undefined) {
-    const reread = parseDocument(spliced);
-    if (reread.errors.length === 0 && isDeepStrictEqual(peersApart(reread), wanted)) return spliced;
-  }
-  return changed.toString({ lineWidth: 0, ...(text.includes('\r\n') ? { newline: '\r\n' } : {}) });
+function checked(
+  text: string,
+  spliced: string | undefined,
+  wanted: (peers: readonly unknown[]) => unknown,
+): string | undefined {
+  const [before, after] = [valuesOf(text), spliced === undefined ? undefined : valuesOf(spliced)];
+  if (before === undefined || after === undefined) return undefined;
+  return isDeepStrictEqual(after, { ...before, peers: wanted(before.peers) }) ? spliced : undefined;
 }
 
-/** What a document says, where no list of peers and an empty one are the same. */
-function peersApart(document: Document.Parsed): unknown {
+/** What the file says, where no list of peers and an empty one are the same; undefined when it cannot be read. */
+function valuesOf(text: string): { readonly peers: readonly unknown[] } | undefined {
   try {
-    const { peers, ...rest } = document.toJS() as Record<string, unknown>;
-    return [peers ?? [], rest];
-  } catch (cause) {
-    throw referredTo(cause);
+    const values = parse(text, { logLevel: 'error' });
+    return { ...values, peers: values.peers ?? [] };
+  } catch {
+    return undefined;
   }
-}
-
-function referredTo(cause?: unknown): Failure {
-  const message = 'this peer holds a YAML anchor (&name) that other lines refer to, or is itself an alias (*name)';
-  return new Failure('config', message, { cause, hint: 'Edit the file by hand.' });
 }
 
 function spliceIn(text: string, peer: PeerEntry): string | undefined {
