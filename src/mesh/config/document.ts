@@ -12,7 +12,7 @@ import {
   type YAMLError,
 } from 'yaml';
 import { Failure } from '../terms/failure.js';
-import { keyText, type Problem } from './problem.js';
+import { keyText, type Place, type Problem } from './problem.js';
 import { quote } from './values.js';
 
 /** A configuration of 50 peers has about 10 KB; more than this is another file, or an attack. */
@@ -21,14 +21,11 @@ const deepestNesting = 64;
 const mostAliases = 100;
 
 export interface ConfigDocument {
-  readonly document: Document.Parsed;
   /** The line of a key or item, or of the nearest one above it that exists; counted from 1. */
-  lineOf(path: readonly (string | number)[]): number;
-  /** The line of an offset in the text. */
-  lineAt(offset: number): number;
+  lineOf(path: Place): number;
   readonly problems: readonly Problem[];
   /** What the document holds; undefined when its problems leave that open. */
-  toValue(): unknown;
+  readonly value: unknown;
 }
 
 /** Text of a configuration file as YAML. Duplicate keys leave the rest readable; other errors of syntax do not. */
@@ -48,11 +45,9 @@ export function readDocument(text: string): ConfigDocument {
   const readable = deep === undefined && errors.every(({ code }) => code === 'DUPLICATE_KEY');
   const bad = readable && text.trim() !== '' ? badNodes(document, lineAt) : [];
   return {
-    document,
-    lineAt,
     lineOf: (path) => lineAt(offsetOf(document, path)),
     problems: readable ? [...problems, ...bad] : firstOfEachLine(problems),
-    toValue: () => (readable && bad.length === 0 ? document.toJS({ maxAliasCount: mostAliases }) : undefined),
+    value: readable && bad.length === 0 ? document.toJS({ maxAliasCount: mostAliases }) : undefined,
   };
 }
 
@@ -128,7 +123,7 @@ function badNodes(document: Document.Parsed, lineAt: (offset: number) => number)
   return problems;
 }
 
-function offsetOf(document: Document.Parsed, path: readonly (string | number)[]): number {
+function offsetOf(document: Document.Parsed, path: Place): number {
   let node: unknown = document.contents;
   let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
   for (const key of path) {

@@ -7,13 +7,13 @@ import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
-import { configFailure, keyText, type Problem } from './problem.js';
+import { configFailure, keyText, type Place, type Problem } from './problem.js';
 import { resolveConfig } from './resolve.js';
 import { configSchema } from './schema.js';
 import { translateSpellings } from './spellings.js';
 import { didYouMean, explain } from './values.js';
 
-type LineOf = (path: (string | number)[]) => number;
+type LineOf = (path: Place) => number;
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -36,19 +36,20 @@ export async function loadConfig(file: string): Promise<LoadedConfig> {
 export function parseConfig(file: string, text: string, isThere = (_folder: string): boolean => false): LoadedConfig {
   const document = readDocument(text);
   const problems = [...document.problems];
-  const hints = translateSpellings(document);
-  const value = document.toValue();
-  if (value === undefined && problems.length > 0) throw configFailure(file, problems);
+  if (document.value === undefined && problems.length > 0) throw configFailure(file, problems);
+  const { value, hints: spellings, placeOf } = translateSpellings(document.value);
+  const lineOf: LineOf = (path) => document.lineOf(placeOf(path));
   const root = rootProblem(value);
   if (root !== undefined) throw configFailure(file, [...problems, root]);
   const parsed = v.safeParse(configSchema, value);
-  problems.push(...(parsed.issues ?? []).map((issue) => issueProblem(issue, document.lineOf)));
+  problems.push(...(parsed.issues ?? []).map((issue) => issueProblem(issue, lineOf)));
   if (!parsed.success || problems.length > 0) throw configFailure(file, problems);
 
   const config = resolveConfig(file, parsed.output);
-  problems.push(...pathProblems(config, document.lineOf));
+  problems.push(...pathProblems(config, lineOf));
   if (problems.length > 0) throw configFailure(file, problems);
-  hints.push(...remarks(config, document.lineOf, isThere));
+  const old = spellings.map(({ at, message }) => ({ line: document.lineOf(at), message }));
+  const hints = [...old.toSorted((a, b) => a.line - b.line), ...remarks(config, lineOf, isThere)];
   return { config, hints: hints.map(({ line, message }) => `${file}:${line}: ${message}`) };
 }
 

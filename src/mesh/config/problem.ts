@@ -1,6 +1,9 @@
 import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
 
+/** The keys and indices that lead to a value, from the whole file on. */
+export type Place = readonly (string | number)[];
+
 /** One thing that is wrong in a configuration file. */
 export interface Problem {
   /** Counted from 1. */
@@ -30,7 +33,7 @@ function problemLine(file: string, { line, key, message }: Problem): string {
 }
 
 /** A place in the configuration as people write it: `peers[0].quota`. */
-export function keyText(path: readonly (string | number)[]): string {
+export function keyText(path: Place): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`;
     return text === '' ? key : `${text}.${key}`;

@@ -1,132 +1,84 @@
-import {
-  type Alias,
-  type Document,
-  isMap,
-  isPair,
-  isScalar,
-  isSeq,
-  type Node,
-  Pair,
-  Scalar,
-  visit,
-  type YAMLMap,
-} from 'yaml';
-import type { ConfigDocument } from './document.js';
+import { keyText, type Place } from './problem.js';
+import { isMapping } from './section.js';
 
 /** Sections of the predecessor's file that say nothing about backups. */
 const ignoredSections = ['storage', 'services', 'wireguard', 'monitoring', 'advanced'];
-/** Keys of WireGuard, and a note, that a peer may carry because one file described the VPN as well. */
-const ignoredPeerKeys = ['public_key', 'endpoint', 'persistent_keepalive', 'description'];
+/** Keys of WireGuard that a peer may carry because one file described the VPN as well. */
+const ignoredPeerKeys = ['public_key', 'endpoint', 'persistent_keepalive'];
 
-type Hint = (pair: Pair, message: string) => void;
+type Values = Record<string, unknown>;
+type Hint = (at: Place, message: string) => void;
 
-/**
- * Rewrites the predecessor's spellings in the document into today's, before it is checked. Nodes keep their place in the
- * text, so that an error in a moved value still names the right line.
- * @returns one hint for each spelling that was found, where it is first: its line and what to write today
- */
-export function translateSpellings({ document, lineAt }: ConfigDocument): { line: number; message: string }[] {
-  const hints: { line: number; message: string }[] = [];
-  const root = document.contents;
-  if (!isMap(root)) return hints;
-  const targets = aliasTargets(document);
-  const hint: Hint = (pair, message) => {
-    if (hints.some((told) => told.message === message)) return;
-    const offset = isScalar(pair.key) ? pair.key.range?.[0] : undefined;
-    hints.push({ line: lineAt(offset ?? 0), message });
+export interface Translated {
+  readonly value: unknown;
+  /** One for each spelling that was found, where it is first: its place in the file and what to write today. */
+  readonly hints: readonly { readonly at: Place; readonly message: string }[];
+  /** Where in the file stands what is here in `value`. */
+  placeOf(path: Place): Place;
+}
+
+/** What a file says in the predecessor's spellings, in today's. */
+export function translateSpellings(written: unknown): Translated {
+  const hints: { at: Place; message: string }[] = [];
+  const moved = new Map<string, Place>();
+  const placeOf = (path: Place): Place => moved.get(keyText(path)) ?? path;
+  if (!isMapping(written)) return { value: written, hints, placeOf };
+  const hint: Hint = (at, message) => {
+    if (!hints.some((told) => told.message === message)) hints.push({ at, message });
   };
-  for (const name of ignoredSections) {
-    const section = take(root, name);
-    if (section !== undefined) hint(section, `\`${name}\` is not for backups and is ignored`);
+  const move = (from: Place, to: Place): void => void moved.set(keyText(to), from);
+  const { node, restic_server, ...value } = written;
+  for (const name of ignoredSections.filter((section) => section in value)) {
+    hint([name], `\`${name}\` is not for backups and is ignored`);
+    delete value[name];
   }
-  translateNode(document, root, hint);
-  const quota = translateQuota(root, hint);
-  const peers = root.get('peers');
-  for (const peer of isSeq(peers) ? peers.items : []) {
-    if (isMap(peer)) translatePeer(peer, quota, hint);
+  if (isMapping(node) && 'name' in node) {
+    const { server = {} } = value;
+    if (isMapping(server) && 'name' in server) {
+      hint(['node', 'name'], '`node.name` is ignored, because `server.name` is there');
+    } else {
+      hint(['node', 'name'], '`node.name` is called `server.name` now');
+      move(['node', 'name'], ['server', 'name']);
+      if (isMapping(server)) value['server'] = { ...server, name: node['name'] };
+    }
+  } else if ('node' in written) {
+    hint(['node'], '`node` is not for backups and is ignored');
   }
-  writeOutAliases(document, targets);
-  return hints.toSorted((a, b) => a.line - b.line);
+  const hasQuota = isMapping(restic_server) && 'max_size_per_peer' in restic_server;
+  const given = hasQuota ? { quota: restic_server['max_size_per_peer'] } : {};
+  if (hasQuota) {
+    const at = ['restic_server', 'max_size_per_peer'];
+    hint(at, '`restic_server.max_size_per_peer` is the `quota` of each peer now');
+  } else if ('restic_server' in written) {
+    hint(['restic_server'], '`restic_server` is not used and is ignored');
+  }
+  if (Array.isArray(value['peers'])) {
+    value['peers'] = value['peers'].map((peer, index) =>
+      isMapping(peer) ? { ...given, ...translatePeer(peer, ['peers', index], hint, move) } : peer,
+    );
+  }
+  return { value, hints, placeOf };
 }
 
-function aliasTargets(document: Document.Parsed): Map<Alias, Node | undefined> {
-  const targets = new Map<Alias, Node | undefined>();
-  visit(document, { Alias: (_, alias) => void targets.set(alias, alias.resolve(document)) });
-  return targets;
-}
-
-/** What an alias means stays where its anchor went with a section that is ignored, or was moved behind it. */
-function writeOutAliases(document: Document.Parsed, targets: ReadonlyMap<Alias, Node | undefined>): void {
-  visit(document, {
-    Alias(_, alias) {
-      const target = targets.get(alias);
-      return target === alias.resolve(document) ? undefined : target;
-    },
-  });
-}
-
-function translateNode(document: Document.Parsed, root: YAMLMap, hint: Hint): void {
-  const node = take(root, 'node');
-  if (node === undefined) return;
-  const name = isMap(node.value) ? take(node.value, 'name') : undefined;
-  if (name === undefined) {
-    hint(node, '`node` is not for backups and is ignored');
-    return;
+function translatePeer(written: Values, at: Place, hint: Hint, move: (from: Place, to: Place) => void): Values {
+  const { description: _, ...peer } = written;
+  for (const key of 'vpn_ip' in peer ? [...ignoredPeerKeys, 'allowed_ips'] : ignoredPeerKeys) {
+    if (key in peer) hint([...at, key], `\`${key}\` of a peer is WireGuard's and is ignored`);
+    delete peer[key];
   }
-  if (!root.has('server')) root.items.push(document.createPair('server', {}));
-  const server = root.get('server');
-  if (isMap(server) && server.has('name')) {
-    hint(name, '`node.name` is ignored, because `server.name` is there');
-  } else {
-    hint(name, '`node.name` is called `server.name` now');
-    if (isMap(server)) server.items.push(name);
-  }
-}
-
-/** @returns the size that every peer has as its quota unless it names its own */
-function translateQuota(root: YAMLMap, hint: Hint): unknown {
-  const restic = take(root, 'restic_server');
-  const size = restic !== undefined && isMap(restic.value) ? take(restic.value, 'max_size_per_peer') : undefined;
-  if (size !== undefined) hint(size, '`restic_server.max_size_per_peer` is the `quota` of each peer now');
-  else if (restic !== undefined) hint(restic, '`restic_server` is not used and is ignored');
-  return size?.value;
-}
-
-function translatePeer(peer: YAMLMap, quota: unknown, hint: Hint): void {
-  const ignored = peer.has('vpn_ip') ? [...ignoredPeerKeys, 'allowed_ips'] : ignoredPeerKeys;
-  for (const key of ignored) {
-    const pair = take(peer, key);
-    if (pair !== undefined && key !== 'description') hint(pair, `\`${key}\` of a peer is WireGuard's and is ignored`);
-  }
-  const allowed = find(peer, 'allowed_ips');
-  const address = singleHost(allowed?.value);
-  if (allowed !== undefined && address !== undefined) {
-    allowed.key = Object.assign(new Scalar('vpn_ip'), { range: isScalar(allowed.key) ? allowed.key.range : undefined });
-    allowed.value = address;
-    hint(allowed, '`allowed_ips` with one address is called `vpn_ip` now');
-  }
-  if (quota !== undefined && !peer.has('quota')) peer.items.push(new Pair(new Scalar('quota'), quota));
+  const { allowed_ips, ...rest } = peer;
+  const vpn_ip = singleHost(allowed_ips);
+  if (vpn_ip === undefined) return peer;
+  hint([...at, 'allowed_ips'], '`allowed_ips` with one address is called `vpn_ip` now');
+  move([...at, 'allowed_ips'], [...at, 'vpn_ip']);
+  return { ...rest, vpn_ip };
 }
 
 /** The one address in `10.8.0.2/32`, in a list of it, or in a list separated by commas; networks are passed over. */
-function singleHost(node: unknown): Scalar | undefined {
-  const scalars = (isSeq(node) ? node.items : [node]).filter((item) => isScalar(item));
-  const hosts = scalars.flatMap((scalar) =>
-    String(scalar.value)
-      .split(',')
-      .map((part) => /^\s*([^/\s]+)\/(?:32|128)\s*$/.exec(part)?.[1])
-      .filter((host) => host !== undefined),
+function singleHost(written: unknown): string | undefined {
+  const texts = (Array.isArray(written) ? written : [written]).filter((one) => typeof one === 'string');
+  const hosts = texts.flatMap((text) =>
+    text.split(',').flatMap((part) => /^\s*([^/\s]+)\/(?:32|128)\s*$/.exec(part)?.[1] ?? []),
   );
-  const [host] = hosts;
-  return hosts.length === 1 && host !== undefined ? new Scalar(host) : undefined;
-}
-
-function find(map: YAMLMap, key: string): Pair | undefined {
-  return map.items.find((pair) => isPair(pair) && isScalar(pair.key) && pair.key.value === key);
-}
-
-function take(map: YAMLMap, key: string): Pair | undefined {
-  const pair = find(map, key);
-  if (pair !== undefined) map.items.splice(map.items.indexOf(pair), 1);
-  return pair;
+  return hosts.length === 1 ? hosts[0] : undefined;
 }

@@ -53,9 +53,8 @@ export function parseKit(bytes: Uint8Array, label: string): SignedKit {
     damaged(label, `line ${from + line}: ${key === '' ? '' : `${key} `}${printable(redactSecrets(message), 300)}`);
   const [problem] = document.problems;
   if (problem !== undefined) throw at(problem.line, problem.key, problem.message);
-  const value = document.toValue();
-  refuseOtherVersion(value, label);
-  const read = v.safeParse(kitSchema, value);
+  refuseOtherVersion(document.value, label);
+  const read = v.safeParse(kitSchema, document.value);
   if (!read.success) {
     const [issue] = read.issues;
     const path = (issue.path ?? []).map(({ key }) => key as string | number);

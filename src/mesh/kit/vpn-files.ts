@@ -85,7 +85,7 @@ async function readVpnFile(path: string): Promise<VpnFile | string> {
 /** A kit is YAML, whose reader takes no text for what it is not, and no nesting that a configuration does not have. */
 function readsBack(content: string): boolean {
   const read = readDocument(stringify([{ content }], yamlOfKit));
-  return read.problems.length === 0 && (read.toValue() as { content?: unknown }[])[0]?.content === content;
+  return read.problems.length === 0 && (read.value as { content?: unknown }[])[0]?.content === content;
 }
 
 /** The reason of what another user may be able to read. */
