@@ -3,12 +3,10 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type DeliveryProgress, Outcome } from '../../../src/mesh/generated/anemone/node/v1/node.js';
-import type { Identity } from '../../../src/mesh/identity/identity.js';
-import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
-import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { OutboxPeer } from '../../../src/node/outbox/deliver.js';
 import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
 import type { OwnBackup } from '../../../src/node/outbox/owed.js';
@@ -17,6 +15,7 @@ import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { throwawayServer } from '../../support/identities.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
+import { TestPeer } from './test-peer.js';
 
 const minute = 60_000;
 const forever = new AbortController().signal;
@@ -28,37 +27,6 @@ const night = (day: number): OwnBackup => {
   return { name, set: 'backup', sequence: day, createdAt, size: 1000, digest };
 };
 const [first, second, third] = [night(21), night(22), night(23)];
-
-/** A peer of the mesh that takes backups, unless a test says otherwise. */
-class TestPeer implements OutboxPeer {
-  readonly taken: string[] = [];
-  tries = 0;
-  /** Instead of taking the backup. */
-  instead: ((backup: OwnBackup, signal: AbortSignal) => Promise<void>) | undefined;
-  readonly name: Hostname;
-  readonly identity: Identity;
-  /** Bytes of each backup that it has before. */
-  had = 0;
-  /** What becomes of a delivery once its offer was answered. */
-  afterAnswer: (() => Promise<never>) | undefined;
-  readonly #server: ServerIdentity;
-
-  constructor(name: string) {
-    this.#server = throwawayServer(name);
-    this.name = parseHostname(name);
-    this.identity = this.#server.identity;
-  }
-
-  async push(backup: OwnBackup, options: Parameters<OutboxPeer['push']>[1]) {
-    this.tries += 1;
-    await this.instead?.(backup, options.signal);
-    options.progress(this.had);
-    await this.afterAnswer?.();
-    options.progress(backup.size);
-    this.taken.push(backup.name);
-    return signReceipt({ manifestDigest: backup.digest, receivedAt: 1_795_000_000_000 }, this.#server.signer);
-  }
-}
 
 let folder: string;
 let clock: FakeClock;

@@ -1,41 +1,33 @@
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
-import { SignedManifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import {
-  type DeliveryProgress,
-  Outcome,
   type PeerAudit,
-  PeerReport,
   type Problem,
   type RunEvent,
   type RunReport,
   Scrub,
 } from '../../../src/mesh/generated/anemone/node/v1/node.js';
-import { FileDigest } from '../../../src/mesh/manifest/digest-tree.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type VerifiedManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
 import type { Failure } from '../../../src/mesh/terms/failure.js';
-import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
-import type { ChainHead } from '../../../src/node/run/chain-heads.js';
+import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
+import { openReceipts } from '../../../src/node/outbox/receipts.js';
+import { openChainHeads, type Shown } from '../../../src/node/run/chain-heads.js';
 import { openFingerprints } from '../../../src/node/run/fingerprints.js';
 import type { NightSet, Sealing } from '../../../src/node/run/keep-set.js';
-import { type NightRequest, nightlyRun } from '../../../src/node/run/nightly-run.js';
+import { type NightlyRun, type NightRequest, nightlyRun } from '../../../src/node/run/nightly-run.js';
 import { sourceWatch } from '../../../src/node/run/source-watch.js';
-import type { Draft } from '../../../src/node/vault/draft.js';
-import { entryOf } from '../../../src/node/vault/held-entry.js';
+import type { Vault } from '../../../src/node/vault/vault.js';
 import { FakeClock } from '../../support/fake-clock.js';
-import { throwawayServer } from '../../support/identities.js';
-
-/** A peer of the stage: it takes what it lacks, unless it is away. */
-export interface StagePeer {
-  readonly name: Hostname;
-  readonly holds: Set<string>;
-  away: boolean;
-}
+import { manifestOf } from '../../support/manifests.js';
+import { recoverableServer } from '../../support/restorable.js';
+import { TestPeer } from '../outbox/test-peer.js';
+import { faultyDisk } from '../vault/faulty-disk.js';
+import { FR1, VaultFixture } from '../vault/fixture.js';
 
 /** Seals without a secret: the bytes of the source after a mark that no plaintext of the tests has. */
 const sealer: Sealer = {
@@ -49,22 +41,21 @@ const sealer: Sealer = {
 /** What the reading again tells on the stage. */
 export const nothingRead: Scrub = Scrub.fromJSON({});
 
-/** One server with a vault in a folder, and peers, for nights to happen on. */
+/** The server of the stage, and what its node key was before it was rebuilt. */
+const { keys, server } = recoverableServer('FR1');
+const former = makeServerIdentity(keys, 'FR1', server.certificate.epoch - 1);
+
+/** One server with its vault, its chains and its outbox, and peers, for nights to happen on. */
 export class Stage {
   readonly clock = new FakeClock('2026-11-23T01:00:00.700Z');
-  readonly backups: VerifiedManifest[] = [];
-  readonly peers: StagePeer[] = [];
   readonly recorded: RunReport[] = [];
   readonly events: RunEvent[] = [];
   /** Warnings of the log: the event, and its reason. */
   readonly logged: string[] = [];
   sealing: Sealing = { mode: 'incremental', sealer: async () => sealer, sealedFor: 'age1one' };
-  /** Instead of the ordinary commit, sweep or record. */
-  failCommit = false;
+  /** Instead of the ordinary sweep or record. */
   failSweep = false;
   failRecord = false;
-  /** Called when a delivery has begun that lasts until the next run waits. */
-  slow: (() => void) | null = null;
   /** Called when proofs have begun that last until somebody waits for the next run. */
   slowProofs: (() => void) | null = null;
   /** What the retention could not do beside what it did. */
@@ -78,22 +69,50 @@ export class Stage {
   };
   /** How long the question to the peers takes, before a run knows what they hold. */
   asking: Promise<unknown> = Promise.resolve();
-  /** What peers know of the time before this server was rebuilt. */
-  before: ChainHead | null = null;
-  readonly #server = throwawayServer('FR1');
-  readonly #night = nightlyRun(this.#parts());
+  /** The newest backups of this server that its peers hold, where it may know of none that is as new. */
+  readonly shown: Shown[] = [];
+  readonly outbox: Outbox;
+  readonly #log: Log = {
+    debug() {},
+    info() {},
+    warn: (event, fields) => void this.logged.push(`${event}: ${fields?.['reason']}`),
+    error() {},
+  };
+  readonly #night: NightlyRun;
 
-  private constructor(readonly folder: string) {}
+  private constructor(
+    readonly files: VaultFixture,
+    readonly vault: Vault,
+    readonly disk: ReturnType<typeof faultyDisk>,
+    readonly peers: readonly TestPeer[],
+  ) {
+    this.outbox = openOutbox({
+      clock: this.clock,
+      log: this.#log,
+      receipts: openReceipts(join(vault.layout.state, 'receipts'), this.#log),
+      ownBackups: async () => vault.list(),
+    });
+    this.#night = this.#openNight();
+  }
 
   static async open(...peers: string[]): Promise<Stage> {
-    const stage = new Stage(await mkdtemp(join(tmpdir(), 'night-')));
-    for (const folder of ['drafts', 'local']) await mkdir(join(stage.folder, folder));
-    for (const name of peers) stage.peers.push({ name: parseHostname(name), holds: new Set(), away: false });
+    const files = await VaultFixture.make();
+    const disk = faultyDisk();
+    const vault = await files.open({ disk: disk.disk, identityOf: () => server.identity });
+    const stage = new Stage(
+      files,
+      vault,
+      disk,
+      peers.map((name) => new TestPeer(name)),
+    );
+    await stage.outbox.follow(stage.peers);
     return stage;
   }
 
-  close(): Promise<void> {
-    return rm(this.folder, { recursive: true });
+  async close(): Promise<void> {
+    await this.outbox.stop();
+    await this.vault.close();
+    await this.files.remove();
   }
 
   run(sets: readonly NightSet[], options: Partial<NightRequest> & { signal?: AbortSignal } = {}): Promise<RunReport> {
@@ -103,48 +122,56 @@ export class Stage {
   }
 
   drafts(): Promise<string[]> {
-    return readdir(join(this.folder, 'drafts'));
+    return this.files.files('.incoming');
   }
 
+  /** The manifests of the backups that are kept, the oldest first. */
+  async backups(): Promise<VerifiedManifest[]> {
+    const names = this.vault.list().map(({ name }) => name);
+    const held = await Promise.all(names.reverse().map((name) => this.vault.held(name)));
+    return held.map(({ manifest }) => verifyManifest(manifest, server.identity));
+  }
+
+  /** File names of the backups that are kept. */
   async local(): Promise<string[]> {
-    return (await readdir(join(this.folder, 'local'))).sort();
+    return (await this.files.files('local')).filter((file) => file.endsWith('.enc'));
   }
 
   content(name: string): Promise<string> {
-    return readFile(join(this.folder, 'local', name), 'utf8');
+    return readFile(join(this.files.data, 'local', name), 'utf8');
   }
 
-  #parts(): Parameters<typeof nightlyRun>[0] {
-    const warn: Log['warn'] = (event, fields) => void this.logged.push(`${event}: ${fields?.['reason']}`);
-    const log: Log = { debug() {}, info() {}, warn, error() {} };
-    const stage = this;
-    return {
-      clock: this.clock,
-      log,
-      owner: parseHostname('FR1'),
-      signer: this.#server.signer,
-      get fingerprints() {
-        return openFingerprints(join(stage.folder, 'fingerprints'));
-      },
-      readSource: sourceWatch(this.clock),
+  /** Where it is written down what went into the last backup of each set. */
+  get fingerprints(): string {
+    return join(this.vault.layout.state, 'fingerprints');
+  }
+
+  /** Has a peer show a backup of this server from before it was rebuilt. */
+  showFormer(sequence: number): VerifiedManifest {
+    const manifest = manifestOf(Buffer.from('before'), former.signer, { sequence, previous: Buffer.alloc(32, 7) });
+    this.shown.push({ peer: 'FR2', manifest: manifest.signed });
+    return manifest;
+  }
+
+  #openNight(): NightlyRun {
+    const { clock, vault, outbox, audited } = this;
+    const heads = openChainHeads(vault, server, this.#log);
+    return nightlyRun({
+      clock,
+      log: this.#log,
+      owner: FR1,
+      signer: server.signer,
+      fingerprints: openFingerprints(this.fingerprints),
+      readSource: sourceWatch(clock),
       sealing: () => this.sealing,
-      draft: () => this.#draft(),
-      chainHeads: { newest: async (set) => this.#head(set), keep: async () => {} },
-      isTaken: (name) => this.backups.some((backup) => backup.facts.name === name),
-      outbox: {
-        peersWithout: async (name) => this.peers.filter((peer) => !peer.holds.has(name)).map((peer) => peer.name),
-        deliverNow: async (emit, signal, enough) => {
-          if (this.slow === null) return this.peers.map((peer) => this.#deliver(peer, emit, signal));
-          const waiting = once(enough, 'abort');
-          this.slow();
-          await waiting;
-          return this.peers.map(({ name }) => notOver(name, String(enough.reason)));
-        },
-      },
+      draft: () => vault.draft(),
+      chainHeads: heads,
+      isTaken: (name) => vault.find(name) !== null,
+      outbox,
       askPeers: async () => {
-        this.audited.order.push(`asked before ${this.backups.length + 1}`);
+        audited.order.push(`asked before ${vault.list().length + 1}`);
         await this.asking;
-        return { lost: this.audited.lost, problems: this.audited.told };
+        return { lost: audited.lost, problems: [...audited.told, ...(await heads.goOnFrom(this.shown))] };
       },
       auditing: {
         proofs: async (before, signal) => {
@@ -152,11 +179,11 @@ export class Stage {
           this.slowProofs?.();
           if (this.slowProofs !== null && !signal.aborted) await stopped;
           this.slowProofs = null;
-          this.audited.order.push(`proofs after ${this.peers.map(({ holds }) => holds.size).join()}`);
-          return { peers: [...before], problems: this.audited.problems };
+          audited.order.push(`proofs after ${this.peers.map(({ taken }) => taken.length).join()}`);
+          return { peers: [...before], problems: audited.problems };
         },
         scrub: async (atNight) => {
-          this.audited.order.push(`scrub ${atNight ? 'at night' : 'while waited for'}`);
+          audited.order.push(`scrub ${atNight ? 'at night' : 'while waited for'}`);
           return { report: nothingRead, problems: [] };
         },
       },
@@ -170,62 +197,8 @@ export class Stage {
           this.recorded.push(report);
         },
       },
-    };
+    });
   }
-
-  async #draft(): Promise<Draft> {
-    const path = join(this.folder, 'drafts', String(this.clock.now()));
-    const digest = new FileDigest();
-    const chunks: Uint8Array[] = [];
-    await writeFile(path, '');
-    return {
-      async write(chunk) {
-        chunks.push(chunk);
-        digest.update(chunk);
-      },
-      digest: () => digest.finish(),
-      commit: async (signed) => {
-        if (this.failCommit) throw new Error('the disk is full');
-        const manifest = verifyManifest(
-          SignedManifest.decode(SignedManifest.encode(signed).finish()),
-          this.#server.identity,
-        );
-        await writeFile(join(this.folder, 'local', manifest.facts.name), Buffer.concat(chunks), { flag: 'wx' });
-        this.backups.push(manifest);
-        return entryOf(manifest, null);
-      },
-      discard: () => rm(path, { force: true }),
-    };
-  }
-
-  #head(set: string): ChainHead | null {
-    const newest = this.backups.filter((backup) => backup.facts.set === set).at(-1);
-    if (newest === undefined) return this.before;
-    const { name, sequence, size } = newest.facts;
-    return { name, sequence, size, digest: newest.digest, held: true, next: sequence + 1 };
-  }
-
-  #deliver(peer: StagePeer, emit: (progress: DeliveryProgress) => void, signal: AbortSignal): PeerReport {
-    const owed = this.backups.filter((backup) => !peer.holds.has(backup.facts.name));
-    const report = { ...PeerReport.fromJSON({ peer: peer.name }), outcome: Outcome.OUTCOME_UNCHANGED };
-    if (owed.length === 0) return report;
-    if (peer.away || signal.aborted) {
-      const problem = { kind: signal.aborted ? 'interrupted' : 'unreachable', message: 'no answer', hint: '' };
-      return { ...report, outcome: Outcome.OUTCOME_FAILED, owed: owed.length, problem };
-    }
-    for (const { facts } of owed) {
-      for (let bytes = 0; bytes <= facts.size; bytes += 1) {
-        emit({ peer: peer.name, backup: facts.name, bytes, total: facts.size });
-      }
-      peer.holds.add(facts.name);
-    }
-    return { ...report, outcome: Outcome.OUTCOME_DONE, delivered: owed.map((backup) => backup.facts.name) };
-  }
-}
-
-function notOver(peer: string, message: string): PeerReport {
-  const problem = { kind: 'timeout', message, hint: '' };
-  return { ...PeerReport.fromJSON({ peer }), outcome: Outcome.OUTCOME_FAILED, owed: 1, problem };
 }
 
 /** A set whose source gives these texts, one chunk each; a function is called when its turn comes. */

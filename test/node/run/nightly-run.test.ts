@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -20,8 +20,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   expect(await stage.drafts()).toEqual([]);
-  expect(stage.clock.pending()).toBe(0);
   await stage.close();
+  expect(stage.clock.pending()).toBe(0);
 });
 
 const config = setOf('backup', 'listen: ', '10.8.0.1');
@@ -29,6 +29,7 @@ const broken = (name = 'db') =>
   setOf(name, 'half', () => {
     throw new Error('pg_dump ended with code 1');
   });
+const unreachable = () => Promise.reject(new Failure('unreachable', 'no answer'));
 const leavingOut: NightSet = {
   ...config,
   read(context) {
@@ -58,8 +59,8 @@ describe('a night', () => {
         },
       ],
       peers: [
-        { peer: 'FR2', outcome: done, delivered: [firstName], owed: 0, bytes: 0, problem: undefined },
-        { peer: 'US1', outcome: done, delivered: [firstName], owed: 0, bytes: 0, problem: undefined },
+        { peer: 'FR2', outcome: done, delivered: [firstName], owed: 0, bytes: 38, problem: undefined },
+        { peer: 'US1', outcome: done, delivered: [firstName], owed: 0, bytes: 38, problem: undefined },
       ],
       removed: ['anemone-backup-FR1-20260101-010000.enc'],
       problems: [],
@@ -90,10 +91,10 @@ describe('a night', () => {
       answered = resolve;
     });
     const reading = setOf('backup', 'listen: 10.8.0.1', async () => {
-      stage.before = { name: 'x.enc', sequence: 41, size: 9, digest: Buffer.alloc(32, 7), held: false, next: 42 };
+      stage.showFormer(41);
       answered();
     });
-    expect((await stage.run([reading])).sets).toMatchObject([{ outcome: done, sequence: 42 }]);
+    expect((await stage.run([reading])).sets).toMatchObject([{ outcome: done, sequence: 1042 }]);
   });
 
   it('has a peer prove what it holds that was away at first, and took a backup since', async () => {
@@ -101,7 +102,7 @@ describe('a night', () => {
     for (const peer of ['FR2', 'US1']) {
       stage.audited.lost.push({ peer, proven: [], lost: [], gone: [], bytes: 0, problem });
     }
-    for (const peer of stage.peers) peer.away = peer.name === 'US1';
+    for (const peer of stage.peers) if (peer.name === 'US1') peer.instead = unreachable;
     const { audit } = await stage.run([config]);
     expect(audit?.peers.map((each) => each.problem)).toEqual([undefined, problem]);
   });
@@ -115,7 +116,7 @@ describe('a night', () => {
     await stage.run([config]);
     await stage.clock.advance(day);
     await stage.run([setOf('backup', 'listen: 10.8.0.2')]);
-    const [first, second] = stage.backups;
+    const [first, second] = await stage.backups();
     expect(first?.facts).toMatchObject({ owner: 'FR1', set: 'backup', sequence: 1, format: 'age' });
     expect(first?.facts.createdAtMs).toBe(Date.parse('2026-11-23T01:00:00Z'));
     expect(first?.facts.previous).toHaveLength(0);
@@ -124,17 +125,11 @@ describe('a night', () => {
   });
 
   it('goes on from what its peers know when the server was rebuilt', async () => {
-    stage.before = {
-      name: 'anemone-backup-FR1-20261001-010000.enc',
-      sequence: 41,
-      size: 9,
-      digest: Buffer.alloc(32, 7),
-      held: false,
-      next: 1042,
-    };
+    const former = stage.showFormer(41);
     await stage.run([config]);
-    expect(stage.backups[0]?.facts).toMatchObject({ sequence: 1042 });
-    expect(Buffer.from(stage.backups[0]?.facts.previous ?? [])).toEqual(Buffer.alloc(32, 7));
+    const [first] = await stage.backups();
+    expect(first?.facts).toMatchObject({ sequence: 1042 });
+    expect(Buffer.from(first?.facts.previous ?? [])).toEqual(former.digest);
   });
 
   it('uses the next free second for a second run within the same one', async () => {
@@ -180,7 +175,7 @@ describe('a night', () => {
       const report = await stage.clock.runUntil(stage.run([app.set, config]));
       expect(report.outcome).toBe(done);
       expect(report.sets.map(({ set }) => set)).toEqual(['app', 'backup']);
-      const [backup, later] = stage.backups.map(({ facts }) => facts);
+      const [backup, later] = (await stage.backups()).map(({ facts }) => facts);
       expect([backup?.set, later?.set]).toEqual(['backup', 'app']);
       expect((later?.createdAtMs ?? 0) - (backup?.createdAtMs ?? 0)).toBeGreaterThanOrEqual(120_000);
     });
@@ -269,21 +264,21 @@ describe('a night', () => {
   });
 
   it('is partly done when no peer can be reached: the local copy exists', async () => {
-    for (const peer of stage.peers) peer.away = true;
+    for (const peer of stage.peers) peer.instead = unreachable;
     const report = await stage.run([config]);
     expect(report.outcome).toBe(partly);
     expect(await stage.local()).toEqual([firstName]);
   });
 
   it('mistake 2 of the predecessor: no peers were found, and that was success', async () => {
-    stage.peers.length = 0;
+    await stage.outbox.follow([]);
     const report = await stage.run([config]);
     expect(report.outcome).toBe(partly);
     expect(report.problems).toMatchObject([{ kind: 'config', message: expect.stringContaining('no peer') }]);
   });
 
   it('mistake 3 of the predecessor: exit code 0 when every peer had failed', async () => {
-    for (const peer of stage.peers) peer.away = true;
+    for (const peer of stage.peers) peer.instead = unreachable;
     await stage.run([config]);
     await stage.clock.advance(day);
     expect((await stage.run([config])).outcome).toBe(partly);
@@ -306,7 +301,7 @@ describe('a night', () => {
   it('passes ciphertext through as it is', async () => {
     const report = await stage.run([{ ...setOf('export', 'age-encryption.org/v1\n', 'secret'), sealed: true }]);
     expect(await stage.content(report.sets[0]?.backup ?? '')).toBe('age-encryption.org/v1\nsecret');
-    expect(stage.backups[0]?.facts.format).toBe('age');
+    expect((await stage.backups())[0]?.facts.format).toBe('age');
   });
 
   it('passes ciphertext through although nothing can be sealed, and says so of what is to be', async () => {
@@ -369,11 +364,11 @@ describe('an incremental night', () => {
 
   it('does not skip when a peer lacks the last backup: it delivers that one, and makes no other', async () => {
     const [fr2] = stage.peers;
-    if (fr2 !== undefined) fr2.away = true;
+    if (fr2 !== undefined) fr2.instead = unreachable;
     await stage.run([config]);
     await stage.clock.advance(day);
     expect((await stage.run([config])).outcome).toBe(partly);
-    if (fr2 !== undefined) fr2.away = false;
+    if (fr2 !== undefined) fr2.instead = undefined;
     const report = await stage.run([config]);
     expect(report.outcome).toBe(done);
     expect(report.sets[0]).toMatchObject({ outcome: done, backup: firstName });
@@ -398,40 +393,31 @@ describe('an incremental night', () => {
     await stage.run([config]);
     stage.sealing = { ...stage.sealing, mode: 'incremental', sealedFor: 'age1two' };
     await stage.run([config]);
-    expect(stage.backups.map((backup) => backup.facts.sequence)).toEqual([1, 2, 3, 4]);
+    expect((await stage.backups()).map((backup) => backup.facts.sequence)).toEqual([1, 2, 3, 4]);
     expect((await stage.run([config])).outcome).toBe(unchanged);
   });
 
   it('mistake 4 of the predecessor: the checksum was saved before the backup succeeded', async () => {
-    const file = join(stage.folder, 'fingerprints', 'backup.json');
+    const file = join(stage.fingerprints, 'backup.json');
     await stage.run([setOf('backup', 'before')]);
     const saved = await readFile(file, 'utf8');
-    stage.failCommit = true;
+    stage.disk.fail('ENOSPC', (call) => stage.disk.calls[call] === 'link');
     expect((await stage.run([config])).outcome).toBe(failed);
     expect(await readFile(file, 'utf8')).toBe(saved);
-    stage.failCommit = false;
+    stage.disk.fail('ENOSPC', () => false);
     expect((await stage.run([config])).outcome).toBe(done);
     expect(await stage.local()).toHaveLength(2);
   });
 
   it('makes a backup of unchanged bytes when only peers have the last one: this server was rebuilt', async () => {
     await stage.run([config]);
-    const [lost] = stage.backups.splice(0);
-    await rm(join(stage.folder, 'local', firstName));
-    stage.before = {
-      name: firstName,
-      sequence: 1,
-      size: 38,
-      digest: lost?.digest ?? Buffer.alloc(32),
-      held: false,
-      next: 2,
-    };
+    await stage.vault.remove(firstName);
     await stage.clock.advance(day);
     expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
   });
 
   it('does not believe a fingerprint of another backup than the newest, nor one that is damaged', async () => {
-    const file = join(stage.folder, 'fingerprints', 'backup.json');
+    const file = join(stage.fingerprints, 'backup.json');
     await stage.run([config]);
     const sha256 = createHash('sha256').update('listen: 10.8.0.1').digest('hex');
     for (const content of [
@@ -446,10 +432,9 @@ describe('an incremental night', () => {
   });
 
   it('keeps the backup when its fingerprint cannot be written', async () => {
-    await writeFile(join(stage.folder, 'fingerprints'), 'in the way');
+    await writeFile(stage.fingerprints, 'in the way');
     expect((await stage.run([config])).outcome).toBe(done);
-    await rm(join(stage.folder, 'fingerprints'));
-    await mkdir(join(stage.folder, 'fingerprints'));
+    await rm(stage.fingerprints);
     expect((await stage.run([config])).sets[0]).toMatchObject({ outcome: done, sequence: 2 });
   });
 });
@@ -557,19 +542,39 @@ describe('a source that hangs', () => {
 });
 
 describe('one run at a time', () => {
-  it('ends a run that has read its sets when another one is asked for, says why, and begins that one then', async () => {
-    const delivering = new Promise<void>((resolve) => {
-      stage.slow = resolve;
+  /** Has the peers take nothing until they are told that they may. */
+  function slowPeers() {
+    let letGo = (): void => {};
+    const road = new Promise<void>((resolve) => {
+      letGo = resolve;
     });
+    const delivering = stage.peers.map(
+      (peer) =>
+        new Promise<void>((resolve) => {
+          peer.instead = () => {
+            resolve();
+            return road;
+          };
+        }),
+    );
+    return { delivering: Promise.all(delivering), letGo };
+  }
+
+  it('ends a run that has read its sets when another one is asked for, says why, and begins that one then', async () => {
+    const { delivering, letGo } = slowPeers();
     const first = stage.run([config]);
     await delivering;
-    stage.slow = null;
-    const second = await stage.run([setOf('db', 'rows')], { trigger: 'request' });
+    const second = stage.run([setOf('db', 'rows')], { trigger: 'request' });
     expect((await first).peers.map(({ problem }) => problem?.message)).toEqual(
-      ['FR2', 'US1'].map(() => 'another run was asked for'),
+      ['FR2', 'US1'].map((peer) => `the delivery to ${peer} was not over when another run was asked for`),
     );
-    expect(second.peers.map(({ delivered }) => delivered.length)).toEqual([2, 2]);
-    expect(stage.recorded).toEqual([await first, second]);
+    letGo();
+    expect((await second).peers.map(({ outcome, owed }) => [outcome, owed])).toEqual([
+      [done, 0],
+      [done, 0],
+    ]);
+    expect(stage.peers.map(({ taken }) => taken.length)).toEqual([2, 2]);
+    expect(stage.recorded).toEqual([await first, await second]);
   });
 
   it('does not wait for the proofs of the run that it meets', async () => {
@@ -584,9 +589,7 @@ describe('one run at a time', () => {
   });
 
   it('does not begin one that nobody waits for any more', async () => {
-    const delivering = new Promise<void>((resolve) => {
-      stage.slow = resolve;
-    });
+    const { delivering } = slowPeers();
     const first = stage.run([config]);
     await delivering;
     const interrupt = new AbortController();
@@ -649,6 +652,6 @@ describe('the progress of a night', () => {
     const told = stage.events.flatMap(({ event }) =>
       event?.$case === 'delivery' ? [`${event.value.peer} ${event.value.bytes}/${event.value.total}`] : [],
     );
-    expect(told).toEqual(['FR2 0/38', 'FR2 38/38', 'US1 0/38', 'US1 38/38']);
+    expect(told.sort()).toEqual(['FR2 0/38', 'FR2 38/38', 'US1 0/38', 'US1 38/38']);
   });
 });
