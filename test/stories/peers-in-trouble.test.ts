@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -141,5 +141,19 @@ describe('peers in trouble', { timeout: 180_000 }, () => {
       expect(fr2.events.count('backup accepted', ({ backup }) => !isKit(backup))).toBe(1);
       await fr1.events.until('backup delivered', ({ backup }) => isKit(backup));
       expect((await fr1.peer(['backup'])).stdout).toContain('Nothing changed');
+    }));
+
+  it('that are away for a second while one fetches from them are asked again, and it ends well', () =>
+    withRelay(async (fr1, fr2, relay) => {
+      await large(fr1.folder);
+      await Promise.all([fr1.startInside(), fr2.startInside()]);
+      expect((await fr1.peer(['backup'])).code).toBe(0);
+      await fr1.stop();
+      relay.awayAfter(1_000_000, 500);
+      const { code, stderr } = await fr1.peer(['fetch', 'latest', '--peer', 'FR2', '-o', 'fetched.enc']);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('verified') });
+      const [name = ''] = await fr1.holds('local');
+      const [mine, fetched] = [join(fr1.data, 'local', name), join(fr1.folder, 'fetched.enc')];
+      expect((await readFile(fetched)).equals(await readFile(mine))).toBe(true);
     }));
 });

@@ -16,6 +16,8 @@ export interface Relay {
   mute(): void;
   /** Ends the connection over which so many bytes come back, after them, as a node does that is stopped; later ones work. */
   endAfter(bytes: number): void;
+  /** Once so many more bytes came back, cuts all connections, and is not there for so many milliseconds. */
+  awayAfter(bytes: number, ms: number): void;
   /** Bytes that come back until a client of TLS may speak. They differ by version of Node.js: the key exchange does. */
   handshakeSize(): Promise<number>;
   /** Cuts all connections; later ones work. */
@@ -34,6 +36,8 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
   let muted = false;
   let returned = 0;
   let mostReturned = Number.POSITIVE_INFINITY;
+  let away = { after: Number.POSITIVE_INFINITY, ms: 0 };
+  let comeBack: NodeJS.Timeout | undefined;
   const server = createServer((near) => {
     const far = connect({ host: '127.0.0.1', port: Number(target.split(':')[1]) });
     const pair = [near, far] as const;
@@ -50,6 +54,13 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     far.on('data', (chunk) => {
       if (muted || near.writableEnded) return;
       returned += chunk.length;
+      if (returned > away.after) {
+        away.after = Number.POSITIVE_INFINITY;
+        server.close();
+        comeBack = setTimeout(() => server.listen(port, '127.0.0.1'), away.ms);
+        cut();
+        return;
+      }
       if (mine + chunk.length < mostReturned) {
         mine += chunk.length;
         near.write(chunk);
@@ -90,6 +101,9 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     endAfter(bytes) {
       mostReturned = bytes;
     },
+    awayAfter(bytes, ms) {
+      away = { after: returned + bytes, ms };
+    },
     async handshakeSize() {
       const before = returned;
       const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] });
@@ -100,9 +114,10 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     },
     cut,
     async close() {
-      server.close();
+      clearTimeout(comeBack);
+      const closed = new Promise((resolve) => server.close(resolve));
       cut();
-      await once(server, 'close').catch(() => undefined);
+      await closed;
     },
   };
 }

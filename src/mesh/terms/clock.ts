@@ -9,7 +9,10 @@ export interface Clock {
   monotonic(): number;
   /** Calls back once, after `ms` milliseconds; returns what cancels it. The timer does not keep the process alive. */
   after(ms: number, callback: () => void): () => void;
-  /** Resolves after `ms` milliseconds; rejects with an AbortError when the signal aborts first. */
+  /**
+   * Resolves after `ms` milliseconds; rejects with an AbortError when the signal aborts first. Somebody waits for it, so until
+   * then it keeps the process alive.
+   */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -19,16 +22,7 @@ const longestTimer = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  after(ms, callback) {
-    let timer: NodeJS.Timeout;
-    const arm = (left: number): void => {
-      const part = Math.min(left, longestTimer);
-      timer = setTimeout(() => (left > part ? arm(left - part) : callback()), part);
-      timer.unref();
-    };
-    arm(Math.max(0, ms));
-    return () => clearTimeout(timer);
-  },
+  after: (ms, callback) => inParts(ms, callback, (part, then) => setTimeout(then, part).unref()),
   sleep(ms, signal) {
     return new Promise((resolve, reject) => {
       const abort = (): void => {
@@ -39,14 +33,30 @@ export const systemClock: Clock = {
         reject(abortError());
         return;
       }
-      const cancel = systemClock.after(ms, () => {
+      const wake = (): void => {
         signal?.removeEventListener('abort', abort);
         resolve();
-      });
+      };
+      const cancel = inParts(ms, wake, (part, then) => setTimeout(then, part));
       signal?.addEventListener('abort', abort, { once: true });
     });
   },
 };
+
+/** @param start starts a timer of so many milliseconds @returns what cancels the wait */
+function inParts(
+  ms: number,
+  callback: () => void,
+  start: (part: number, then: () => void) => NodeJS.Timeout,
+): () => void {
+  let timer: NodeJS.Timeout;
+  const arm = (left: number): void => {
+    const part = Math.min(left, longestTimer);
+    timer = start(part, () => (left > part ? arm(left - part) : callback()));
+  };
+  arm(Math.max(0, ms));
+  return () => clearTimeout(timer);
+}
 
 function abortError(): DOMException {
   return new DOMException('interrupted', 'AbortError');
