@@ -60,9 +60,20 @@ function readVersion(): string {
   return version;
 }
 
+/** Node.js ends with this code, without a word, when nothing is left that the command could wait for. */
+const unsettled = 13;
+
+/** To a person that code would mean that something was refused. */
+function tellUnsettled(): void {
+  if (process.exitCode !== unsettled) return;
+  err.write('error: the command stopped before it had come to an end, by a mistake of this program; run it again\n');
+  process.exitCode = exitCodes.failed;
+}
+
 const signal = interruptSignal();
 const out = outputTo(process.stdout);
 const err = outputTo(process.stderr);
+process.on('exit', tellUnsettled);
 let code = await runCommandLine(process.argv.slice(2), {
   out,
   err,
@@ -74,6 +85,7 @@ let code = await runCommandLine(process.argv.slice(2), {
   stdin: process.stdin,
   version: readVersion(),
 });
+process.off('exit', tellUnsettled);
 const lost = [await out.flushed(), await err.flushed()].find((error) => error !== null && error.code !== 'EPIPE');
 if (lost && (code === 0 || code === 3)) {
   err.write(`error: not all that this command had to say could be written: ${lost.message}\n`);

@@ -54,6 +54,18 @@ describe('what Node.js itself says', () => {
   });
 });
 
+describe('a command that comes to no end', () => {
+  it('says so, and does not end with a code that means something else', async () => {
+    const stuck = encodeURIComponent(`import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module';
+      const { open } = fs.promises;
+      fs.promises.open = (path, flags) => (path.endsWith('config.yaml') ? new Promise(() => {}) : open(path, flags));
+      syncBuiltinESMExports();`);
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${stuck}` };
+    const { code, stderr } = await anemonePeer(['config', 'show', '--config', 'config.yaml'], { cwd, env });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('error: the command stopped before') });
+  });
+});
+
 describe('the version', () => {
   it('is that of the package', async () => {
     const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8'));
