@@ -72,6 +72,15 @@ describe('a restore with the kit', () => {
     expect(said.stderr).toContain('is the kit of FR1. Its peers: FR2, US1.');
   });
 
+  it('leaves the folder of another server alone', async () => {
+    await mkdir(join(machine.folder, 'config'));
+    await writeFile(join(machine.folder, 'config/config.yaml'), 'server: { name: DE1, listen: "127.0.0.1:7443" }\n');
+    await expect(fromKit({ kit: await kitOf(machine.us1) })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('is the folder of DE1'),
+    });
+  });
+
   it('writes the VPN configuration where it is told to, for its user only, and never over another', async () => {
     const { us1, fr1, newer, folder } = machine;
     await pushTo(us1, fr1, newer);

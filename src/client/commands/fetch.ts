@@ -2,6 +2,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { HeldBackup } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import { download } from '../restore/download/download.js';
 import { openPart } from '../restore/download/part-file.js';
 import { withRoom } from '../restore/room.js';
@@ -70,9 +71,10 @@ export async function fetchToFile(context: Context, reference: string, options: 
     }
     const document = { file: target, manifest: `${target}.manifest`, name: facts.name, size: facts.size };
     screen.result({ ...document, sha256: Buffer.from(facts.sha256).toString('hex'), verified: true }, () => target);
-    screen.note(
-      `${basename(target)}: ${formatByteSize(facts.size)}, verified; open it with \`anemone-peer restore --from\`.`,
-    );
+    // In the folder of this server, only its own comes back in place.
+    const where = facts.owner === mesh.owner ? '' : ' --target DIR';
+    const open = `anemone-peer restore --from ${shellWord(target)}${where}`;
+    screen.note(`${basename(target)}: ${formatByteSize(facts.size)}, verified; open it with \`${open}\`.`);
     return 0;
   } finally {
     mesh.close();

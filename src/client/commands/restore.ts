@@ -18,7 +18,8 @@ import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { noConfiguration, tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
-import { ageIdentityFor, configuredOwners, openSource } from '../restore/source.js';
+import { refuseFolderOfAnother, serverHere } from '../restore/server-here.js';
+import { ageIdentityFor, openSource } from '../restore/source.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
 import { stateFolder } from '../server/state-folder.js';
@@ -49,15 +50,16 @@ export async function restore(
 }
 
 async function restoreFromFile(context: Context, from: string, options: RestoreOptions, keys: Keys): Promise<ExitCode> {
-  const known = await configuredOwners(context);
+  const here = await serverHere(context);
+  const target = resolve(context.cwd, options.target ?? here?.base ?? '.');
   const sealed = await sealedFromFile({
     path: resolve(context.cwd, from),
     allowUnauthenticated: options.allowUnauthenticated ?? false,
-    owners: known?.owners ?? null,
+    owners: here?.owners ?? null,
+    accept: (owner) => options.target === undefined && refuseFolderOfAnother(here, owner, target),
     keys,
     signal: context.signal,
   });
-  const target = resolve(context.cwd, options.target ?? known?.base ?? '.');
   const { work, close } = await open(context, target, options);
   try {
     const { size } = await sealed.file.stat();
@@ -70,10 +72,10 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     const remaining = await remainingAfter(context, outcome, {
       again,
       isTrial: dryRun,
-      isLook: options.target !== undefined && target !== known?.base,
+      isLook: options.target !== undefined && target !== here?.base,
     });
     await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, again, remaining });
-    if (known === null && options.dryRun !== true) {
+    if (here?.owners == null && options.dryRun !== true) {
       const server = sealed.manifest?.facts.owner ?? 'NAME';
       context.screen.note(
         'The files are in place, but this machine is no server of a mesh. To have it take its place there, with its ' +

@@ -1,10 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { readAll } from '../../mesh/files/read-all.js';
 import { HeldBackup, Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { checkOwner, type Keys } from './keys.js';
 import { openForRestore, type SealedFile } from './sealed-file.js';
@@ -15,6 +17,8 @@ export interface FromFileOptions {
   readonly allowUnauthenticated: boolean;
   /** The identities that the configuration knows, by hostname; null on a bare machine. */
   readonly owners: ReadonlyMap<string, Identity> | null;
+  /** Told whose backup it says it is, where anything says so; throws where that must not be restored. */
+  accept(owner: string): void;
   readonly keys: Keys;
   readonly signal: AbortSignal;
 }
@@ -29,6 +33,7 @@ export async function sealedFromFile({
   path,
   allowUnauthenticated,
   owners,
+  accept,
   keys,
   signal,
 }: FromFileOptions): Promise<SealedFile> {
@@ -36,12 +41,14 @@ export async function sealedFromFile({
   try {
     const signed = await readManifest(`${path}.manifest`);
     if (signed === null) {
+      ownerInName(path).forEach(accept);
       if (allowUnauthenticated) return { label: path, file, manifest: null, ageIdentity: null };
       throw new Failure('untrusted', `nothing proves who made ${path}: there is no ${path}.manifest`, {
         hint: 'If you know where the file comes from, open it with --allow-unauthenticated.',
       });
     }
     const { owner, identity } = claimOf(signed, path);
+    accept(owner);
     const known = owners?.get(owner);
     const trusted =
       known === undefined
@@ -74,6 +81,15 @@ function claimOf({ manifest }: { readonly manifest: Uint8Array }, path: string):
     return { owner, identity: identityFromBytes(identity) };
   } catch (cause) {
     throw new Failure('damaged', `${path}.manifest cannot be read`, { cause });
+  }
+}
+
+/** Whose backup it is by its name; none where the file is called otherwise. */
+function ownerInName(path: string): string[] {
+  try {
+    return [parseBackupName(basename(path)).owner];
+  } catch {
+    return [];
   }
 }
 

@@ -1,13 +1,10 @@
-import { existsSync } from 'node:fs';
-import { findConfig } from '../../mesh/config/find.js';
-import type { Identity } from '../../mesh/identity/identity.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context } from '../session/context.js';
-import { type Mesh, openMesh, ownersOf } from '../survey/mesh.js';
+import { type Mesh, openMesh } from '../survey/mesh.js';
 import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
 import { checkOwner, type Keys } from './keys.js';
@@ -15,6 +12,7 @@ import { openKitFile } from './kit-source.js';
 import { learnPeers } from './learn-peers.js';
 import { offerVpn } from './offer-vpn.js';
 import type { RestoreOptions } from './options.js';
+import { configFileHere, refuseFolderOfAnother, serverHere } from './server-here.js';
 
 export interface Source {
   readonly mesh: Mesh | BareMesh;
@@ -33,15 +31,16 @@ export async function openSource(context: Context, options: RestoreOptions, keys
   if (options.server !== undefined) {
     const name = options.server;
     const server = asUsage('--server', () => parseHostname(name));
+    const home = await homeOf(context, server, options);
     // First the peers, then the key: nobody types 58 characters to learn that the VPN is down.
     const peers = await confirmPeers(context, (options.peer ?? []).map(parsePeerAddress), { yes });
     const derived = await keys.recoveryKey();
     const mesh = await openBareMesh(context, server, peers, derived);
     const learned = await learnPeers(context, mesh, derived, options);
-    return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, server) };
+    return { mesh: learned, derived, base: context.cwd, home };
   }
   const config = await context.loadConfig().catch((thrown: unknown) => {
-    throw isConfigured(context)
+    throw configFileHere(context) !== null
       ? thrown
       : new Failure('usage', 'there is no configuration here, so the peers are not known', {
           cause: thrown,
@@ -72,16 +71,10 @@ async function hasNodeKey(context: Context): Promise<boolean> {
   }
 }
 
-async function homeOf(context: Context, server: string): Promise<string | null> {
-  if (!isConfigured(context)) return null;
-  // What is wrong with it does not matter to whoever names server and peers.
-  const config = await context.loadConfig().catch(() => null);
-  return config?.server.name === server ? config.base : null;
-}
-
 /** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
 async function sourceOfKit(context: Context, file: string, options: RestoreOptions, keys: Keys): Promise<Source> {
   const { kit, derived, vpn } = await openKitFile(context, file, keys);
+  const home = await homeOf(context, kit.server, options);
   await offerVpn(context, kit.server, vpn, options);
   const named = (options.peer ?? []).map(parsePeerAddress);
   if (kit.peers.length + named.length === 0) {
@@ -90,16 +83,18 @@ async function sourceOfKit(context: Context, file: string, options: RestoreOptio
   const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
   const mesh = await openBareMesh(context, kit.server, peers, derived);
   const learned = await learnPeers(context, mesh, derived, {});
-  return { mesh: learned, derived, base: context.cwd, home: await homeOf(context, kit.server) };
+  return { mesh: learned, derived, base: context.cwd, home };
 }
 
-function isConfigured({ flags, env, cwd }: Context): boolean {
-  try {
-    findConfig(flags.config, env, cwd);
-    return true;
-  } catch {
-    return false;
-  }
+/**
+ * The folder of a server that is named, where this machine has its configuration.
+ * @throws Failure `usage` where it would come into the folder of another one
+ */
+async function homeOf(context: Context, server: string, { target }: RestoreOptions): Promise<string | null> {
+  // What is wrong with a configuration does not matter to whoever names server and peers.
+  const here = await serverHere(context).catch(() => null);
+  if (target === undefined) refuseFolderOfAnother(here, server, context.cwd);
+  return here?.name === server ? here.base : null;
 }
 
 /** @throws Failure `wrong-key` when the recovery key is of another server */
@@ -116,15 +111,4 @@ export async function ageIdentityFor(
   const identity = mesh.owners.get(mesh.owner);
   if (key.derived !== null) checkOwner(key.derived, identity, `${mesh.owner} has the identity ${identity}`);
   return key.ageIdentity;
-}
-
-/** What a configuration says about owners, where there is one with an identity. */
-export async function configuredOwners(
-  context: Context,
-): Promise<{ readonly owners: ReadonlyMap<string, Identity>; readonly base: string } | null> {
-  // One that is named may be what the restore brings.
-  if (!isConfigured(context) || !existsSync(findConfig(context.flags.config, context.env, context.cwd))) return null;
-  const config = await context.loadConfig();
-  const self = await context.self().catch(() => null);
-  return self === null ? null : { owners: ownersOf(config, self.identity), base: config.base };
 }

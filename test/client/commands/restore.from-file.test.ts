@@ -73,6 +73,39 @@ describe('a file from disk', () => {
     expect(document.absent).toEqual([]);
   });
 
+  describe('in the folder of another server', () => {
+    const configOf = (name: string) => `server: { name: ${name}, listen: '10.8.0.2:7443' }\n`;
+    const config = () => readFile(join(folder, 'config/config.yaml'), 'utf8');
+    beforeEach(async () => {
+      await mkdir(join(folder, 'config'));
+      await writeFile(join(folder, 'config/config.yaml'), configOf('FR2'));
+    });
+
+    it('takes the place of nothing there unless that folder is named, and asks for no key before it says so', async () => {
+      const path = await put(newer.bytes, newer.manifest);
+      const trial = commandTrial({ cwd: folder });
+      const inPlace = { from: path, yes: true, keyStdin: true, takeover: true };
+      await expect(restore(trial.context, undefined, inPlace)).rejects.toMatchObject({
+        kind: 'usage',
+        message: `${folder} is the folder of FR2, and a backup of FR1 would take its place`,
+        hint: expect.stringContaining('--target'),
+      });
+      expect(await config()).toBe(configOf('FR2'));
+      expect((await from(path)).code).toBe(0);
+      expect((await from(path, { target: folder })).code).toBe(0);
+      expect(await config()).toContain('name: FR1');
+    });
+
+    it('is told by its name where it has no manifest', async () => {
+      const path = join(folder, newer.manifest.facts.name);
+      await writeFile(path, newer.bytes);
+      const trial = commandTrial({ cwd: folder });
+      const options = { from: path, allowUnauthenticated: true, yes: true, keyStdin: true, takeover: true };
+      await expect(restore(trial.context, undefined, options)).rejects.toMatchObject({ kind: 'usage' });
+      expect(await config()).toBe(configOf('FR2'));
+    });
+  });
+
   it('is refused without its manifest, unless that is allowed', async () => {
     const path = await put(newer.bytes);
     await expect(from(path)).rejects.toMatchObject({

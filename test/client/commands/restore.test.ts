@@ -366,6 +366,22 @@ describe('a machine that has a configuration, and cannot use its node key', () =
   });
 });
 
+describe('the folder of another server', () => {
+  it('is no place to come back in, unless it is named: nobody types a key before that is said', async () => {
+    await pushTo(fr2, fr1, newer);
+    await mkdir(join(folder, 'config'));
+    const config = 'server: { name: DE1, listen: "127.0.0.1:7443" }\n';
+    await writeFile(join(folder, 'config/config.yaml'), config);
+    await expect(bare({}, { stdin: '' })).rejects.toMatchObject({
+      kind: 'usage',
+      message: `${folder} is the folder of DE1, and a backup of FR1 would take its place`,
+      hint: expect.stringContaining('--target'),
+    });
+    expect(await readFile(join(folder, 'config/config.yaml'), 'utf8')).toBe(config);
+    expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);
+  });
+});
+
 describe('a server that lives on this machine', () => {
   let living: PeerNode;
   const newestEpoch = async () => (await getNode(fr2.callAs(fr1.server))).newestEpochMs;
