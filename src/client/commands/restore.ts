@@ -75,7 +75,9 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
       isLook: options.target !== undefined && target !== here?.base,
     });
     await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, again, remaining });
-    if (here?.owners == null && options.dryRun !== true) {
+    // Behind a configuration that cannot be read, there may be a server.
+    const isNone = here === null || (here.name !== null && here.owners === null);
+    if (isNone && options.dryRun !== true) {
       const server = sealed.manifest?.facts.owner ?? 'NAME';
       context.screen.note(
         'The files are in place, but this machine is no server of a mesh. To have it take its place there, with its ' +
@@ -193,7 +195,8 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
 
 /** Whether the data folder of the configuration here is gone, as where its disk is not mounted; a person is told then. */
 async function missesData({ screen, loadConfig }: Context): Promise<boolean> {
-  const first = await findFirst(stateFolder(await loadConfig()));
+  const config = await loadConfig().catch(() => null);
+  const first = config && (await findFirst(stateFolder(config)));
   if (first !== null) screen.warn(`${first} A new node key made without it locks out the one that lies there.`);
   return first !== null;
 }

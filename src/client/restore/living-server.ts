@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import type { Config } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { askIdentity } from '../../mesh/identity/trust.js';
 import { type Address, formatAddress } from '../../mesh/terms/address.js';
@@ -13,7 +14,8 @@ import { absentAddress, configFor } from './rebuild.js';
 /**
  * Refuses to make a machine the server that lives on it already, from another folder than its own: peers would refuse its node.
  * @param identity of the server
- * @param home the folder that the server's own configuration on this machine is for; null where none was found
+ * @param home the folder that the server's own configuration on this machine, or one that cannot be read, is for; null where
+ *   none was found
  * @throws Failure `conflict`
  */
 export async function refuseBesideLiving(
@@ -29,15 +31,20 @@ export async function refuseBesideLiving(
   if (config === null || !(await answersHere(context, config.server.listen, identity))) return;
   const { name, listen } = config.server;
   // In its own folder the server may be put back while its node runs, which is then to be restarted.
-  if (home === target && (await runsOwnNode(context))) return;
+  const isInPlace = home === target;
+  if (isInPlace && (await runsOwnNode(context, config))) return;
   throw new Failure(
     'conflict',
     `nothing was restored: ${name} lives on this machine, its node answers at ${formatAddress(listen)}, and if ${target} ` +
       `became ${name}, all peers would refuse that node`,
     {
-      hint:
-        'To look at the backup, give --no-takeover. To put it back, restore in the folder of the server itself, or name its ' +
-        `configuration with --config. To have ${name} here from now on, stop that node first.`,
+      hint: [
+        'To look at the backup, give --no-takeover.',
+        ...(isInPlace
+          ? []
+          : ['To put it back, restore in the folder of the server itself, or name its configuration with --config.']),
+        `To have ${name} here from now on, stop that node first.`,
+      ].join(' '),
     },
   );
 }
@@ -54,6 +61,8 @@ async function answersHere({ clock, signal, flags }: Context, listen: Address, i
   }
 }
 
-async function runsOwnNode(context: Context): Promise<boolean> {
-  return (await askOwnNode(context, await context.loadConfig(), async () => 'runs')) === 'runs';
+/** @param brought the configuration that tells where the node is asked, if the one that is here cannot be read */
+async function runsOwnNode(context: Context, brought: Config): Promise<boolean> {
+  const config = await context.loadConfig().catch(() => brought);
+  return (await askOwnNode(context, config, async () => 'runs')) === 'runs';
 }

@@ -20,7 +20,7 @@ export interface Source {
   readonly derived: DerivedKeys | null;
   /** The folder that is the target unless another one is named. */
   readonly base: string;
-  /** The base of the configuration that this machine has of the server itself; null where it has none. */
+  /** The base of the configuration that this machine has of the server itself, or cannot read; null where it has none. */
   readonly home: string | null;
 }
 
@@ -39,13 +39,16 @@ export async function openSource(context: Context, options: RestoreOptions, keys
     const learned = await learnPeers(context, mesh, derived, options);
     return { mesh: learned, derived, base: context.cwd, home };
   }
-  const config = await context.loadConfig().catch((thrown: unknown) => {
-    throw configFileHere(context) !== null
-      ? thrown
-      : new Failure('usage', 'there is no configuration here, so the peers are not known', {
-          cause: thrown,
-          hint: 'On a bare machine, give the kit: restore --kit FILE; or name the server and a peer: restore --server FR1 --peer 10.8.0.2',
-        });
+  const config = await context.loadConfig().catch((cause: unknown) => {
+    if (configFileHere(context) !== null) {
+      const { kind, message, hint = '' } = Failure.from(cause);
+      const instead = 'To restore without it: restore --kit FILE, or restore --server NAME --peer ADDRESS';
+      throw new Failure(kind, message, { cause, hint: `${hint} ${instead}`.trim() });
+    }
+    throw new Failure('usage', 'there is no configuration here, so the peers are not known', {
+      cause,
+      hint: 'On a bare machine, give the kit: restore --kit FILE; or name the server and a peer: restore --server FR1 --peer 10.8.0.2',
+    });
   });
   const { base } = config;
   if (await hasNodeKey(context)) return { mesh: await openMesh(context), derived: null, base, home: base };
@@ -87,14 +90,13 @@ async function sourceOfKit(context: Context, file: string, options: RestoreOptio
 }
 
 /**
- * The folder of a server that is named, where this machine has its configuration.
+ * The folder of a server that is named, where this machine has its configuration, or one that cannot be read.
  * @throws Failure `usage` where it would come into the folder of another one
  */
 async function homeOf(context: Context, server: string, { target }: RestoreOptions): Promise<string | null> {
-  // What is wrong with a configuration does not matter to whoever names server and peers.
-  const here = await serverHere(context).catch(() => null);
+  const here = await serverHere(context);
   if (target === undefined) refuseFolderOfAnother(here, server, context.cwd);
-  return here?.name === server ? here.base : null;
+  return here !== null && (here.name ?? server) === server ? here.base : null;
 }
 
 /** @throws Failure `wrong-key` when the recovery key is of another server */

@@ -106,6 +106,17 @@ describe('a file from disk', () => {
     });
   });
 
+  it('comes back over the broken configuration that it is to mend', async () => {
+    await mkdir(join(folder, 'config'));
+    await writeFile(join(folder, 'config/config.yaml'), 'server: { name: FR1');
+    const path = await put(newer.bytes, newer.manifest);
+    const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey });
+    const code = await restore(trial.context, undefined, { from: path, yes: true, keyStdin: true, takeover: true });
+    expect([code, await readFile(join(folder, 'config/secret.key'), 'utf8')]).toEqual([0, 'secret new']);
+    expect(trial.said.stderr).toMatch(/warning: .*config\.yaml:1: .*the restore goes on without it/s);
+    expect(trial.said.stderr).not.toContain('no server of a mesh');
+  });
+
   it('is refused without its manifest, unless that is allowed', async () => {
     const path = await put(newer.bytes);
     await expect(from(path)).rejects.toMatchObject({

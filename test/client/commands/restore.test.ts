@@ -394,6 +394,11 @@ describe('a server that lives on this machine', () => {
     const config = { name: 'config/config.yaml', body: configOf(listen), mode: 0o644 };
     await pushTo(fr2, fr1, await sealTree(fr1, [...tree, config]));
   };
+  const runNodeIn = (base: string) => {
+    const log = openThrottledLog(living.log, systemClock);
+    const config = { retention: () => keepDays(0, 7) } as never;
+    return serveOwnClient(join(base, 'config-backups/.state/node.sock'), config, living.vault, systemClock, log);
+  };
   beforeEach(async () => {
     living = await startPeerNode({ name: 'FR1', server: fr1.server });
   });
@@ -422,10 +427,7 @@ describe('a server that lives on this machine', () => {
     await mkdir(join(folder, 'config'));
     await writeFile(join(folder, 'config/config.yaml'), configOf(at(living)));
     await expect(bare()).rejects.toMatchObject({ kind: 'conflict' });
-    const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openThrottledLog(living.log, systemClock);
-    const config = { retention: () => keepDays(0, 7) } as never;
-    const node = await serveOwnClient(socket, config, living.vault, systemClock, log);
+    const node = await runNodeIn(folder);
     try {
       const { code, said } = await bare();
       expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
@@ -433,6 +435,33 @@ describe('a server that lives on this machine', () => {
       await node.close(0);
     }
     expect(await newestEpoch()).toBeGreaterThan(fr1.server.certificate.epoch);
+  });
+
+  it('is put back while its node runs also where its configuration is broken: what asks for that says how', async () => {
+    await hold(at(living));
+    await mkdir(join(folder, 'config'));
+    await writeFile(join(folder, 'config/config.yaml'), 'server: { name: FR1');
+    const { context } = commandTrial({ cwd: folder });
+    await expect(restore(context, 'latest', { yes: true, takeover: true })).rejects.toMatchObject({
+      kind: 'config',
+      hint: expect.stringContaining('restore --server NAME --peer ADDRESS'),
+    });
+    const node = await runNodeIn(folder);
+    try {
+      const { code, said } = await bare();
+      expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
+    } finally {
+      await node.close(0);
+    }
+  });
+
+  it('is put back in its own folder only when its node, which does not answer there, is stopped', async () => {
+    await hold(at(living));
+    await mkdir(join(folder, 'config'));
+    await writeFile(join(folder, 'config/config.yaml'), configOf(at(living)));
+    const failure = await bare().catch((thrown) => thrown);
+    expect([failure.kind, failure.hint]).toEqual(['conflict', expect.stringMatching(/--no-takeover.*stop that node/)]);
+    expect(failure.hint).not.toContain('in the folder of the server itself');
   });
 
   it('is not taken for the one to come where another server answers at its address', async () => {
