@@ -69,12 +69,15 @@ export async function fetchToFile(context: Context, reference: string, options: 
     } finally {
       progress.end();
     }
+    // Its bytes lead to the root that its owner signed. The SHA-256 is the word of the owner: nobody has computed it here.
     const document = { file: target, manifest: `${target}.manifest`, name: facts.name, size: facts.size };
     screen.result({ ...document, sha256: Buffer.from(facts.sha256).toString('hex'), verified: true }, () => target);
     // In the folder of this server, only its own comes back in place.
     const where = facts.owner === mesh.owner ? '' : ' --target DIR';
     const open = `anemone-peer restore --from ${shellWord(target)}${where}`;
-    screen.note(`${basename(target)}: ${formatByteSize(facts.size)}, verified; open it with \`${open}\`.`);
+    screen.note(
+      `${basename(target)}: ${formatByteSize(facts.size)}, the bytes that ${facts.owner} signed; open them with \`${open}\`.`,
+    );
     return 0;
   } finally {
     mesh.close();

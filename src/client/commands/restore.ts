@@ -59,6 +59,7 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     accept: (owner) => options.target === undefined && refuseFolderOfAnother(here, owner, target),
     keys,
     signal: context.signal,
+    warn: context.screen.warn,
   });
   const { work, close } = await open(context, target, options);
   try {

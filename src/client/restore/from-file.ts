@@ -21,6 +21,7 @@ export interface FromFileOptions {
   accept(owner: string): void;
   readonly keys: Keys;
   readonly signal: AbortSignal;
+  warn(text: string): void;
 }
 
 /**
@@ -36,6 +37,7 @@ export async function sealedFromFile({
   accept,
   keys,
   signal,
+  warn,
 }: FromFileOptions): Promise<SealedFile> {
   const file = await openForRestore(path);
   try {
@@ -55,7 +57,8 @@ export async function sealedFromFile({
         ? await keys.recoveryKey((given) => checkOwner(given, identity, `${path} is of ${identity}`))
         : { identity: known, ageIdentity: null };
     const manifest = verifyManifest(signed, trusted.identity);
-    await compareBytes(file, manifest, path, signal);
+    const contradiction = await compareBytes(file, manifest, path, signal);
+    if (contradiction !== null) warn(contradiction);
     return { label: path, file, manifest, ageIdentity: trusted.ageIdentity };
   } catch (thrown) {
     await file.close();
@@ -93,16 +96,23 @@ function ownerInName(path: string): string[] {
   }
 }
 
+/** @returns what is to be told where only the SHA-256 differs, which no other copy mends; null where nothing does */
 async function compareBytes(
   file: FileHandle,
   { facts }: VerifiedManifest,
   path: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | null> {
   const digest = new FileDigest();
   for await (const chunk of readAll(file, { signal })) digest.update(chunk);
   const { size, sha256, treeRoot } = digest.finish();
-  if (size === facts.size && sha256.equals(facts.sha256) && treeRoot.equals(facts.treeRoot)) return;
+  if (size === facts.size && treeRoot.equals(facts.treeRoot)) {
+    if (sha256.equals(facts.sha256)) return null;
+    return (
+      `${path} has another SHA-256 than its manifest says, and is the file all the same: all its bytes lead to the tree ` +
+      `root in there, so ${facts.owner} signed a contradiction`
+    );
+  }
   throw new Failure('damaged', `${path} is damaged: its bytes are not those of its manifest (${facts.name})`, {
     hint: 'Fetch it again, or restore it from a peer.',
   });

@@ -186,6 +186,14 @@ describe('a file from disk', () => {
     expect(await left()).toEqual(['fr1.enc']);
   });
 
+  it('of which only the SHA-256 differs is what its owner signed in contradiction: restored, and told', async () => {
+    const facts = { sha256: randomBytes(32) };
+    const { bytes, manifest } = await sealTree(fr1, treeOf('new'), facts);
+    const { document, notes } = await from(await put(bytes, manifest));
+    expect([document.verified, await restored()]).toEqual([true, 'secret new']);
+    expect(notes).toMatch(/warning: .*fr1\.enc .* another SHA-256 than its manifest says.* FR1 signed a contradiction/);
+  });
+
   it('is read no further when the user interrupts', async () => {
     const path = await put(newer.bytes.subarray(1), newer.manifest);
     const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey, signal: AbortSignal.abort() });
