@@ -47,8 +47,8 @@ export interface KeptLeaves {
   /** The hashes as they are on the disk, from that of one leaf on. No file stays open while the reader takes its time. */
   read(entry: HeldEntry, first: number): Bytes;
   forget(digest: Uint8Array): Promise<void>;
-  /** Removes the hashes of what is not held any more. @param digests of the manifests of all that is held */
-  tidy(digests: Iterable<Uint8Array>): Promise<void>;
+  /** Removes the hashes of what is not held any more. @param held gives the digests of the manifests of all that is held now */
+  tidy(held: () => readonly Uint8Array[]): Promise<void>;
 }
 
 export interface KeptLeavesOptions {
@@ -91,12 +91,13 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
     },
     read: (entry, first) => chunks(disk, layout.leavesOf(entry.digest), entry, first),
     forget: (digest) => removeFile(disk, layout.leavesOf(digest)),
-    async tidy(digests) {
-      const held = new Set([...digests].map((digest) => layout.leavesOf(digest)));
+    async tidy(held) {
       const paths = (await disk.readdir(layout.leaves)).map((file) => join(layout.leaves, file));
+      // Asked only now: hashes that were just found may be those of a backup that came in meanwhile.
+      const needed = new Set(held().map((digest) => layout.leavesOf(digest)));
       await removeLeftovers(
         disk,
-        paths.filter((path) => !held.has(path)),
+        paths.filter((path) => !needed.has(path)),
       );
     },
   };
@@ -106,17 +107,17 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
 async function* chunks(disk: Disk, path: string, entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
   const size = Math.ceil(entry.size / leafSize) * hashSize;
   for (let position = first * hashSize; position < size; position += batch) {
+    const chunk = Buffer.allocUnsafe(Math.min(batch, size - position));
     const handle = await openForReading(disk, path);
     try {
-      const chunk = Buffer.allocUnsafe(Math.min(batch, size - position));
       const length = await readInto(handle, chunk, position);
       if (length < chunk.length || (await handle.stat()).size !== size) {
         throw new Failure('damaged', `the file of leaf hashes of ${entry.name} has a wrong length`);
       }
-      yield chunk;
     } finally {
       await handle.close();
     }
+    yield chunk;
   }
 }
 

@@ -167,7 +167,7 @@ export class Vault {
   /** Removes uploads to which nothing was written for 7 days, and temporaries and leaf hashes that belong to nothing. */
   async tidy(): Promise<void> {
     await this.#parts.uploads.tidy();
-    await this.#parts.leaves.tidy(this.list().map(({ digest }) => digest));
+    await this.#parts.leaves.tidy(() => this.list().map(({ digest }) => digest));
   }
 
   /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */

@@ -153,6 +153,27 @@ describe('the leaves of a backup', () => {
     await vault.tidy();
     expect(await fixture.files('.state/leaves')).toEqual([manifest.digest.toString('hex')]);
   });
+
+  it('of a backup that comes in while those of others are swept away stay', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const looking = faulty.hold(/^readdir leaves$/);
+    const tidied = vault.tidy();
+    await looking.reached;
+    await pushInParts(vault, manifest, content);
+    looking.letGo();
+    await tidied;
+    expect(await fixture.files('.state/leaves')).toEqual([manifest.digest.toString('hex')]);
+  });
+
+  it('keep no file open while whoever asked for them takes its time', async () => {
+    await pushInParts(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const given = vault.leaves(name)[Symbol.asyncIterator]();
+    expect((await given.next()).value).toEqual(hashes);
+    expect([...faulty.open]).toEqual([]);
+  });
 });
 
 describe('an offer of what is held', () => {
