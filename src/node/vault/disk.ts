@@ -1,6 +1,7 @@
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { Log } from '../../mesh/terms/log.js';
 
 export { writeAll } from '../../mesh/files/write-all.js';
 
@@ -106,6 +107,13 @@ export async function removeFile(disk: Disk, path: string): Promise<void> {
 /** Removes what a failure leaves behind. What cannot be removed now is found at the next start. */
 export async function removeLeftovers(disk: Disk, paths: readonly string[]): Promise<void> {
   await Promise.allSettled(paths.map((path) => disk.unlink(path)));
+}
+
+/** Removes a file that nobody else would find before the next start, so that a person is told where that fails. */
+export async function removeTold(disk: Disk, path: string, log: Log): Promise<void> {
+  await removeFile(disk, path).catch((thrown) => {
+    log.warn('file cannot be removed', { file: path, reason: Failure.from(thrown).message });
+  });
 }
 
 export function hasCode(thrown: unknown, ...codes: readonly string[]): boolean {

@@ -4,7 +4,7 @@ import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/back
 import { FileDigest } from '../../mesh/manifest/digest-tree.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { create, diskFailure, onDisk, removeLeftovers } from './disk.js';
+import { create, diskFailure, onDisk, removeTold } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Parts } from './parts.js';
 import { WriteBehind } from './write-behind.js';
@@ -27,11 +27,10 @@ export interface Draft {
 }
 
 export async function openDraft(parts: Parts): Promise<Draft> {
-  const { disk, inventory, keeping, leaves, temporaries } = parts;
-  const path = temporaries.take();
+  const { disk, inventory, keeping, layout, leaves, log } = parts;
+  const path = layout.temporary();
   const what = `a new backup in ${dirname(path)}`;
   const handle = await begin(path, parts).catch((thrown) => {
-    temporaries.giveBack(path);
     throw diskFailure(thrown, what);
   });
   const hashes = leaves.record(what);
@@ -49,9 +48,8 @@ export async function openDraft(parts: Parts): Promise<Draft> {
     await behind.settled();
     // After a commit it is closed already; else the file is thrown away, whatever the disk says of it.
     await handle.close().catch(() => undefined);
-    await removeLeftovers(disk, [path]);
+    await removeTold(disk, path, log);
     await hashes.discard();
-    temporaries.giveBack(path);
   }
 
   function finish(): Digest {

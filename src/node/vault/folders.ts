@@ -2,7 +2,6 @@ import { dirname } from 'node:path';
 import { Failure } from '../../mesh/terms/failure.js';
 import { create, type Disk, hasCode, removeLeftovers, syncFolder } from './disk.js';
 import type { Layout } from './layout.js';
-import type { Temporaries } from './temporaries.js';
 
 /** The folders that every vault has, with names that outlast a power cut. */
 export async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
@@ -53,8 +52,8 @@ export async function checkFolder(disk: Disk, folder: string, incoming: string):
  * Whether backups can get their names at all, which are hard links.
  * @returns why they cannot; null where they can, or nothing can be tried on the disk just now
  */
-export async function troubleWithLinks(disk: Disk, temporaries: Temporaries): Promise<Failure | null> {
-  const [file, second] = [temporaries.take(), temporaries.take()];
+export async function troubleWithLinks(disk: Disk, layout: Layout): Promise<Failure | null> {
+  const [file, second] = [layout.temporary(), layout.temporary()];
   try {
     await (await create(disk, file)).close();
     const isUnknown = (thrown: unknown): boolean => hasCode(thrown, 'EPERM', 'ENOTSUP', 'ENOSYS');
@@ -65,7 +64,6 @@ export async function troubleWithLinks(disk: Disk, temporaries: Temporaries): Pr
     return null;
   } finally {
     await removeLeftovers(disk, [second, file]);
-    for (const path of [second, file]) temporaries.giveBack(path);
   }
 }
 

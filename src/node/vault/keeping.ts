@@ -14,7 +14,6 @@ import type { Inventory } from './inventory.js';
 import type { BackupFiles, Layout } from './layout.js';
 import type { KeptLeaves } from './leaves.js';
 import type { Quarantine } from './quarantine.js';
-import type { Temporaries } from './temporaries.js';
 
 /** Commits at once: each has a few files open, and more would not make the disk faster. */
 const atOnce = 16;
@@ -24,7 +23,6 @@ export interface KeepingOptions {
   readonly disk: Disk;
   readonly log: Log;
   readonly inventory: Inventory;
-  readonly temporaries: Temporaries;
   readonly leaves: KeptLeaves;
   readonly quarantine: Quarantine;
   /** Why nothing can be kept, whoever owns it; null when it can. */
@@ -61,15 +59,10 @@ export class Keeping {
    * @param receipt this server's own, for a peer's backup
    */
   async keep(manifest: VerifiedManifest, receipt: Acknowledgement | null, data: Staged): Promise<HeldEntry> {
-    const { layout, inventory, temporaries } = this.#options;
+    const { layout, inventory } = this.#options;
     const target = layout.backup(manifest.facts.name);
     const bytes = HeldBackup.encode({ manifest: manifest.signed, receipt: receipt?.signed }).finish();
-    const temporary = temporaries.take();
-    try {
-      await this.#commitTurn(() => this.#commit(manifest, target, data, temporary, bytes));
-    } finally {
-      temporaries.giveBack(temporary);
-    }
+    await this.#commitTurn(() => this.#commit(manifest, target, data, bytes));
     inventory.settle(target.data);
     inventory.settle(target.sidecar);
     const entry = entryOf(manifest, receipt?.receivedAt ?? null);
@@ -93,13 +86,9 @@ export class Keeping {
    * the second name that it has meanwhile, as in a commit, the next start knows that nothing was lost.
    */
   async remove(entry: HeldEntry): Promise<void> {
-    const { disk, inventory, leaves, log, quarantine, temporaries } = this.#options;
+    const { disk, inventory, layout, leaves, log, quarantine } = this.#options;
     const { folder, data, sidecar } = this.#filesOf(entry);
-    const second = temporaries.take();
-    const dropSecond = async (): Promise<void> => {
-      await removeLeftovers(disk, [second]);
-      temporaries.giveBack(second);
-    };
+    const second = layout.temporary();
     // A disk without room for a name has to be made room on all the same. While it is held, what happened to an earlier copy
     // makes no difference; after a crash in the midst of this, it would be missed.
     await quarantine.settle(entry.name).catch(() => undefined);
@@ -107,15 +96,15 @@ export class Keeping {
     try {
       await removeFile(disk, data);
     } catch (thrown) {
-      await dropSecond();
+      await removeLeftovers(disk, [second]);
       throw thrown;
     }
-    // What fails from here on leaves the second name in use, so that it is there for the next start.
+    // What fails from here on leaves the second name, so that it is there for the next start.
     inventory.drop(entry.name);
     inventory.settle(data);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
-    await dropSecond();
+    await removeLeftovers(disk, [second]);
     await leaves.forget(entry.digest);
     await quarantine.settle(entry.name);
     log.info('backup removed', { owner: entry.owner, backup: entry.name });
@@ -166,19 +155,13 @@ export class Keeping {
     }
   }
 
-  async #commit(
-    manifest: VerifiedManifest,
-    target: BackupFiles,
-    data: Staged,
-    temporary: string,
-    sidecar: Uint8Array,
-  ): Promise<void> {
-    const { disk, quarantine } = this.#options;
+  async #commit(manifest: VerifiedManifest, target: BackupFiles, data: Staged, sidecar: Uint8Array): Promise<void> {
+    const { disk, layout, quarantine } = this.#options;
     let staged: Staged;
     try {
       await quarantine.makeWay(target, manifest.facts.name);
       await this.#folderReady(target.folder);
-      staged = await stage(disk, temporary, sidecar);
+      staged = await stage(disk, layout.temporary(), sidecar);
     } catch (thrown) {
       await data.handle.close().catch(() => undefined);
       await removeLeftovers(disk, [data.path]);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type BackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -43,8 +44,8 @@ export interface Layout {
   backup(name: string): BackupFiles;
   /** @param digest of the manifest */
   upload(digest: Uint8Array): UploadFiles;
-  /** @param token what makes the path unlike any other */
-  temporary(token: string): string;
+  /** A path that no file has, another one each time. What lies at one when a process starts, an earlier one has left. */
+  temporary(): string;
   /** Where a file goes that is not to be believed. @param label what makes the path unlike any other */
   quarantined(label: string): string;
 }
@@ -52,6 +53,7 @@ export interface Layout {
 const sidecarEnding = '.manifest';
 const offerEnding = '.offer';
 const settledEnding = '.settled';
+const temporaryEnding = '.tmp';
 
 /**
  * @param data absolute path of the data folder
@@ -83,7 +85,7 @@ export function layoutOf(data: string, host: Hostname): Layout {
       const stem = join(incoming, Buffer.from(digest).toString('hex'));
       return { offer: `${stem}${offerEnding}`, part: `${stem}.part`, leaves: `${stem}.leaves` };
     },
-    temporary: (token) => join(incoming, `${token}.tmp`),
+    temporary: () => join(incoming, `${randomBytes(12).toString('hex')}${temporaryEnding}`),
     quarantined: (label) => join(quarantine, label),
   };
 }
@@ -111,6 +113,16 @@ export function dataOfSidecar(file: string): string | null {
 /** The manifest's digest that an offer's file name spells, or null when the file is no offer. */
 export function digestOfOffer(file: string): Buffer | null {
   return /^[0-9a-f]{64}\.offer$/.test(file) ? Buffer.from(file.slice(0, -offerEnding.length), 'hex') : null;
+}
+
+/** The digest of the manifest, in hexadecimal, that the name of a file of an upload spells; that of another spells none. */
+export function uploadOf(file: string): string {
+  return file.replace(/\.[a-z]+$/, '');
+}
+
+/** Whether a file is a temporary one, and of no upload. */
+export function isTemporary(file: string): boolean {
+  return file.endsWith(temporaryEnding);
 }
 
 /** The backup whose data file a name in the quarantine spells, or null when it is none, or one that is settled. */

@@ -17,7 +17,6 @@ import {
 } from './disk.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Layout } from './layout.js';
-import type { Temporaries } from './temporaries.js';
 
 /** Bytes of hashes that are written, or read, in one go: those of 128 MiB of a backup. */
 const batch = 2048 * hashSize;
@@ -55,10 +54,9 @@ export interface KeptLeavesOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly log: Log;
-  readonly temporaries: Temporaries;
 }
 
-export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions): KeptLeaves {
+export function openLeaves({ layout, disk, log }: KeptLeavesOptions): KeptLeaves {
   const isRight = async (entry: HeldEntry, treeRoot: Uint8Array): Promise<boolean> => {
     const tree = new DigestTree();
     for await (const hashes of chunks(disk, layout.leavesOf(entry.digest), entry, 0)) {
@@ -77,7 +75,7 @@ export function openLeaves({ layout, disk, log, temporaries }: KeptLeavesOptions
     isFailing = true;
   };
   return {
-    record: (backup) => recorder({ disk, temporaries, keep, notKept: (thrown) => notKept(backup, thrown) }),
+    record: (backup) => recorder({ disk, layout, keep, notKept: (thrown) => notKept(backup, thrown) }),
     async adopt({ digest, facts: { name } }, path) {
       await keep(digest, path).catch((thrown) => notKept(name, thrown));
     },
@@ -121,13 +119,13 @@ async function* chunks(disk: Disk, path: string, entry: HeldEntry, first: number
   }
 }
 
-interface RecorderOptions extends Pick<KeptLeavesOptions, 'disk' | 'temporaries'> {
+interface RecorderOptions extends Pick<KeptLeavesOptions, 'disk' | 'layout'> {
   /** Takes over a finished file. */
   keep(digest: Uint8Array, path: string): Promise<void>;
   notKept(thrown: unknown): void;
 }
 
-function recorder({ disk, temporaries, keep, notKept }: RecorderOptions): LeafRecorder {
+function recorder({ disk, layout, keep, notKept }: RecorderOptions): LeafRecorder {
   let gathered: Uint8Array[] = [];
   let file: { readonly path: string; position: number } | null = null;
   let broken = false;
@@ -135,7 +133,7 @@ function recorder({ disk, temporaries, keep, notKept }: RecorderOptions): LeafRe
   const write = async (): Promise<string> => {
     const bytes = Buffer.concat(gathered);
     gathered = [];
-    file ??= { path: temporaries.take(), position: 0 };
+    file ??= { path: layout.temporary(), position: 0 };
     const { path, position } = file;
     const handle = position === 0 ? await create(disk, path) : await openOrCreate(disk, path);
     try {
@@ -150,7 +148,6 @@ function recorder({ disk, temporaries, keep, notKept }: RecorderOptions): LeafRe
     gathered = [];
     if (file === null) return;
     await removeLeftovers(disk, [file.path]);
-    temporaries.giveBack(file.path);
     file = null;
   };
   const attempt = async (work: () => Promise<void>): Promise<void> => {

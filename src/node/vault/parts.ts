@@ -14,10 +14,8 @@ import { type KnownFacts, openKnownFacts } from './known-facts.js';
 import { type Layout, layoutOf } from './layout.js';
 import { type KeptLeaves, openLeaves } from './leaves.js';
 import { Quarantine } from './quarantine.js';
-import { openQuota } from './quota.js';
 import { readInventory } from './read-inventory.js';
 import { openSidecars, type Sidecars } from './sidecars.js';
-import { openTemporaries, type Temporaries } from './temporaries.js';
 import { Uploads } from './uploads.js';
 
 export interface VaultOptions {
@@ -48,7 +46,6 @@ export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'id
   readonly leaves: KeptLeaves;
   readonly doubts: Doubts;
   readonly sidecars: Sidecars;
-  readonly temporaries: Temporaries;
   readonly uploads: Uploads;
   /** The turn of what changes the backup of this name. */
   turnOf(name: string): Turn;
@@ -77,21 +74,17 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
   for (const owner of unknown) knownFacts.changed(owner);
   inventory.watch(knownFacts.changed);
   const doubts = new Doubts(inventory);
-  const temporaries = openTemporaries(layout);
-  const leaves = openLeaves({ layout, disk, log, temporaries });
+  const leaves = openLeaves({ layout, disk, log });
   const quarantine = new Quarantine({ layout, disk, clock, inventory });
-  const trouble = await troubleWithLinks(disk, temporaries);
+  const trouble = await troubleWithLinks(disk, layout);
   if (trouble !== null) {
     log.error('no backup can be kept', { reason: trouble.message });
     inventory.report(data, trouble.message);
   }
-  const keeping = new Keeping({ layout, disk, log, inventory, temporaries, leaves, quarantine, trouble });
+  const keeping = new Keeping({ layout, disk, log, inventory, leaves, quarantine, trouble });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.quarantineFound(name, why);
-  const used = (owner: Hostname): number => inventory.used(owner);
-  const quota = openQuota({ folder: data, disk, clock, used, quotaOf, minimumFree });
-  const isHeld = (name: string): boolean => inventory.find(name) !== null;
-  const uploads = await Uploads.open({ layout, disk, clock, log, quota, temporaries, identityOf, isHeld });
+  const uploads = await Uploads.open({ layout, disk, clock, log, inventory, identityOf, quotaOf, minimumFree });
   const turnOf = turnsByKey();
   const putAside = (entry: HeldEntry, why: string): Promise<void> =>
     turnOf(entry.name)(async () => {
@@ -114,7 +107,6 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     leaves,
     doubts,
     sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
-    temporaries,
     uploads,
     turnOf,
     putAside,

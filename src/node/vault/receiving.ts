@@ -137,9 +137,7 @@ export class Receiving {
     const locked = inventory.lockOf(manifest.name);
     if (locked !== null) throw notAllowed(locked);
     await keeping.checkFolder(owner);
-    const begun = await uploads.find(manifest.digest);
-    await begun?.reservation.confirm();
-    const upload = begun ?? (await uploads.begin(owner, manifest));
+    const upload = await uploads.take(manifest);
     if (!upload.complete) return { missing: upload.missing() };
     await upload.enter();
     try {
@@ -147,7 +145,7 @@ export class Receiving {
     } catch (thrown) {
       if (!(thrown instanceof Failure) || thrown.kind !== 'damaged') throw thrown;
       // What had arrived before this offer was wrong, and is gone. That is no reason to refuse what comes now.
-      return { missing: (await uploads.begin(owner, manifest)).missing() };
+      return { missing: (await uploads.take(manifest)).missing() };
     } finally {
       await uploads.leave(upload);
     }
@@ -190,8 +188,6 @@ export class Receiving {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
       await keeping.keep(manifest, { signed, receivedAt }, data);
-      // The backup is held now, and counts by itself.
-      upload.reservation.release();
       if (upload.leaves !== null) await leaves.adopt(manifest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;

@@ -1,12 +1,23 @@
 import type { FileHandle } from 'node:fs/promises';
 import { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
-import { hashSize } from '../../mesh/manifest/digest-tree.js';
+import { hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { create, type Disk, hasCode, openOrCreate, readInto, removeFile, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
+import type { LeafMap } from './leaf-map.js';
 
 /** Hashes that are read in one go: 64 KiB of them. */
 const hashesAtOnce = 2048;
+
+const noHash = Buffer.alloc(hashSize);
+
+/** What an earlier process left of an upload. */
+export interface Begun {
+  /** When it was last written to, milliseconds since 1970. */
+  readonly touched: number;
+  /** Bytes that it takes on the disk. */
+  readonly onDisk: number;
+}
 
 /** The bytes of a manifest as they lie in the file of its offer. */
 export function offerOf({ signed }: VerifiedManifest): Uint8Array {
@@ -57,6 +68,18 @@ export class UploadRecord {
       const buffer = Buffer.alloc(Math.min(hashesAtOnce, count - first) * hashSize);
       await readInto(leaves, buffer, first * hashSize);
       for (let at = 0; at < buffer.length; at += hashSize) yield buffer.subarray(at, at + hashSize);
+    }
+  }
+
+  /** Reads the bytes that an earlier process wrote, and adds the leaves that still are what their hash says. */
+  async compare(part: FileHandle, leaves: LeafMap): Promise<void> {
+    const leaf = Buffer.allocUnsafe(leafSize);
+    let index = 0;
+    for await (const hash of this.read(leaves.count)) {
+      const bytes = leaf.subarray(0, leaves.lengthOf(index));
+      const isThere = !hash.equals(noHash) && (await readInto(part, bytes, index * leafSize)) === bytes.length;
+      if (isThere && leafHash(bytes).equals(hash)) leaves.add(index);
+      index += 1;
     }
   }
 

@@ -1,19 +1,17 @@
 import type { FileHandle } from 'node:fs/promises';
 import { SyncBehind } from '../../mesh/files/sync-behind.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
-import { DigestTree, hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
+import { DigestTree, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
-import { type Disk, openForWriting, openOrCreate, readInto, removeLeftovers, sizeOf, writeAll } from './disk.js';
+import { type Disk, openForWriting, openOrCreate, removeLeftovers, sizeOf, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
-import type { Reservation } from './quota.js';
-import { UploadRecord } from './upload-record.js';
-
-const noHash = Buffer.alloc(hashSize);
+import { Promised } from './quota.js';
+import { type Begun, UploadRecord } from './upload-record.js';
 
 /** The file of an upload while it is open. */
 interface OpenPart {
@@ -22,16 +20,12 @@ interface OpenPart {
 }
 
 export interface UploadOptions {
-  readonly owner: Hostname;
   readonly manifest: VerifiedManifest;
   readonly files: UploadFiles;
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly reservation: Reservation;
-  /** When it was last written to, milliseconds since 1970. */
-  readonly touched: number;
-  /** Whether an earlier process began it. */
-  readonly resumed: boolean;
+  /** Null for one that begins. */
+  readonly begun: Begun | null;
 }
 
 /**
@@ -43,13 +37,16 @@ export class Upload {
   readonly owner: Hostname;
   readonly manifest: VerifiedManifest;
   readonly files: UploadFiles;
-  readonly reservation: Reservation;
+  /** While it is there, nobody else is promised the same bytes. */
+  readonly promised: Promised;
   /** When it was last written to, milliseconds since 1970: an offer alone keeps no upload. */
   touched: number;
   readonly #disk: Disk;
   readonly #clock: Clock;
   readonly #map: LeafMap;
   readonly #record: UploadRecord;
+  /** The reading of what an earlier process left; null until somebody asks for it. */
+  #ready: Promise<void> | null;
   readonly #beingWritten = new Set<number>();
   /** The hashes of all leaves, where they came whole. */
   #whole: readonly Buffer[] | null = null;
@@ -59,24 +56,26 @@ export class Upload {
   #ended: Failure | null = null;
 
   constructor(options: UploadOptions) {
-    this.owner = options.owner;
-    this.manifest = options.manifest;
-    this.files = options.files;
-    this.reservation = options.reservation;
-    this.touched = options.touched;
-    this.#disk = options.disk;
-    this.#clock = options.clock;
-    this.#map = new LeafMap(options.manifest.facts.size);
-    this.#record = new UploadRecord(options.disk, options.files, options.manifest, options.resumed);
+    const { manifest, files, disk, clock, begun } = options;
+    this.owner = manifest.name.owner;
+    this.manifest = manifest;
+    this.files = files;
+    this.promised = new Promised(manifest.facts.size, begun?.onDisk ?? 0, clock);
+    this.touched = begun?.touched ?? clock.now();
+    this.#disk = disk;
+    this.#clock = clock;
+    this.#map = new LeafMap(manifest.facts.size);
+    this.#record = new UploadRecord(disk, files, manifest, begun !== null);
+    this.#ready = begun === null ? Promise.resolve() : null;
   }
 
   get complete(): boolean {
     return this.#map.complete;
   }
 
-  /** Whether not one leaf has arrived. */
+  /** Whether not one leaf has arrived: not so of what an earlier process left and nobody has read yet. */
   get empty(): boolean {
-    return this.#map.empty;
+    return this.#ready !== null && this.#map.empty;
   }
 
   get idle(): boolean {
@@ -95,6 +94,19 @@ export class Upload {
 
   missing(): Range[] {
     return this.#map.missing();
+  }
+
+  /**
+   * Reads again what an earlier process wrote, the first time it is asked for, and keeps the leaves that still are what their
+   * hash says: after a power cut they may not be.
+   * @throws what the disk threw
+   */
+  ready(): Promise<void> {
+    this.#ready ??= this.#examine().catch((thrown) => {
+      this.#ready = null;
+      throw thrown;
+    });
+    return this.#ready;
   }
 
   /** Opens its file, for as long as the caller needs it; every call is followed by one of {@link leave}. */
@@ -147,27 +159,6 @@ export class Upload {
   }
 
   /**
-   * Reads again what an earlier process wrote, and keeps the leaves that still are what their hash says: after a power cut
-   * they may not be. The space that they take was counted when the upload was found.
-   */
-  async examine(): Promise<void> {
-    await this.enter();
-    try {
-      const { handle } = await this.#openedPart();
-      const leaf = Buffer.allocUnsafe(leafSize);
-      let index = 0;
-      for await (const hash of this.#record.read(this.#map.count)) {
-        const bytes = leaf.subarray(0, this.#map.lengthOf(index));
-        const isThere = !hash.equals(noHash) && (await readInto(handle, bytes, index * leafSize)) === bytes.length;
-        if (isThere && leafHash(bytes).equals(hash)) this.#map.add(index);
-        index += 1;
-      }
-    } finally {
-      await this.leave();
-    }
-  }
-
-  /**
    * Hands out the finished file, to be committed and closed.
    * @throws Failure `damaged` when the leaves do not add up to the manifest's tree
    */
@@ -187,14 +178,24 @@ export class Upload {
   }
 
   /**
-   * Ends it, whatever became of it: its files are removed, and the space that was promised is free again.
+   * Ends it, whatever became of it: its files are removed.
    * @param why what is told to those who still use it
    */
   async end(why?: Failure): Promise<void> {
     this.#ended ??= why ?? new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
-    this.reservation.release();
     await removeLeftovers(this.#disk, [this.files.part]);
     await this.#record.remove();
+  }
+
+  /** The space that these leaves take was counted when the upload was found. */
+  async #examine(): Promise<void> {
+    await this.enter();
+    try {
+      const { handle } = await this.#openedPart();
+      await this.#record.compare(handle, this.#map);
+    } finally {
+      await this.leave();
+    }
   }
 
   #isWanted(leaf: number): boolean {
@@ -230,7 +231,7 @@ export class Upload {
     if (this.#map.has(leaf)) return;
     this.#map.add(leaf);
     this.touched = this.#clock.now();
-    this.reservation.arrived(this.#map.lengthOf(leaf));
+    this.promised.arrived(this.#map.lengthOf(leaf));
   }
 
   async #openPart(): Promise<OpenPart> {

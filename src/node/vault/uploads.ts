@@ -6,11 +6,11 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, isUnreadable, onDisk, readSmall, removeLeftovers } from './disk.js';
+import { type Disk, diskFailure, isUnreadable, readSmall, removeTold } from './disk.js';
 import { longestOffer } from './held-entry.js';
-import { digestOfOffer, type Layout } from './layout.js';
-import { type Quota, spaceOf } from './quota.js';
-import type { Temporaries } from './temporaries.js';
+import type { Inventory } from './inventory.js';
+import { digestOfOffer, isTemporary, type Layout, uploadOf } from './layout.js';
+import { checkDisk, overLimit, spaceOf } from './quota.js';
 import { Upload } from './upload.js';
 import { offerOf } from './upload-record.js';
 
@@ -23,28 +23,27 @@ const longestPause = 86_400_000;
 /** Bytes of a block, as `lstat` counts what a file takes on the disk. */
 const blockSize = 512;
 
-/** Backups of one owner that may be arriving at the same time, begun and not finished. */
-const mostOfOneOwner = 100;
-
 export interface UploadsOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly log: Log;
-  readonly quota: Quota;
-  readonly temporaries: Temporaries;
+  readonly inventory: Pick<Inventory, 'find' | 'used'>;
   identityOf(host: Hostname): Identity | null;
-  /** Whether a backup of this name is held: a process may be killed before it removes what it committed from. */
-  isHeld(name: string): boolean;
+  /** Bytes that an owner may store; 0 means no limit. */
+  quotaOf(owner: Hostname): number;
+  /** Bytes of disk that stay free. */
+  minimumFree(): number;
 }
 
-/** The uploads that are under way, in this process or since an earlier one. */
+/**
+ * The uploads that are under way, in this process or since an earlier one. Each of them is the promise of its space, so that
+ * no two count on the same bytes.
+ */
 export class Uploads {
   readonly #options: UploadsOptions;
   /** By the digest of the manifest, in hexadecimal. */
   readonly #uploads = new Map<string, Upload>();
-  /** What an earlier process left and nobody has asked for yet; with the reading that is under way. */
-  readonly #unread = new Map<Upload, Promise<void> | null>();
 
   private constructor(options: UploadsOptions) {
     this.#options = options;
@@ -57,7 +56,8 @@ export class Uploads {
       const digest = digestOfOffer(file);
       if (digest !== null) await uploads.#resume(digest);
     }
-    await uploads.tidy();
+    // Whatever else lies there, nothing of this process uses it yet.
+    await uploads.#tidy(() => true);
     return uploads;
   }
 
@@ -68,49 +68,30 @@ export class Uploads {
   async find(digest: Uint8Array): Promise<Upload | null> {
     const upload = this.#uploads.get(keyOf(digest));
     if (upload === undefined) return null;
-    const reading = this.#unread.get(upload);
-    if (reading === undefined) {
-      if (await onDisk(upload.manifest.facts.name, () => upload.isThere())) return upload;
-      this.#options.log.warn('upload vanished', { owner: upload.owner, backup: upload.manifest.facts.name });
-      await this.end(upload);
-      return null;
-    }
     try {
-      const started = reading ?? upload.examine();
-      this.#unread.set(upload, started);
-      await started;
-      this.#unread.delete(upload);
-      return upload;
+      await upload.ready();
+      if (await upload.isThere()) return upload;
     } catch (thrown) {
-      // Too many open files, for one, say nothing of what has arrived: it is read again when it is asked for again.
+      // Too many open files, for one, say nothing of what has arrived: it is looked at again when it is asked for again.
       if (isUnreadable(thrown)) await this.end(upload);
-      else if (this.#unread.has(upload)) this.#unread.set(upload, null);
       throw diskFailure(thrown, `what had arrived of ${upload.manifest.facts.name}`);
     }
+    this.#options.log.warn('upload vanished', { owner: upload.owner, backup: upload.manifest.facts.name });
+    await this.end(upload);
+    return null;
   }
 
-  /** @throws Failure `no-space` */
-  async begin(owner: Hostname, manifest: VerifiedManifest): Promise<Upload> {
-    const { layout, disk, clock, quota } = this.#options;
-    if (offerOf(manifest).length > longestOffer) {
-      throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
-    }
-    const endings: Promise<void>[] = [];
-    const reservation = await quota.reserve(owner, manifest.facts.size, (missing) => {
-      endings.push(...this.#leftBefore(owner, manifest, missing).map((left) => this.end(left)));
-    });
-    await Promise.all(endings);
-    if ([...this.#uploads.values()].filter((other) => other.owner === owner).length >= mostOfOneOwner) {
-      reservation.release();
-      throw new Failure('failed', `${owner} has ${mostOfOneOwner} unfinished backups here: finish some of them first`, {
-        retryable: true,
-      });
-    }
-    const files = layout.upload(manifest.digest);
-    const touched = clock.now();
-    const upload = new Upload({ owner, manifest, files, disk, clock, reservation, touched, resumed: false });
-    this.#uploads.set(keyOf(manifest.digest), upload);
-    return upload;
+  /**
+   * The upload of a manifest, which begins or goes on: either way its space is promised. Calls for one manifest must not overlap.
+   * @throws Failure `no-space` that says how much is missing; `failed` where too many are unfinished
+   */
+  async take(manifest: VerifiedManifest): Promise<Upload> {
+    const begun = await this.find(manifest.digest);
+    if (begun === null) return this.#begin(manifest);
+    const { promised } = begun;
+    if (promised.isSilent) this.#checkDisk(promised.expected, await this.#free());
+    promised.renew();
+    return begun;
   }
 
   /**
@@ -130,7 +111,6 @@ export class Uploads {
   async end(upload: Upload, why?: Failure): Promise<void> {
     const key = keyOf(upload.manifest.digest);
     if (this.#uploads.get(key) === upload) this.#uploads.delete(key);
-    this.#unread.delete(upload);
     await upload.end(why);
   }
 
@@ -143,58 +123,113 @@ export class Uploads {
   /** Ends the upload of the manifest with this digest where not one leaf has come, and none is on its way. */
   async withdraw(digest: Uint8Array): Promise<void> {
     const upload = this.#uploads.get(keyOf(digest));
-    if (upload?.idle && upload.empty && !this.#unread.has(upload)) await this.end(upload);
+    if (upload?.idle && upload.empty) await this.end(upload);
   }
 
-  /** Removes uploads to which nothing was written for 7 days, and temporaries that belong to nothing. */
-  async tidy(): Promise<void> {
-    const { layout, disk, clock, log, temporaries } = this.#options;
+  /** Removes uploads to which nothing was written for 7 days, and files of such as are no more. */
+  tidy(): Promise<void> {
+    return this.#tidy((file) => !isTemporary(file));
+  }
+
+  /** @param mayGo whether a file that is of no upload belongs to nothing else */
+  async #tidy(mayGo: (file: string) => boolean): Promise<void> {
+    const { layout, disk, clock, log } = this.#options;
     for (const upload of this.#uploads.values()) {
       if (!upload.idle || clock.now() - upload.touched < patience) continue;
       log.warn('upload expired', { owner: upload.owner, backup: upload.manifest.facts.name });
       await this.end(upload);
     }
-    const found = await disk.readdir(layout.incoming);
-    const inUse = new Set([...this.#uploads.values()].flatMap(({ files }) => Object.values(files)));
-    for (const path of found.map((file) => join(layout.incoming, file))) {
-      if (!temporaries.inUse(path) && !inUse.has(path)) await removeLeftovers(disk, [path]);
+    for (const file of await disk.readdir(layout.incoming)) {
+      if (this.#uploads.has(uploadOf(file)) || !mayGo(file)) continue;
+      await removeTold(disk, join(layout.incoming, file), log);
     }
   }
 
+  async #begin(manifest: VerifiedManifest): Promise<Upload> {
+    const { layout, disk, clock } = this.#options;
+    if (offerOf(manifest).length > longestOffer) {
+      throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
+    }
+    const free = await this.#free();
+    // From here to the promise nothing waits: two offers never see the same free bytes.
+    // Nothing makes room where the disk refuses the backup all the same.
+    this.#checkDisk(spaceOf(manifest.facts.size), free);
+    const leaving = this.#leavingFor(manifest);
+    for (const { manifest } of leaving) this.#uploads.delete(keyOf(manifest.digest));
+    const upload = new Upload({ manifest, files: layout.upload(manifest.digest), disk, clock, begun: null });
+    this.#uploads.set(keyOf(manifest.digest), upload);
+    await Promise.all(leaving.map((left) => left.end()));
+    return upload;
+  }
+
+  /** @throws Failure `no-space` where the disk does not have so many bytes beside what others were promised */
+  #checkDisk(bytes: number, free: number): void {
+    const promised = [...this.#uploads.values()].reduce((sum, { promised }) => {
+      return sum + (promised.isSilent ? 0 : promised.expected);
+    }, 0);
+    checkDisk(bytes, { free, minimumFree: this.#options.minimumFree(), promised });
+  }
+
+  async #free(): Promise<number> {
+    const { disk, layout } = this.#options;
+    const { bavail, bsize } = await disk.statfs(layout.data);
+    return bavail * bsize;
+  }
+
   /**
-   * The oldest uploads of the manifest's set that are older than it, and that the owner has not gone on with for a day; as many as
-   * have so many bytes, or none.
+   * The uploads that have to give way to a backup, the oldest first; none where there is room for all.
+   * @throws Failure where there would not be enough for it all the same
    */
-  #leftBefore(owner: Hostname, { facts: { set, sequence } }: VerifiedManifest, bytes: number): readonly Upload[] {
-    const now = this.#options.clock.now();
-    const left = [...this.#uploads.values()]
-      .filter((other) => other.owner === owner && other.manifest.facts.set === set)
-      .filter((other) => other.manifest.facts.sequence < sequence && other.idle && now - other.touched >= longestPause)
+  #leavingFor(manifest: VerifiedManifest): readonly Upload[] {
+    const { inventory, quotaOf } = this.#options;
+    const { owner } = manifest.name;
+    // One that was just committed counts among what is held.
+    const staying = new Set(
+      [...this.#uploads.values()].filter((other) => other.owner === owner && !this.#isHeld(other)),
+    );
+    const mayLeave = [...staying]
+      .filter((other) => this.#givesWay(other, manifest))
       .sort((a, b) => a.manifest.facts.sequence - b.manifest.facts.sequence);
-    let missing = bytes;
-    const enough = left.findIndex(({ manifest }) => {
-      missing -= spaceOf(manifest.facts.size);
-      return missing <= 0;
-    });
-    return left.slice(0, enough + 1);
+    const limits = { quota: quotaOf(owner), used: inventory.used(owner) };
+    const left: Upload[] = [];
+    for (;;) {
+      const trouble = overLimit(
+        owner,
+        spaceOf(manifest.facts.size),
+        [...staying].map(({ promised }) => promised),
+        limits,
+      );
+      if (trouble === null) return left;
+      const next = mayLeave.shift();
+      if (next === undefined) throw trouble;
+      staying.delete(next);
+      left.push(next);
+    }
+  }
+
+  #isHeld({ manifest }: Upload): boolean {
+    return this.#options.inventory.find(manifest.facts.name)?.digest.equals(manifest.digest) ?? false;
+  }
+
+  /** Whether an upload is older than a backup of its set, and its owner has not gone on with it for a day. */
+  #givesWay({ idle, manifest, touched }: Upload, { facts: { set, sequence } }: VerifiedManifest): boolean {
+    const { facts } = manifest;
+    if (facts.set !== set || facts.sequence >= sequence || !idle) return false;
+    return this.#options.clock.now() - touched >= longestPause;
   }
 
   /** Takes up an upload that an earlier process left, when there is something to go on with. */
   async #resume(digest: Buffer): Promise<void> {
-    const { layout, disk, clock, quota } = this.#options;
+    const { layout, disk, clock, inventory } = this.#options;
     const files = layout.upload(digest);
     const manifest = await this.#readOffer(files.offer, digest);
-    if (manifest === null || this.#options.isHeld(manifest.facts.name)) return;
-    const owner = manifest.name.owner;
+    // A process may be killed before it removes what it committed from.
+    if (manifest === null || inventory.find(manifest.facts.name) !== null) return;
     const part = await disk.lstat(files.part).catch(() => null);
     const { mtimeMs } = part ?? (await disk.lstat(files.offer));
-    const reservation = quota.renew(owner, manifest.facts.size);
     // Also what turns out to be no whole leaf has its place on the disk, and is written over.
-    reservation.arrived((part?.blocks ?? 0) * blockSize);
-    const touched = Math.min(clock.now(), mtimeMs);
-    const upload = new Upload({ owner, manifest, files, disk, clock, reservation, touched, resumed: true });
-    this.#uploads.set(keyOf(digest), upload);
-    this.#unread.set(upload, null);
+    const begun = { touched: Math.min(clock.now(), mtimeMs), onDisk: (part?.blocks ?? 0) * blockSize };
+    this.#uploads.set(keyOf(digest), new Upload({ manifest, files, disk, clock, begun }));
   }
 
   /** Null for an offer that is damaged, or not of a peer. */

@@ -164,7 +164,7 @@ export class Vault {
     return this.#parts.inventory.findings();
   }
 
-  /** Removes uploads to which nothing was written for 7 days, and temporaries and leaf hashes that belong to nothing. */
+  /** Removes uploads to which nothing was written for 7 days, and leaf hashes that belong to nothing. */
   async tidy(): Promise<void> {
     await this.#parts.uploads.tidy();
     await this.#parts.leaves.tidy(() => this.list().map(({ digest }) => digest));

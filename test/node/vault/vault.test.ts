@@ -18,7 +18,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
@@ -900,6 +900,24 @@ describe('an own backup', () => {
     await expect(makeOwn(randomBytes(10), own)).rejects.toMatchObject({ kind: 'damaged' });
     await makeOwn(content, own);
     await expect(makeOwn(content, own)).rejects.toMatchObject({ kind: 'conflict' });
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('that is discarded and cannot be removed is told, and removed by the next start, not while it may be in use', async () => {
+    const unlink: Disk['unlink'] = async () => {
+      throw Object.assign(new Error('the disk says no'), { code: 'EROFS' });
+    };
+    const warn = vi.fn();
+    const failing = await fixture.open({ disk: { ...realDisk, unlink }, log: { ...silent, warn } });
+    const draft = await failing.draft();
+    await draft.write(content);
+    await draft.discard();
+    const [file = ''] = await fixture.files('.incoming');
+    const path = join(fixture.data, '.incoming', file);
+    expect(warn.mock.calls).toContainEqual(['file cannot be removed', { file: path, reason: 'the disk says no' }]);
+    await vault.tidy();
+    expect(await fixture.files('.incoming')).toContain(file);
+    await fixture.open();
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
