@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Manifest, type SignedManifest } from '../generated/anemone/backup/v1/backup.js';
-import { type Identity, identityBytes } from '../identity/identity.js';
+import { type Identity, identityBytes, identityFromBytes } from '../identity/identity.js';
+import { provenEpoch } from '../identity/node-certificate.js';
 import { type Signer, verifySignature } from '../identity/signer.js';
 import { type BackupName, parseBackupName } from '../terms/backup-name.js';
 import { Failure } from '../terms/failure.js';
@@ -64,6 +65,11 @@ export function readManifest(signed: SignedManifest, identity: Identity): Omit<V
   if (facts.sequence < 1) throw contradiction('its sequence does not start at 1');
   if (facts.size < 1) throw contradiction('it describes an empty file');
   return { facts, digest: manifestDigest(signed), name };
+}
+
+/** Epoch of the node key that signed a manifest. */
+export function epochOf({ signed, facts }: VerifiedManifest): number {
+  return provenEpoch(signed.certificate, identityFromBytes(facts.identity));
 }
 
 export function manifestDigest(signed: SignedManifest): Buffer {

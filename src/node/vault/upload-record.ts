@@ -1,8 +1,22 @@
 import type { FileHandle } from 'node:fs/promises';
-import { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Identity } from '../../mesh/identity/identity.js';
 import { hashSize, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
-import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import { create, type Disk, hasCode, openOrCreate, readInto, removeFile, removeLeftovers, writeAll } from './disk.js';
+import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { Failure } from '../../mesh/terms/failure.js';
+import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import {
+  create,
+  type Disk,
+  hasCode,
+  openOrCreate,
+  readInto,
+  readSmall,
+  removeFile,
+  removeLeftovers,
+  writeAll,
+} from './disk.js';
+import { longestOffer } from './held-entry.js';
 import type { UploadFiles } from './layout.js';
 import type { LeafMap } from './leaf-map.js';
 
@@ -22,6 +36,22 @@ export interface Begun {
 /** The bytes of a manifest as they lie in the file of its offer. */
 export function offerOf({ signed }: VerifiedManifest): Uint8Array {
   return SignedManifest.encode(signed).finish();
+}
+
+/**
+ * The manifest in the file of an offer; null for one of nobody who is a peer.
+ * @throws Failure where it is damaged; otherwise what the disk threw
+ */
+export async function readOffer(
+  disk: Disk,
+  path: string,
+  identityOf: (host: Hostname) => Identity | null,
+): Promise<VerifiedManifest | null> {
+  const bytes = await readSmall(disk, path, longestOffer);
+  if (bytes === null) throw new Failure('damaged', 'it is too long');
+  const signed = SignedManifest.decode(bytes);
+  const identity = identityOf(parseHostname(Manifest.decode(signed.manifest).owner));
+  return identity === null ? null : verifyManifest(signed, identity);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { SyncBehind } from '../../mesh/files/sync-behind.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { DigestTree, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
-import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import { epochOf, type VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -36,6 +36,8 @@ export interface UploadOptions {
 export class Upload {
   readonly owner: Hostname;
   readonly manifest: VerifiedManifest;
+  /** Epoch of the node key that signed the manifest. */
+  readonly epoch: number;
   readonly files: UploadFiles;
   /** While it is there, nobody else is promised the same bytes. */
   readonly promised: Promised;
@@ -59,6 +61,7 @@ export class Upload {
     const { manifest, files, disk, clock, begun } = options;
     this.owner = manifest.name.owner;
     this.manifest = manifest;
+    this.epoch = epochOf(manifest);
     this.files = files;
     this.promised = new Promised(manifest.facts.size, begun?.onDisk ?? 0, clock);
     this.touched = begun?.touched ?? clock.now();

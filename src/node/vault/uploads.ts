@@ -1,18 +1,17 @@
 import { join } from 'node:path';
-import { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { epochOf, type VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, isUnreadable, readSmall, removeTold } from './disk.js';
+import { type Disk, diskFailure, isUnreadable, removeTold } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { digestOfOffer, isTemporary, type Layout, uploadOf } from './layout.js';
 import { checkDisk, overLimit, spaceOf } from './quota.js';
 import { Upload } from './upload.js';
-import { offerOf } from './upload-record.js';
+import { offerOf, readOffer } from './upload-record.js';
 
 /** How long an upload is kept for its owner to go on with, in milliseconds. */
 const patience = 7 * 86_400_000;
@@ -189,7 +188,7 @@ export class Uploads {
     );
     const mayLeave = [...staying]
       .filter((other) => this.#givesWay(other, manifest))
-      .sort((a, b) => a.manifest.facts.sequence - b.manifest.facts.sequence);
+      .sort((a, b) => a.epoch - b.epoch || a.manifest.facts.sequence - b.manifest.facts.sequence);
     const limits = { quota: quotaOf(owner), used: inventory.used(owner) };
     const left: Upload[] = [];
     for (;;) {
@@ -211,41 +210,33 @@ export class Uploads {
     return this.#options.inventory.find(manifest.facts.name)?.digest.equals(manifest.digest) ?? false;
   }
 
-  /** Whether an upload is older than a backup of its set, and its owner has not gone on with it for a day. */
-  #givesWay({ idle, manifest, touched }: Upload, { facts: { set, sequence } }: VerifiedManifest): boolean {
-    const { facts } = manifest;
-    if (facts.set !== set || facts.sequence >= sequence || !idle) return false;
-    return this.#options.clock.now() - touched >= longestPause;
+  /**
+   * Whether nothing of an upload is on its way, and a backup comes before it: it is newer in its set, and the owner has not gone on
+   * with the upload for a day; or it is of a newer node key, and whoever began the upload may be a thief of the former one.
+   */
+  #givesWay({ idle, epoch, manifest: { facts }, touched }: Upload, newer: VerifiedManifest): boolean {
+    if (!idle) return false;
+    if (epoch < epochOf(newer)) return true;
+    const { set, sequence } = newer.facts;
+    return facts.set === set && facts.sequence < sequence && this.#options.clock.now() - touched >= longestPause;
   }
 
   /** Takes up an upload that an earlier process left, when there is something to go on with. */
   async #resume(digest: Buffer): Promise<void> {
-    const { layout, disk, clock, inventory } = this.#options;
+    const { layout, disk, clock, log, inventory, identityOf } = this.#options;
     const files = layout.upload(digest);
-    const manifest = await this.#readOffer(files.offer, digest);
+    const manifest = await readOffer(disk, files.offer, identityOf).catch((thrown) => {
+      log.warn('upload cannot be resumed', { file: files.offer, reason: Failure.from(thrown).message });
+      return null;
+    });
+    if (!manifest?.digest.equals(digest)) return;
     // A process may be killed before it removes what it committed from.
-    if (manifest === null || inventory.find(manifest.facts.name) !== null) return;
+    if (inventory.find(manifest.facts.name) !== null) return;
     const part = await disk.lstat(files.part).catch(() => null);
     const { mtimeMs } = part ?? (await disk.lstat(files.offer));
     // Also what turns out to be no whole leaf has its place on the disk, and is written over.
     const begun = { touched: Math.min(clock.now(), mtimeMs), onDisk: (part?.blocks ?? 0) * blockSize };
     this.#uploads.set(keyOf(digest), new Upload({ manifest, files, disk, clock, begun }));
-  }
-
-  /** Null for an offer that is damaged, or not of a peer. */
-  async #readOffer(path: string, digest: Buffer): Promise<VerifiedManifest | null> {
-    try {
-      const bytes = await readSmall(this.#options.disk, path, longestOffer);
-      if (bytes === null) return null;
-      const signed = SignedManifest.decode(bytes);
-      const identity = this.#options.identityOf(parseHostname(Manifest.decode(signed.manifest).owner));
-      if (identity === null) return null;
-      const manifest = verifyManifest(signed, identity);
-      return manifest.digest.equals(digest) ? manifest : null;
-    } catch (thrown) {
-      this.#options.log.warn('upload cannot be resumed', { file: path, reason: Failure.from(thrown).message });
-      return null;
-    }
   }
 }
 

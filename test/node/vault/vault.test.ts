@@ -21,6 +21,8 @@ import { buffer } from 'node:stream/consumers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Range } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity, type ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
@@ -796,6 +798,54 @@ describe('space', () => {
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     await expect(vault.offer(FR2, left)).rejects.toMatchObject(full);
     expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  describe('that uploads of a superseded key take', () => {
+    const keys = deriveKeys(generateRecoveryKey());
+    const [lost, rebuilt] = [1_700_000_000_000, 1_800_000_000_000].map((epoch) =>
+      makeServerIdentity(keys, 'FR2', epoch),
+    );
+    if (lost === undefined || rebuilt === undefined) throw new Error('there are two');
+    const of = ({ signer }: ServerIdentity, nth: number, bytes: Uint8Array) =>
+      manifestOf(bytes, signer, { owner: 'FR2', createdAtMs: Date.UTC(2026, 10, 23, 1, 0, nth), set: `set${nth}` });
+    const limits = { identityOf: () => rebuilt.identity, quotaOf: () => 2 * content.length };
+
+    it.each([
+      ['promised', 0],
+      ['written down', leaf],
+    ])('is given to the rebuilt server, where all of it was %s', async (_, length) => {
+      vault = await fixture.open(limits);
+      const greedy = of(lost, 1, Buffer.concat([content, content]));
+      await vault.offer(FR2, greedy);
+      if (length > 0) await send(vault, greedy, content, { offset: 0, length });
+      if (length > 0) vault = await fixture.open(limits);
+      const wanted = of(rebuilt, 2, content);
+      await push(vault, wanted, content);
+      expect(vault.find(wanted.facts.name)).not.toBeNull();
+      expect(await fixture.files('.incoming')).toEqual([]);
+      await expect(vault.offer(FR2, greedy)).rejects.toMatchObject({ kind: 'no-space' });
+    });
+
+    it('is given to the rebuilt server, where they are as many as may be unfinished', async () => {
+      vault = await fixture.open({ identityOf: limits.identityOf });
+      const tiny = (server: ServerIdentity, nth: number) => vault.offer(FR2, of(server, nth, Buffer.of(nth)));
+      for (let nth = 0; nth < 100; nth += 1) await tiny(lost, nth);
+      await expect(tiny(lost, 100)).rejects.toMatchObject({ kind: 'failed' });
+      for (let nth = 200; nth < 300; nth += 1) expect(await tiny(rebuilt, nth)).toHaveProperty('missing');
+      await expect(tiny(rebuilt, 300)).rejects.toMatchObject({ kind: 'failed' });
+      await expect(tiny(lost, 100)).rejects.toMatchObject({ kind: 'failed' });
+    });
+
+    it('stays theirs while some of it is on its way', async () => {
+      vault = await fixture.open(limits);
+      const large = Buffer.concat([content, content]);
+      const arriving = of(lost, 1, large);
+      await vault.offer(FR2, arriving);
+      const receiver = await vault.receive(FR2, arriving.digest, { offset: 0, length: large.length });
+      await expect(vault.offer(FR2, of(rebuilt, 2, content))).rejects.toMatchObject({ kind: 'no-space' });
+      await writeAll(receiver, large, leaf);
+      expect(await receiver.finish()).toHaveProperty('held');
+    });
   });
 
   it('is given by nothing that was left where the disk has none for a newer backup', async () => {
