@@ -7,7 +7,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
-import { type Disk, openForWriting, openOrCreate, removeLeftovers, sizeOf, writeAll } from './disk.js';
+import { type Disk, openForWriting, openOrCreate, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import { Promised } from './quota.js';
@@ -88,11 +88,6 @@ export class Upload {
   /** The file with the hashes of its leaves; null where it came whole. */
   get leaves(): string | null {
     return this.#record.leaves;
-  }
-
-  /** Whether the file with what has arrived is there: a person may have removed it while it was not open. */
-  async isThere(): Promise<boolean> {
-    return this.#map.empty || this.#part !== null || (await sizeOf(this.#disk, this.files.part)) !== null;
   }
 
   missing(): Range[] {

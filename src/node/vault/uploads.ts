@@ -5,7 +5,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import { type Disk, diskFailure, isUnreadable, removeTold } from './disk.js';
+import { type Disk, diskFailure, isUnreadable, removeTold, sizeOf } from './disk.js';
 import { longestOffer } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { digestOfOffer, isTemporary, type Layout, uploadOf } from './layout.js';
@@ -69,7 +69,7 @@ export class Uploads {
     if (upload === undefined) return null;
     try {
       await upload.ready();
-      if (await upload.isThere()) return upload;
+      if (await this.#isThere(upload)) return upload;
     } catch (thrown) {
       // Too many open files, for one, say nothing of what has arrived: it is looked at again when it is asked for again.
       if (isUnreadable(thrown)) await this.end(upload);
@@ -204,6 +204,11 @@ export class Uploads {
       staying.delete(next);
       left.push(next);
     }
+  }
+
+  /** Whether the file with what has arrived is there: a person may have removed it while nobody used it. */
+  async #isThere({ empty, files, idle }: Upload): Promise<boolean> {
+    return empty || !idle || (await sizeOf(this.#options.disk, files.part)) !== null;
   }
 
   #isHeld({ manifest }: Upload): boolean {
