@@ -152,7 +152,7 @@ function startAuditing(base: Base, stores: Stores, { outbox, connections }: Deli
     vault,
     receipts,
     ownBackups,
-    owners: () => knownPeers(base.config),
+    owners: () => [{ name: config.server.name, identity: self.identity }, ...knownPeers(base.config)],
     nights: () => base.config.backup.schedule !== null,
     connections,
     kick: (peer) => outbox.kick(peer),

@@ -7,14 +7,13 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { OwnBackup } from '../outbox/owed.js';
-import type { Holder, Receipts } from '../outbox/receipts.js';
+import type { Receipts } from '../outbox/receipts.js';
 import type { Vault } from '../vault/vault.js';
 import { type Audit, openAudit } from './audit-peers.js';
 import { auditedPeer } from './audited-peer.js';
 import { byLot } from './by-lot.js';
-import { heal } from './heal.js';
+import { heal, type Owner } from './heal.js';
 import { openProofs } from './proofs.js';
-import { recover } from './recover.js';
 import { type ScrubResult, scrub } from './scrub.js';
 import { openTimes } from './times.js';
 
@@ -26,8 +25,8 @@ export interface AuditingParts {
   readonly vault: Vault;
   readonly receipts: Receipts;
   ownBackups(): Promise<readonly OwnBackup[]>;
-  /** Every peer of the configuration, disabled ones too. */
-  owners(): readonly Holder[];
+  /** This server, and every peer of the configuration, disabled ones too. */
+  owners(): readonly Owner[];
   /** The connections to the peers of this moment. */
   connections(): readonly Connection[];
   /** Whether nights are scheduled. */
@@ -73,7 +72,6 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
           abandoned,
           enough,
           heal: (stopping) => heal(healing, stopping),
-          recover: (name, stopping) => recover(name, healing, stopping),
         },
         atNight,
         signal,

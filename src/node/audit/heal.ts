@@ -1,25 +1,28 @@
-import { readdir } from 'node:fs/promises';
 import { blocks } from '../../mesh/envelope/blocks.js';
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { type LeafHashes, takeLeafHashes } from '../../mesh/manifest/leaf-hashes.js';
 import { type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import type { Peer } from '../../mesh/peers/peer.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import type { Holder } from '../outbox/receipts.js';
-import { hasCode, readSmall, realDisk } from '../vault/disk.js';
-import { decodeSidecar, longestSidecar } from '../vault/held-entry.js';
-import { sidecarOf } from '../vault/layout.js';
 import type { Vault } from '../vault/vault.js';
 import type { AuditedPeer } from './audited-peer.js';
 
+/** A server whose backups are kept here. */
+export type Owner = Pick<Peer, 'name' | 'identity'>;
+
 export interface HealParts {
-  readonly vault: Pick<Vault, 'layout' | 'damaged' | 'offer' | 'withdraw' | 'receive'>;
+  readonly vault: Pick<Vault, 'layout' | 'lost' | 'offer' | 'withdraw' | 'receive'>;
+  readonly host: Hostname;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whose backups are kept here, also those that are not called any more because they are gone. */
-  owners(): readonly Holder[];
+  /** Whose backups are kept here: this server, and all that were ever its peers, also those that are called no more. */
+  owners(): readonly Owner[];
   peers(): readonly AuditedPeer[];
 }
 
@@ -27,59 +30,78 @@ export interface HealParts {
 const ownersTurn = 36 * 3_600_000;
 
 /**
- * Takes again what was damaged here of owners that did not send it themselves, because they are gone: from another peer
- * that holds the very same backup. The manifest that lies in quarantine says which one; its digest is what the other
- * peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be what
- * the owner signed.
+ * Takes again what was damaged here, from a peer that holds the very same backup: own ones, and those of owners that did not send
+ * them themselves, because they are gone. The manifest that lies beside the damaged copy says which one; its digest is what
+ * the peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be
+ * what the owner signed.
  * @returns the file names of what is held again
  */
 export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {
+  const { vault, host, clock } = parts;
   const healed: string[] = [];
   for (const owner of parts.owners()) {
-    for (const name of parts.vault.damaged(owner.name)) {
+    for (const { name, since, manifests } of await vault.lost(owner.name)) {
       signal.throwIfAborted();
-      const manifest = await lostManifest(name, owner, parts);
+      const isOwn = owner.name === host;
+      const age = clock.now() - since;
+      // A time that is yet to come is of a clock that was ahead, and counts as long ago.
+      if (!isOwn && age >= 0 && age < ownersTurn) continue;
+      const manifest =
+        signedBy(owner, name, manifests) ?? (isOwn ? await shownByPeers(owner, name, parts, signal) : null);
+      // Its owner, or a person, has to bring the backup back.
       if (manifest === null) continue;
       try {
         if (await healOne(owner, manifest, parts, signal)) healed.push(name);
       } finally {
         // What nobody has would take the owner's room from what it makes now, every night again.
-        await parts.vault.withdraw(manifest);
+        await vault.withdraw(manifest);
       }
     }
   }
   return healed;
 }
 
-/** The manifest of a backup that has been in quarantine for long enough; null where it is damaged itself. */
-async function lostManifest(
-  name: string,
-  owner: Holder,
-  { vault: { layout }, clock }: HealParts,
-): Promise<VerifiedManifest | null> {
-  // A person may have removed the folder, to be rid of what was in it.
-  const files = await readdir(layout.quarantine).catch((thrown) => {
-    if (hasCode(thrown, 'ENOENT')) return [];
-    throw thrown;
-  });
-  for (const file of files) {
-    const [, time = '', of] = /^(\d+)-(.+)$/.exec(file) ?? [];
-    const age = clock.now() - Number(time);
-    // A time that is yet to come is of a clock that was ahead, and counts as long ago.
-    if (of !== sidecarOf(name) || (age >= 0 && age < ownersTurn)) continue;
+/** The manifest of a backup among others; null where its owner signed none of them. */
+function signedBy(owner: Owner, name: string, manifests: readonly SignedManifest[]): VerifiedManifest | null {
+  for (const signed of manifests) {
     try {
-      const bytes = await readSmall(realDisk, layout.quarantined(file), longestSidecar);
-      const verified = verifyManifest(decodeSidecar(bytes ?? new Uint8Array()).manifest, owner.identity);
-      if (verified.facts.name === name) return verified;
+      const manifest = verifyManifest(signed, owner.identity);
+      if (manifest.facts.name === name) return manifest;
     } catch {
-      // Its owner, or a person, has to bring the backup back.
+      // Another copy, or another peer, may have the right one.
+    }
+  }
+  return null;
+}
+
+/** The manifest of an own backup, from the first peer that shows it. */
+async function shownByPeers(
+  owner: Owner,
+  name: string,
+  { peers, log }: HealParts,
+  signal: AbortSignal,
+): Promise<VerifiedManifest | null> {
+  const filter = { owner: owner.name, set: parseBackupName(name).set };
+  for (const peer of peers()) {
+    try {
+      const listed = await peer.list(filter, signal);
+      const manifest = signedBy(
+        owner,
+        name,
+        listed.flatMap((held) => held.manifest ?? []),
+      );
+      if (manifest !== null) return manifest;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const { kind, message } = Failure.from(thrown);
+      log.info('manifest not shown', { backup: name, peer: peer.name, kind, reason: message });
     }
   }
   return null;
 }
 
 async function healOne(
-  owner: Holder,
+  owner: Owner,
   manifest: VerifiedManifest,
   parts: HealParts,
   signal: AbortSignal,
@@ -102,7 +124,7 @@ async function healOne(
 
 async function takeFrom(
   peer: AuditedPeer,
-  owner: Holder,
+  owner: Owner,
   manifest: VerifiedManifest,
   { vault }: HealParts,
   signal: AbortSignal,

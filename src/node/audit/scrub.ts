@@ -1,23 +1,19 @@
 import type { Problem, Scrub } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Times } from './times.js';
 
 export interface ScrubParts {
-  readonly vault: Pick<Vault, 'list' | 'examine' | 'damaged' | 'find' | 'isDoubted'>;
-  readonly host: Hostname;
+  readonly vault: Pick<Vault, 'list' | 'examine' | 'find' | 'isDoubted'>;
   readonly clock: Clock;
   /** When each backup was last read whole. */
   readonly times: Times;
   /** Backups whose reading was left for a run that somebody waited for, in that order. Forgotten with the process. */
   readonly abandoned: Set<string>;
-  /** Fetches an own backup again that was damaged here. */
-  recover(name: string, signal: AbortSignal): Promise<boolean>;
-  /** Takes again what was damaged of owners that are gone. @returns file names */
+  /** Takes again from peers what was damaged here. @returns file names */
   heal(signal: AbortSignal): Promise<readonly string[]>;
   /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
   nights(): boolean;
@@ -48,12 +44,12 @@ const whileWaitedFor = 64 * 2 ** 20;
 
 /**
  * Reads again what is kept, what has waited longest first, and compares it with what its owner signed. The vault puts what
- * is damaged into quarantine; its owner learns of it at its next call, and this server's own backups are fetched back. So
- * are, at night or where none is scheduled, those of an owner that does not send them again itself.
+ * is damaged into quarantine; its owner learns of it at its next call. At night, or where none is scheduled, this server's own
+ * backups are fetched back, and so are those of an owner that does not send them again itself.
  * @param atNight a night's part is read; else only as much as somebody waits for gladly
  */
 export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSignal): Promise<ScrubResult> {
-  const { vault, clock, host, times, enough } = parts;
+  const { vault, clock, times, enough } = parts;
   const report: Scrub = { checked: 0, bytes: 0, damaged: [], recovered: [], oldestCheckMs: 0 };
   const problems: Problem[] = [];
   const pace = paced(parts, signal, report);
@@ -66,11 +62,8 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
     }
-    // Either may take days over a slow link, or with a peer that wants it so, and the next run waits for the end of this one.
+    // It may take days over a slow link, or with a peer that wants it so, and the next run waits for the end of this one.
     const stopping = AbortSignal.any([signal, enough]);
-    for (const name of vault.damaged(host)) {
-      if (await parts.recover(name, stopping)) report.recovered.push(name);
-    }
     if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(stopping)));
   } catch (thrown) {
     // The next run waits: what is left is for later ones, and nothing is wrong.

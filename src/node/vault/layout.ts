@@ -125,6 +125,11 @@ export function isTemporary(file: string): boolean {
   return file.endsWith(temporaryEnding);
 }
 
+/** When a file was put into quarantine, as its name says, in milliseconds since 1970; 0 for a file that is not there. */
+export function quarantinedAt(file: string): number {
+  return Number(/^(\d+)-/.exec(file)?.[1] ?? 0);
+}
+
 /** The backup whose data file a name in the quarantine spells, or null when it is none, or one that is settled. */
 export function backupInQuarantine(file: string): BackupName | null {
   try {

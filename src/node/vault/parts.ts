@@ -44,6 +44,7 @@ export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'id
   readonly knownFacts: KnownFacts;
   readonly keeping: Keeping;
   readonly leaves: KeptLeaves;
+  readonly quarantine: Quarantine;
   readonly doubts: Doubts;
   readonly sidecars: Sidecars;
   readonly uploads: Uploads;
@@ -105,6 +106,7 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     knownFacts,
     keeping,
     leaves,
+    quarantine,
     doubts,
     sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
     uploads,

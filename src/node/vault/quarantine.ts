@@ -1,16 +1,28 @@
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
+import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Clock } from '../../mesh/terms/clock.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
 import { type Disk, hasCode, isLost, readSmall, syncFolder } from './disk.js';
 import { makeFolder } from './folders.js';
-import { longestSidecar } from './held-entry.js';
+import { decodeSidecar, longestSidecar } from './held-entry.js';
 import type { Inventory } from './inventory.js';
-import { type BackupFiles, type Layout, settledName, sidecarOf } from './layout.js';
+import { type BackupFiles, dataOfSidecar, type Layout, quarantinedAt, settledName, sidecarOf } from './layout.js';
 
 export interface QuarantineOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly inventory: Inventory;
+}
+
+/** A backup that was damaged here, and is not held again since. */
+export interface LostBackup {
+  /** File name. */
+  readonly name: string;
+  /** When its last copy was put into quarantine, milliseconds since 1970; 0 where none was, as where a start could not read it. */
+  readonly since: number;
+  /** What lies beside its copies and can be read. Nothing of it is proven. */
+  readonly manifests: readonly SignedManifest[];
 }
 
 /** Where damaged copies lie, and what is known of them. Calls for one backup must not overlap. */
@@ -49,6 +61,20 @@ export class Quarantine {
     if (isInTheWay) await this.take(files, name, 'it was sent again');
   }
 
+  /** The backups of an owner that were damaged here, and are not held again since. */
+  async lost(owner: Hostname): Promise<LostBackup[]> {
+    const { inventory } = this.#options;
+    const lost: LostBackup[] = [];
+    for (const name of inventory.losses(owner)) {
+      const copies = inventory.lossesOf(name);
+      const since = Math.max(...copies.map((path) => quarantinedAt(basename(path))));
+      const manifests: SignedManifest[] = [];
+      for (const path of copies) manifests.push(...(await this.#manifestBeside(path)));
+      lost.push({ name, since, manifests });
+    }
+    return lost;
+  }
+
   /** What is removed by the rules is not asked for again, although an earlier copy of it was damaged. */
   async settle(name: string): Promise<void> {
     const { inventory, layout } = this.#options;
@@ -58,6 +84,17 @@ export class Quarantine {
       inventory.settleLoss(path, left.find((each) => each !== null) ?? null);
     }
     inventory.regain(name);
+  }
+
+  /** @param path of the data or of the sidecar @returns none where it cannot be read */
+  async #manifestBeside(path: string): Promise<readonly SignedManifest[]> {
+    try {
+      const sidecar = dataOfSidecar(path) === null ? sidecarOf(path) : path;
+      const bytes = await readSmall(this.#options.disk, sidecar, longestSidecar);
+      return bytes === null ? [] : [decodeSidecar(bytes).manifest];
+    } catch {
+      return [];
+    }
   }
 
   async #isLost({ sidecar }: BackupFiles): Promise<boolean> {

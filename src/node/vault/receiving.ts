@@ -32,7 +32,7 @@ export interface RangeReceiver {
   abort(): Promise<void>;
 }
 
-/** How peers' backups come in. */
+/** How backups come in from peers: theirs, and own ones that were damaged here. */
 export class Receiving {
   readonly #parts: Parts;
   readonly #examining: Examining;
@@ -45,11 +45,8 @@ export class Receiving {
 
   async offer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
     const { name } = manifest.facts;
-    if (manifest.name.owner !== owner || owner === this.#parts.host) {
-      throw new Failure(
-        'forbidden',
-        `${owner} may not store ${name} here: a server stores its own backups with others`,
-      );
+    if (manifest.name.owner !== owner) {
+      throw new Failure('forbidden', `${owner} may not store ${name} here: a server stores its own backups only`);
     }
     return onDisk(name, async () => {
       const entry = this.#parts.inventory.find(name);
@@ -157,7 +154,9 @@ export class Receiving {
         hint: 'What is held is never overwritten. Make a new backup: it gets a new name.',
       });
     }
-    const { sidecars } = this.#parts;
+    const { acknowledge, clock, sidecars } = this.#parts;
+    // An own one has none beside it.
+    if (entry.own) return acknowledge(entry.digest, clock.now());
     const { receipt } = sidecars.asOfNow(await sidecars.read(entry), entry);
     if (receipt === undefined) throw new Failure('damaged', `the receipt of ${entry.name} is lost`);
     return receipt;
@@ -182,12 +181,12 @@ export class Receiving {
   }
 
   async #keep(upload: Upload, data: Staged): Promise<SignedReceipt> {
-    const { acknowledge, clock, keeping, leaves, log, uploads } = this.#parts;
+    const { acknowledge, clock, host, keeping, leaves, log, uploads } = this.#parts;
     const { manifest, owner } = upload;
     try {
       const receivedAt = clock.now();
       const signed = acknowledge(manifest.digest, receivedAt);
-      await keeping.keep(manifest, { signed, receivedAt }, data);
+      await keeping.keep(manifest, owner === host ? null : { signed, receivedAt }, data);
       if (upload.leaves !== null) await leaves.adopt(manifest, upload.leaves);
       log.info('backup accepted', { owner, backup: manifest.facts.name, bytes: manifest.facts.size });
       return signed;

@@ -12,6 +12,7 @@ import type { HeldEntry, Sidecar } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
 import type { Layout } from './layout.js';
 import { openParts, type Parts, type VaultOptions } from './parts.js';
+import type { LostBackup } from './quarantine.js';
 import { checkReadable, openReading, type ReadSpans, type Span } from './reading.js';
 import { notAllowed, type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
 
@@ -130,6 +131,11 @@ export class Vault {
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[] {
     return this.#parts.inventory.losses(owner);
+  }
+
+  /** The same, each with what is known of it. */
+  lost(owner: Hostname): Promise<LostBackup[]> {
+    return this.#parts.quarantine.lost(owner);
   }
 
   /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */

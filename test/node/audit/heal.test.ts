@@ -3,12 +3,17 @@ import { open, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
+import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { AuditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { heal } from '../../../src/node/audit/heal.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { silent, watchEvents } from '../../support/events.js';
 import { flipBit } from '../../support/flip-bit.js';
-import { backupOfFR2, FR2, push, send, servers, US1, type VaultFixture } from '../vault/fixture.js';
+import { manifestOf } from '../../support/manifests.js';
+import { keepOwn } from '../vault/failing-disk.js';
+import { faultyDisk } from '../vault/faulty-disk.js';
+import { backupOfFR2, FR1, FR2, push, send, servers, US1, type VaultFixture } from '../vault/fixture.js';
 import { temporaryVault } from '../vault/temporary-vault.js';
 
 const content = randomBytes(200_000);
@@ -35,7 +40,7 @@ beforeEach(async () => {
 type Sends = (offset: number, length: number) => Uint8Array;
 const honest: Sends = (offset, length) => content.subarray(offset, offset + length);
 
-function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: number } {
+function peerThat(sends: Sends | null, host = US1, of = manifest): AuditedPeer & { asked: number } {
   const unasked = (): never => {
     throw new Error('nobody should ask for this');
   };
@@ -50,7 +55,7 @@ function peerThat(sends: Sends | null, host = US1): AuditedPeer & { asked: numbe
     async *fetch({ digest }, { offset, length }) {
       this.asked += 1;
       if (sends === null) throw new Error('it is not held here');
-      expect(digest).toEqual(manifest.digest);
+      expect(digest).toEqual(of.digest);
       yield sends(offset, length);
     },
     async *leaves() {
@@ -64,7 +69,7 @@ const owner = peerThat(null, FR2);
 /** As in a node, the peers are objects made anew for each who asks for them. */
 const healWith = (...peers: AuditedPeer[]) => {
   const anew = (peer: AuditedPeer): AuditedPeer => ({ ...peer, fetch: (...asked) => peer.fetch(...asked) });
-  const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
+  const parts = { vault, host: FR1, clock: fixture.clock, log: silent, owners: () => [owner] };
   return heal({ ...parts, peers: () => [owner, ...peers].map(anew) }, never);
 };
 
@@ -89,7 +94,7 @@ describe('a backup that was damaged here', () => {
 
   it('is taken from another peer also where its owner is disabled, because it burned down', async () => {
     fixture.clock.jump(2 * day);
-    const parts = { vault, clock: fixture.clock, log: silent, owners: () => [owner] };
+    const parts = { vault, host: FR1, clock: fixture.clock, log: silent, owners: () => [owner] };
     expect(await heal({ ...parts, peers: () => [peerThat(honest)] }, never)).toEqual([name]);
   });
 
@@ -186,7 +191,9 @@ describe('a backup that was damaged here', () => {
     fixture.clock.jump(2 * day);
     const log = watchEvents();
     const peers = () => [poisoner(), poisoner(), peerThat(honest)];
-    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([name]);
+    expect(await heal({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([
+      name,
+    ]);
     const notHealed = expect.objectContaining({ event: 'backup not healed' });
     expect(log.all).toEqual([notHealed, notHealed, expect.objectContaining({ event: 'backup healed' })]);
     expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
@@ -216,7 +223,87 @@ describe('a backup that was damaged here', () => {
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
     const log = watchEvents();
     const peers = () => [owner, peerThat(honest)];
-    expect(await heal({ vault, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([]);
+    expect(await heal({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual(
+      [],
+    );
     expect(log.all).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
+  });
+});
+
+describe('an own backup that was damaged here', () => {
+  const own = manifestOf(content, servers.FR1.signer);
+  const path = () => join(fixture.data, 'local', own.facts.name);
+  const peer = (sends: Sends | null, changes: Partial<AuditedPeer> = {}): AuditedPeer => {
+    return { ...peerThat(sends, FR2, own), ...changes };
+  };
+  const healFrom = (peers: readonly AuditedPeer[], signal = never) => {
+    const owners = () => [{ name: FR1, identity: servers.FR1.identity }];
+    return heal({ vault, host: FR1, clock: fixture.clock, log: silent, owners, peers: () => peers }, signal);
+  };
+  const showing = (shown: VerifiedManifest) => ({
+    list: async () => [{ manifest: shown.signed, receipt: undefined }],
+  });
+
+  beforeEach(async () => {
+    await keepOwn(vault, own, content);
+    await flipBit(path(), 70_000);
+    await expect(vault.examine(own.facts.name)).rejects.toMatchObject({ kind: 'damaged' });
+  });
+
+  it('is taken back from a peer the next time, for nobody else would bring it', async () => {
+    expect(await healFrom([peer(null), peer(honest)])).toEqual([own.facts.name]);
+    expect((await readFile(path())).equals(content)).toBe(true);
+    expect((await fixture.open()).find(own.facts.name)).toMatchObject({ own: true, receivedAt: null });
+    expect(vault.damaged(FR1)).toEqual([]);
+    expect(await fixture.files('.incoming')).toEqual([]);
+  });
+
+  it('goes on where a peer broke off, also after a restart', async () => {
+    expect(await healFrom([peer(() => content.subarray(0, 2 * leafSize))])).toEqual([]);
+    vault = await fixture.open();
+    const asked: number[] = [];
+    const rest = peer((offset, length) => {
+      asked.push(offset);
+      return honest(offset, length);
+    });
+    expect(await healFrom([rest])).toEqual([own.facts.name]);
+    expect(asked).toEqual([2 * leafSize]);
+  });
+
+  it('is taken as a peer shows it where its manifest is damaged too, if this server signed that', async () => {
+    const [, sidecar = ''] = (await fixture.files('.quarantine')).filter((file) => file.includes('-FR1-'));
+    await flipBit(join(fixture.data, '.quarantine', sidecar), 60);
+    const away = peer(null, { list: () => Promise.reject(new Failure('unreachable', 'US1 does not answer')) });
+    const forger = peer(honest, showing(manifestOf(content, servers.FR2.signer)));
+    expect(await healFrom([away, forger, peer(honest, { list: async () => [] })])).toEqual([]);
+    expect(await healFrom([away, forger, peer(honest, showing(own))])).toEqual([own.facts.name]);
+    expect((await readFile(path())).equals(content)).toBe(true);
+  });
+
+  it('is asked of no other peer by a node that stops', async () => {
+    const stopping = new AbortController();
+    const stops = peer(() => {
+      stopping.abort();
+      throw new Failure('interrupted', 'the call was given up');
+    });
+    const next = peer(() => expect.fail('the node has stopped'));
+    await expect(healFrom([stops, next], stopping.signal)).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});
+
+describe('a backup of which a start could not read a file', () => {
+  it.each([
+    ['its data', `lstatSync ${name}`],
+    ['its manifest', `openSync ${name}.manifest`],
+  ])('is taken from another peer where its owner does not send it again: %s', async (_, step) => {
+    await push(vault, manifest, content);
+    await rm(join(fixture.data, '.quarantine'), { recursive: true });
+    const faulty = faultyDisk();
+    faulty.fail('EIO', (call) => faulty.trace[call] === step);
+    vault = await fixture.open({ disk: faulty.disk });
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await healWith(peerThat(honest))).toEqual([name]);
+    expect((await readFile(join(fixture.data, 'FR2', name))).equals(content)).toBe(true);
+    expect((await fixture.open()).damaged(FR2)).toEqual([]);
   });
 });

@@ -52,14 +52,12 @@ function entry(name: string, size: number, receivedAt: number): HeldEntry {
 
 /** A vault that is a list; its backups are read at once. */
 const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
-  host,
   clock,
   times,
   abandoned,
   vault: {
     list: () => [...held],
     find: (name) => held.find((each) => each.name === name) ?? null,
-    damaged: () => [],
     isDoubted: (name) => doubted.has(name),
     async examine(name) {
       read.push(name);
@@ -69,7 +67,6 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
       throw failure;
     },
   },
-  recover: async () => false,
   heal: async () => [],
   nights: () => true,
   enough: never,
@@ -140,7 +137,7 @@ describe('a scrub', () => {
     expect(report.checked).toBe(3);
   });
 
-  it.each(['recover', 'heal'] as const)('ends what it would %s when the next run is due', async (what) => {
+  it('ends what it would heal when the next run is due', async () => {
     const due = new AbortController();
     broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
     const forever = (signal: AbortSignal): Promise<never> =>
@@ -148,21 +145,15 @@ describe('a scrub', () => {
         signal.addEventListener('abort', () => reject(signal.reason));
         due.abort('the next night was due');
       });
-    const hurried = parts({
-      enough: due.signal,
-      recover: (_name, signal) => (what === 'recover' ? forever(signal) : Promise.resolve(true)),
-      heal: forever,
-    });
-    const vault = { ...hurried.vault, damaged: () => ['b0'] };
-    const { report, problems } = await scrub({ ...hurried, vault }, true, never);
-    expect(report.recovered).toEqual(what === 'recover' ? [] : ['b0']);
+    const { report, problems } = await scrub(parts({ enough: due.signal, heal: forever }), true, never);
+    expect(report.recovered).toEqual([]);
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
   });
 
   it('leaves the backup that it reads when somebody waits for the next run, and tells what it found before', async () => {
     const [due, stop] = [new AbortController(), new AbortController()];
     broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
-    const hurried = parts({ enough: due.signal, recover: async () => true });
+    const hurried = parts({ enough: due.signal });
     const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
       await hurried.vault.examine(name);
       if (read.length < 3) return;
@@ -203,6 +194,11 @@ describe('a scrub', () => {
     expect((await night(30_000)).at(-1)).toBe('b1');
     expect((await night(30_000)).at(-1)).toBe('b0');
     expect(abandoned).toEqual(new Set());
+  });
+
+  it('leaves what it would heal to the nights while somebody waits', async () => {
+    const { report } = await scrub(parts({ heal: async () => ['healed'] }), false, never);
+    expect(report.recovered).toEqual([]);
   });
 
   it('reads what has waited longest first, and little while somebody waits', async () => {
