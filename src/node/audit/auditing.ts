@@ -40,7 +40,7 @@ export interface Auditing extends Audit {
    * Reads a part of the vault again.
    * @param atNight a night's part; else little, because somebody waits
    * @param signal aborts also when somebody waits for the next run: it ends at once
-   * @param enough aborts when the next run waits: it ends with the backup that it reads
+   * @param enough aborts when the next run waits: it ends, and what is left is for later ones
    */
   scrub(atNight: boolean, signal: AbortSignal, enough: AbortSignal): Promise<ScrubResult>;
 }

@@ -11,13 +11,13 @@ export interface ScrubParts {
   readonly clock: Clock;
   /** When each backup was last read whole. */
   readonly times: Times;
-  /** Backups whose reading was left for a run that somebody waited for, in that order. Forgotten with the process. */
+  /** Backups whose reading was left for the next run, in that order. Forgotten with the process. */
   readonly abandoned: Set<string>;
   /** Takes again from peers what was damaged here. @returns file names */
   heal(signal: AbortSignal): Promise<readonly string[]>;
   /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
   nights(): boolean;
-  /** Aborts when the next run waits: the backup that is being read is the last one then. */
+  /** Aborts when the next run waits: what is left is for later ones, and nothing is wrong. */
   readonly enough: AbortSignal;
 }
 
@@ -52,7 +52,9 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
   const { vault, clock, times, enough } = parts;
   const report: Scrub = { checked: 0, bytes: 0, damaged: [], recovered: [], oldestCheckMs: 0 };
   const problems: Problem[] = [];
-  const pace = paced(parts, signal, report);
+  // To read a large backup, and to heal over a slow link, may take long, and the next run waits for the end of this one.
+  const stopping = AbortSignal.any([signal, enough]);
+  const pace = paced(parts, stopping, report);
   try {
     for (const { name } of due(parts, atNight)) {
       signal.throwIfAborted();
@@ -62,11 +64,8 @@ export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSi
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
     }
-    // It may take days over a slow link, or with a peer that wants it so, and the next run waits for the end of this one.
-    const stopping = AbortSignal.any([signal, enough]);
     if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(stopping)));
   } catch (thrown) {
-    // The next run waits: what is left is for later ones, and nothing is wrong.
     const isCut = thrown === enough.reason || Failure.from(thrown).kind === 'interrupted';
     if (!enough.aborted || !isCut) throw thrown;
   } finally {
@@ -104,7 +103,7 @@ async function examine(
 
 /**
  * What is read this time: what could not be read just now, and then what has waited longest. What had to be left before comes
- * last, and beside a part of all else: one that takes longer than the time until somebody waits would keep everything behind it
+ * last, and beside a part of all else: one that takes longer than the time until the next run would keep everything behind it
  * from being read.
  */
 function due({ vault, times, abandoned, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
@@ -142,12 +141,12 @@ function lastCheck({ name, receivedAt, createdAt }: HeldEntry, times: Times, now
 }
 
 /** Lets no more bytes pass in a second than the rate says. */
-function paced({ clock }: ScrubParts, signal: AbortSignal, report: Scrub) {
+function paced({ clock }: ScrubParts, stopping: AbortSignal, report: Scrub) {
   const start = clock.monotonic();
   return async (bytes: number): Promise<void> => {
-    signal.throwIfAborted();
+    if (stopping.aborted) throw new Failure('interrupted', 'the reading is left for a later run');
     report.bytes += bytes;
     const ahead = (report.bytes / rate) * 1000 - (clock.monotonic() - start);
-    if (ahead > burst) await clock.sleep(ahead, signal);
+    if (ahead > burst) await clock.sleep(ahead, stopping);
   };
 }
