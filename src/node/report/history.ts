@@ -15,8 +15,9 @@ export interface History {
    * is moved aside, as `runs.jsonl.damaged`: the run that is told of here removed nothing by it, and the next one has a past.
    * A report that cannot be written is kept in memory, and written with the next one: a night that failed for want of disk
    * must not look like the good one before it.
+   * @returns why it could not be written, or null
    */
-  append(report: RunReport): Promise<void>;
+  append(report: RunReport): Promise<Failure | null>;
   /**
    * All that are kept, oldest first, those in memory too. A line that cannot be read, such as one torn by a crash, is passed over.
    * @throws Failure `failed` when the file cannot be read at all, `damaged` when something is in it, but no report
@@ -68,7 +69,7 @@ export function openHistory(file: string, beginning: Beginning): History {
     }
   };
 
-  const append = async (): Promise<void> => {
+  const append = async (): Promise<Failure | null> => {
     try {
       const kept = [...(await past()), ...waiting].slice(-longest);
       await replaceFile(file, kept.map((each) => `${JSON.stringify(RunReport.toJSON(each))}\n`).join(''));
@@ -76,8 +77,8 @@ export function openHistory(file: string, beginning: Beginning): History {
       unsaved = null;
     } catch (thrown) {
       unsaved = notWritten(file, thrown);
-      throw unsaved;
     }
+    return unsaved;
   };
 
   const reports = async (): Promise<RunReport[]> => [...(await written()), ...waiting];
@@ -96,8 +97,7 @@ export function openHistory(file: string, beginning: Beginning): History {
     },
     append: (report) =>
       inTurn(() => {
-        // As it is now: to the one of the caller is added why it could not be written.
-        waiting = [...waiting, structuredClone(report)].slice(-longest);
+        waiting = [...waiting, report].slice(-longest);
         return append();
       }),
   };

@@ -146,8 +146,13 @@ async function night(
   const { trigger } = request;
   const facts = { trigger, startedAtMs, sets, peers: peers ?? [], removed: [...removed], problems, audit };
   const report = { ...facts, finishedAtMs: parts.clock.now(), outcome: outcomeOf(facts) };
-  await attempt('the history', () => parts.history.append(report), undefined);
-  return announce({ ...report, outcome: outcomeOf(report) }, parts, progress);
+  const unsaved = await parts.history.append(report);
+  return announce(unsaved === null ? report : withProblem(report, problemOf(unsaved)), parts, progress);
+}
+
+function withProblem(report: RunReport, problem: Problem): RunReport {
+  const told = { ...report, problems: [...report.problems, problem] };
+  return { ...told, outcome: outcomeOf(told) };
 }
 
 /**

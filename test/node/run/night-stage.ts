@@ -12,7 +12,7 @@ import {
 import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type VerifiedManifest, verifyManifest } from '../../../src/mesh/manifest/manifest.js';
 import type { Bytes } from '../../../src/mesh/terms/bytes.js';
-import type { Failure } from '../../../src/mesh/terms/failure.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
 import type { Log } from '../../../src/mesh/terms/log.js';
 import { type Outbox, openOutbox } from '../../../src/node/outbox/outbox.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
@@ -193,8 +193,8 @@ export class Stage {
       },
       history: {
         append: async (report) => {
-          if (this.failRecord) throw new Error('the disk is full');
           this.recorded.push(report);
+          return this.failRecord ? new Failure('no-space', 'the history cannot be written: the disk is full') : null;
         },
       },
     });

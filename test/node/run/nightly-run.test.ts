@@ -328,8 +328,9 @@ describe('a night', () => {
     expect(report.outcome).toBe(partly);
     expect(report.problems.map((problem) => problem.message)).toEqual([
       'retention: the disk is read-only',
-      'the history: the disk is full',
+      'the history cannot be written: the disk is full',
     ]);
+    expect(stage.recorded).toMatchObject([{ problems: [{ message: 'retention: the disk is read-only' }] }]);
   });
 
   it('tells what the retention removed, and each backup that it could not', async () => {

@@ -364,7 +364,7 @@ describe('a backup of a peer', () => {
       const faulty = faultyDisk();
       faulty.fail('EIO', (call) => faulty.trace[call] === 'readdir FR2');
       vault = await fixture.open({ disk: faulty.disk });
-      expect(vault.list().map(({ owner }) => owner)).toEqual([FR1]);
+      expect(vault.list().map(({ owner }) => owner)).toEqual(['FR1']);
       expect(vault.damaged(FR2)).toEqual([]);
       expect(vault.findings()).toEqual([expect.stringContaining('nothing of FR2 is shown or taken: EIO')]);
       expect(vault.whyLocked(manifest.name)).toMatchObject({ kind: 'failed' });
