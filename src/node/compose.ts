@@ -19,7 +19,7 @@ import { sweep } from './retention/sweep.js';
 import { openChainHeads } from './run/chain-heads.js';
 import { openFingerprints } from './run/fingerprints.js';
 import { sealingOf } from './run/night-sets.js';
-import { nightlyRun } from './run/nightly-run.js';
+import { oneAtATime } from './run/one-at-a-time.js';
 import { sourceWatch } from './run/source-watch.js';
 import { timetableOf } from './schedule/scheduler.js';
 import { openEpochs } from './service/epochs.js';
@@ -164,7 +164,7 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
   const { vault, receipts, fingerprints, history, ownBackups } = stores;
   const { self, log, clock } = base;
   const heads = openChainHeads(vault, self, log);
-  return nightlyRun({
+  return oneAtATime({
     clock,
     log,
     owner: base.config.server.name,

@@ -10,7 +10,7 @@ import { type History, setStatuses } from './report/history.js';
 import { problemOf } from './report/problem.js';
 import type { NightSet } from './run/keep-set.js';
 import { setFromFile, setsOf } from './run/night-sets.js';
-import type { NightlyRun } from './run/nightly-run.js';
+import type { NightlyRun } from './run/one-at-a-time.js';
 import type { Scheduler } from './schedule/scheduler.js';
 import type { OwnRequests } from './service/own-server.js';
 import type { Deliveries } from './start-deliveries.js';

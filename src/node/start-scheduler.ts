@@ -2,7 +2,7 @@ import { Failure } from '../mesh/terms/failure.js';
 import type { Base } from './base.js';
 import { type History, lastSuccess } from './report/history.js';
 import { nightSetsOf } from './run/night-sets.js';
-import type { NightlyRun } from './run/nightly-run.js';
+import type { NightlyRun } from './run/one-at-a-time.js';
 import { Scheduler, timetableOf } from './schedule/scheduler.js';
 
 /** Starts runs when they are due, from the last one that saved something, or from when the node key was made. */

@@ -60,8 +60,8 @@ export interface SetRequest {
   /** Make a backup even when nothing changed. */
   readonly force: boolean;
   readonly signal: AbortSignal;
-  /** Resolves when it is known after which number the set goes on; the source is read meanwhile. */
-  readonly numbered: Promise<unknown>;
+  /** Resolves when peers were asked what they hold, after which the set goes on; its source is read meanwhile. */
+  readonly asking: Promise<unknown>;
   /** Told the bytes that the source gave so far. */
   progress(bytes: number): void;
 }
@@ -109,7 +109,7 @@ async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetW
     const given = parts.readSource(set, { signal, warn, remark });
     const { format, sha256 } = await fill(draft, request, sealer, given);
     const fingerprint = { sha256, sealedFor: sealing.sealedFor };
-    await request.numbered;
+    await request.asking;
     const head = await parts.chainHeads.newest(set.name);
     const maySkip = (sealing.mode === 'incremental' || set.incremental === true) && !force;
     if (maySkip && head?.held && (await isUnchanged(set.name, { ...fingerprint, backup: head.name }, parts))) {

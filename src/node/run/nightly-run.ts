@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import {
   type Audit,
   type DeliveryProgress,
@@ -37,85 +36,35 @@ export interface NightParts extends SetParts {
   readonly history: Pick<History, 'append'>;
 }
 
-export interface NightlyRun {
-  /**
-   * Tells the story of one night, and resolves with its report once that is in the history. The report is also the last
-   * event. An interrupted run has a report too: it says `interrupted` where something is missing, and leaves no draft.
-   * A request hurries the run that it meets, and begins when that one has ended.
-   * @throws Failure `locked` when another run is under way, and, for a request, has not read all its sets yet
-   */
-  run(request: NightRequest, emit: (event: RunEvent) => void, signal: AbortSignal): Promise<RunReport>;
-  /**
-   * Has the run under way end when it has saved its sets: what it delivers goes on by itself. One that still reads them does
-   * not hear of it.
-   * @param why what waits, as the reports of its peers say it
-   */
-  hurry(why: string): void;
-  running(): boolean;
-  /** Resolves when no run is under way. One goes on to its report also when whoever asked for it was hung up on. */
-  over(): Promise<void>;
-}
-
-interface UnderWay {
-  /** Whether nothing is saved by it any more: what is left may end early. */
-  setsRead: boolean;
-  readonly enough: AbortController;
+/** What a night hears while it lasts, and what it tells of itself. */
+export interface NightSignals {
+  /** Aborts when it is to stop at once. */
+  readonly stop: AbortSignal;
+  /** Aborts when the next run waits, with why: what is under way to the peers goes on by itself. */
+  readonly hurry: AbortSignal;
   /**
    * Aborts when somebody asks for a run: proofs and the reading again are left to later ones. A night that is due does not abort
    * it: a peer that takes days for its delivery would keep all others from being asked for proofs.
    */
-  readonly waitedFor: AbortController;
-  over: Promise<unknown>;
-}
-
-/** Runs nights, one at a time. */
-export function nightlyRun(parts: NightParts): NightlyRun {
-  let current: UnderWay | null = null;
-  const hurry = (why: string): void => {
-    if (current?.setsRead) current.enough.abort(why);
-  };
-  return {
-    hurry,
-    running: () => current !== null,
-    async over() {
-      while (current !== null) await current.over;
-    },
-    async run(request, emit, signal) {
-      while (current !== null) {
-        if (request.trigger !== 'request' || !current.setsRead) {
-          throw new Failure('locked', 'another run is under way', {
-            hint: 'Wait until it is done; `anemone-peer status` tells.',
-          });
-        }
-        hurry('another run was asked for');
-        current.waitedFor.abort();
-        await current.over;
-        if (signal.aborted) throw new Failure('interrupted', 'interrupted while another run was ending');
-      }
-      const [enough, waitedFor] = [new AbortController(), new AbortController()];
-      const mine: UnderWay = { setsRead: false, enough, waitedFor, over: Promise.resolve() };
-      // Each peer's delivery listens to it, and Node.js warns of more than ten.
-      setMaxListeners(0, enough.signal);
-      current = mine;
-      const work = night(request, parts, mine, emit, signal).finally(() => {
-        current = null;
-      });
-      mine.over = work.catch(() => {});
-      return work;
-    },
-  };
+  readonly waitedFor: AbortSignal;
+  /** Called when nothing is saved by it any more: what is left may end early. */
+  setsRead(): void;
 }
 
 /** Does a part of a night; what it throws becomes a problem of the report, and the night goes on. */
 type Attempt = <T, O>(what: string, work: () => Promise<T>, otherwise: O) => Promise<T | O>;
 
-async function night(
+/**
+ * The story of one night. It resolves with its report once that is in the history; the report is also the last event. An
+ * interrupted one has a report too: it says `interrupted` where something is missing, and leaves no draft.
+ */
+export async function night(
   request: NightRequest,
   parts: NightParts,
-  underWay: UnderWay,
+  signals: NightSignals,
   emit: (event: RunEvent) => void,
-  signal: AbortSignal,
 ): Promise<RunReport> {
+  const { stop, hurry } = signals;
   const startedAtMs = parts.clock.now();
   const problems: Problem[] = [];
   const progress = thinned(parts.clock, emit);
@@ -127,19 +76,19 @@ async function night(
   parts.log.info('run started', { trigger: request.trigger, sets: request.sets.map((set) => set.name).join(', ') });
 
   const unasked = { lost: [], problems: [] };
-  const asking = attempt('the question to peers what they hold', () => parts.askPeers(signal), unasked);
-  const sets = await keepSets(request, parts, asking, progress, signal);
-  underWay.setsRead = true;
+  const asking = attempt('the question to peers what they hold', () => parts.askPeers(stop), unasked);
+  const sets = await keepSets(request, parts, asking, progress, stop);
+  signals.setsRead();
   const asked = await asking;
   problems.push(...asked.problems);
   const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
-  const deliver = () => parts.outbox.deliverNow(tell, signal, underWay.enough.signal).finally(progress.flush);
+  const deliver = () => parts.outbox.deliverNow(tell, stop, hurry).finally(progress.flush);
   const peers = await attempt('delivery', deliver, null);
   const before = asked.lost.map((each) => (tookSome(peers, each.peer) ? { ...each, problem: undefined } : each));
-  const { audit, found } = await auditKept(request, before, parts, attempt, signal, underWay);
+  const { audit, found } = await auditKept(request, before, parts, attempt, signals);
   problems.push(...found);
   const none = { removed: [], failures: [] };
-  const { removed, failures } = signal.aborted ? none : await attempt('retention', () => parts.sweep(), none);
+  const { removed, failures } = stop.aborted ? none : await attempt('retention', () => parts.sweep(), none);
   problems.push(...failures.map(problemOf));
 
   if (peers?.length === 0) problems.push(noPeers);
@@ -172,7 +121,7 @@ const secondTry = 2 * 60_000;
 async function keepSets(
   { trigger, sets, force }: NightRequest,
   parts: NightParts,
-  numbered: Promise<unknown>,
+  asking: Promise<unknown>,
   { emit, flush }: Progress,
   signal: AbortSignal,
 ): Promise<SetReport[]> {
@@ -184,7 +133,7 @@ async function keepSets(
       bytes = count;
       tell('');
     };
-    const { report, mayPass } = await keepSet({ set, force, signal, numbered, progress }, parts);
+    const { report, mayPass } = await keepSet({ set, force, signal, asking, progress }, parts);
     if (report.backup !== '' && report.outcome !== Outcome.OUTCOME_UNCHANGED) tell(report.backup);
     flush();
     if (report.problem !== undefined) {
@@ -213,14 +162,16 @@ async function auditKept(
   lost: PeerAudit[],
   { auditing }: NightParts,
   attempt: Attempt,
-  signal: AbortSignal,
-  { enough, waitedFor }: UnderWay,
+  { stop, hurry, waitedFor }: NightSignals,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
-  if (signal.aborted) return { audit: undefined, found: [] };
-  const stop = AbortSignal.any([signal, waitedFor.signal]);
-  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, stop), { peers: lost, problems: [] });
+  if (stop.aborted) return { audit: undefined, found: [] };
+  const stopOrLeave = AbortSignal.any([stop, waitedFor]);
+  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, stopOrLeave), {
+    peers: lost,
+    problems: [],
+  });
   const atNight = trigger !== 'request';
-  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, stop, enough.signal), null);
+  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, stopOrLeave, hurry), null);
   return {
     audit: { peers: proofs.peers, scrub: scrub?.report },
     found: [...proofs.problems, ...(scrub?.problems ?? [])],

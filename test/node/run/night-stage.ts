@@ -19,7 +19,8 @@ import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import { openChainHeads, type Shown } from '../../../src/node/run/chain-heads.js';
 import { openFingerprints } from '../../../src/node/run/fingerprints.js';
 import type { NightSet, Sealing } from '../../../src/node/run/keep-set.js';
-import { type NightlyRun, type NightRequest, nightlyRun } from '../../../src/node/run/nightly-run.js';
+import type { NightRequest } from '../../../src/node/run/nightly-run.js';
+import { type NightlyRun, oneAtATime } from '../../../src/node/run/one-at-a-time.js';
 import { sourceWatch } from '../../../src/node/run/source-watch.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -156,7 +157,7 @@ export class Stage {
   #openNight(): NightlyRun {
     const { clock, vault, outbox, audited } = this;
     const heads = openChainHeads(vault, server, this.#log);
-    return nightlyRun({
+    return oneAtATime({
       clock,
       log: this.#log,
       owner: FR1,
