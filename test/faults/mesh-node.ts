@@ -118,7 +118,7 @@ export class MeshNode {
     const outbox = this.#outbox;
     if (outbox === null) return [];
     const never = new AbortController().signal;
-    const reports = await this.#whileTimePasses(outbox.deliverNow(() => {}, never, never));
+    const reports = await this.#whileTimePasses(outbox.deliverNow(() => {}, { stop: never, hurry: never }));
     return reports.flatMap(({ peer, owed, problem }) =>
       owed > 0 ? [`${owed} to ${peer}: ${problem?.message ?? 'nobody knows why'}`] : [],
     );

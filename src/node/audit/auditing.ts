@@ -8,6 +8,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Receipts } from '../outbox/receipts.js';
+import type { RunSignals } from '../outbox/run-signals.js';
 import type { Vault } from '../vault/vault.js';
 import { type Audit, openAudit } from './audit-peers.js';
 import { auditedPeer } from './audited-peer.js';
@@ -39,10 +40,9 @@ export interface Auditing extends Audit {
   /**
    * Reads a part of the vault again.
    * @param atNight a night's part; else little, because somebody waits
-   * @param signal aborts also when somebody waits for the next run: it ends at once
-   * @param enough aborts when the next run waits: it ends, and what is left is for later ones
+   * @param signals with `hurry` it ends, and what is left is for later runs
    */
-  scrub(atNight: boolean, signal: AbortSignal, enough: AbortSignal): Promise<ScrubResult>;
+  scrub(atNight: boolean, signals: RunSignals): Promise<ScrubResult>;
 }
 
 /** What looks after that which is kept: on peers by proofs, here by reading it again. */
@@ -62,19 +62,7 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
     peers,
     owed: parts.kick,
   });
-  return {
-    ...audit,
-    scrub: (atNight, signal, enough) =>
-      scrub(
-        {
-          ...parts,
-          times: checks,
-          abandoned,
-          enough,
-          heal: (stopping) => heal(healing, stopping),
-        },
-        atNight,
-        signal,
-      ),
-  };
+  const healFromPeers = (stopping: AbortSignal) => heal(healing, stopping);
+  const scrubbing = { ...parts, times: checks, abandoned, heal: healFromPeers };
+  return { ...audit, scrub: (atNight, signals) => scrub(scrubbing, atNight, signals) };
 }

@@ -1,6 +1,7 @@
 import type { Problem, Scrub } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { RunSignals } from '../outbox/run-signals.js';
 import { problemOf } from '../report/problem.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
@@ -17,8 +18,6 @@ export interface ScrubParts {
   heal(signal: AbortSignal): Promise<readonly string[]>;
   /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
   nights(): boolean;
-  /** Aborts when the next run waits: what is left is for later ones, and nothing is wrong. */
-  readonly enough: AbortSignal;
 }
 
 export interface ScrubResult {
@@ -48,26 +47,26 @@ const whileWaitedFor = 64 * 2 ** 20;
  * backups are fetched back, and so are those of an owner that does not send them again itself.
  * @param atNight a night's part is read; else only as much as somebody waits for gladly
  */
-export async function scrub(parts: ScrubParts, atNight: boolean, signal: AbortSignal): Promise<ScrubResult> {
-  const { vault, clock, times, enough } = parts;
+export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }: RunSignals): Promise<ScrubResult> {
+  const { vault, clock, times } = parts;
   const report: Scrub = { checked: 0, bytes: 0, damaged: [], recovered: [], oldestCheckMs: 0 };
   const problems: Problem[] = [];
   // To read a large backup, and to heal over a slow link, may take long, and the next run waits for the end of this one.
-  const stopping = AbortSignal.any([signal, enough]);
+  const stopping = AbortSignal.any([stop, hurry]);
   const pace = paced(parts, stopping, report);
   try {
     for (const { name } of due(parts, atNight)) {
-      signal.throwIfAborted();
-      if (enough.aborted) break;
+      stop.throwIfAborted();
+      if (hurry.aborted) break;
       const failure = await examine(name, parts, pace);
       if (failure === null) report.checked += 1;
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
     }
-    if ((atNight || !parts.nights()) && !enough.aborted) report.recovered.push(...(await parts.heal(stopping)));
+    if ((atNight || !parts.nights()) && !hurry.aborted) report.recovered.push(...(await parts.heal(stopping)));
   } catch (thrown) {
-    const isCut = thrown === enough.reason || Failure.from(thrown).kind === 'interrupted';
-    if (!enough.aborted || !isCut) throw thrown;
+    const isCut = thrown === hurry.reason || Failure.from(thrown).kind === 'interrupted';
+    if (!hurry.aborted || !isCut) throw thrown;
   } finally {
     const unsaved = await times.save((name) => vault.find(name) !== null);
     if (unsaved !== null) problems.push(problemOf(unsaved));

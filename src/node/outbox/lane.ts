@@ -6,6 +6,7 @@ import { backoff, longestWait } from './backoff.js';
 import { type Delivery, deliver, isRefusal, mayPass, type OutboxPeer } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
+import type { RunSignals } from './run-signals.js';
 
 /** What a whole outbox needs, whoever its peers are. */
 export interface OutboxParts {
@@ -96,18 +97,18 @@ export class Lane {
   }
 
   /**
-   * Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any.
-   * @param enough aborts when nobody can wait any longer, with why; what is under way goes on then
+   * Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any; with `hurry`, at once, and what
+   * is under way goes on.
    */
-  async tryNow(listener: LaneListener, signal: AbortSignal, enough: AbortSignal): Promise<Failure | undefined> {
-    const either = AbortSignal.any([signal, this.#stopping.signal]);
+  async tryNow(listener: LaneListener, { stop, hurry }: RunSignals): Promise<Failure | undefined> {
+    const either = AbortSignal.any([stop, this.#stopping.signal]);
     const interrupted = new Failure('interrupted', 'the delivery was interrupted');
     this.#listeners.add(listener);
     try {
       return await Promise.race([
         this.#inTurn(either),
         onAbort(either, () => interrupted),
-        onAbort(enough, () => notOver(this.peer, String(enough.reason))),
+        onAbort(hurry, () => notOver(this.peer, String(hurry.reason))),
       ]);
     } finally {
       this.#listeners.delete(listener);

@@ -9,6 +9,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
 import type { OutboxPeer } from './deliver.js';
 import { Lane, type LaneListener, type OutboxParts } from './lane.js';
+import type { RunSignals } from './run-signals.js';
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
 export interface Outbox {
@@ -19,14 +20,9 @@ export interface Outbox {
   /**
    * Tries every peer at once, and resolves when each has taken all it is owed or failed. A peer may take as long as it
    * likes while bytes move.
-   * @param enough aborts when the next run waits, with what is told of it: how far it came is told then, and what is under
-   *   way goes on by itself
+   * @param signals with `hurry`, how far it came is told
    */
-  deliverNow(
-    emit: (progress: DeliveryProgress) => void,
-    signal: AbortSignal,
-    enough: AbortSignal,
-  ): Promise<PeerReport[]>;
+  deliverNow(emit: (progress: DeliveryProgress) => void, signals: RunSignals): Promise<PeerReport[]>;
   /** The peers without a receipt for a backup that is in the vault. @param name its file name */
   peersWithout(name: string): Promise<Hostname[]>;
   /** Whether a peer takes bytes of a backup now, or has a part of it that it still keeps. @param name its file name */
@@ -52,8 +48,7 @@ export function openOutbox(parts: OutboxParts): Outbox {
     kick(name) {
       for (const lane of lanes.values()) if (lane.peer.name === name) lane.kick();
     },
-    deliverNow: (emit, signal, enough) =>
-      Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signal, enough))),
+    deliverNow: (emit, signals) => Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signals))),
     async peersWithout(name) {
       const lacking = [...lanes.values()].map(async (lane) =>
         (await lane.owed()).some((backup) => backup.name === name) ? [lane.peer.name] : [],
@@ -71,8 +66,7 @@ export function openOutbox(parts: OutboxParts): Outbox {
 async function deliverTo(
   lane: Lane,
   emit: (progress: DeliveryProgress) => void,
-  signal: AbortSignal,
-  enough: AbortSignal,
+  signals: RunSignals,
 ): Promise<PeerReport> {
   const peer = lane.peer.name;
   const delivered = new Set<string>();
@@ -85,7 +79,7 @@ async function deliverTo(
     },
     delivered: (backup) => void delivered.add(backup.name),
   };
-  const failure = await lane.tryNow(listener, signal, enough);
+  const failure = await lane.tryNow(listener, signals);
   const left = await countOwed(lane);
   const trouble = failure ?? (left instanceof Failure ? left : undefined);
   return {

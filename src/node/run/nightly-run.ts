@@ -12,6 +12,7 @@ import {
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Auditing } from '../audit/auditing.js';
 import type { Outbox } from '../outbox/outbox.js';
+import type { RunSignals } from '../outbox/run-signals.js';
 import type { History } from '../report/history.js';
 import { problemOf } from '../report/problem.js';
 import { outcomeOf, summaryOf } from '../report/summary.js';
@@ -37,11 +38,7 @@ export interface NightParts extends SetParts {
 }
 
 /** What a night hears while it lasts, and what it tells of itself. */
-export interface NightSignals {
-  /** Aborts when it is to stop at once. */
-  readonly stop: AbortSignal;
-  /** Aborts when the next run waits, with why: what is under way to the peers goes on by itself. */
-  readonly hurry: AbortSignal;
+export interface NightSignals extends RunSignals {
   /**
    * Aborts when somebody asks for a run: proofs and the reading again are left to later ones. A night that is due does not abort
    * it: a peer that takes days for its delivery would keep all others from being asked for proofs.
@@ -64,7 +61,7 @@ export async function night(
   signals: NightSignals,
   emit: (event: RunEvent) => void,
 ): Promise<RunReport> {
-  const { stop, hurry } = signals;
+  const { stop } = signals;
   const startedAtMs = parts.clock.now();
   const problems: Problem[] = [];
   const progress = thinned(parts.clock, emit);
@@ -82,7 +79,7 @@ export async function night(
   const asked = await asking;
   problems.push(...asked.problems);
   const tell = (value: DeliveryProgress): void => progress.emit({ event: { $case: 'delivery', value } });
-  const deliver = () => parts.outbox.deliverNow(tell, stop, hurry).finally(progress.flush);
+  const deliver = () => parts.outbox.deliverNow(tell, signals).finally(progress.flush);
   const peers = await attempt('delivery', deliver, null);
   const before = asked.lost.map((each) => (tookSome(peers, each.peer) ? { ...each, problem: undefined } : each));
   const { audit, found } = await auditKept(request, before, parts, attempt, signals);
@@ -165,13 +162,13 @@ async function auditKept(
   { stop, hurry, waitedFor }: NightSignals,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
   if (stop.aborted) return { audit: undefined, found: [] };
-  const stopOrLeave = AbortSignal.any([stop, waitedFor]);
-  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, stopOrLeave), {
+  const signals = { stop: AbortSignal.any([stop, waitedFor]), hurry };
+  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, signals.stop), {
     peers: lost,
     problems: [],
   });
   const atNight = trigger !== 'request';
-  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, stopOrLeave, hurry), null);
+  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, signals), null);
   return {
     audit: { peers: proofs.peers, scrub: scrub?.report },
     found: [...proofs.problems, ...(scrub?.problems ?? [])],

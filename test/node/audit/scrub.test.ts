@@ -13,6 +13,7 @@ const day = 86_400_000;
 const mib = 2 ** 20;
 const host = parseHostname('FR1');
 const never = new AbortController().signal;
+const undisturbed = { stop: never, hurry: never };
 
 let folder: string;
 let clock: FakeClock;
@@ -69,14 +70,13 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   },
   heal: async () => [],
   nights: () => true,
-  enough: never,
   ...changes,
 });
 
 describe('a scrub', () => {
   it('begins with what could not be read just now', async () => {
     doubted.add('b59');
-    await scrub(parts(), true, never);
+    await scrub(parts(), true, undisturbed);
     expect(read.slice(0, 2)).toEqual(['b59', 'b0']);
   });
 
@@ -85,7 +85,7 @@ describe('a scrub', () => {
     const most: number[] = [];
     for (let night = 0; night < 27; night += 1) {
       const before = read.length;
-      await scrub(parts(), true, never);
+      await scrub(parts(), true, undisturbed);
       most.push(read.length - before);
       clock.jump(day);
     }
@@ -97,7 +97,7 @@ describe('a scrub', () => {
   it('makes up for nights that were missed, with three parts a night', async () => {
     const checked: number[] = [];
     for (let night = 0; night < 10; night += 1) {
-      checked.push((await scrub(parts(), true, never)).report.checked);
+      checked.push((await scrub(parts(), true, undisturbed)).report.checked);
       clock.jump(day);
     }
     // A part is 1/25 of what is held, and ends with the backup in which it is reached.
@@ -107,28 +107,28 @@ describe('a scrub', () => {
 
   it('reads little while somebody waits, also where everything has waited for too long', async () => {
     held = held.map((each) => ({ ...each, size: 30 * mib }));
-    expect((await scrub(parts(), false, never)).report.checked).toBe(2);
+    expect((await scrub(parts(), false, undisturbed)).report.checked).toBe(2);
   });
 
   it('leaves what is large to the nights while somebody waits, and reads the small ones behind it', async () => {
     held = held.map((each, nth) => ({ ...each, size: nth === 0 ? 50_000 * mib : 30 * mib }));
-    await scrub(parts(), false, never);
+    await scrub(parts(), false, undisturbed);
     expect(read).toEqual(['b1', 'b2']);
-    await scrub(parts(), true, never);
+    await scrub(parts(), true, undisturbed);
     expect(read[2]).toBe('b0');
   });
 
   it('reads on request what has waited for too long, and heals, where no nights are scheduled', async () => {
     const unscheduled = parts({ nights: () => false, heal: async () => ['healed'] });
-    const { report } = await scrub(unscheduled, false, never);
+    const { report } = await scrub(unscheduled, false, undisturbed);
     expect(report).toMatchObject({ checked: 8, recovered: ['healed'] });
     held = held.map((each) => ({ ...each, receivedAt: clock.now() - 10 * day }));
-    expect((await scrub(unscheduled, false, never)).report.checked).toBe(1);
+    expect((await scrub(unscheduled, false, undisturbed)).report.checked).toBe(1);
   });
 
   it('leaves the backup that it reads, for later runs, when the next one is due', async () => {
     const due = new AbortController();
-    const hurried = parts({ enough: due.signal });
+    const usual = parts();
     const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
       read.push(name);
       if (read.length < 3) return;
@@ -136,7 +136,10 @@ describe('a scrub', () => {
       await pace?.(mib);
       expect.fail('the next night waits');
     };
-    const { report, problems } = await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, never);
+    const { report, problems } = await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, {
+      ...undisturbed,
+      hurry: due.signal,
+    });
     expect(report.checked).toBe(2);
     expect(problems).toEqual([]);
     expect(abandoned).toEqual(new Set(['b2']));
@@ -150,7 +153,7 @@ describe('a scrub', () => {
         signal.addEventListener('abort', () => reject(signal.reason));
         due.abort('the next night was due');
       });
-    const { report, problems } = await scrub(parts({ enough: due.signal, heal: forever }), true, never);
+    const { report, problems } = await scrub(parts({ heal: forever }), true, { ...undisturbed, hurry: due.signal });
     expect(report.recovered).toEqual([]);
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
   });
@@ -158,15 +161,18 @@ describe('a scrub', () => {
   it('leaves the backup that it reads when somebody waits for the next run, and tells what it found before', async () => {
     const [due, stop] = [new AbortController(), new AbortController()];
     broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
-    const hurried = parts({ enough: due.signal });
+    const usual = parts();
     const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-      await hurried.vault.examine(name);
+      await usual.vault.examine(name);
       if (read.length < 3) return;
       due.abort();
       stop.abort();
       await pace?.(mib);
     };
-    const { report, problems } = await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, stop.signal);
+    const { report, problems } = await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, {
+      stop: stop.signal,
+      hurry: due.signal,
+    });
     expect(report).toMatchObject({ checked: 1, damaged: ['b0'] });
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
   });
@@ -177,17 +183,17 @@ describe('a scrub', () => {
     const night = async (most: number): Promise<readonly string[]> => {
       const begun = read.length;
       const [due, stop] = [new AbortController(), new AbortController()];
-      const hurried = parts({ enough: due.signal });
+      const usual = parts();
       let left = most * mib;
       const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-        await hurried.vault.examine(name);
-        left -= hurried.vault.find(name)?.size ?? 0;
+        await usual.vault.examine(name);
+        left -= usual.vault.find(name)?.size ?? 0;
         if (left > 0) return;
         due.abort();
         stop.abort();
         await pace?.(mib);
       };
-      await scrub({ ...hurried, vault: { ...hurried.vault, examine } }, true, stop.signal);
+      await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, { stop: stop.signal, hurry: due.signal });
       clock.jump(day);
       return read.slice(begun);
     };
@@ -202,22 +208,22 @@ describe('a scrub', () => {
   });
 
   it('leaves what it would heal to the nights while somebody waits', async () => {
-    const { report } = await scrub(parts({ heal: async () => ['healed'] }), false, never);
+    const { report } = await scrub(parts({ heal: async () => ['healed'] }), false, undisturbed);
     expect(report.recovered).toEqual([]);
   });
 
   it('reads what has waited longest first, and little while somebody waits', async () => {
     held = held.map((each, nth) => ({ ...each, size: 50 * mib, receivedAt: clock.now() - (10 + nth / 10) * day }));
-    await scrub(parts(), false, never);
+    await scrub(parts(), false, undisturbed);
     expect(read).toEqual(['b59']);
   });
 
   it('reads nothing again on the same day, and knows that after a restart', async () => {
     held = held.map((each) => ({ ...each, size: mib }));
-    await scrub(parts(), true, never);
+    await scrub(parts(), true, undisturbed);
     read = [];
     times = await openTimes(join(folder, 'scrub.json'));
-    expect((await scrub(parts(), true, never)).report).toMatchObject({ checked: 0, bytes: 0 });
+    expect((await scrub(parts(), true, undisturbed)).report).toMatchObject({ checked: 0, bytes: 0 });
     expect(read).toEqual([]);
   });
 
@@ -225,11 +231,11 @@ describe('a scrub', () => {
     held = held.map((each) => ({ ...each, size: mib }));
     broken.set('b3', new Failure('damaged', 'the bytes of b3 are not those of its manifest any more'));
     broken.set('b4', new Failure('failed', 'too many open files'));
-    const { report, problems } = await scrub(parts(), true, never);
+    const { report, problems } = await scrub(parts(), true, undisturbed);
     expect(report).toMatchObject({ checked: 58, damaged: ['b3'] });
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged', 'failed']);
     read = [];
-    await scrub(parts(), true, never);
+    await scrub(parts(), true, undisturbed);
     expect(read).toEqual(['b4']);
   });
 
@@ -238,7 +244,7 @@ describe('a scrub', () => {
     await mkdir(file, { recursive: true });
     times = await openTimes(file);
     broken.set('b3', new Failure('damaged', 'the bytes of b3 are not those of its manifest any more'));
-    const { report, problems } = await scrub(parts(), true, never);
+    const { report, problems } = await scrub(parts(), true, undisturbed);
     expect(report).toMatchObject({ checked: 7, damaged: ['b3'] });
     expect(problems).toEqual([
       expect.objectContaining({ kind: 'damaged' }),
@@ -263,7 +269,7 @@ describe('a scrub', () => {
       },
     };
     let over = false;
-    const scrubbed = scrub({ ...slow, vault }, true, never).finally(() => {
+    const scrubbed = scrub({ ...slow, vault }, true, undisturbed).finally(() => {
       over = true;
     });
     while (!over) await clock.advance(10);
@@ -282,7 +288,9 @@ describe('a scrub', () => {
         if (read.length === 3) stopping.abort();
       },
     };
-    await expect(scrub({ ...stopAfterThree, vault }, true, stopping.signal)).rejects.toThrow();
+    await expect(
+      scrub({ ...stopAfterThree, vault }, true, { ...undisturbed, stop: stopping.signal }),
+    ).rejects.toThrow();
     expect(read).toHaveLength(3);
     expect((await openTimes(join(folder, 'scrub.json'))).get('b0')).toBe(clock.now());
   });
@@ -290,7 +298,7 @@ describe('a scrub', () => {
   it('takes a check at a time yet to come for none', async () => {
     held = [entry('new', mib, clock.now() - day / 24)];
     times.set('new', clock.now() + 400 * day);
-    await scrub(parts(), true, never);
+    await scrub(parts(), true, undisturbed);
     expect(read).toEqual(['new']);
   });
 });

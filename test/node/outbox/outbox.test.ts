@@ -70,8 +70,8 @@ const planned = async (): Promise<void> =>
   until(async () => (await outbox.status()).every((peer) => peer.owed.length === 0 || peer.nextTryAtMs > 0));
 
 const unreachable = () => Promise.reject(new Failure('unreachable', 'FR2 does not answer'));
-const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}, enough = new AbortController().signal) =>
-  outbox.deliverNow(emit, forever, enough);
+const deliverNow = (emit: (progress: DeliveryProgress) => void = () => {}, hurry = new AbortController().signal) =>
+  outbox.deliverNow(emit, { stop: forever, hurry });
 
 describe('the outbox', () => {
   it('brings every peer everything at its start, newest first', async () => {
@@ -491,7 +491,7 @@ describe('the outbox', () => {
     await start(fr2);
     await until(() => fr2.tries === 1);
     const interrupt = new AbortController();
-    const reports = outbox.deliverNow(() => {}, interrupt.signal, forever);
+    const reports = outbox.deliverNow(() => {}, { stop: interrupt.signal, hurry: forever });
     interrupt.abort();
     expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_FAILED, problem: { kind: 'interrupted' } });
     fr2.instead = undefined;
