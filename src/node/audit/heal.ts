@@ -34,11 +34,10 @@ const ownersTurn = 36 * 3_600_000;
  * them themselves, because they are gone. The manifest that lies beside the damaged copy says which one; its digest is what
  * the peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be
  * what the owner signed.
- * @returns the file names of what is held again
+ * Yields the file name of each that is held again.
  */
-export async function heal(parts: HealParts, signal: AbortSignal): Promise<string[]> {
+export async function* heal(parts: HealParts, signal: AbortSignal): AsyncGenerator<string> {
   const { vault, host, clock } = parts;
-  const healed: string[] = [];
   for (const owner of parts.owners()) {
     for (const { name, since, manifests } of await vault.lost(owner.name)) {
       signal.throwIfAborted();
@@ -51,14 +50,13 @@ export async function heal(parts: HealParts, signal: AbortSignal): Promise<strin
       // Its owner, or a person, has to bring the backup back.
       if (manifest === null) continue;
       try {
-        if (await healOne(owner, manifest, parts, signal)) healed.push(name);
+        if (await healOne(owner, manifest, parts, signal)) yield name;
       } finally {
         // What nobody has would take the owner's room from what it makes now, every night again.
         await vault.withdraw(manifest);
       }
     }
   }
-  return healed;
 }
 
 /** The manifest of a backup among others; null where its owner signed none of them. */

@@ -14,8 +14,8 @@ export interface ScrubParts {
   readonly times: Times;
   /** Backups whose reading was left for the next run, in that order. Forgotten with the process. */
   readonly abandoned: Set<string>;
-  /** Takes again from peers what was damaged here. @returns file names */
-  heal(signal: AbortSignal): Promise<readonly string[]>;
+  /** Takes again from peers what was damaged here, and yields the file name of each that is held again. */
+  heal(signal: AbortSignal): AsyncIterable<string>;
   /** Whether nights are scheduled; where none are, runs on request have to do what is due. */
   nights(): boolean;
 }
@@ -63,7 +63,9 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
     }
-    if ((atNight || !parts.nights()) && !hurry.aborted) report.recovered.push(...(await parts.heal(stopping)));
+    if ((atNight || !parts.nights()) && !hurry.aborted) {
+      for await (const name of parts.heal(stopping)) report.recovered.push(name);
+    }
   } catch (thrown) {
     const isCut = thrown === hurry.reason || Failure.from(thrown).kind === 'interrupted';
     if (!hurry.aborted || !isCut) throw thrown;

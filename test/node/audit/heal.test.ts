@@ -65,12 +65,19 @@ function peerThat(sends: Sends | null, host = US1, of = manifest): AuditedPeer &
   };
 }
 
+/** All that is healed. */
+async function all(...what: Parameters<typeof heal>): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of heal(...what)) names.push(name);
+  return names;
+}
+
 const owner = peerThat(null, FR2);
 /** As in a node, the peers are objects made anew for each who asks for them. */
 const healWith = (...peers: AuditedPeer[]) => {
   const anew = (peer: AuditedPeer): AuditedPeer => ({ ...peer, fetch: (...asked) => peer.fetch(...asked) });
   const parts = { vault, host: FR1, clock: fixture.clock, log: silent, owners: () => [owner] };
-  return heal({ ...parts, peers: () => [owner, ...peers].map(anew) }, never);
+  return all({ ...parts, peers: () => [owner, ...peers].map(anew) }, never);
 };
 
 describe('a backup that was damaged here', () => {
@@ -95,7 +102,7 @@ describe('a backup that was damaged here', () => {
   it('is taken from another peer also where its owner is disabled, because it burned down', async () => {
     fixture.clock.jump(2 * day);
     const parts = { vault, host: FR1, clock: fixture.clock, log: silent, owners: () => [owner] };
-    expect(await heal({ ...parts, peers: () => [peerThat(honest)] }, never)).toEqual([name]);
+    expect(await all({ ...parts, peers: () => [peerThat(honest)] }, never)).toEqual([name]);
   });
 
   it('is left alone when a person has removed what was put aside', async () => {
@@ -191,7 +198,7 @@ describe('a backup that was damaged here', () => {
     fixture.clock.jump(2 * day);
     const log = watchEvents();
     const peers = () => [poisoner(), poisoner(), peerThat(honest)];
-    expect(await heal({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([
+    expect(await all({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([
       name,
     ]);
     const notHealed = expect.objectContaining({ event: 'backup not healed' });
@@ -223,9 +230,7 @@ describe('a backup that was damaged here', () => {
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
     const log = watchEvents();
     const peers = () => [owner, peerThat(honest)];
-    expect(await heal({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual(
-      [],
-    );
+    expect(await all({ vault, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers }, never)).toEqual([]);
     expect(log.all).toEqual([expect.objectContaining({ event: 'backup not healed' })]);
   });
 });
@@ -238,7 +243,7 @@ describe('an own backup that was damaged here', () => {
   };
   const healFrom = (peers: readonly AuditedPeer[], signal = never) => {
     const owners = () => [{ name: FR1, identity: servers.FR1.identity }];
-    return heal({ vault, host: FR1, clock: fixture.clock, log: silent, owners, peers: () => peers }, signal);
+    return all({ vault, host: FR1, clock: fixture.clock, log: silent, owners, peers: () => peers }, signal);
   };
   const showing = (shown: VerifiedManifest) => ({
     list: async () => [{ manifest: shown.signed, receipt: undefined }],

@@ -51,6 +51,10 @@ function entry(name: string, size: number, receivedAt: number): HeldEntry {
   };
 }
 
+async function* healing(...names: readonly string[]): AsyncGenerator<string> {
+  yield* names;
+}
+
 /** A vault that is a list; its backups are read at once. */
 const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   clock,
@@ -68,7 +72,7 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
       throw failure;
     },
   },
-  heal: async () => [],
+  heal: () => healing(),
   nights: () => true,
   ...changes,
 });
@@ -119,7 +123,7 @@ describe('a scrub', () => {
   });
 
   it('reads on request what has waited for too long, and heals, where no nights are scheduled', async () => {
-    const unscheduled = parts({ nights: () => false, heal: async () => ['healed'] });
+    const unscheduled = parts({ nights: () => false, heal: () => healing('healed') });
     const { report } = await scrub(unscheduled, false, undisturbed);
     expect(report).toMatchObject({ checked: 8, recovered: ['healed'] });
     held = held.map((each) => ({ ...each, receivedAt: clock.now() - 10 * day }));
@@ -145,16 +149,16 @@ describe('a scrub', () => {
     expect(abandoned).toEqual(new Set(['b2']));
   });
 
-  it('ends what it would heal when the next run is due', async () => {
+  it('ends what it would heal when the next run is due, and tells what it has healed', async () => {
     const due = new AbortController();
     broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
-    const forever = (signal: AbortSignal): Promise<never> =>
-      new Promise((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-        due.abort('the next night was due');
-      });
+    async function* forever(signal: AbortSignal): AsyncGenerator<string> {
+      yield 'b1';
+      due.abort('the next night was due');
+      signal.throwIfAborted();
+    }
     const { report, problems } = await scrub(parts({ heal: forever }), true, { ...undisturbed, hurry: due.signal });
-    expect(report.recovered).toEqual([]);
+    expect(report.recovered).toEqual(['b1']);
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
   });
 
@@ -208,7 +212,7 @@ describe('a scrub', () => {
   });
 
   it('leaves what it would heal to the nights while somebody waits', async () => {
-    const { report } = await scrub(parts({ heal: async () => ['healed'] }), false, undisturbed);
+    const { report } = await scrub(parts({ heal: () => healing('healed') }), false, undisturbed);
     expect(report.recovered).toEqual([]);
   });
 
