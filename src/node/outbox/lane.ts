@@ -147,9 +147,10 @@ export class Lane {
   /** Draws the conclusions of a round: what to tell, and when to try again. */
   #settle(failure: Failure | undefined, moved: boolean, answered: boolean): void {
     const { name } = this.peer;
-    this.#failures = (moved ? 0 : this.#failures) + (failure === undefined ? 0 : 1);
-    const isStuck = answered && failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
-    this.#stuck = moved ? 0 : this.#stuck + (isStuck ? 1 : 0);
+    if (moved || failure === undefined) [this.#failures, this.#stuck] = [0, 0];
+    if (failure !== undefined) this.#failures += 1;
+    const isStuck = answered && !moved && failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
+    if (isStuck) this.#stuck += 1;
     if (failure !== undefined && failure.message !== this.#problem?.message) {
       this.#parts.log.warn('delivery failed', { peer: name, kind: failure.kind, reason: failure.message });
     }

@@ -160,6 +160,18 @@ describe('the outbox', () => {
     expect((await outbox.status())[0]?.problem).toBeUndefined();
   });
 
+  it('tries a peer again soon that was away for long, once it was owed nothing any more', async () => {
+    fr2.instead = unreachable;
+    await start(fr2);
+    for (let round = 1; round <= 10; round += 1) await deliverNow();
+    backups = [];
+    await deliverNow();
+    backups = [third];
+    await deliverNow();
+    const [status] = await outbox.status();
+    expect((status?.nextTryAtMs ?? 0) - clock.now()).toBeLessThanOrEqual(30_000);
+  });
+
   it.each([
     ['is away', new Failure('unreachable', 'no connection'), true],
     ['did not answer where another server does', new Failure('untrusted', 'another server', { retryable: true }), true],
