@@ -9,6 +9,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
 import type { OutboxPeer } from './deliver.js';
 import { Lane, type LaneListener, type OutboxParts } from './lane.js';
+import type { Acknowledged } from './receipts.js';
 import type { RunSignals } from './run-signals.js';
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
@@ -23,8 +24,8 @@ export interface Outbox {
    * @param signals with `hurry`, how far it came is told
    */
   deliverNow(emit: (progress: DeliveryProgress) => void, signals: RunSignals): Promise<PeerReport[]>;
-  /** The peers without a receipt for a backup that is in the vault. @param name its file name */
-  peersWithout(name: string): Promise<Hostname[]>;
+  /** The peers without a receipt for a backup that is in the vault. */
+  peersWithout(backup: Acknowledged): Promise<Hostname[]>;
   /** Whether a peer takes bytes of a backup now, or has a part of it that it still keeps. @param name its file name */
   isHalfway(name: string): boolean;
   status(): Promise<LaneStatus[]>;
@@ -49,9 +50,9 @@ export function openOutbox(parts: OutboxParts): Outbox {
       for (const lane of lanes.values()) if (lane.peer.name === name) lane.kick();
     },
     deliverNow: (emit, signals) => Promise.all([...lanes.values()].map((lane) => deliverTo(lane, emit, signals))),
-    async peersWithout(name) {
-      const lacking = [...lanes.values()].map(async (lane) =>
-        (await lane.owed()).some((backup) => backup.name === name) ? [lane.peer.name] : [],
+    async peersWithout(backup) {
+      const lacking = [...lanes.keys()].map(async (peer) =>
+        (await parts.receipts.read(peer, backup)) === undefined ? [peer.name] : [],
       );
       return (await Promise.all(lacking)).flat();
     },

@@ -9,10 +9,13 @@ import type { Peer } from '../../mesh/peers/peer.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
-import type { OwnBackup } from './owed.js';
+import type { HeldEntry } from '../vault/held-entry.js';
 
 /** Who gave a receipt. A receipt counts only for the identity that the peer has now: a former one may have lost its disk. */
 export type Holder = Pick<Peer, 'name' | 'identity'>;
+
+/** What a receipt is about. */
+export type Acknowledged = Pick<HeldEntry, 'name' | 'digest'>;
 
 /** The receipts that peers gave for the server's own backups. */
 export interface Receipts {
@@ -20,21 +23,21 @@ export interface Receipts {
    * Keeps a receipt, durably. Its signature was proven by whoever took it from the peer, and is again by whoever reads it here.
    * @throws Failure `untrusted` or `damaged` when it is not of this peer, or not about this backup
    */
-  keep(peer: Holder, backup: OwnBackup, receipt: SignedReceipt): Promise<void>;
+  keep(peer: Holder, backup: Acknowledged, receipt: SignedReceipt): Promise<void>;
   /**
    * File names of those of the backups that the peer holds by a receipt that proves it. One that is damaged or cannot be read
    * counts as none, and is logged: the peer is offered the backup again, and its answer is a new receipt.
    */
-  held(peer: Holder, backups: readonly OwnBackup[]): Promise<Set<string>>;
+  held(peer: Holder, backups: readonly Acknowledged[]): Promise<Set<string>>;
   /** Forgets a receipt that the peer did not live up to: the backup is owed to it again. */
-  drop(peer: Holder, backup: OwnBackup): Promise<void>;
+  drop(peer: Holder, backup: Acknowledged): Promise<void>;
   /**
    * Forgets all receipts of a peer that was rebuilt: it may have lost its disk, and what it holds all the same it acknowledges
    * again when it is offered. From the call on none is read.
    */
   dropAll(peer: Hostname): Promise<void>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
-  read(peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined>;
+  read(peer: Holder, backup: Acknowledged): Promise<SignedReceipt | undefined>;
   /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
   prune(names: ReadonlySet<string>): Promise<void>;
 }
@@ -46,16 +49,16 @@ export function openReceipts(folder: string, log: Log): Receipts {
   const reported = new Set<string>();
   const beingKept = new Set<Promise<void>>();
   let dropped: Promise<unknown> = Promise.resolve();
-  const fileOf = (peer: Holder, backup: OwnBackup): string => join(folder, peer.name, backup.name + ending);
+  const fileOf = (peer: Holder, backup: Acknowledged): string => join(folder, peer.name, backup.name + ending);
 
-  const report = (peer: Holder, backup: OwnBackup, failure: Failure): void => {
+  const report = (peer: Holder, backup: Acknowledged, failure: Failure): void => {
     const what = `${peer.name}/${backup.name} ${failure.message}`;
     if (reported.has(what)) return;
     reported.add(what);
     log.warn('receipt not believed', { peer: peer.name, backup: backup.name, reason: failure.message });
   };
 
-  const read = async (peer: Holder, backup: OwnBackup): Promise<SignedReceipt | undefined> => {
+  const read = async (peer: Holder, backup: Acknowledged): Promise<SignedReceipt | undefined> => {
     const path = fileOf(peer, backup);
     await dropped;
     try {

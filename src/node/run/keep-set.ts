@@ -174,7 +174,7 @@ async function isUnchanged(set: string, now: Fingerprint, { fingerprints }: SetP
  * retention for as long as one peer is away.
  */
 async function stillCurrent(set: string, head: ChainHead, { log, outbox }: SetParts): Promise<Kept> {
-  const lacking = await outbox.peersWithout(head.name);
+  const lacking = await outbox.peersWithout(head);
   if (lacking.length > 0) log.info('set unchanged, but owed', { set, backup: head.name, peers: lacking.join(', ') });
   const outcome = lacking.length === 0 ? Outcome.OUTCOME_UNCHANGED : Outcome.OUTCOME_DONE;
   return { outcome, backup: head.name, size: head.size, sequence: head.sequence };

@@ -517,8 +517,8 @@ describe('the outbox', () => {
     fr2.instead = unreachable;
     await start(fr2, us1);
     await until(() => us1.taken.length === 2);
-    await until(async () => (await outbox.peersWithout(second.name)).length === 1);
-    expect(await outbox.peersWithout(second.name)).toEqual(['FR2']);
+    await until(async () => (await outbox.peersWithout(second)).length === 1);
+    expect(await outbox.peersWithout(second)).toEqual(['FR2']);
   });
 
   it('follows peers that are added, removed, or come back with another identity', async () => {
