@@ -114,13 +114,15 @@ describe('a pruning', () => {
 
   it('is refused when the clock has jumped since the last run, as in a night', async () => {
     const { runs } = layoutOf(data, parseHostname('FR1'));
-    await openHistory(runs, { clock, setUpAt: clock.now() }).append(RunReport.create({ finishedAtMs: clock.now() }));
+    const ran = (at: number) =>
+      openHistory(runs, { clock, setUpAt: clock.now() }).append(
+        RunReport.create({ startedAtMs: at, finishedAtMs: at }),
+      );
+    await ran(clock.now());
     clock.jump(400 * day);
     const refused = prune(config, fr1, clock, silent);
     await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('the last run was 400 days ago') });
-    await openHistory(runs, { clock, setUpAt: clock.now() }).append(
-      RunReport.create({ finishedAtMs: clock.now() - 60_000 }),
-    );
+    await ran(clock.now() - 60_000);
     await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject({
       message: expect.stringContaining('400 days passed between two of the last runs'),
     });

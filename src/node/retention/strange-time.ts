@@ -5,30 +5,34 @@ const day = 86_400_000;
 const longestPause = 30 * day;
 /** Milliseconds that a clock may be set back. */
 const longestStepBack = day;
-/** Milliseconds for which a jump is doubted: less than from one night to the next. */
+/** Milliseconds for which a jump is doubted, from when the run began that met it: less than from one night to the next. */
 const doubt = 20 * 3_600_000;
-const hint = 'If the clock is wrong, set it right before the next night. If it is right, nothing is to be done.';
+const hint =
+  'If the clock is wrong, set it right before the next night. If it is right, that removes them; where no nights are scheduled, ' +
+  'run `anemone-peer backup` again tomorrow.';
+
+/** Milliseconds since 1970, by the clock of this server then. */
+export interface PastRun {
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+}
 
 /**
- * Why nothing should be removed by this clock now: since the last run, or between runs of the last {@link doubt}, it has
+ * Why nothing should be removed by this clock now: since the last run, or between or in runs of the last {@link doubt}, it has
  * jumped, or the server was off for very long. A clock that is a year ahead would make every backup old enough to go. So a
  * person has a night to set the clock right, whoever asks for a run meanwhile, and a server that was merely off removes
  * tomorrow what it keeps today. What damages the history may set the clock as well, as a power cut does: so much of a new
  * history is needed that a jump would show in it.
  * @param now milliseconds since 1970
- * @param runs what past runs told, oldest first; they ended by the same clock
+ * @param runs what past runs told, oldest first
  * @param isCut whether there were runs before these that are lost
  */
-export function strangeTime(
-  now: number,
-  runs: readonly { readonly finishedAtMs: number }[],
-  isCut: boolean,
-): Failure | null {
+export function strangeTime(now: number, runs: readonly PastRun[], isCut: boolean): Failure | null {
   let later = now;
-  for (const { finishedAtMs: run } of runs.toReversed()) {
-    if (later - run > longestPause || run - later > longestStepBack) return doubted(later, run, later === now);
-    if (now - run >= doubt) return null;
-    later = run;
+  for (const moment of runs.flatMap(({ startedAtMs, finishedAtMs }) => [startedAtMs, finishedAtMs]).reverse()) {
+    if (later - moment > longestPause || moment - later > longestStepBack) return doubted(later, moment, later === now);
+    if (now - moment >= doubt) return null;
+    later = moment;
   }
   if (!isCut) return null;
   return new Failure(

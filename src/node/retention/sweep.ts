@@ -4,7 +4,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { expire, groupsOf, type Verdict } from './expire.js';
-import { strangeTime } from './strange-time.js';
+import { type PastRun, strangeTime } from './strange-time.js';
 
 /** What a sweep has to know of a backup. */
 export interface SweptBackup {
@@ -41,7 +41,7 @@ export interface SweepOptions {
   readonly clock: Clock;
   /** What past runs told, oldest first, and whether there were some that are lost: by them the clock is judged. */
   readonly history: {
-    reports(): Promise<readonly { readonly finishedAtMs: number }[]>;
+    reports(): Promise<readonly PastRun[]>;
     isCut(): Promise<boolean>;
   };
   readonly timezone?: string;

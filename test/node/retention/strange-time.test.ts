@@ -5,7 +5,7 @@ const day = 86_400_000;
 const lastRun = Date.parse('2026-11-23T02:00:00Z');
 
 const hour = 3_600_000;
-const runs = (...ends: readonly number[]) => ends.map((finishedAtMs) => ({ finishedAtMs }));
+const runs = (...moments: readonly number[]) => moments.map((at) => ({ startedAtMs: at, finishedAtMs: at }));
 
 describe('a clock that jumped since the last run', () => {
   it.each([
@@ -27,6 +27,21 @@ describe('a clock that jumped since the last run', () => {
       expect(strangeTime(later, past, false)?.message).toContain(words);
     }
     expect(strangeTime(strange + 20 * hour, past, false)).toBeNull();
+  });
+
+  it.each([
+    ['is believed the next night, also where the doubting run took till morning', 7 * hour],
+    ['is believed the next night, also where it jumped while the doubting run went on', 365 * day],
+  ])('%s', (_, took) => {
+    const finishedAtMs = lastRun + 365 * day + 7 * hour;
+    const past = [...runs(lastRun), { startedAtMs: finishedAtMs - took, finishedAtMs }];
+    expect(strangeTime(finishedAtMs + 1, past, false)?.message).toContain('days passed between two of the last runs');
+    expect(strangeTime(finishedAtMs + (took < day ? 17 : 20) * hour, past, false)).toBeNull();
+  });
+
+  it('says what to do where no nights are scheduled: to run again tomorrow', () => {
+    expect(strangeTime(lastRun + 31 * day, runs(lastRun), false)?.hint).toContain('anemone-peer backup');
+    expect(strangeTime(lastRun + 32 * day, runs(lastRun, lastRun + 31 * day), false)).toBeNull();
   });
 
   it.each([

@@ -69,7 +69,8 @@ class ListedVault implements SweptVault {
   }
 }
 
-const history = { reports: async () => [{ finishedAtMs: clock.now() - day }], isCut: async () => false };
+const runAt = (at: number) => ({ startedAtMs: at, finishedAtMs: at });
+const history = { reports: async () => [runAt(clock.now() - day)], isCut: async () => false };
 
 function run(vault: SweptVault) {
   return sweep({ vault, rules, identityOf, clock, history });
@@ -94,7 +95,7 @@ describe('a sweep', () => {
 
   it('removes nothing by a clock that has jumped', async () => {
     const vault = new ListedVault(...[0, 1, 2].map((age) => backup(`own-${age}`, age)));
-    const past = { ...history, reports: async () => [{ finishedAtMs: clock.now() - 365 * day }] };
+    const past = { ...history, reports: async () => [runAt(clock.now() - 365 * day)] };
     const jumped = sweep({ vault, rules, identityOf, clock, history: past });
     await expect(jumped).rejects.toThrow('the last run was 365 days ago');
     expect(vault.list()).toHaveLength(3);
