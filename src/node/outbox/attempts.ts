@@ -10,15 +10,23 @@ interface Attempt {
   readonly to: number;
 }
 
-/** For how long a peer keeps what it has a part of for its owner to go on with, in milliseconds. */
-const partsKept = 7 * 86_400_000;
+/** Of what the peer has a part; times are by the monotonic clock. */
+interface Part {
+  /** When the last attempt ended that got further. */
+  readonly arrivedAt: number;
+  /** When the first one ended since then that the peer answered, and that brought nothing; null when none did. */
+  readonly stalledAt: number | null;
+}
 
-/** How far the attempts came to bring one peer its backups, each by its file name. */
+const day = 86_400_000;
+/** For how long a peer keeps what it has a part of for its owner to go on with, in milliseconds. */
+const partsKept = 7 * day;
+
+/** Remembers of each backup, by its file name, how far the attempts came to bring it to one peer. */
 export class Attempts {
   readonly #clock: Clock;
   readonly #underWay = new Map<string, Attempt>();
-  /** Of what the peer has a part, and the last attempt that it answered got further: when that ended, by the monotonic clock. */
-  readonly #begun = new Map<string, number>();
+  readonly #parts = new Map<string, Part>();
   /** The last attempt that got further than the one before it. */
   readonly #furthest = new Map<string, Attempt>();
 
@@ -26,10 +34,10 @@ export class Attempts {
     this.#clock = clock;
   }
 
-  /** Of what the peer still has a part, and the last attempt that it answered got further. */
+  /** What the peer still has a part of, unless for a day nothing more of it arrived although the peer answered. */
   get begun(): ReadonlySet<string> {
     const since = this.#clock.monotonic() - partsKept;
-    return new Set([...this.#begun].flatMap(([name, endedAt]) => (endedAt > since ? [name] : [])));
+    return new Set([...this.#parts].flatMap(([name, { arrivedAt }]) => (arrivedAt > since ? [name] : [])));
   }
 
   /** Whether the peer takes bytes of a backup now, or has a part of it that it still keeps. */
@@ -46,19 +54,25 @@ export class Attempts {
     this.#underWay.delete(name);
     // Of an attempt that the peer did not answer, or was too busy for, nothing is known.
     if (attempt === undefined && (mayPass(failure) || !isRefusal(failure))) return;
+    const now = this.#clock.monotonic();
+    const part = this.#parts.get(name);
     if (attempt !== undefined && mayPass(failure) && gotFurther(attempt, this.#furthest.get(name))) {
       this.#furthest.set(name, attempt);
-      this.#begun.set(name, this.#clock.monotonic());
-    } else if (!isInterrupted) this.#begun.delete(name);
+      this.#parts.set(name, { arrivedAt: now, stalledAt: null });
+    } else if (part !== undefined && !isInterrupted) {
+      const stalledAt = part.stalledAt ?? now;
+      if (isRefusal(failure) || now - stalledAt >= day) this.#parts.delete(name);
+      else this.#parts.set(name, { ...part, stalledAt });
+    }
   }
 
   delivered(name: string): void {
-    for (const told of [this.#underWay, this.#begun, this.#furthest]) told.delete(name);
+    for (const told of [this.#underWay, this.#parts, this.#furthest]) told.delete(name);
   }
 }
 
 /**
- * What gets no further, for whatever reason, holds up no newer one. A peer that has another part than before took something, or
+ * Whether an attempt brought more than the one before it: what gets no further may not hold up newer ones for long. A peer that has another part than before took something, or
  * lost it: then nothing that was brought before counts.
  */
 function gotFurther(attempt: Attempt, before: Attempt | undefined): boolean {

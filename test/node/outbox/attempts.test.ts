@@ -5,6 +5,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 
 const day = 86_400_000;
 const broke = new Failure('unreachable', 'the link to FR2 broke');
+const stumbled = new Failure('failed', 'EIO: i/o error, write', { retryable: true });
 const damaged = new Failure('damaged', 'FR2 found it damaged');
 
 /** One attempt that brings a backup from so many bytes to so many, and fails then. */
@@ -40,10 +41,25 @@ describe('a backup of which a peer has a part', () => {
     expect(attempts.isHalfway('a')).toBe(false);
   });
 
-  it('is not halfway when it gets no further, or was refused for its own sake', () => {
+  it('is still halfway after a stall of a night, and not when nothing arrived for a day in which it was tried', async () => {
+    const clock = new FakeClock();
+    const attempts = new Attempts(clock);
+    attempt(attempts, 0, 100);
+    await clock.advance(3 * day);
+    for (let tries = 1; tries <= 96; tries += 1) {
+      attempt(attempts, 0, 100);
+      expect([...attempts.begun]).toEqual(['a']);
+      expect(attempts.isHalfway('a')).toBe(true);
+      await clock.advance(day / 96);
+    }
+    attempt(attempts, 0, 100);
+    expect(attempts.isHalfway('a')).toBe(false);
+  });
+
+  it('is not halfway when its peer fails and it gets no further, or was refused for its own sake', () => {
     const attempts = new Attempts(new FakeClock());
     attempt(attempts, 0, 100);
-    attempt(attempts, 0, 100);
+    attempt(attempts, 0, 100, stumbled);
     expect(attempts.isHalfway('a')).toBe(false);
     attempt(attempts, 0, 200);
     attempt(attempts, 200, 300, damaged);

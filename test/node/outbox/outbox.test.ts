@@ -367,6 +367,8 @@ describe('the outbox', () => {
 
     peer.push = slow(0).push;
     for (let round = 1; round <= 3; round += 1) await deliverNow();
+    await clock.advance(24 * 60 * minute);
+    for (let round = 1; round <= 2; round += 1) await deliverNow();
     expect(tried.at(-1)).toBe(second.name);
   });
 
