@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Sealer } from '../../mesh/envelope/envelope.js';
-import type { Manifest, SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { Outcome, type SetReport } from '../../mesh/generated/anemone/node/v1/node.js';
 import { identityBytes } from '../../mesh/identity/identity.js';
 import type { Signer } from '../../mesh/identity/signer.js';
@@ -119,7 +119,8 @@ async function keep(request: SetRequest, parts: SetParts, { warn, remark }: SetW
     signal.throwIfAborted();
     const manifest = signManifest(facts, parts.signer);
     await draft.commit(manifest);
-    await note(set.name, manifest, { ...fingerprint, backup: facts.name }, parts);
+    await parts.chainHeads.keep(set.name, manifest).catch((thrown) => warn(unnumbered(facts, Failure.from(thrown))));
+    await note(set.name, { ...fingerprint, backup: facts.name }, parts);
     if (head !== null && hasShrunk(facts.size, head.size)) warn(shrunk(facts.size, head.size));
     return { outcome: Outcome.OUTCOME_DONE, backup: facts.name, size: facts.size, sequence: facts.sequence };
   } finally {
@@ -206,16 +207,19 @@ function nextFacts(
   };
 }
 
-/**
- * The backup is safe already. Without its fingerprint, the worst is one backup too many next time; without its place in the
- * chain, that its number is used again should it be damaged here before there is a next one.
- */
-async function note(set: string, head: SignedManifest, fingerprint: Fingerprint, parts: SetParts): Promise<void> {
-  const { fingerprints, chainHeads, log } = parts;
-  const attempt = (what: string, work: Promise<void>): Promise<void> =>
-    work.catch((thrown) => log.warn(`${what} not kept`, { set, reason: Failure.from(thrown).message }));
-  await attempt('chain head', chainHeads.keep(set, head));
-  await attempt('fingerprint', fingerprints.write(set, fingerprint));
+/** The backup is safe already; only what is written down keeps its number from being used again where it is damaged here. */
+function unnumbered({ sequence }: Manifest, { message }: Failure): string {
+  const worst = 'should this backup be lost here, the next one gets that number too';
+  return `number ${sequence} could not be written down: ${worst}. See to the disk of the data folder: ${message}`;
+}
+
+/** The backup is safe already. Without its fingerprint, the worst is one backup too many next time. */
+async function note(set: string, fingerprint: Fingerprint, { fingerprints, log }: SetParts): Promise<void> {
+  try {
+    await fingerprints.write(set, fingerprint);
+  } catch (thrown) {
+    log.warn('fingerprint not kept', { set, reason: Failure.from(thrown).message });
+  }
 }
 
 /** After a commit there is nothing to discard. A draft that stays behind is removed at the next start. */

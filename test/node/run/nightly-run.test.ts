@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -247,6 +247,17 @@ describe('a night', () => {
     ]);
     expect((await stage.run(shrunk)).outcome).toBe(unchanged);
     expect((await stage.run(shrunk, { force: true })).outcome).toBe(done);
+  });
+
+  it('is partly done when the number of a backup could not be written down: it may be given twice', async () => {
+    await mkdir(join(stage.vault.layout.state, 'chain', 'backup.manifest.new'), { recursive: true });
+    const report = await stage.run([config]);
+    expect(report.outcome).toBe(partly);
+    expect(report.sets[0]).toMatchObject({
+      outcome: partly,
+      backup: firstName,
+      warnings: [expect.stringMatching(/number 1 could not be written down.*: .*chain/)],
+    });
   });
 
   it('is done when a source remarks on what a person should see to, and logs that', async () => {
