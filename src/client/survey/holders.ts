@@ -1,6 +1,6 @@
 import type { Identity } from '../../mesh/identity/identity.js';
 import type { ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { type ConnectOptions, connectTo } from '../../mesh/peers/connection.js';
+import { type Channels, type ConnectOptions, connectTo } from '../../mesh/peers/connection.js';
 import { type ByteRange, fetchBackup } from '../../mesh/peers/fetch-backup.js';
 import { fetchLeaves } from '../../mesh/peers/fetch-leaves.js';
 import { type ListPage, type ListQuestion, listPages } from '../../mesh/peers/list-backups.js';
@@ -34,20 +34,18 @@ export interface Holder {
 
 export function peerHolder(peer: Peer, self: ServerIdentity, clock: Clock, options?: ConnectOptions): Holder {
   const connection = connectTo(peer, self, clock, options);
+  const { name, address, identity } = peer;
+  const facts = { name, place: address.host, described: describePeer(peer), identity };
+  const holder = holderOver(facts, async () => connection);
   return {
-    name: peer.name,
-    place: peer.address.host,
-    described: describePeer(peer),
-    identity: peer.identity,
+    ...holder,
     async *list(question, signal) {
       try {
-        yield* listPages(connection, question, signal);
+        yield* holder.list(question, signal);
       } catch (thrown) {
         throw await whoAnswers(peer, { self, clock, signal }, Failure.from(thrown));
       }
     },
-    fetch: (name, range, signal) => fetchBackup(connection, name, range, signal),
-    leaves: (name, first, signal) => fetchLeaves(connection, name, { first }, signal),
     close: () => connection.close(),
   };
 }
@@ -59,25 +57,33 @@ export function ownHolder(
   clock: Clock,
 ): Holder {
   let node: Promise<OwnNode> | undefined;
-  const connected = (): Promise<OwnNode> => {
+  const { name } = server;
+  const facts = { name, place: 'local', described: `the node of this server (${name})`, identity };
+  const holder = holderOver(facts, () => {
     node ??= connectToOwnNode(server.socket, clock);
     return node;
-  };
+  });
   return {
-    name: server.name,
-    place: 'local',
-    described: `the node of this server (${server.name})`,
-    identity,
-    async *list({ owner, set }, signal) {
-      yield* (await connected()).listOwn({ owner, set }, signal);
+    ...holder,
+    list: ({ owner, set }, signal) => holder.list({ owner, set }, signal),
+    close: () => void node?.then((open) => open.close()).catch(() => undefined),
+  };
+}
+
+type Facts = Pick<Holder, 'name' | 'place' | 'described' | 'identity'>;
+
+function holderOver(facts: Facts, channels: () => Promise<Channels>): Omit<Holder, 'close'> {
+  return {
+    ...facts,
+    async *list(question, signal) {
+      yield* listPages(await channels(), question, signal);
     },
     async *fetch(name, range, signal) {
-      yield* (await connected()).fetchOwn(name, range, signal);
+      yield* fetchBackup(await channels(), name, range, signal);
     },
     async *leaves(name, first, signal) {
-      yield* (await connected()).leavesOwn(name, first, signal);
+      yield* fetchLeaves(await channels(), name, { first }, signal);
     },
-    close: () => void node?.then((open) => open.close()).catch(() => undefined),
   };
 }
 

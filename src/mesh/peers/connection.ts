@@ -7,16 +7,20 @@ import { type Channel, openChannel } from '../wire/channel.js';
 import { type ChannelCount, openChannelCount } from './channel-count.js';
 import { describePeer, type Peer } from './peer.js';
 
-/**
- * Two connections to one peer, so that a listing never waits behind a transfer. Both connect at the first call, and after
- * they broke at the next one. A large push may want more of the second kind.
- */
-export interface Connection {
-  readonly peer: Peer;
+/** What a server that holds backups is asked over. */
+export interface Channels {
   /** For small calls. */
   readonly control: Channel;
   /** For calls that carry backups. */
   readonly bulk: Channel;
+}
+
+/**
+ * Two connections to one peer, so that a listing never waits behind a transfer. Both connect at the first call, and after
+ * they broke at the next one. A large push may want more of the second kind.
+ */
+export interface Connection extends Channels {
+  readonly peer: Peer;
   /** How many channels a large push to this peer uses. */
   readonly channelCount: ChannelCount;
   /** One more channel that carries backups, for the caller to close. */

@@ -3,7 +3,7 @@ import type { ListBackupsResponse, MinimumDays } from '../generated/anemone/peer
 import { Failure } from '../terms/failure.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
-import type { Connection } from './connection.js';
+import type { Channels } from './connection.js';
 
 /** Which backups to list; an empty string means all. */
 export interface ListFilter {
@@ -11,15 +11,15 @@ export interface ListFilter {
   readonly set: string;
 }
 
-/** What is asked of a peer. */
+/** What is asked of a server. */
 export interface ListQuestion extends ListFilter {
-  /** Whether entries in brief are enough; a peer may answer with whole ones all the same. */
+  /** Whether entries in brief are enough; a server may answer with whole ones all the same. */
   readonly brief?: boolean;
   /** Only the backups with these digests of manifests, in hexadecimal; at most `mostManifestsAsked`. */
   readonly manifestDigests?: readonly string[];
 }
 
-/** A part of an answer. An entry is whole or in brief, as the peer likes. */
+/** A part of an answer. An entry is whole or in brief, as the server likes. */
 export interface ListPage {
   readonly backups: readonly HeldBackup[];
   readonly brief: readonly BriefEntry[];
@@ -43,17 +43,16 @@ const mostEntries = 100_000;
 const mostBytes = 128 * 1024 * 1024;
 
 /**
- * What a peer says that it holds, page by page. Nothing of it is verified yet.
- * @throws Failure `invalid`, naming the peer, for a list without an end, or with digests that are none
+ * What a peer, or the own node, says that it holds, page by page. Nothing of it is verified yet.
+ * @throws Failure `invalid`, naming it, for a list without an end, or with digests that are none
  */
 export async function* listPages(
-  connection: Connection,
+  { control }: Channels,
   { owner, set, brief = false, manifestDigests = [] }: ListQuestion,
   signal?: AbortSignal,
 ): AsyncGenerator<ListPage> {
   const wanted = manifestDigests.map((digest) => Buffer.from(digest, 'hex'));
   const request = { owner, set, brief, manifestDigests: wanted };
-  const { control } = connection;
   let entries = 0;
   let bytes = 0;
   let isOver = false;
@@ -86,12 +85,12 @@ function briefEntries({ manifestDigests, receivedAtMs }: ListBackupsResponse): B
 
 /** The whole entries of all pages of {@link listPages} together. */
 export async function listBackups(
-  connection: Connection,
+  channels: Channels,
   filter: ListFilter,
   signal?: AbortSignal,
 ): Promise<readonly HeldBackup[]> {
   const held: HeldBackup[] = [];
-  for await (const { backups } of listPages(connection, filter, signal)) held.push(...backups);
+  for await (const { backups } of listPages(channels, filter, signal)) held.push(...backups);
   return held;
 }
 

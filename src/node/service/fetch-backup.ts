@@ -1,3 +1,4 @@
+import type { FetchBackupRequest } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -10,16 +11,10 @@ import type { Vault } from '../vault/vault.js';
  */
 export async function* fetchBackup(
   vault: Vault,
-  request: {
-    readonly name: string;
-    readonly offset: number;
-    readonly length: number;
-    readonly manifestDigest?: Uint8Array;
-  },
+  request: FetchBackupRequest,
   mayRead: (owner: Hostname) => boolean,
 ): AsyncGenerator<{ chunk: Uint8Array }> {
-  const { manifestDigest } = request;
-  const { name, size } = readableEntry(vault, request.name, mayRead, manifestDigest);
+  const { name, size } = readableEntry(vault, request.name, mayRead, request.manifestDigest);
   const rest = size - request.offset;
   if (rest < 0 || request.length > rest) {
     throw new Failure('invalid', `${name} has ${size} bytes; the range asked for ends beyond`);

@@ -1,4 +1,4 @@
-import type { FetchLeavesResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
+import type { FetchLeavesRequest, FetchLeavesResponse } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -8,7 +8,7 @@ import { readableEntry } from './fetch-backup.js';
 /** Yields the hashes of a backup's leaves, from one on, to whoever may fetch it. */
 export async function* fetchLeaves(
   vault: Vault,
-  request: { readonly name: string; readonly first: number; readonly manifestDigest?: Uint8Array },
+  request: FetchLeavesRequest,
   mayRead: (owner: Hostname) => boolean,
 ): AsyncGenerator<FetchLeavesResponse> {
   const { first } = request;

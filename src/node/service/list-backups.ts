@@ -18,8 +18,6 @@ const pageSize = 100;
 /** In brief: about 40 KB. */
 const briefPageSize = 1000;
 
-/** What is asked for; the own node's service knows no more than the filter. */
-type Question = Pick<ListBackupsRequest, 'owner' | 'set'> & Partial<ListBackupsRequest>;
 /** Those of one page. */
 type Entries = Omit<ListBackupsResponse, 'minimumDays'>;
 
@@ -30,7 +28,7 @@ type Entries = Omit<ListBackupsResponse, 'minimumDays'>;
  */
 export async function* listBackups(
   vault: Vault,
-  question: Question,
+  question: ListBackupsRequest,
   mayRead: (owner: Hostname) => boolean,
   retention: Config['retention'],
 ): AsyncGenerator<ListBackupsResponse> {
@@ -67,13 +65,13 @@ async function inBrief(vault: Vault, page: readonly HeldEntry[]): Promise<Entrie
   };
 }
 
-function entriesFor(vault: Vault, question: Question, mayRead: (owner: Hostname) => boolean): HeldEntry[] {
+function entriesFor(vault: Vault, question: ListBackupsRequest, mayRead: (owner: Hostname) => boolean): HeldEntry[] {
   const owner = question.owner === '' ? null : parseHostname(question.owner);
   if (owner !== null && !mayRead(owner)) throw new Failure('forbidden', `you may not read the backups of ${owner}`);
   const entries = vault
     .list({ ...(owner === null ? {} : { owner }), ...(question.set === '' ? {} : { set: parseSetName(question.set) }) })
     .filter((entry) => mayRead(entry.owner));
-  const { manifestDigests = [] } = question;
+  const { manifestDigests } = question;
   if (manifestDigests.length === 0) return entries;
   if (manifestDigests.length > mostManifestsAsked) {
     throw new Failure(

@@ -12,7 +12,7 @@ import type {
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { nodeService } from '../../mesh/wire/methods.js';
+import { nodeService, peerService } from '../../mesh/wire/methods.js';
 import type { Vault } from '../vault/vault.js';
 import { answersTo, takeCalls } from './answers.js';
 import { callServer } from './call-server.js';
@@ -64,11 +64,11 @@ export async function serveOwnClient(
         events((emit) => requests.pushFile(request, emit, signal)),
       ),
       own.unary(nodeService.getStatus, () => requests.status()),
-      own.serverStream(nodeService.listBackups, (filter) =>
+      own.serverStream(peerService.listBackups, (filter) =>
         listBackups(vault, filter, everything, requests.retention()),
       ),
-      own.serverStream(nodeService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
-      own.serverStream(nodeService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
+      own.serverStream(peerService.fetchBackup, (request) => fetchBackup(vault, request, everything)),
+      own.serverStream(peerService.fetchLeaves, (request) => fetchLeaves(vault, request, everything)),
       ...healthAnswers([''], clock),
       own.unary(nodeService.reload, async () => ({ needsRestart: [...(await requests.reload())] })),
     ],

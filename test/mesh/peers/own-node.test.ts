@@ -4,6 +4,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { NodeServiceDefinition } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { listPages } from '../../../src/mesh/peers/list-backups.js';
 import { askOwnHealth } from '../../../src/mesh/peers/own-health.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
@@ -54,11 +55,10 @@ describe('the node of this server', () => {
 
   it('that is of an older version is told to be, with what to do', async () => {
     const server = new Server();
-    const { fetchLeaves: _since, ...older } = grpcService(NodeServiceDefinition);
-    server.addService(older, {});
+    server.addService(grpcService(NodeServiceDefinition), {});
     await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
     const node = await connectToOwnNode(socket, systemClock);
-    await expect(node.leavesOwn('a backup', 0).next()).rejects.toMatchObject({
+    await expect(listPages(node, { owner: '', set: '' }).next()).rejects.toMatchObject({
       kind: 'failed',
       message: 'the node of this server does not know this call: it runs an older version',
       hint: expect.stringContaining('systemctl restart anemone-node'),

@@ -28,11 +28,12 @@ beforeEach(async () => {
 /** Lists in both ways. @returns how many backups were shown in each */
 async function countShown(): Promise<{ brief: number; whole: number }> {
   const shown = { brief: 0, whole: 0 };
-  for await (const page of listBackups(vault, { owner: FR2, set: '', brief: true }, () => true, keepDays(0, 7))) {
-    shown.brief += page.receivedAtMs.length;
-  }
-  for await (const page of listBackups(vault, { owner: FR2, set: '' }, () => true, keepDays(0, 7))) {
-    shown.whole += page.backups.length;
+  for (const brief of [true, false]) {
+    const question = { owner: FR2, set: '', brief, manifestDigests: [] };
+    for await (const page of listBackups(vault, question, () => true, keepDays(0, 7))) {
+      shown.brief += page.receivedAtMs.length;
+      shown.whole += page.backups.length;
+    }
   }
   return shown;
 }
