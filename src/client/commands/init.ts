@@ -8,7 +8,6 @@ import { ownTimezone } from '../../mesh/config/own-timezone.js';
 import { renderStartingConfig } from '../../mesh/config/render.js';
 import { deriveKeys, formatRecoveryKey, generateRecoveryKey } from '../../mesh/identity/recovery-key.js';
 import { makeServerIdentity, type ServerIdentity } from '../../mesh/identity/server-identity.js';
-import { factsOf } from '../../mesh/kit/kit.js';
 import { renderPage } from '../../mesh/kit/page.js';
 import { formatAddress, parseAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -65,7 +64,7 @@ export async function initServer(context: Context, options: InitOptions): Promis
 
   const shown = formatRecoveryKey(recoveryKey);
   const kit = await attempt(context, () => writeKit(config, self.signer, now, kitPath(config)));
-  const html = renderPage(factsOf(config, keys.identity), shown, keys.ageIdentity);
+  const html = renderPage({ server: name, identity: keys.identity, address: listen }, shown, keys.ageIdentity);
   const wantsPage = options.page !== false && (pagePath !== undefined || !context.screen.json);
   const written = wantsPage ? await attempt(context, () => writePage(html, pagePath, config, context.env)) : null;
   const made = { config, identity: keys.identity, recipient, recoveryKey: shown, hasKit: kit !== null, page: written };
@@ -166,7 +165,7 @@ ${introduction(config.server, identity)}`;
 
 function pageText({ path, inMemory }: WrittenPage): string {
   return `
-To print it, with codes for a telephone, on one sheet: ${path}
+To print it, with the key as a code for a telephone, on one sheet: ${path}
 PRINT IT NOW, AND THEN DELETE IT: it holds the recovery key.${inMemory ? ' It is in memory only, and gone after a restart.' : ''}
 `;
 }
