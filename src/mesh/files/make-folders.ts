@@ -1,24 +1,33 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { statsIfThere } from './stats-if-there.js';
 
 /**
- * Makes a folder and those above it, as far as they are missing.
+ * Makes a folder and those above it, as far as they are missing. One by one: of several, Node.js says ENOENT also for a file
+ * system that is read-only, and in one that makes none, such as /proc, it tries for ever.
  * @returns the first one that was made
- * @throws what the system says. Node.js itself says ENOENT also for a file system that is read-only, and the like
+ * @throws what the system says
  */
 export async function makeFolders(folder: string, mode?: number): Promise<string | undefined> {
   try {
-    return await mkdir(folder, { recursive: true, mode });
+    return await makeFolder(folder, mode);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-    await mkdir(await firstMissing(folder), { mode });
-    // Somebody else made the folder above in the meantime.
-    return mkdir(folder, { recursive: true, mode });
   }
+  const first = await makeFolders(dirname(folder), mode);
+  const made = await makeFolder(folder, mode);
+  return first ?? made;
 }
 
-async function firstMissing(folder: string): Promise<string> {
-  const parent = dirname(folder);
-  return (await statsIfThere(parent)) === null ? firstMissing(parent) : folder;
+async function makeFolder(folder: string, mode: number | undefined): Promise<string | undefined> {
+  try {
+    await mkdir(folder, { mode });
+    return folder;
+  } catch (thrown) {
+    const isThere = await stat(folder).then(
+      (stats) => stats.isDirectory(),
+      () => false,
+    );
+    if (!isThere) throw thrown;
+    return undefined;
+  }
 }
