@@ -24,6 +24,10 @@ export interface Delivery {
   readonly peer: OutboxPeer;
   readonly receipts: Receipts;
   readonly signal: AbortSignal;
+  /** Those that are in the vault now: retention may have removed some since the round began. */
+  ownBackups(): Promise<readonly OwnBackup[]>;
+  /** Whether another round waits: it knows what is newest by then, and goes on. */
+  isOverdue(): boolean;
   /** Told the bytes of a backup that the peer has: what it had before, first. */
   progress(backup: OwnBackup, bytes: number): void;
   /** Told when the peer's receipt for a backup is kept. */
@@ -40,7 +44,7 @@ const bytesAtOnce = 4 * 2 ** 20;
  * Brings a peer its backups, in this order. Small ones go side by side, because each costs two round trips and several
  * fsyncs; one that is large has the link to itself, and so has the first: a peer that is away is asked once. A failure that
  * is the backup's own (a conflict, a backup beyond the quota) does not stop the others; after one that may pass no other is
- * begun, because the peer would fail it too.
+ * begun, because the peer would fail it too. One that was removed meanwhile is owed to nobody.
  * @returns the failure to tell, if any: the one that ended the round, or else the first
  */
 export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<Failure | undefined> {
@@ -57,7 +61,7 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
     } catch (thrown) {
       const failure = told(Failure.from(thrown, `${backup.name} to ${delivery.peer.name}`), delivery.peer);
       if (delivery.signal.aborted || mayPass(failure)) ending ??= failure;
-      else first ??= failure;
+      else if ((await delivery.ownBackups()).some(({ name }) => name === backup.name)) first ??= failure;
       delivery.failed(backup, failure);
     } finally {
       underWay.delete(backup);
@@ -66,7 +70,7 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
   for (const backup of backups) {
     while (underWay.size > 0 && !(answered && fits(backup, [...underWay.keys()])))
       await Promise.race(underWay.values());
-    if (ending !== undefined) break;
+    if (ending !== undefined || (backup !== backups[0] && delivery.isOverdue())) break;
     underWay.set(backup, bring(backup));
   }
   await Promise.all(underWay.values());

@@ -170,6 +170,7 @@ export class Lane {
         ...this.#parts,
         peer: this.peer,
         signal,
+        isOverdue: () => this.#waiting > 1,
         progress: (backup, bytes) => {
           answered = true;
           this.#attempts.progress(backup.name, bytes);

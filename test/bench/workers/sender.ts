@@ -110,6 +110,8 @@ export const senderTasks = {
           peer: outboxPeer(connection, vault, self.identity, limit),
           receipts,
           signal: new AbortController().signal,
+          ownBackups: async () => backups,
+          isOverdue: () => false,
           progress: () => {},
           failed: () => {},
           delivered: (backup) => {

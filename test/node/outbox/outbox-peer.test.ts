@@ -56,6 +56,8 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
     ),
     receipts: openReceipts(join(fixture.data, '.state', 'receipts'), silent),
     signal: new AbortController().signal,
+    ownBackups: async () => vault.list(),
+    isOverdue: () => false,
     progress: () => {},
     delivered: ({ name }) => delivered.push(name),
     failed: ({ name }) => failed.push(name),

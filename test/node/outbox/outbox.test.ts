@@ -453,6 +453,40 @@ describe('the outbox', () => {
     expect(fr2.taken.sort()).toEqual([first.name, second.name, third.name]);
   });
 
+  it('begins nothing older once a run has made a newer one: a peer that was away for long is owed many', async () => {
+    let release = (): void => {};
+    fr2.instead = () =>
+      new Promise((resolve) => {
+        release = resolve;
+      });
+    await start(fr2);
+    await until(() => fr2.tries === 1);
+    backups = [...backups, third];
+    const reports = deliverNow();
+    fr2.instead = undefined;
+    release();
+    expect((await reports)[0]).toMatchObject({ outcome: Outcome.OUTCOME_DONE, owed: 0 });
+    expect(fr2.taken).toEqual([second.name, third.name, first.name]);
+  });
+
+  it('passes over a backup that retention has removed since the round began', async () => {
+    let release = (): void => {};
+    fr2.instead = ({ name }) =>
+      name === second.name
+        ? new Promise((resolve) => {
+            release = resolve;
+          })
+        : Promise.reject(new Failure('not-found', `"${name}" is not held here`));
+    await start(fr2);
+    await until(() => fr2.tries === 1);
+    backups = [second];
+    release();
+    await until(() => fr2.tries === 2);
+    await setImmediate();
+    expect((await outbox.status())[0]).toMatchObject({ owed: [], problem: undefined, nextTryAtMs: 0 });
+    expect(clock.pending()).toBe(0);
+  });
+
   it('delivers the other backups when one of them is refused for its own sake', async () => {
     fr2.instead = async (backup) => {
       if (backup === second) throw new Failure('conflict', 'FR2 has another backup of this name');
