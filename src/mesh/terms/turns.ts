@@ -1,18 +1,29 @@
 /** Runs work, when its turn has come. */
 export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
 
+export interface TurnsByKey {
+  turnOf(key: string): Turn;
+  /** Resolves when nobody has a turn, or waits for one. */
+  settled(): Promise<void>;
+}
+
 /** Work of one key runs one after the other, in the order of the calls; different keys do not wait for each other. */
-export function turnsByKey(): (key: string) => Turn {
+export function turnsByKey(): TurnsByKey {
   const tails = new Map<string, Promise<unknown>>();
-  return (key) => (work) => {
-    const result = (tails.get(key) ?? Promise.resolve()).then(work);
-    const tail = result
-      .catch(() => undefined)
-      .then(() => {
-        if (tails.get(key) === tail) tails.delete(key);
-      });
-    tails.set(key, tail);
-    return result;
+  return {
+    turnOf: (key) => (work) => {
+      const result = (tails.get(key) ?? Promise.resolve()).then(work);
+      const tail = result
+        .catch(() => undefined)
+        .then(() => {
+          if (tails.get(key) === tail) tails.delete(key);
+        });
+      tails.set(key, tail);
+      return result;
+    },
+    async settled() {
+      while (tails.size > 0) await Promise.all(tails.values());
+    },
   };
 }
 

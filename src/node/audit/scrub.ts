@@ -58,7 +58,7 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
     for (const { name } of due(parts, atNight)) {
       stop.throwIfAborted();
       if (hurry.aborted) break;
-      const failure = await examine(name, parts, pace);
+      const failure = await examine(name, parts, { pace, signal: stopping });
       if (failure === null) report.checked += 1;
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
@@ -82,11 +82,11 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
 async function examine(
   name: string,
   { vault, times, abandoned, clock }: ScrubParts,
-  pace: (bytes: number) => Promise<void>,
+  { pace, signal }: { readonly pace: (bytes: number) => Promise<void>; readonly signal: AbortSignal },
 ): Promise<Failure | null> {
   abandoned.delete(name);
   try {
-    await vault.examine(name, pace);
+    await untilAborted(vault.examine(name, pace), signal);
     times.set(name, clock.now());
     return null;
   } catch (thrown) {
@@ -100,6 +100,15 @@ async function examine(
     if (failure.kind === 'untrusted') times.set(name, clock.now());
     return failure;
   }
+}
+
+/** Of one that is just being read for its owner the pace is not ours, and it goes on without us. */
+function untilAborted(reading: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    reading.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 /**

@@ -29,7 +29,8 @@ const patience = 5_000;
 export class Examining {
   readonly #parts: Parts;
   readonly #read: ReadSpans;
-  readonly #running = new WeakMap<HeldEntry, Promise<void>>();
+  readonly #running = new Map<HeldEntry, Promise<void>>();
+  readonly #stopping = new AbortController();
   /** When a backup was found right, by the monotonic clock. */
   readonly #foundRight = new WeakMap<HeldEntry, number>();
 
@@ -50,6 +51,12 @@ export class Examining {
     const started = toItsEnd(this.#compare(entry, pace)).finally(() => this.#running.delete(entry));
     this.#running.set(entry, started);
     return started;
+  }
+
+  /** Interrupts what is under way, and resolves when nothing is. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Failure('interrupted', 'the node is stopping'));
+    await Promise.allSettled(this.#running.values());
   }
 
   /**
@@ -193,6 +200,7 @@ export class Examining {
       hashes.push(hash);
     });
     for await (const chunk of this.#read(entry, [{ offset, length: entry.size - offset }])) {
+      this.#stopping.signal.throwIfAborted();
       running.update(chunk);
       await recorder?.flush();
       await pace(chunk.length);

@@ -50,6 +50,8 @@ export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'id
   readonly uploads: Uploads;
   /** The turn of what changes the backup of this name. */
   turnOf(name: string): Turn;
+  /** Resolves when nothing is being changed. */
+  settled(): Promise<void>;
   /** Puts a backup into quarantine, if it still is held. Never throws: it is not held any more either way. */
   putAside(entry: HeldEntry, why: string): Promise<void>;
 }
@@ -86,7 +88,7 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.quarantineFound(name, why);
   const uploads = await Uploads.open({ layout, disk, clock, log, inventory, identityOf, quotaOf, minimumFree });
-  const turnOf = turnsByKey();
+  const { turnOf, settled } = turnsByKey();
   const putAside = (entry: HeldEntry, why: string): Promise<void> =>
     turnOf(entry.name)(async () => {
       // Of several who found the same damage, the first puts it aside.
@@ -111,6 +113,7 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
     uploads,
     turnOf,
+    settled,
     putAside,
     identityOf,
     acknowledge,

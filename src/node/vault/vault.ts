@@ -176,9 +176,14 @@ export class Vault {
     await this.#parts.leaves.tidy(() => this.list().map(({ digest }) => digest));
   }
 
-  /** Writes down what the next start would otherwise have to read. Nothing may be changed any more. */
-  close(): Promise<void> {
-    return this.#parts.knownFacts.close();
+  /**
+   * Ends what is being examined, waits for what is being changed, and writes down what the next start would otherwise have to
+   * read. Nobody may ask for anything any more.
+   */
+  async close(): Promise<void> {
+    await this.#examining.stop();
+    await this.#parts.settled();
+    await this.#parts.knownFacts.close();
   }
 
   #entryOf(name: string): HeldEntry {

@@ -299,6 +299,20 @@ describe('a scrub', () => {
     expect((await openTimes(join(folder, 'scrub.json'))).get('b0')).toBe(clock.now());
   });
 
+  it('ends at once also where a backup is just read for its owner, at the pace of that', async () => {
+    const stopping = new AbortController();
+    const forAnOwner = parts();
+    const vault = {
+      ...forAnOwner.vault,
+      examine: () => {
+        void Promise.resolve().then(() => stopping.abort());
+        return new Promise<void>(() => {});
+      },
+    };
+    await expect(scrub({ ...forAnOwner, vault }, true, stopping.signal)).rejects.toMatchObject({ kind: 'interrupted' });
+    expect(abandoned).toEqual(new Set(['b0']));
+  });
+
   it('takes a check at a time yet to come for none', async () => {
     held = [entry('new', mib, clock.now() - day / 24)];
     times.set('new', clock.now() + 400 * day);

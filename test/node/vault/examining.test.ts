@@ -300,6 +300,43 @@ describe('a backup that is found damaged', () => {
   });
 });
 
+describe('a vault that is closed', () => {
+  it('ends an examination that an offer began, and reads nothing after it', async () => {
+    const large = randomBytes(20 * leafSize);
+    const held = backupOfFR2(large);
+    await push(vault, held, large);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const reading = faulty.hold(new RegExp(`^handle.read ${name}$`));
+    const answer = vault.offer(FR2, held).catch((failure) => failure);
+    await reading.reached;
+    const closed = vault.close();
+    reading.letGo();
+    await closed;
+    const calls = faulty.calls.length;
+    expect(await answer).toMatchObject({ kind: 'interrupted' });
+    await settle();
+    expect(faulty.calls).toHaveLength(calls);
+    expect(vault.damaged(FR2)).toEqual([]);
+  });
+
+  it('waits for a backup that is being committed: another node may have the folder after it', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const linking = faulty.hold(new RegExp(`^link ${name}$`));
+    const pushed = push(vault, manifest, content);
+    await linking.reached;
+    const closed = vault.close().then(() => 'closed');
+    expect(await Promise.race([closed, settle().then(() => 'waits')])).toBe('waits');
+    linking.letGo();
+    await closed;
+    const calls = faulty.calls.length;
+    await pushed;
+    expect(faulty.calls.slice(calls)).not.toContain('link');
+    expect((await fixture.open()).find(name)).not.toBeNull();
+  });
+});
+
 describe('a backup of which the disk cannot read a file', () => {
   const openWith = async (fault: Fault, step: string) => {
     await push(vault, manifest, content);

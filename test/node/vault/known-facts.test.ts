@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { appendFile, copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { realDisk } from '../../../src/node/vault/disk.js';
 import { readInventory } from '../../../src/node/vault/read-inventory.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
+import { settle } from '../../support/fake-clock.js';
 import { flipped } from '../../support/flip-bit.js';
 import { faultyDisk } from './faulty-disk.js';
 import { backupOfFR2, FR1, FR2, identityOf, push, servers, type VaultFixture } from './fixture.js';
@@ -144,21 +146,19 @@ describe('what a folder holds', () => {
   });
 
   it('is not written down while a backup is on its way in', async () => {
-    let closing = Promise.resolve();
-    const disk = {
-      ...realDisk,
-      async link(...[from, to]: Parameters<typeof realDisk.link>) {
-        await realDisk.link(from, to);
-        if (String(to).endsWith('.enc')) {
-          closing = opened.close();
-          await closing;
-        }
-      },
-    };
     await rm(facts, { force: true });
-    const opened = await fixture.open({ disk });
-    await push(opened, later, content);
-    await closing;
+    const faulty = faultyDisk();
+    const opened = await fixture.open({ disk: faulty.disk });
+    const syncing = faulty.hold(/^handle.sync FR2$/);
+    const pushed = push(opened, later, content);
+    await syncing.reached;
+    const looks = () => faulty.trace.filter((call) => call === 'readdir FR2').length;
+    const before = looks();
+    await fixture.clock.advance(60_000);
+    while (looks() === before) await setImmediate();
+    await settle();
+    syncing.letGo();
+    await pushed;
     expect((await reopen()).opened.list()).toHaveLength(2);
   });
 
