@@ -74,7 +74,8 @@ export async function sweep({
   isHalfway = () => false,
   pruneReceipts,
 }: SweepOptions): Promise<SweepResult> {
-  const strange = strangeTime(clock.now(), await history.reports(), await history.isCut());
+  const now = clock.now();
+  const strange = strangeTime(now, await history.reports(), await history.isCut());
   if (strange !== null) throw strange;
   const removed: string[] = [];
   const failures: Failure[] = [];
@@ -93,7 +94,7 @@ export async function sweep({
     const unproven = `the manifests of ${owner} could not be proven, so nothing of it is removed`;
     if (!(await attempt(unproven, () => vault.prove(owner)))) continue;
     const backups = vault.list().filter((backup) => backup.owner === owner);
-    const judged = judge(backups, { rules, identityOf, now: clock.now(), timezone });
+    const judged = judge(backups, { rules, identityOf, now, timezone });
     for (const { name } of judged.flatMap(({ verdict }) => verdict.remove)) {
       if (isHalfway(name)) continue;
       if (await attempt(`${name} could not be removed`, () => vault.remove(name))) removed.push(name);

@@ -102,6 +102,20 @@ describe('a sweep', () => {
     expect(vault.tidied).toBe(0);
   });
 
+  it('goes by the time that it began with: one that the clock jumps to meanwhile was not judged', async () => {
+    const vault = new ListedVault(...[0, 1, 2].map((age) => backup(`own-${age}`, age)));
+    const jumping = {
+      ...history,
+      async isCut() {
+        clock.jump(365 * day);
+        return false;
+      },
+    };
+    const young = { ...rules, local: { ...last(2), minimumDays: 30 } };
+    const swept = sweep({ vault, rules: young, identityOf, clock, history: jumping });
+    expect(await swept.finally(() => clock.jump(-365 * day))).toEqual({ removed: [], failures: [] });
+  });
+
   it('counts each set of each owner for itself', async () => {
     const vault = new ListedVault(
       received('a', 0),
