@@ -60,6 +60,8 @@ export class Receiving {
     if (upload === null || upload.owner !== owner) {
       throw new Failure('not-found', 'no backup with this manifest was offered here', {
         hint: 'Offer it first: the answer says what is missing.',
+        // One that was may have ended meanwhile: it was taken back, or expired, or the node was started anew.
+        retryable: true,
       });
     }
     checkRange(range, upload.manifest.facts.size);

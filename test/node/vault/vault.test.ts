@@ -574,6 +574,14 @@ describe('an upload that was interrupted', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('is asked for again when its offer was taken back before its bytes came', async () => {
+    await vault.offer(FR2, manifest);
+    await vault.withdraw(manifest);
+    const failure = { kind: 'not-found', retryable: true };
+    await expect(send(vault, manifest, content, arrived)).rejects.toMatchObject(failure);
+    expect(await missingOf(manifest)).toHaveLength(1);
+  });
+
   it('is not lost when its offer is taken back after a restart, before it was read again', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
