@@ -7,7 +7,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { settleAll } from '../../mesh/terms/settle-all.js';
-import { type Disk, openForWriting, openOrCreate, removeLeftovers, writeAll } from './disk.js';
+import { type Disk, diskFailure, openForWriting, openOrCreate, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
 import { Promised } from './quota.js';
@@ -137,6 +137,10 @@ export class Upload {
     try {
       await behind.settled();
       if (this.#ended === null) await Promise.all(files.map((file) => file.sync()));
+    } catch (thrown) {
+      // Not after they are closed: whoever opened them anew meanwhile would hear nothing of it, and the system tells it once.
+      this.#ended ??= diskFailure(thrown, this.manifest.facts.name);
+      throw thrown;
     } finally {
       await Promise.allSettled(files.map((file) => file.close()));
     }

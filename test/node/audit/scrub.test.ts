@@ -309,7 +309,8 @@ describe('a scrub', () => {
         return new Promise<void>(() => {});
       },
     };
-    await expect(scrub({ ...forAnOwner, vault }, true, stopping.signal)).rejects.toMatchObject({ kind: 'interrupted' });
+    const signals = { ...undisturbed, stop: stopping.signal };
+    await expect(scrub({ ...forAnOwner, vault }, true, signals)).rejects.toMatchObject({ kind: 'interrupted' });
     expect(abandoned).toEqual(new Set(['b0']));
   });
 

@@ -574,6 +574,23 @@ describe('an upload that was interrupted', () => {
     expect(await fixture.files('.incoming')).toEqual([]);
   });
 
+  it('takes nothing more once the disk has failed to make it durable: the disk tells that once', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    await vault.offer(FR2, manifest);
+    const [syncing, closing] = [faulty.hold(/^handle.sync .*part$/), faulty.hold(/^handle.close .*part$/)];
+    const first = send(vault, manifest, content, arrived).catch((failure) => failure);
+    await syncing.reached;
+    syncing.letGo('EIO');
+    await closing.reached;
+    const rest = { offset: 3 * leaf, length: content.length - 3 * leaf };
+    const failure = { kind: 'failed', message: expect.stringContaining('EIO') };
+    await expect(vault.receive(FR2, manifest.digest, rest)).rejects.toMatchObject(failure);
+    closing.letGo();
+    expect(await first).toMatchObject(failure);
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+  });
+
   it('is asked for again when its offer was taken back before its bytes came', async () => {
     await vault.offer(FR2, manifest);
     await vault.withdraw(manifest);
