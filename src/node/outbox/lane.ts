@@ -103,14 +103,17 @@ export class Lane {
   async tryNow(listener: LaneListener, { stop, hurry }: RunSignals): Promise<Failure | undefined> {
     const either = AbortSignal.any([stop, this.#stopping.signal]);
     const interrupted = new Failure('interrupted', 'the delivery was interrupted');
+    const over = new AbortController();
     this.#listeners.add(listener);
     try {
       return await Promise.race([
         this.#inTurn(either),
-        onAbort(either, () => interrupted),
-        onAbort(hurry, () => notOver(this.peer, String(hurry.reason))),
+        onAbort(either, over.signal, () => interrupted),
+        onAbort(hurry, over.signal, () => notOver(this.peer, String(hurry.reason))),
       ]);
     } finally {
+      // What still listens keeps what belongs to the run for as long as this lane.
+      over.abort();
       this.#listeners.delete(listener);
     }
   }
@@ -199,11 +202,11 @@ export class Lane {
   }
 }
 
-/** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. */
-function onAbort(signal: AbortSignal, failure: () => Failure): Promise<Failure> {
+/** Resolves when the signal aborts, so that nobody waits for a turn that is no longer wanted. @param over when nobody waits */
+function onAbort(signal: AbortSignal, over: AbortSignal, failure: () => Failure): Promise<Failure> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve(failure());
-    else signal.addEventListener('abort', () => resolve(failure()), { once: true });
+    else signal.addEventListener('abort', () => resolve(failure()), { once: true, signal: over });
   });
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -547,6 +548,13 @@ describe('the outbox', () => {
     await until(async () => ((await outbox.status())[0]?.nextTryAtMs ?? 0) > 0);
     await clock.advance(minute);
     await caughtUp();
+  });
+
+  it('listens no longer for the end of a run that it has nothing more to bring for', async () => {
+    await start(fr2);
+    const enough = new AbortController().signal;
+    await deliverNow(() => {}, enough);
+    expect(getEventListeners(enough, 'abort')).toEqual([]);
   });
 
   it('knows which peers lack a backup', async () => {
