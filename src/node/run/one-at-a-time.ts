@@ -54,8 +54,8 @@ export function oneAtATime(parts: NightParts): NightlyRun {
       }
       const [hurried, waitedFor] = [new AbortController(), new AbortController()];
       const mine: UnderWay = { setsRead: false, hurry: hurried, waitedFor, over: Promise.resolve() };
-      // Each peer's delivery listens to it, and Node.js warns of more than ten.
-      setMaxListeners(0, hurried.signal);
+      // What each peer is asked and brought listens to them, and Node.js warns of more than ten.
+      setMaxListeners(0, signal, hurried.signal);
       current = mine;
       const setsRead = (): void => {
         mine.setsRead = true;

@@ -611,6 +611,19 @@ describe('one run at a time', () => {
     expect(stage.recorded).toEqual([await first]);
   });
 
+  it('may be listened to by any number of peers without a warning of Node.js, which warns of more than ten', async () => {
+    const warned: string[] = [];
+    const warn = ({ name }: Error): number => warned.push(name);
+    process.on('warning', warn);
+    const stopping = new AbortController().signal;
+    const set = setOf('backup', 'bytes', () => {
+      for (let peer = 0; peer < 20; peer += 1) stopping.addEventListener('abort', () => {});
+    });
+    await stage.run([set], { signal: stopping });
+    process.off('warning', warn);
+    expect(warned).toEqual([]);
+  });
+
   it('refuses a second run as locked, and takes the next one afterwards', async () => {
     let refused: unknown;
     await stage.run([
