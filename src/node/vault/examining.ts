@@ -129,16 +129,25 @@ export class Examining {
   /**
    * The hashes of the leaves of a backup from one on; all of them together lead to the root in its manifest. Where they are not
    * kept, they come as the backup is read: that takes minutes where it is large, and nobody waits that long for the first one.
-   * @throws Failure `damaged`, and then the backup is in quarantine
+   * @throws Failure `damaged`, and then the backup is in quarantine; `not-found` when it was removed meanwhile
    */
   async *leavesOf(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
-    const { leaves } = this.#parts;
     const { manifest } = await this.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest.manifest);
-    if (await leaves.areRight(entry, treeRoot)) yield* leaves.read(entry, first);
+    if (await this.#parts.leaves.areRight(entry, treeRoot)) yield* this.#keptLeaves(entry, first);
     else if (first === 0) yield* this.#compare(entry);
     // Only who has the hashes before these can compare them with the manifest: to read those again as well may take minutes.
     else yield (yield* this.#hash(entry, first)).last;
+  }
+
+  async *#keptLeaves(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
+    const { inventory, leaves } = this.#parts;
+    try {
+      yield* leaves.read(entry, first);
+    } catch (thrown) {
+      if (inventory.find(entry.name) === entry) throw readFailure(thrown, entry.name);
+      throw new Failure('not-found', `${entry.name} is not held here any more`);
+    }
   }
 
   /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */

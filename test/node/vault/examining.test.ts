@@ -176,6 +176,23 @@ describe('the leaves of a backup', () => {
   });
 });
 
+describe('the leaves of a backup that is removed while they are given', () => {
+  it('end with the news that it is not held any more', async () => {
+    await pushInParts(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const opening = new RegExp(`^open ${manifest.digest.toString('hex')}$`);
+    const [comparing, giving] = [faulty.hold(opening), faulty.hold(opening)];
+    const given = buffer(vault.leaves(name)).catch((failure) => failure);
+    await comparing.reached;
+    comparing.letGo();
+    await giving.reached;
+    await vault.remove(name);
+    giving.letGo();
+    expect(await given).toMatchObject({ kind: 'not-found' });
+  });
+});
+
 describe('an offer of what is held', () => {
   it('is acknowledged again only after the copy was read: a damaged one is put aside and asked for', {
     timeout: 10_000,
