@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import type { Config } from '../../mesh/config/config.js';
 import type { Identity } from '../../mesh/identity/identity.js';
 import { askIdentity } from '../../mesh/identity/trust.js';
-import { type Address, formatAddress } from '../../mesh/terms/address.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { patienceOf } from '../session/ask-peers.js';
@@ -28,11 +28,12 @@ export async function refuseBesideLiving(
   if (configFor(context, target, entries) === undefined) return;
   const config = await configAfter(context, unpacked);
   // What is wrong with it is told by the step that needs it.
-  if (config === null || !(await answersHere(context, config.server.listen, identity))) return;
+  if (config === null) return;
   const { name, listen } = config.server;
   // In its own folder the server may be put back while its node runs, which is then to be restarted.
   const isInPlace = home === target;
   if (isInPlace && (await runsOwnNode(context, config))) return;
+  if (!(await answersHere(context, config, identity))) return;
   throw new Failure(
     'conflict',
     `nothing was restored: ${name} lives on this machine, its node answers at ${formatAddress(listen)}, and if ${target} ` +
@@ -49,16 +50,41 @@ export async function refuseBesideLiving(
   );
 }
 
-/** Whether a node of this identity answers at an address, and that is of this machine: elsewhere a thief may have it. */
-async function answersHere({ clock, signal, flags }: Context, listen: Address, identity: Identity): Promise<boolean> {
+/**
+ * Whether a node of this identity answers at its address, and that is of this machine: elsewhere a thief may have it.
+ * @throws Failure `conflict` where something is there that does not tell
+ */
+async function answersHere(
+  { clock, signal, flags }: Context,
+  { server }: Config,
+  identity: Identity,
+): Promise<boolean> {
+  const host = await lookUp(server.listen.host, signal);
+  const listen = { ...server.listen, host };
+  if (host === '' || absentAddress(listen) !== null) return false;
   try {
-    const { address } = await lookup(listen.host);
-    if (absentAddress({ ...listen, host: address }) !== null) return false;
     return (await askIdentity(listen, stranger(), { clock, signal, patience: patienceOf(flags) })) === identity;
-  } catch {
+  } catch (thrown) {
     signal.throwIfAborted();
-    return false;
+    const { kind, message, cause } = Failure.from(thrown);
+    // Nothing listens there, or something else does.
+    if (kind === 'untrusted' || (cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED') return false;
+    throw new Failure('conflict', `nothing was restored: ${server.name} may live on this machine, for ${message}`, {
+      cause: thrown,
+      hint: `To look at the backup, give --no-takeover. To have ${server.name} here from now on, stop what listens there first.`,
+    });
   }
+}
+
+/** The address of a host; empty where nothing tells it, as on a machine that is not in the VPN yet: no node listens there. */
+function lookUp(host: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    lookup(host).then(
+      ({ address }) => resolve(address),
+      () => resolve(''),
+    );
+  });
 }
 
 /** @param brought the configuration that tells where the node is asked, if the one that is here cannot be read */

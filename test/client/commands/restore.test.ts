@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chown, mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -462,6 +464,22 @@ describe('a server that lives on this machine', () => {
     const failure = await bare().catch((thrown) => thrown);
     expect([failure.kind, failure.hint]).toEqual(['conflict', expect.stringMatching(/--no-takeover.*stop that node/)]);
     expect(failure.hint).not.toContain('in the folder of the server itself');
+  });
+
+  it('may be what listens at its address and does not answer: nothing is put into place then', async () => {
+    const mute = createServer().listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    try {
+      await hold(`127.0.0.1:${(mute.address() as AddressInfo).port}`);
+      await expect(bare({ target: join(folder, 'look') }, { timeout: 1 })).rejects.toMatchObject({
+        kind: 'conflict',
+        message: expect.stringMatching(/nothing was restored: .* 127\.0\.0\.1:\d+ does not answer/),
+        hint: expect.stringContaining('--no-takeover'),
+      });
+      expect(existsSync(join(folder, 'look/config'))).toBe(false);
+    } finally {
+      mute.close();
+    }
   });
 
   it('is not taken for the one to come where another server answers at its address', async () => {
