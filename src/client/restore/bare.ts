@@ -49,7 +49,7 @@ interface Visitor {
   readonly server: Hostname;
   readonly self: ServerIdentity;
   /** What a machine that is not bare knows of whoever answers. */
-  readonly meet: Meet | undefined;
+  readonly meet: Meet;
 }
 
 /** A peer that was visited: what it told, or why it told nothing. */
@@ -145,9 +145,8 @@ export async function openBareMesh(
   server: Hostname,
   peers: readonly KnownPeer[],
   keys: DerivedKeys,
-  meet?: Meet,
 ): Promise<BareMesh> {
-  const visitor = { server, self: makeServerIdentity(keys, server, visitorEpoch), meet };
+  const visitor = { server, self: makeServerIdentity(keys, server, visitorEpoch), meet: await context.currentOnly() };
   const visited = await Promise.all(peers.map((peer) => visit(context, peer, visitor)));
   return meshOf(context, visitor, visited, peers);
 }

@@ -61,7 +61,7 @@ export async function runDrill(
   const derived = await keys.recoveryKey((given) => checkOwner(given, self.identity, known));
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
-  const mesh = await openBareMesh(context, config.server.name, peers, derived, await context.currentOnly());
+  const mesh = await openBareMesh(context, config.server.name, peers, derived);
   try {
     const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
     const chosen = await findInMesh(context, mesh, wanted);

@@ -99,7 +99,8 @@ export async function rebuild(
   await keepOwnRecipient(state, self.identity, await identityToRecipient(keys.ageIdentity));
   await storeServerIdentity(self, state);
   // Not to be interrupted: a peer that was told refuses the former key, whatever this machine says then.
-  const answers = await askPeers(peers, { ...context, self, signal: new AbortController().signal }, getNode);
+  const asking = { ...context, self, meet: await context.currentOnly(), signal: new AbortController().signal };
+  const answers = await askPeers(peers, asking, getNode);
   return {
     config: config.file,
     data: config.server.data,

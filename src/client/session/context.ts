@@ -44,7 +44,10 @@ export interface Context {
    * @throws Failure `config` when there is none yet
    */
   self(): Promise<ServerIdentity>;
-  /** Refuses whoever answers with a node key of a peer that is superseded, by what the node of this server has seen. */
+  /**
+   * Refuses whoever answers with a node key of a peer that is superseded, by what the node of this server has seen. Without a
+   * configuration, that is nothing.
+   */
   currentOnly(): Promise<Meet>;
 }
 
@@ -66,7 +69,9 @@ export function makeContext(outside: Omit<Context, 'loadConfig' | 'self' | 'curr
   const currentOnly = once(async (): Promise<Meet> => {
     const { readSeenKeys, refuseSuperseded } = await import('../../mesh/identity/seen-keys.js');
     // A node does not start with a file that it cannot read, as `doctor` says; a list is better than none.
-    const seen = await readSeenKeys(seenKeysFile(await loadConfig())).catch(() => new Map<string, NodeCertificate>());
+    const seen = await loadConfig()
+      .then((config) => readSeenKeys(seenKeysFile(config)))
+      .catch(() => new Map<string, NodeCertificate>());
     return (peer, certificate) => refuseSuperseded(peer, certificate, seen.get(peer.identity));
   });
   return { ...outside, loadConfig, self, currentOnly };

@@ -19,10 +19,13 @@ import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { openEpochs } from '../../../src/node/service/epochs.js';
 import { serveOwnClient } from '../../../src/node/service/own-server.js';
 import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
+import { silent } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
 import { hashesOf } from '../../support/manifests.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
@@ -381,6 +384,34 @@ describe('the folder of another server', () => {
     });
     expect(await readFile(join(folder, 'config/config.yaml'), 'utf8')).toBe(config);
     expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);
+  });
+});
+
+describe('a lost machine that answers in the place of a peer, which this machine has seen with a newer node key', () => {
+  it.each([
+    ['with peers that are named', true],
+    ['without a node key', false],
+  ])('is given nothing, %s', async (_how, isNamed) => {
+    const de1 = recoverableServer('DE1');
+    const lost = await startPeerNode({ name: 'DE1', server: de1.server, peers: [peerConfig('FR1', fr1.server)] });
+    try {
+      await pushTo(us1, fr1, await sealTree(fr1, treeOf('new', us1, lost)));
+      const { body = '' } = treeOf('new', us1, lost).find(({ name }) => name === 'config/config.yaml') ?? {};
+      await mkdir(join(folder, 'config'));
+      await writeFile(join(folder, 'config/config.yaml'), body);
+      const epochs = await openEpochs(join(folder, 'config-backups/.state/epochs.json'), silent);
+      await epochs.admit(makeServerIdentity(de1.keys, 'DE1', Date.now()).certificate, parseHostname('DE1'));
+      await epochs.settled();
+      const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey });
+      const named = isNamed ? { server: 'FR1', peer: [pinned(us1), pinned(lost)] } : {};
+      const options = { yes: true, keyStdin: true, takeover: true, ...named };
+      expect(await restore(trial.context, 'latest', options)).toBe(3);
+      expect(trial.said.stderr).toMatch(/warning: .* did not answer: .*a superseded node key answers there/);
+      expect(trial.said.stderr).toMatch(/does not know the new node key yet: a superseded node key answers there/);
+      expect((await getNode(lost.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
+    } finally {
+      await lost.stop();
+    }
   });
 });
 
