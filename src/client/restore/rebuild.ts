@@ -86,11 +86,12 @@ export async function rebuild(
   const peers = peersOf(config, learned.reached);
   // A peer that is lost by now has said its part before.
   const visited = await visitAll(context, config, keys, peers);
-  const seen = headsOf([...learned.manifests, ...visited.manifests]);
-  const heads = await Promise.all(seen.map((head) => keepChainHead(state, head, keys.identity)));
+  const manifests = [...learned.manifests, ...visited.manifests];
+  const heads = await Promise.all(headsOf(manifests).map((head) => keepChainHead(state, head, keys.identity)));
   const former = [
     ...[...learned.reached, ...visited.reached].map(({ newestCertificate }) => newestCertificate),
-    ...heads.map(({ signed }) => signed.certificate),
+    // Of all, since a thief signs any number: the highest need not be of the newest key.
+    ...[...manifests, ...heads].map(({ signed }) => signed.certificate),
   ];
   // An epoch counts where a certificate proves it: no peer can use up those there are.
   const toBeat = former.map((certificate) => provenEpoch(certificate, keys.identity));

@@ -211,11 +211,17 @@ describe('hostile peers', () => {
       sequence: 3,
       previous: newer.manifest.digest,
     });
+    // The one with the highest number need not be of the newest node key: a thief chooses the numbers of a former one.
+    const highest = await sealTree(fr1, treeOf('of a thief', fr2, us1), {
+      sequence: 9,
+      previous: Buffer.alloc(32),
+      createdAtMs: Date.UTC(2026, 10, 25),
+    });
     await pushTo(us1, fr1, newer);
     const peer = await machine.addLiar((server) => ({
-      list: () => [entryOf(theirs, server)],
-      fetch: (_name, offset) => [theirs.bytes.subarray(offset)],
-      leaves: () => [hashesOf(theirs.bytes)],
+      list: () => [entryOf(theirs, server), entryOf(highest, server)],
+      fetch: (_name, offset) => [highest.bytes.subarray(offset)],
+      leaves: () => [hashesOf(highest.bytes)],
     }));
     const { said } = await bare({ peer: [peer] });
     expect(said.stderr).toContain('DE1 does not know the new node key yet');
