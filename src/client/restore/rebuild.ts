@@ -58,6 +58,12 @@ export interface Learned {
   readonly manifests: readonly VerifiedManifest[];
 }
 
+/**
+ * Milliseconds by which a new node key is newer than one that the clock here is not past. A key has numbers for its backups by
+ * its epoch, and a thief may have used up all of the former key: of one millisecond, two dozen would be left.
+ */
+const beaten = 86_400_000;
+
 /** Where a restore finds the configuration of a server without being told, relative to the target. */
 const usualPlaces = ['config/config.yaml', 'config.yaml'];
 
@@ -94,8 +100,9 @@ export async function rebuild(
     ...[...manifests, ...heads].map(({ signed }) => signed.certificate),
   ];
   // An epoch counts where a certificate proves it: no peer can use up those there are.
-  const toBeat = former.map((certificate) => provenEpoch(certificate, keys.identity));
-  const epoch = toBeat.reduce((newest, each) => Math.max(newest, each + 1), context.clock.now());
+  const toBeat = former.reduce((newest, each) => Math.max(newest, provenEpoch(each, keys.identity)), 0);
+  const now = context.clock.now();
+  const epoch = now > toBeat ? now : toBeat + beaten;
   const self = makeServerIdentity(keys, config.server.name, epoch);
   await keepOwnRecipient(state, self.identity, await identityToRecipient(keys.ageIdentity));
   await storeServerIdentity(self, state);

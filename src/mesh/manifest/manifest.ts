@@ -4,7 +4,7 @@ import { type Identity, identityBytes, identityFromBytes } from '../identity/ide
 import { provenEpoch } from '../identity/node-certificate.js';
 import { type Signer, verifySignature } from '../identity/signer.js';
 import { type BackupName, parseBackupName } from '../terms/backup-name.js';
-import { Failure } from '../terms/failure.js';
+import { Failure, type FailureOptions } from '../terms/failure.js';
 
 /** A manifest that its owner signed and whose facts agree with each other. Only {@link verifyManifest} makes one. */
 export interface VerifiedManifest {
@@ -40,7 +40,9 @@ export function verifyManifest(signed: SignedManifest, identity: Identity): Veri
   const manifest = readManifest(signed, identity);
   const highest = epoch * numbersPerMillisecond;
   if (manifest.facts.sequence > highest) {
-    throw contradiction(`it is number ${manifest.facts.sequence}, and its node key gives no number above ${highest}`);
+    throw contradiction(`it is number ${manifest.facts.sequence}, and its node key gives no number above ${highest}`, {
+      hint: 'Where that is a backup of this server, `anemone-peer restore` here makes a newer node key, which has higher numbers.',
+    });
   }
   return { signed, ...manifest };
 }
@@ -92,6 +94,6 @@ function parseName(text: string): BackupName {
   }
 }
 
-function contradiction(what: string): Failure {
-  return new Failure('damaged', `the manifest contradicts itself: ${what}`);
+function contradiction(what: string, options?: FailureOptions): Failure {
+  return new Failure('damaged', `the manifest contradicts itself: ${what}`, options);
 }

@@ -27,7 +27,7 @@ import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../.
 import { commandTrial } from '../../support/command.js';
 import { silent } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
-import { hashesOf } from '../../support/manifests.js';
+import { hashesOf, manifestOf } from '../../support/manifests.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
@@ -79,13 +79,29 @@ describe('a bare machine', () => {
     }
   });
 
-  it('makes an epoch that beats the newest one its peers have seen, though its own clock is wrong', async () => {
+  it('makes an epoch that beats the newest one its peers have seen by a day, though its own clock is wrong', async () => {
     const future = Date.UTC(2031, 0, 1);
     const fromTheFuture = makeServerIdentity(fr1.keys, 'FR1', future);
     await pushTo(us1, { ...fr1, server: fromTheFuture }, newer);
     await bare();
     const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
-    expect(self.certificate.epoch).toBe(future + 1);
+    expect(self.certificate.epoch).toBe(future + 86_400_000);
+  });
+
+  it('has numbers for years also after the highest that a thief could sign, though its own clock is wrong', async () => {
+    const future = Date.UTC(2031, 0, 1);
+    const stolen = { ...fr1, server: makeServerIdentity(fr1.keys, 'FR1', future) };
+    const highest = { sequence: 1024 * future, previous: Buffer.alloc(32) };
+    await pushTo(us1, stolen, await sealTree(stolen, treeOf('of a thief', fr2, us1), highest));
+    await bare();
+    const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
+    const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', self.identity);
+    expect(head?.facts.sequence).toBe(highest.sequence);
+    const number = (sequence: number) => manifestOf(Buffer.from('x'), self.signer, { ...highest, sequence });
+    expect(number(highest.sequence + 1001 + 50 * 366).facts.owner).toBe('FR1');
+    expect(() => number(2 * highest.sequence)).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining('anemone-peer restore') }),
+    );
   });
 
   it('says which peer does not know the new key yet, and ends partly', async () => {
@@ -108,7 +124,7 @@ describe('a bare machine', () => {
     );
     expect(code).toBe(3);
     const self = await loadServerIdentity(join(folder, 'config-backups/.state'));
-    expect(self.certificate.epoch).toBe(future + 1);
+    expect(self.certificate.epoch).toBe(future + 86_400_000);
     const head = await readChainHead(join(folder, 'config-backups/.state'), 'backup', self.identity);
     expect(head?.facts.sequence).toBe(2);
   });
