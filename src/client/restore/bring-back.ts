@@ -2,9 +2,11 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { peek } from '../../mesh/envelope/peek.js';
+import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
+import { configAfter, type Unpacked } from './configured-paths.js';
 import type { BringBackOptions } from './options.js';
 import type { Comparison } from './place/compare.js';
 import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
@@ -69,12 +71,13 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
 
 /** Unpacks what a sealed file holds into the staging folder: an archive, or one file. */
 async function unpackPlaintext(
-  { screen, signal, clock }: Context,
+  context: Context,
   sealed: SealedFile,
   { plaintext, keyProven }: OpenedEnvelope,
   staging: string,
   { ownership, limits, selection, target }: BringBackOptions,
 ): Promise<UnpackSummary> {
+  const { screen, signal, clock } = context;
   const facts = sealed.manifest?.facts;
   const peeked = await peek(plaintext, archiveHead);
   if (beginsArchive(peeked.head)) {
@@ -88,6 +91,12 @@ async function unpackPlaintext(
     });
     const { entries, leftOut } = unpacked;
     if (selection !== null && entries.length === 0) throw nothingSelected(sealed.label);
+    if (facts !== undefined && (await isOfCommand(facts, context, { entries, staging, target }))) {
+      screen.note(
+        `${sealed.label} is an archive that a command wrote, and is unpacked. Where it is wanted as it was written, as for ` +
+          `pg_restore or docker load: \`anemone-peer fetch ${sealed.label}\`, and open that with \`age -d\`, as the kit says.`,
+      );
+    }
     if (!hasPredecessorLayout([...entries, ...leftOut])) return unpacked;
     return { ...unpacked, entries: await applyPredecessorLayout(staging, entries, selection === null) };
   }
@@ -106,6 +115,17 @@ async function unpackPlaintext(
   }
   const mtime = new Date(facts?.createdAtMs ?? clock.now());
   return writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
+}
+
+/** Whether a command made this backup, by the configuration that is known. */
+async function isOfCommand(
+  { owner, set }: Pick<Manifest, 'owner' | 'set'>,
+  context: Context,
+  unpacked: Unpacked,
+): Promise<boolean> {
+  const config = await configAfter(context, unpacked);
+  const source = config?.backup.sets.find(({ name }) => name === set)?.source;
+  return config?.server.name === owner && source?.kind === 'command';
 }
 
 async function taken(target: string, name: string): Promise<Failure | null> {

@@ -922,6 +922,22 @@ describe('a configuration that is not called config.yaml', () => {
   });
 });
 
+describe('an archive that a command wrote, as `pg_dump --format=tar` does', () => {
+  it('is unpacked, which is told before anything is changed, with the way to the archive itself', async () => {
+    const dump = await sealTree(fr1, [{ name: 'toc.dat', body: 'rows' }], { set: 'db' });
+    for (const made of [newer, dump]) await pushTo(fr2, fr1, made);
+    await mkdir(join(folder, 'config'));
+    const recipient = await identityToRecipient(fr1.keys.ageIdentity);
+    const sets = `backup: { sets: { db: { command: [pg_dump] } }, encryption: { recipients: [${recipient}] } }`;
+    const config = `server: { name: FR1, listen: "127.0.0.1:7443" }\n${sets}\n`;
+    await writeFile(join(folder, 'config/config.yaml'), config);
+    const told = /is an archive that a command wrote.*`anemone-peer fetch anemone-db-FR1-.*`age -d`/s;
+    const restored = await bare({ set: 'db', takeover: false });
+    expect([await left(), restored.said.stderr]).toEqual([['config', 'toc.dat'], expect.stringMatching(told)]);
+    expect((await bare({ set: 'backup', takeover: false })).said.stderr).not.toMatch(told);
+  });
+});
+
 describe('a set without a configuration', () => {
   it('is restored, and does not make this machine the server', async () => {
     const data = await sealTree(fr1, [{ name: 'db/dump', body: 'rows' }], { set: 'db' });
