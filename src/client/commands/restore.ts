@@ -18,7 +18,8 @@ import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { noConfiguration, tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
-import { refuseFolderOfAnother, serverHere } from '../restore/server-here.js';
+import type { SealedFile } from '../restore/sealed-file.js';
+import { refuseFolderOfAnother, type ServerHere, serverHere } from '../restore/server-here.js';
 import { ageIdentityFor, openSource } from '../restore/source.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
@@ -61,6 +62,18 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     signal: context.signal,
     warn: context.screen.warn,
   });
+  try {
+    return await restoreSealed(context, sealed, { here, target, options, keys });
+  } finally {
+    await sealed.file.close();
+  }
+}
+
+async function restoreSealed(
+  context: Context,
+  sealed: SealedFile,
+  { here, target, options, keys }: Pick<Choice, 'target' | 'options' | 'keys'> & { readonly here: ServerHere | null },
+): Promise<ExitCode> {
   const { work, close } = await open(context, target, options);
   try {
     const { size } = await sealed.file.stat();
@@ -87,7 +100,6 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     }
     return remaining?.matters === true ? 3 : 0;
   } finally {
-    await sealed.file.close();
     await close();
   }
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { armor, Encrypter, identityToRecipient } from 'age-encryption';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import type { RestoreOptions } from '../../../src/client/restore/options.js';
+import { openTarget } from '../../../src/client/restore/place/target.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import { HeldBackup } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { treeOf } from '../../support/bare-machine.js';
@@ -210,6 +211,17 @@ describe('a file from disk', () => {
       kind: 'wrong-key',
       message: expect.not.stringContaining('damaged:'),
     });
+  });
+
+  it('is closed again where another restore is under way in the target', async () => {
+    const path = await put(newer.bytes, newer.manifest);
+    const other = await openTarget(join(folder, 'target'));
+    await expect(from(path)).rejects.toMatchObject({ kind: 'locked' });
+    await other.close();
+    const open = await Promise.all(
+      (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+    );
+    expect(open).not.toContain(path);
   });
 
   it('that is not there, or is no sealed file, is told apart', async () => {
