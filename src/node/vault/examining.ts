@@ -1,6 +1,5 @@
 import { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
-import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { diskFailure, isLost, mayBeReadAgain, readFailure } from './disk.js';
 import type { HeldEntry, Sidecar } from './held-entry.js';
@@ -97,9 +96,15 @@ export class Examining {
     }
   }
 
-  /** The same, with the receipt as this server gives it now. @throws Failure as {@link sidecar} does */
+  /**
+   * The same, with the receipt as this server gives it now: nobody else believes one of an identity or of a node key that it had
+   * before. Under the same key it is the same one.
+   * @throws Failure as {@link sidecar} does
+   */
   async held(entry: HeldEntry): Promise<Sidecar> {
-    return this.#parts.sidecars.asOfNow(await this.sidecar(entry), entry);
+    const sidecar = await this.sidecar(entry);
+    const { digest, receivedAt } = entry;
+    return receivedAt === null ? sidecar : { ...sidecar, receipt: this.#parts.acknowledge(digest, receivedAt) };
   }
 
   /**
@@ -174,9 +179,7 @@ export class Examining {
 
   async *#readAgain(entry: HeldEntry, pace: Pace): AsyncGenerator<Uint8Array> {
     const { clock, doubts, inventory, layout, leaves } = this.#parts;
-    const { manifest, receipt } = await this.sidecar(entry);
-    // It may name an identity that this server had before: what came in then is held all the same.
-    if (receipt !== undefined) believe(() => verifyReceipt(receipt, namedHolder(receipt), entry.digest));
+    const { manifest } = await this.sidecar(entry);
     const facts = Manifest.decode(manifest.manifest);
     const recorder = leaves.record(entry.name);
     try {
@@ -225,16 +228,6 @@ export class Examining {
 
 async function toItsEnd(bytes: AsyncGenerator<Uint8Array>): Promise<void> {
   while (!(await bytes.next()).done);
-}
-
-function believe(verify: () => void): void {
-  try {
-    verify();
-  } catch (cause) {
-    throw new Failure('damaged', `the receipt beside it proves nothing: ${Failure.from(cause).message}`, {
-      cause,
-    });
-  }
 }
 
 /** A file that the disk cannot read any more is as lost as one that reads differently. */

@@ -1,6 +1,7 @@
 import { HeldBackup, Manifest, Receipt, type SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { type Identity, identityFromBytes } from '../../mesh/identity/identity.js';
 import { manifestDigest, readManifest, type VerifiedManifest, verifyManifest } from '../../mesh/manifest/manifest.js';
+import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 
@@ -66,14 +67,23 @@ export function readSidecar(bytes: Uint8Array, expected: Expected): HeldEntry {
 }
 
 /**
- * Reads a sidecar and proves that the owner signed the manifest in it, where its identity is known.
+ * Reads a sidecar and proves that the owner signed the manifest in it, where its identity is known, and this server the receipt.
  * @throws Failure `damaged` or `untrusted`
  */
 export function proveSidecar(
   bytes: Uint8Array,
   expected: Expected,
 ): { readonly entry: HeldEntry; readonly held: Sidecar } {
-  return read(bytes, expected, verifyManifest);
+  const proven = read(bytes, expected, verifyManifest);
+  const { receipt } = proven.held;
+  if (expected.own || receipt === undefined) return proven;
+  try {
+    // It may name an identity that this server had before: what came in then is held all the same.
+    verifyReceipt(receipt, namedHolder(receipt), proven.entry.digest);
+  } catch (cause) {
+    throw new Failure('damaged', `its receipt proves nothing: ${Failure.from(cause).message}`, { cause });
+  }
+  return proven;
 }
 
 function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, believe: typeof readManifest) {

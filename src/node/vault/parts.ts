@@ -110,7 +110,7 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     leaves,
     quarantine,
     doubts,
-    sidecars: openSidecars({ host, layout, disk, inventory, doubts, identityOf, acknowledge }),
+    sidecars: openSidecars({ layout, disk, inventory, doubts, identityOf }),
     uploads,
     turnOf,
     settled,

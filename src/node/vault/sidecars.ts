@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { namedHolder, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
@@ -22,13 +20,11 @@ import type { Layout } from './layout.js';
 const atOnce = 16;
 
 export interface SidecarsOptions {
-  readonly host: Hostname;
   readonly layout: Layout;
   readonly disk: Disk;
   readonly inventory: Inventory;
   readonly doubts: Doubts;
   identityOf(host: Hostname): Identity | null;
-  acknowledge(manifestDigest: Buffer, receivedAt: number): SignedReceipt;
 }
 
 /** Reads what stands beside the backups that are held. */
@@ -39,17 +35,12 @@ export interface Sidecars {
    * the backup was removed meanwhile; another when the disk cannot read it
    */
   read(entry: HeldEntry): Promise<Sidecar>;
-  /**
-   * The sidecar as it is shown. A receipt of an identity that this server had before is given anew, for nobody else believes
-   * it any more; the time when the backup came in stays. One that proves nothing is left for an examination to find.
-   */
-  asOfNow(held: Sidecar, entry: HeldEntry): Sidecar;
   /** Whether it was proven since the start, for the identity that the owner has in the configuration now. */
   isProven(entry: HeldEntry): boolean;
 }
 
 export function openSidecars(options: SidecarsOptions): Sidecars {
-  const { layout, disk, host, inventory, doubts, identityOf, acknowledge } = options;
+  const { layout, disk, inventory, doubts, identityOf } = options;
   const turn = turnsOf(atOnce);
   /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
   const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
@@ -99,23 +90,9 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
       proven.set(entry, { identity, digest });
       return held;
     },
-    asOfNow(held, { digest }) {
-      const receivedAt = held.receipt === undefined ? null : formerTime(held.receipt, digest, identityOf(host));
-      return receivedAt === null ? held : { ...held, receipt: acknowledge(digest, receivedAt) };
-    },
     isProven(entry) {
       const before = proven.get(entry);
       return before !== undefined && before.identity === identityOf(entry.owner);
     },
   };
-}
-
-/** When a backup came in, by a receipt of another identity than this server has now; null for any other receipt. */
-function formerTime(receipt: SignedReceipt, digest: Buffer, now: Identity | null): number | null {
-  try {
-    const holder = namedHolder(receipt);
-    return holder === now ? null : verifyReceipt(receipt, holder, digest).receivedAt;
-  } catch {
-    return null;
-  }
 }

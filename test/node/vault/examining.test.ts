@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { HeldBackup, Receipt } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
+import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
+import { makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { leafHash, leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
@@ -241,6 +244,44 @@ describe('what a server holds that has a new identity', () => {
     vault = await openRenewed();
     await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
     expect(vault.find(name)).toBeNull();
+  });
+});
+
+describe('the receipt of what a server holds that has a new node key', () => {
+  it('is of the new one, with the time when the backup came in', async () => {
+    const keys = deriveKeys(generateRecoveryKey());
+    const openWith = (epoch: number) => {
+      const { identity, signer } = makeServerIdentity(keys, 'FR1', epoch);
+      return fixture.open({
+        identityOf: (host) => (host === FR1 ? identity : identityOf(host)),
+        acknowledge: (manifestDigest, receivedAt) => signReceipt({ manifestDigest, receivedAt }, signer),
+      });
+    };
+    vault = await openWith(1_700_000_000_000);
+    const given = await push(vault, manifest, content);
+    expect((await vault.held(name)).receipt).toEqual(given);
+    fixture.clock.jump(86_400_000);
+    vault = await openWith(1_800_000_000_000);
+    const { receipt } = await vault.held(name);
+    expect(receipt?.receipt).toEqual(given.receipt);
+    expect(receipt?.certificate).not.toEqual(given.certificate);
+    expect(await vault.offer(FR2, manifest)).toEqual({ held: receipt });
+  });
+
+  it('is not given for a time that this server has not signed', async () => {
+    await push(vault, manifest, content);
+    const path = `${dataFile()}.manifest`;
+    const { manifest: signed, receipt } = HeldBackup.decode(await readFile(path));
+    if (receipt === undefined) throw new Error('there is one');
+    const facts = { ...Receipt.decode(receipt.receipt), receivedAtMs: 1 };
+    const forged = { ...receipt, receipt: Receipt.encode(facts).finish() };
+    await writeFile(path, HeldBackup.encode({ manifest: signed, receipt: forged }).finish());
+    vault = await fixture.open();
+    await expect(vault.held(name)).rejects.toMatchObject({
+      kind: 'damaged',
+      message: expect.stringContaining('its receipt proves nothing'),
+    });
+    expect(vault.damaged(FR2)).toEqual([name]);
   });
 });
 
