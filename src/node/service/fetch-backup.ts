@@ -35,7 +35,7 @@ export function readableEntry(
 ): HeldEntry {
   const parsed = parseBackupName(asked);
   const name = formatBackupName(parsed);
-  const locked = mayRead(parsed.owner) ? vault.whyLocked(parsed) : null;
+  const locked = mayRead(parsed.owner) ? vault.whyLocked(name) : null;
   if (locked !== null) throw locked;
   const entry = vault.find(name);
   if (entry === null || !(mayRead(entry.owner) || entry.digest.equals(manifestDigest)))

@@ -166,7 +166,8 @@ export class Examining {
    * does not read for the first time stays held, in doubt: it may stumble once, and this may be the last copy.
    */
   async *#compare(entry: HeldEntry, pace: Pace = atOnce): AsyncGenerator<Uint8Array> {
-    const wasDoubted = this.#parts.doubts.has(entry);
+    const { inventory, layout } = this.#parts;
+    const wasDoubted = inventory.findings.isUnread(layout.backup(entry.name));
     try {
       yield* this.#readAgain(entry, pace);
     } catch (thrown) {
@@ -178,7 +179,7 @@ export class Examining {
   }
 
   async *#readAgain(entry: HeldEntry, pace: Pace): AsyncGenerator<Uint8Array> {
-    const { clock, doubts, inventory, layout, leaves } = this.#parts;
+    const { clock, inventory, layout, leaves } = this.#parts;
     const { manifest } = await this.sidecar(entry);
     const facts = Manifest.decode(manifest.manifest);
     const recorder = leaves.record(entry.name);
@@ -188,9 +189,12 @@ export class Examining {
         throw new Failure('damaged', `the bytes of ${entry.name} are not those of its manifest any more`);
       }
       const { data } = layout.backup(entry.name);
-      doubts.settle(entry, data);
+      inventory.trust(data);
       if (!sha256.equals(facts.sha256)) {
-        inventory.report(data, `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`);
+        inventory.findings.report(
+          data,
+          `is whole, but ${entry.owner} signed another SHA-256 for it: something is wrong there`,
+        );
       }
       await recorder.keep(entry.digest);
       this.#foundRight.set(entry, clock.monotonic());

@@ -7,7 +7,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { commitBackup, type Staged, stage } from './commit-file.js';
-import { type Disk, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
+import { type Disk, diskFailure, removeFile, removeLeftovers, sizeOf, syncFolder } from './disk.js';
 import { checkFolder, makeFolder } from './folders.js';
 import { entryOf, type HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
@@ -63,8 +63,7 @@ export class Keeping {
     const target = layout.backup(manifest.facts.name);
     const bytes = HeldBackup.encode({ manifest: manifest.signed, receipt: receipt?.signed }).finish();
     await this.#commitTurn(() => this.#commit(manifest, target, data, bytes));
-    inventory.settle(target.data);
-    inventory.settle(target.sidecar);
+    for (const path of [target.data, target.sidecar]) inventory.findings.settle(path);
     const entry = entryOf(manifest, receipt?.receivedAt ?? null);
     inventory.add(entry);
     return entry;
@@ -74,8 +73,8 @@ export class Keeping {
   async isIntact(entry: HeldEntry): Promise<boolean> {
     const size = await sizeOf(this.#options.disk, this.#filesOf(entry).data);
     if (size === entry.size) return true;
-    await this.quarantine(
-      entry,
+    await this.putAside(
+      entry.name,
       size === null ? 'its file has vanished' : `its file has ${size} bytes instead of ${entry.size}`,
     );
     return false;
@@ -101,7 +100,7 @@ export class Keeping {
     }
     // What fails from here on leaves the second name, so that it is there for the next start.
     inventory.drop(entry.name);
-    inventory.settle(data);
+    for (const path of [data, sidecar]) inventory.findings.settle(path);
     await syncFolder(disk, folder);
     await removeFile(disk, sidecar);
     await removeLeftovers(disk, [second]);
@@ -111,34 +110,26 @@ export class Keeping {
   }
 
   /**
-   * Puts both files where nothing is read from. What is not there any more is no obstacle. Whatever fails on the way, the
-   * backup is not held any more, and counts as lost: its owner hears of it, and can send it again.
+   * Puts both files of a damaged backup where nothing is read from. Whatever fails on the way, it is not held any more, and counts
+   * as lost: its owner hears of it, and can send it again. What is no file was put there by somebody, and stays until then. So
+   * does, for a later start, what the disk does not let be moved. Never throws.
    */
-  async quarantine(entry: HeldEntry, why: string): Promise<void> {
-    const { inventory, leaves, log } = this.#options;
-    const files = this.#filesOf(entry);
-    inventory.drop(entry.name);
-    inventory.lose(entry.name, entry.owner, files.data);
-    inventory.report(files.data, `is damaged: ${why}`);
-    await this.#options.quarantine.take(files, entry.name, why);
-    await leaves.forget(entry.digest);
-    log.error('backup put into quarantine', { owner: entry.owner, backup: entry.name, reason: why });
-  }
-
-  /**
-   * Puts aside what a start found of a backup that is not whole, as {@link quarantine} does. What is no file was put there
-   * by somebody, and stays. So does, for a later start, what the disk does not let be moved. Never throws.
-   */
-  async quarantineFound(name: string, why: string): Promise<void> {
-    const { layout, log } = this.#options;
+  async putAside(name: string, why: string): Promise<void> {
+    const { disk, inventory, layout, leaves, log } = this.#options;
     const { owner } = parseBackupName(name);
     const files = layout.backup(name);
+    const entry = inventory.find(name);
+    if (entry !== null) {
+      inventory.drop(name);
+      inventory.findings.note('lost', files.data, entry, `is damaged: ${why}`);
+    }
     try {
-      if ((await sizeOf(this.#options.disk, files.data)) === -1) return;
+      if ((await sizeOf(disk, files.data)) === -1) throw new Failure('failed', `${files.data} is no ordinary file`);
       await this.#options.quarantine.take(files, name, why);
+      if (entry !== null) await leaves.forget(entry.digest);
       log.error('backup put into quarantine', { owner, backup: name, reason: why });
     } catch (thrown) {
-      const { message } = Failure.from(thrown);
+      const { message } = diskFailure(thrown, name);
       log.error('damaged backup cannot be put into quarantine', { owner, backup: name, reason: message });
     }
   }
@@ -149,7 +140,7 @@ export class Keeping {
     try {
       await removeFile(disk, sidecar);
       await syncFolder(disk, dirname(sidecar));
-      inventory.settle(sidecar);
+      inventory.findings.settle(sidecar);
     } catch {
       // A later start tries again.
     }

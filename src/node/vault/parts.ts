@@ -4,8 +4,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
-import { type Disk, diskFailure, realDisk } from './disk.js';
-import { Doubts } from './doubts.js';
+import { type Disk, realDisk } from './disk.js';
 import { makeFolders, troubleWithLinks } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
@@ -45,7 +44,6 @@ export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'id
   readonly keeping: Keeping;
   readonly leaves: KeptLeaves;
   readonly quarantine: Quarantine;
-  readonly doubts: Doubts;
   readonly sidecars: Sidecars;
   readonly uploads: Uploads;
   /** The turn of what changes the backup of this name. */
@@ -73,31 +71,28 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     lost: (name, why) => lost.set(name, why),
     unfinished: (sidecar) => unfinished.push(sidecar),
   });
+  const { findings } = inventory;
   const knownFacts = openKnownFacts({ layout, disk, clock, log, inventory });
   for (const owner of unknown) knownFacts.changed(owner);
   inventory.watch(knownFacts.changed);
-  const doubts = new Doubts(inventory);
   const leaves = openLeaves({ layout, disk, log });
-  const quarantine = new Quarantine({ layout, disk, clock, inventory });
+  const quarantine = new Quarantine({ layout, disk, clock, findings });
   const trouble = await troubleWithLinks(disk, layout);
   if (trouble !== null) {
     log.error('no backup can be kept', { reason: trouble.message });
-    inventory.report(data, trouble.message);
+    findings.report(data, trouble.message);
   }
   const keeping = new Keeping({ layout, disk, log, inventory, leaves, quarantine, trouble });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
-  for (const [name, why] of lost) await keeping.quarantineFound(name, why);
+  for (const [name, why] of lost) await keeping.putAside(name, why);
   const uploads = await Uploads.open({ layout, disk, clock, log, inventory, identityOf, quotaOf, minimumFree });
   const { turnOf, settled } = turnsByKey();
   const putAside = (entry: HeldEntry, why: string): Promise<void> =>
     turnOf(entry.name)(async () => {
       // Of several who found the same damage, the first puts it aside.
-      if (inventory.find(entry.name) === entry) await keeping.quarantine(entry, why);
-    }).catch((thrown) => {
-      const { message } = diskFailure(thrown, entry.name);
-      log.error('damaged backup cannot be put into quarantine', { reason: message });
+      if (inventory.find(entry.name) === entry) await keeping.putAside(entry.name, why);
     });
-  log.info('vault opened', { backups: inventory.count, findings: inventory.findings().length });
+  log.info('vault opened', { backups: inventory.count, findings: findings.lines().length });
   return {
     host,
     clock,
@@ -109,8 +104,7 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     keeping,
     leaves,
     quarantine,
-    doubts,
-    sidecars: openSidecars({ layout, disk, inventory, doubts, identityOf }),
+    sidecars: openSidecars({ layout, disk, inventory, identityOf }),
     uploads,
     turnOf,
     settled,

@@ -1,18 +1,19 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import type { SignedManifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import { parseBackupName } from '../../mesh/terms/backup-name.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { type Disk, hasCode, isLost, readSmall, syncFolder } from './disk.js';
+import type { Findings } from './findings.js';
 import { makeFolder } from './folders.js';
 import { decodeSidecar, longestSidecar } from './held-entry.js';
-import type { Inventory } from './inventory.js';
 import { type BackupFiles, dataOfSidecar, type Layout, quarantinedAt, settledName, sidecarOf } from './layout.js';
 
 export interface QuarantineOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly inventory: Inventory;
+  readonly findings: Findings;
 }
 
 /** A backup that was damaged here, and is not held again since. */
@@ -35,18 +36,16 @@ export class Quarantine {
 
   /** Moves a damaged copy into quarantine, from where its backup belongs. What is not there any more is no obstacle. */
   async take({ folder, data, sidecar }: BackupFiles, name: string, why: string): Promise<void> {
-    const { disk, inventory, layout, clock } = this.#options;
+    const { disk, findings, layout, clock } = this.#options;
     // The time keeps what is in quarantine already from being in the way.
     const away = layout.quarantined(`${clock.now()}-${name}`);
     // A person may have removed the folder, to be rid of what was in it.
     await makeFolder(disk, layout.quarantine, layout.data);
     await this.#moveAway(data, away);
-    inventory.moved(name, data, away);
-    inventory.settle(data);
-    inventory.report(away, `was put into quarantine: ${why}`);
+    findings.settle(data);
+    findings.note('aside', away, { name, owner: parseBackupName(name).owner }, `was put into quarantine: ${why}`);
     await this.#moveAway(sidecar, sidecarOf(away));
-    inventory.moved(name, sidecar, away);
-    inventory.settle(sidecar);
+    findings.settle(sidecar);
     await syncFolder(disk, layout.quarantine);
     await syncFolder(disk, folder);
   }
@@ -56,17 +55,19 @@ export class Quarantine {
    * could not read, unless it can be read now: then it is the very backup, and has a receipt.
    */
   async makeWay(files: BackupFiles, name: string): Promise<void> {
-    const losses = this.#options.inventory.lossesOf(name);
-    const isInTheWay = losses.includes(files.data) || (losses.includes(files.sidecar) && (await this.#isLost(files)));
+    const { findings } = this.#options;
+    const [data, sidecar] = [findings.troubleOf(files.data), findings.troubleOf(files.sidecar)];
+    const isInTheWay =
+      [data, sidecar].includes('lost') || data === 'unread' || (sidecar === 'unread' && (await this.#isLost(files)));
     if (isInTheWay) await this.take(files, name, 'it was sent again');
   }
 
   /** The backups of an owner that were damaged here, and are not held again since. */
   async lost(owner: Hostname): Promise<LostBackup[]> {
-    const { inventory } = this.#options;
+    const { findings } = this.#options;
     const lost: LostBackup[] = [];
-    for (const name of inventory.losses(owner)) {
-      const copies = inventory.lossesOf(name);
+    for (const name of findings.damaged(owner)) {
+      const copies = findings.damagedOf(name);
       const since = Math.max(...copies.map((path) => quarantinedAt(basename(path))));
       const manifests: SignedManifest[] = [];
       for (const path of copies) manifests.push(...(await this.#manifestBeside(path)));
@@ -77,13 +78,13 @@ export class Quarantine {
 
   /** What is removed by the rules is not asked for again, although an earlier copy of it was damaged. */
   async settle(name: string): Promise<void> {
-    const { inventory, layout } = this.#options;
-    for (const path of inventory.lossesOf(name)) {
-      if (dirname(path) !== layout.quarantine) continue;
-      const left = [await this.#rename(path), await this.#rename(sidecarOf(path))];
-      inventory.settleLoss(path, left.find((each) => each !== null) ?? null);
+    const { findings } = this.#options;
+    for (const path of findings.damagedOf(name)) {
+      if (findings.troubleOf(path) !== 'aside') continue;
+      const data = dataOfSidecar(path) ?? path;
+      const left = [await this.#rename(data), await this.#rename(sidecarOf(data))];
+      findings.settleAside(data, left.find((each) => each !== null) ?? null);
     }
-    inventory.regain(name);
   }
 
   /** @param path of the data or of the sidecar @returns none where it cannot be read */

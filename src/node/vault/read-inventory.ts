@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { type BackupName, formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
+import { formatBackupName, parseBackupName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, isLost, isUnreadable, readSmallNow, syncFolder } from './disk.js';
 import { readFacts, stateOf } from './facts-file.js';
+import type { Owned } from './findings.js';
 import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
 import { backupInQuarantine, dataOfSidecar, type Layout, nameBeforeSettled, settledName, sidecarOf } from './layout.js';
@@ -37,22 +38,20 @@ const notOurs = 'lost+found';
 export async function readInventory(options: ReadInventoryOptions): Promise<Inventory> {
   const { layout, host, disk } = options;
   const inventory = new Inventory();
+  const { findings } = inventory;
   const incoming = await inodesIn(disk, layout.incoming);
   /** What cannot be read of one peer must not keep all others from theirs. */
   const passOver = (owner: Hostname, folder: string, thrown: unknown): void => {
     if (owner === host || !isUnreadable(thrown)) throw thrown;
-    inventory.lockFolder(owner, folder);
-    inventory.report(
-      folder,
-      `cannot be read, so nothing of ${owner} is shown or taken: ${Failure.from(thrown).message}`,
-    );
+    const what = `cannot be read, so nothing of ${owner} is shown or taken: ${Failure.from(thrown).message}`;
+    findings.note('locked', folder, { name: '', owner }, what);
   };
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
     if (item.name.startsWith('.') || item.name === notOurs) continue;
     const owner = path === layout.local ? host : orNull(() => parseHostname(item.name));
-    if (owner === null || !item.isDirectory()) inventory.report(path, 'is not the folder of a server');
-    else if (layout.folderOf(owner) !== path) inventory.report(path, `is not read: ${owner} keeps its own in local/`);
+    if (owner === null || !item.isDirectory()) findings.report(path, 'is not the folder of a server');
+    else if (layout.folderOf(owner) !== path) findings.report(path, `is not read: ${owner} keeps its own in local/`);
     else await readFolder(owner, { ...options, incoming }, inventory).catch((thrown) => passOver(owner, path, thrown));
   }
   await readQuarantine(options, inventory);
@@ -61,6 +60,7 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
 
 async function readQuarantine(options: ReadInventoryOptions, inventory: Inventory): Promise<void> {
   const { disk, layout } = options;
+  const { findings } = inventory;
   const names: ReadonlySet<string> = new Set(await disk.readdir(layout.quarantine));
   for (const name of names) {
     const before = nameBeforeSettled(name) ?? name;
@@ -68,37 +68,43 @@ async function readQuarantine(options: ReadInventoryOptions, inventory: Inventor
     // Of a file that had vanished, the manifest lies there alone.
     if (data !== before && (names.has(data) || names.has(settledName(data)))) continue;
     if (before !== name) {
-      inventory.settleLoss(layout.quarantined(data), layout.quarantined(name));
+      findings.settleAside(layout.quarantined(data), layout.quarantined(name));
       continue;
     }
-    inventory.report(layout.quarantined(name), 'was put into quarantine');
-    const backup = backupInQuarantine(data);
-    if (backup === null) continue;
-    inventory.lose(formatBackupName(backup), backup.owner, layout.quarantined(data));
+    const [path, what] = [layout.quarantined(name), 'was put into quarantine'];
+    const named = backupInQuarantine(data);
+    if (named === null) {
+      findings.report(path, what);
+      continue;
+    }
+    const backup = { name: formatBackupName(named), owner: named.owner };
+    findings.note('aside', path, backup, what);
     await readHalfMoved(backup, layout.quarantined(data), options, inventory);
   }
 }
 
 /** A damaged copy that lies where its backup belongs as well: the process was killed that moved it. */
 async function readHalfMoved(
-  backup: BackupName,
+  backup: Owned,
   moved: string,
   { disk, layout, lost, unknown }: ReadInventoryOptions,
   inventory: Inventory,
 ): Promise<void> {
-  const name = formatBackupName(backup);
+  const { name, owner } = backup;
   const { data } = layout.backup(name);
   const [there, here] = await inodesOf(disk, [moved, data]);
   if (there === undefined || there !== here) return;
   inventory.drop(name);
-  inventory.lose(name, backup.owner, data);
-  unknown?.(backup.owner);
-  lost?.(name, 'it was on its way there when the node ended');
+  const why = 'it was on its way there when the node ended';
+  inventory.findings.note('lost', data, backup, `is in quarantine as well: ${why}`);
+  unknown?.(owner);
+  lost?.(name, why);
 }
 
 async function readFolder(owner: Hostname, options: FolderOptions, inventory: Inventory): Promise<void> {
   const folder = options.layout.folderOf(owner);
   const { disk, host, layout } = options;
+  const { findings } = inventory;
   // A process that was killed may have linked a backup without syncing the folder: from here on it counts, so it must last.
   await syncFolder(disk, folder);
   const expected = { owner, own: owner === host, identity: options.identityOf(owner) };
@@ -118,22 +124,20 @@ async function readFolder(owner: Hostname, options: FolderOptions, inventory: In
     const data = dataOfSidecar(name);
     if (data !== null && names.has(data)) continue;
     const named = orNull(() => parseBackupName(data ?? name).owner);
-    if (named === null) inventory.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
+    if (named === null) findings.report(join(folder, name), `is not a backup of ${owner}; it is left alone`);
     else if (named !== owner) strangers.set(named, (strangers.get(named) ?? 0) + 1);
     else if (data !== null) alone.push(data);
     else if (names.has(sidecarOf(name))) pairs.push(name);
-    else {
-      inventory.report(join(folder, name), 'is a backup without a manifest');
+    else if (before.has(name)) {
       // Of what is removed, the data goes first: this one was held, and has lost its manifest.
-      if (!before.has(name)) continue;
-      inventory.lose(name, owner, join(folder, name));
+      findings.note('lost', join(folder, name), { name, owner }, 'is a backup without a manifest');
       options.lost?.(name, 'its manifest has vanished');
-    }
+    } else findings.report(join(folder, name), 'is a backup without a manifest');
   }
   for (const [other, count] of strangers) {
     const what = count === 1 ? `1 backup of ${other}` : `${count} backups of ${other}`;
     const left = count === 1 ? 'it is left alone' : 'they are left alone';
-    inventory.report(join(folder, `anemone-<SET>-${other}-<TIME>.enc`), `${what}, not of ${owner}; ${left}`);
+    findings.report(join(folder, `anemone-<SET>-${other}-<TIME>.enc`), `${what}, not of ${owner}; ${left}`);
   }
   const scratch = Buffer.allocUnsafe(longestSidecar + 1);
   // In the order in which they came, which is about the one in which they lie on the disk.
@@ -162,14 +166,15 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
   } catch (thrown) {
     const { kind, message } = Failure.from(thrown);
     const another = bytes !== null && pair.identity !== null && isOfAnotherIdentity(bytes, pair.name, pair.identity);
+    const what = looked === data ? message : `is not a manifest to rely on: ${message}`;
+    const { findings } = inventory;
     // In each case but one, its owner hears of it, and can send it again. What the disk did not read just now may be whole.
-    if (isLost(thrown)) inventory.lose(pair.name, pair.owner, looked);
-    else if (isUnreadable(thrown)) inventory.lock(pair.name, looked);
+    if (isLost(thrown)) findings.note('unread', looked, pair, what);
+    else if (isUnreadable(thrown)) findings.note('locked', looked, pair, what);
     else if ((kind === 'damaged' || kind === 'untrusted') && !another) {
-      inventory.lose(pair.name, pair.owner, data);
+      findings.note('lost', looked, pair, what);
       options.lost?.(pair.name, looked === data ? `its file ${message}` : `its manifest is not to rely on: ${message}`);
-    }
-    inventory.report(looked, looked === data ? message : `is not a manifest to rely on: ${message}`);
+    } else findings.report(looked, what);
   }
 }
 
@@ -178,7 +183,8 @@ function readSidecarAlone(expected: Expected, scratch: Buffer, options: FolderOp
   const { layout, disk, incoming } = options;
   const data = join(layout.folderOf(expected.owner), expected.name);
   const sidecar = sidecarOf(data);
-  inventory.report(sidecar, 'is a manifest without its backup');
+  const what = 'is a manifest without its backup';
+  inventory.findings.report(sidecar, what);
   try {
     const bytes = readSmallNow(disk, sidecar, scratch);
     if (bytes === null) return;
@@ -187,7 +193,7 @@ function readSidecarAlone(expected: Expected, scratch: Buffer, options: FolderOp
     // person may keep copies of the folder as links.
     if (incoming.has(disk.lstatSync(sidecar, { bigint: true }).ino)) options.unfinished?.(sidecar);
     else {
-      inventory.lose(expected.name, expected.owner, data);
+      inventory.findings.note('lost', sidecar, expected, what);
       options.lost?.(expected.name, 'its file has vanished');
     }
   } catch {

@@ -28,7 +28,7 @@ export interface Span {
 export type ReadSpans = (entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
-export function openReading({ disk, layout, inventory, doubts, putAside }: Parts): ReadSpans {
+export function openReading({ disk, layout, inventory, putAside }: Parts): ReadSpans {
   let readers = 0;
   return async function* read(entry, spans) {
     const path = layout.backup(entry.name).data;
@@ -39,12 +39,12 @@ export function openReading({ disk, layout, inventory, doubts, putAside }: Parts
     try {
       yield* chunks(disk, path, entry, spans);
     } catch (thrown) {
-      doubts.note(entry, path, thrown);
+      inventory.doubt(entry, path, thrown);
       const failure = readFailure(thrown, entry.name);
       if (failure.kind !== 'damaged') throw failure;
       await putAside(entry, failure.message);
       // Its file had gone, and it is not held any more: what took it was no damage.
-      const isRemoved = inventory.find(entry.name) === null && !inventory.losses(entry.owner).includes(entry.name);
+      const isRemoved = inventory.find(entry.name) === null && inventory.findings.damagedOf(entry.name).length === 0;
       throw isRemoved ? new Failure('not-found', `${entry.name} is not held here any more`) : failure;
     } finally {
       readers -= 1;

@@ -126,14 +126,14 @@ export class Receiving {
   // What follows runs in the turn of the backup's name.
 
   async #answer(owner: Hostname, manifest: VerifiedManifest): Promise<PushAnswer> {
-    const { inventory, keeping, uploads } = this.#parts;
+    const { inventory, keeping, layout, uploads } = this.#parts;
     const entry = inventory.find(manifest.facts.name);
     if (entry !== null && (await keeping.isIntact(entry))) {
       // Of two with one name that were arriving, the other was first.
       await uploads.forget(manifest.digest);
       return { held: await this.#receiptOf(entry, manifest) };
     }
-    const locked = inventory.lockOf(manifest.name);
+    const locked = inventory.findings.lockOf(layout.backup(manifest.facts.name));
     if (locked !== null) throw notAllowed(locked);
     await keeping.checkFolder(owner);
     const upload = await uploads.take(manifest);

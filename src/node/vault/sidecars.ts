@@ -4,7 +4,6 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { turnsOf } from '../../mesh/terms/turns.js';
 import { type Disk, hasCode, readFailure, readSmall } from './disk.js';
-import type { Doubts } from './doubts.js';
 import {
   decodeSidecar,
   type HeldEntry,
@@ -23,7 +22,6 @@ export interface SidecarsOptions {
   readonly layout: Layout;
   readonly disk: Disk;
   readonly inventory: Inventory;
-  readonly doubts: Doubts;
   identityOf(host: Hostname): Identity | null;
 }
 
@@ -40,14 +38,14 @@ export interface Sidecars {
 }
 
 export function openSidecars(options: SidecarsOptions): Sidecars {
-  const { layout, disk, inventory, doubts, identityOf } = options;
+  const { layout, disk, inventory, identityOf } = options;
   const turn = turnsOf(atOnce);
   /** The SHA-256 of the sidecar that was proven, and for which identity: what has not changed is not proven again. */
   const proven = new WeakMap<HeldEntry, { readonly identity: Identity | null; readonly digest: Buffer }>();
   const pathOf = (entry: HeldEntry): string => layout.backup(entry.name).sidecar;
 
   const unreliable = (entry: HeldEntry, what: string): Failure => {
-    inventory.report(pathOf(entry), what);
+    inventory.findings.report(pathOf(entry), what);
     return new Failure('damaged', `the manifest beside ${entry.name} ${what}`);
   };
 
@@ -55,13 +53,13 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
     const path = pathOf(entry);
     const bytes = await turn(() => readSmall(disk, path, longestSidecar)).catch((thrown) => {
       if (!hasCode(thrown, 'ENOENT')) {
-        doubts.note(entry, path, thrown);
+        inventory.doubt(entry, path, thrown);
         throw readFailure(thrown, path);
       }
       if (inventory.find(entry.name) === entry) throw unreliable(entry, 'has vanished');
       throw new Failure('not-found', `${entry.name} is not held here any more`);
     });
-    doubts.settle(entry, path);
+    inventory.trust(path);
     if (bytes === null) throw unreliable(entry, 'is too long');
     return bytes;
   };

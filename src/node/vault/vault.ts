@@ -1,7 +1,6 @@
 import { withOwnerHint } from '../../mesh/files/owner-hint.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { BackupName } from '../../mesh/terms/backup-name.js';
 import type { Bytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
@@ -123,14 +122,14 @@ export class Vault {
   }
 
   /** Why a backup of this name that may lie here is not held: the node cannot read it; null where nothing is in the way. */
-  whyLocked(name: BackupName): Failure | null {
-    const path = this.#parts.inventory.lockOf(name);
+  whyLocked(name: string): Failure | null {
+    const path = this.#parts.inventory.findings.lockOf(this.layout.backup(name));
     return path === null ? null : notAllowed(path);
   }
 
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[] {
-    return this.#parts.inventory.losses(owner);
+    return this.#parts.inventory.findings.damaged(owner);
   }
 
   /** The same, each with what is known of it. */
@@ -140,8 +139,7 @@ export class Vault {
 
   /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */
   isDoubted(name: string): boolean {
-    const entry = this.find(name);
-    return entry !== null && this.#parts.doubts.has(entry);
+    return this.find(name) !== null && this.#parts.inventory.findings.isUnread(this.layout.backup(name));
   }
 
   /** Removes a backup, for retention. @throws Failure `not-found` */
@@ -151,7 +149,7 @@ export class Vault {
 
   /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
   quarantine(name: string, why: string): Promise<void> {
-    return this.#change(name, () => this.#parts.keeping.quarantine(this.#entryOf(name), why));
+    return this.#parts.putAside(this.#entryOf(name), why);
   }
 
   /** Bytes for which an owner's backups count against its quota: each for 16 KiB at least. */
@@ -167,7 +165,7 @@ export class Vault {
 
   /** What a person should look at on the disk: foreign files, damaged manifests, quarantine. One line each. */
   findings(): string[] {
-    return this.#parts.inventory.findings();
+    return this.#parts.inventory.findings.lines();
   }
 
   /** Removes uploads to which nothing was written for 7 days, and leaf hashes that belong to nothing. */

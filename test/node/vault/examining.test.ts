@@ -418,6 +418,15 @@ describe('a backup of which the disk cannot read a file', () => {
     expect(vault.isDoubted(name)).toBe(false);
   });
 
+  it('is told to nobody any more once the rules have removed it', async () => {
+    await openWith('EIO', `handle.read ${name}.manifest`);
+    await expect(vault.held(name)).rejects.toMatchObject({ kind: 'failed' });
+    expect(vault.findings()).toHaveLength(1);
+    await vault.remove(name);
+    expect(vault.findings()).toEqual([]);
+    expect(vault.damaged(FR2)).toEqual([]);
+  });
+
   it.each<[string, () => Promise<unknown>]>([
     ['its hashes', () => buffer(vault.leaves(name))],
     ['an examination', () => vault.examine(name)],

@@ -67,8 +67,8 @@ describe('a start after a stop', () => {
     await rm(facts);
     const read = await look();
     expect(known.list({})).toEqual(read.list({}));
-    expect(known.findings()).toEqual(read.findings());
-    expect(known.losses(FR2)).toEqual(read.losses(FR2));
+    expect(known.findings.lines()).toEqual(read.findings.lines());
+    expect(known.findings.damaged(FR2)).toEqual(read.findings.damaged(FR2));
   });
 
   it('misses a backup whose manifest was taken away since', async () => {

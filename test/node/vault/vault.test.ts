@@ -197,6 +197,21 @@ describe('a backup of a peer', () => {
     expect(await isHeldWhole(vault)).toBe(true);
   });
 
+  it('in whose place somebody has put a folder is taken again, and the folder put aside when all of it is there', async () => {
+    await push(vault, manifest, content);
+    const path = join(fixture.data, 'FR2', name);
+    await rm(path);
+    await mkdir(path);
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+    expect(vault.damaged(FR2)).toEqual([name]);
+    expect(await fixture.files('.quarantine')).toEqual([]);
+    await push(vault, manifest, content);
+    expect(await isHeldWhole(vault)).toBe(true);
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(await fixture.files('.quarantine')).toHaveLength(2);
+    expect(await isHeldWhole(await fixture.open())).toBe(true);
+  });
+
   it('is kept again after a person has removed the folder of its owner, which one push finds out', async () => {
     await push(vault, manifest, content);
     await rm(join(fixture.data, 'FR2'), { recursive: true });
@@ -367,7 +382,7 @@ describe('a backup of a peer', () => {
       expect(vault.list().map(({ owner }) => owner)).toEqual(['FR1']);
       expect(vault.damaged(FR2)).toEqual([]);
       expect(vault.findings()).toEqual([expect.stringContaining('nothing of FR2 is shown or taken: EIO')]);
-      expect(vault.whyLocked(manifest.name)).toMatchObject({ kind: 'failed' });
+      expect(vault.whyLocked(name)).toMatchObject({ kind: 'failed' });
       await expect(vault.offer(FR2, another)).rejects.toMatchObject({ kind: 'failed', retryable: false });
       vault = await fixture.open();
       expect(await isHeldWhole(vault)).toBe(true);
