@@ -40,7 +40,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const opened = await openSealed(sealed, format, options.keys);
   try {
     const { entries, bytes } = await unpackPlaintext(context, sealed, opened, staging, options);
-    const { roots, differs, ...planned } = await planRestore(context, sealed, entries, { staging, stamp }, options);
+    const { ground, units, ...planned } = await planRestore(context, sealed, entries, { staging, stamp }, options);
     const { comparison, unplaceable } = planned;
     const result = { format, entries, bytes, ...planned };
     if (options.dryRun) return { ...result, switched: [] };
@@ -58,7 +58,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
       throw new Failure('interrupted', 'nothing was restored');
     }
     signal.throwIfAborted();
-    const { switched, warnings } = await intoPlace({ staging, target, entries, roots, stamp, differs });
+    const { switched, warnings } = await intoPlace({ staging, stamp, ground, units });
     for (const warning of warnings) screen.warn(warning);
     const { aside, staying } = await asideOf(comparison.dropped, target, switched);
     if (staying.length > 0) screen.warn(inLines('not put aside, since the folder cannot be renamed here:', staying));

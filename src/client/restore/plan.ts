@@ -4,10 +4,10 @@ import { configAfter, type NotInPlace, notInPlace } from './configured-paths.js'
 import type { BringBackOptions } from './options.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
-import { selectedRoots } from './place/selection.js';
+import { readGround, unitsOf } from './place/units.js';
 import { configFor } from './rebuild.js';
 import type { SealedFile } from './sealed-file.js';
-import { isInSome, rootsOf, withFoldersAbove } from './unpack/folders-above.js';
+import { foldersAbove, isInSome, withFoldersAbove } from './unpack/folders-above.js';
 import { stagingFolder, workFolder } from './unpack/staging.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
 
@@ -28,31 +28,53 @@ export async function planRestore(
   entries: readonly UnpackedEntry[],
   { staging, stamp }: Pick<Placement, 'staging' | 'stamp'>,
   { target, place = target, selection, ownership }: BringBackOptions,
-): Promise<Planned & Pick<Required<Placement>, 'roots' | 'differs'>> {
-  const whole = selection === null ? rootsOf(entries) : await selectedRoots(entries, target, selection);
-  const isWanted = isInSome(whole);
-  const wanted = entries.filter(({ path }) => isWanted(path));
-  const comparison = await compareTrees(wanted, target, whole, { signal: context.signal });
+): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
+  const unpacked = { entries, staging, target: place };
+  const after = await configAfter(context, unpacked);
+  const data = after === null ? [] : [after.server.data];
+  const ground = await readGround(place, { data, selects: selection });
+  const all = await unitsOf(entries, ground);
+  const comparison = await compareTrees(entries, all, { target, signal: context.signal });
   // Owners are not compared: where they are restored, all is exchanged.
   const differs = ownership ? () => true : differing(comparison);
-  const exchanged = whole.filter(({ path }) => differs(path));
-  const there = { target: place, staging: stagingFolder(await workFolder(place), stamp) };
-  const after = await configAfter(context, { entries, staging, target: place });
-  // A trial stands for a bare machine, which has no data yet.
-  const spared = place === target ? after?.server.data : undefined;
-  const { unplaceable } = await planExchanges({ ...there, entries, roots: exchanged, stamp, differs, spared });
+  const units = all.filter(({ path }) => differs(path));
+  const there = stagingFolder(await workFolder(place), stamp);
+  const { unplaceable } = await planExchanges({ ground, staging: there, units, stamp });
+  const leftOut = gathered(unplaceable, all, entries);
+  const isLeftOut = isInSome(leftOut);
   const config = configFor(context, place, entries);
   const isConfig = ({ path }: Unplaceable): boolean => `${config}/`.startsWith(`${join(place, path)}/`);
-  const fatal = unplaceable.length === whole.length ? unplaceable[0] : unplaceable.find(isConfig);
+  const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
-  const isLeftOut = isInSome(unplaceable);
   const { set, owner } = manifest?.facts ?? {};
   const undone =
     selection === null && after !== null
       ? notInPlace(after, { entries, isLeftOut, target: place, set, owner })
       : { elsewhere: [], absent: [] };
-  const roots = exchanged.filter(({ path }) => !isLeftOut(path));
-  return { comparison: without(comparison, isLeftOut), unplaceable, roots, differs, ...undone };
+  return {
+    comparison: without(comparison, isLeftOut),
+    unplaceable: leftOut,
+    ground,
+    units: units.filter(({ path }) => !isLeftOut(path)),
+    ...undone,
+  };
+}
+
+/** A folder that is taken apart stands for all that is in it, where nothing of that can be put into place. */
+function gathered(
+  unplaceable: readonly Unplaceable[],
+  units: readonly UnpackedEntry[],
+  entries: readonly UnpackedEntry[],
+): readonly Unplaceable[] {
+  const isLeftOut = isInSome(unplaceable);
+  const withOthers = withFoldersAbove(units.map(({ path }) => path).filter((path) => !isLeftOut(path)));
+  const known = new Set(entries.map(({ path }) => path));
+  const found = new Map<string, Unplaceable>();
+  for (const { path, why } of unplaceable) {
+    const name = foldersAbove(path).findLast((folder) => known.has(folder) && !withOthers.has(folder)) ?? path;
+    if (!found.has(name)) found.set(name, { path: name, why });
+  }
+  return [...found.values()];
 }
 
 function without({ added, changed, same, dropped }: Comparison, isLeftOut: (path: string) => boolean): Comparison {

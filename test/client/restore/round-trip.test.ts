@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { intoPlace } from '../../../src/client/restore/place/into-place.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/unpack/staging.js';
 import { unpack } from '../../../src/client/restore/unpack/unpack.js';
 import { openSource } from '../../../src/node/sources/open-source.js';
 import { newReading } from '../../contracts/source.contract.js';
+import { putIntoPlace } from '../../support/put-into-place.js';
 import { describeTree } from '../../support/tree.js';
 import { stream } from './raw-tar.js';
 
@@ -92,7 +92,7 @@ async function restore(archive: Buffer, options: object = {}): Promise<void> {
   const target = join(base, 'bare');
   const staging = stagingFolder(target, '20261123-010000');
   const { entries } = await unpack(stream(archive), staging, { controlCharacters: true, ...options });
-  await intoPlace({ staging, target, entries, stamp: '20261123-010000' });
+  await putIntoPlace({ staging, target, entries, stamp: '20261123-010000' });
 }
 
 describe('a tree that is packed, unpacked and put into place', () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
 import { intoPlace } from '../../../src/client/restore/place/into-place.js';
 import { openTarget } from '../../../src/client/restore/place/target.js';
+import { readGround, unitsOf } from '../../../src/client/restore/place/units.js';
 import { removeTree, stagingFolder } from '../../../src/client/restore/unpack/staging.js';
 import { type UnpackedEntry, unpack } from '../../../src/client/restore/unpack/unpack.js';
 import { storeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -14,6 +15,7 @@ import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-ma
 import { commandTrial } from '../../support/command.js';
 import { garbage } from '../../support/hostile-peer.js';
 import { clientProgram } from '../../support/program.js';
+import { putIntoPlace } from '../../support/put-into-place.js';
 import { pushTo, sealTree } from '../../support/restorable.js';
 
 const stamp = '20261123-010000';
@@ -63,7 +65,7 @@ describe('a restore over mounts', () => {
     await writeFile(join(target, 'config/mine'), 'mine');
     await mkdir(join(target, 'config/.anemone-restore-20200101-000000'));
     const entries = await prepare(...members);
-    const { switched } = await intoPlace({ staging, target, entries, stamp });
+    const { switched } = await putIntoPlace({ staging, target, entries, stamp });
     expect(switched.map(({ path }) => path).sort()).toEqual(
       ['app', 'joined', 'link', 'sub'].map((name) => join(target, 'config', name)),
     );
@@ -85,7 +87,7 @@ describe('a restore over mounts', () => {
     await writeFile(join(target, 'config/app'), 'old');
     const entries = await prepare(...members, { name: 'z', body: 'new' });
     execFileSync('rm', [join(staging, 'z')]);
-    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toThrow('everything was put back');
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toThrow('everything was put back');
     expect((await readdir(target, { recursive: true })).sort()).toEqual(['config', 'config/app']);
     expect(await readFile(join(target, 'config/app'), 'utf8')).toBe('old');
   });
@@ -97,28 +99,61 @@ describe('a restore over mounts', () => {
       { name: 'config/', type: '5', mode: 0o755 },
       { name: 'config/app', body: Buffer.alloc(200_000, 'x') },
     );
-    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'no-space' });
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'no-space' });
     expect((await readdir(target, { recursive: true })).sort()).toEqual(['config', 'config/app']);
   });
 
-  it('is refused before anything has changed when a parent lies on another file system', async () => {
+  it('is copied into a folder on another file system, also where the archive only implies that; links stay joined', async () => {
     await mount('etc', '-t', 'tmpfs', 'tmpfs');
-    await writeFile(join(target, 'a'), 'old');
-    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/b', body: 'new' });
-    const placing = intoPlace({ staging, target, entries, stamp });
-    await expect(placing).rejects.toMatchObject({
-      kind: 'invalid',
-      message: expect.stringContaining('another file system'),
-    });
-    expect(await readFile(join(target, 'a'), 'utf8')).toBe('old');
+    await writeFile(join(target, 'etc/b'), 'old');
+    await writeFile(join(target, 'etc/mine'), 'mine');
+    const entries = await prepare(
+      { name: 'a', body: 'new' },
+      { name: 'etc/b', body: 'new', mode: 0o640 },
+      { name: 'etc/deep/c', type: '1', linkname: 'etc/b' },
+    );
+    const { switched, warnings } = await putIntoPlace({ staging, target, entries, stamp });
+    expect([switched.map(({ path }) => relative(target, path)), warnings]).toEqual([['a', 'etc/b', 'etc/deep/c'], []]);
+    expect((await readdir(target, { recursive: true })).sort()).toEqual(
+      ['a', 'etc', 'etc/b', `etc/b.before-${stamp}`, 'etc/deep', 'etc/deep/c', 'etc/mine'].sort(),
+    );
+    const b = await lstat(join(target, 'etc/b'));
+    expect([b.mode & 0o7777, b.nlink, b.ino]).toEqual([0o640, 2, (await lstat(join(target, 'etc/deep/c'))).ino]);
   });
 
-  it('is refused when something is mounted inside a root', async () => {
+  it('exchanges what is around a file system that is mounted in a root, and what the backup has in it', async () => {
+    await mount('config/sub/volume', '-t', 'tmpfs', 'tmpfs');
+    for (const folder of ['config', 'config/sub']) await chmod(join(target, folder), 0o711);
+    await writeFile(join(target, 'config/app'), 'old');
+    await writeFile(join(target, 'config/sub/volume/mine'), 'mine');
+    const inside = [
+      { name: 'config/sub/volume/', type: '5', mode: 0o755 },
+      { name: 'config/sub/volume/inner', body: 'inner' },
+    ];
+    const entries = await prepare(...members, ...inside);
+    const { switched } = await putIntoPlace({ staging, target, entries, stamp });
+    expect(switched.map(({ path }) => relative(target, path)).sort()).toEqual(
+      ['app', 'joined', 'link', 'sub/file', 'sub/volume/inner'].map((name) => `config/${name}`),
+    );
+    expect((await readdir(join(target, 'config/sub'), { recursive: true })).sort()).toEqual([
+      'file',
+      'volume',
+      'volume/inner',
+      'volume/mine',
+    ]);
+    expect(await readFile(join(target, `config/app.before-${stamp}`), 'utf8')).toBe('old');
+    expect((await lstat(join(target, 'config/sub'))).mode & 0o777).toBe(0o711);
+  });
+
+  it('finds a file system that was mounted while a person was asked, before anything has changed', async () => {
+    await mkdir(join(target, 'config/volume'), { recursive: true });
+    const entries = await prepare({ name: 'a', body: 'new' }, ...members);
+    const ground = await readGround(target, { data: [], selects: null });
+    const units = await unitsOf(entries, ground);
     await mount('config/volume', '-t', 'tmpfs', 'tmpfs');
-    await chmod(join(target, 'config'), 0o755);
-    const entries = await prepare(...members);
-    const placing = intoPlace({ staging, target, entries, stamp });
+    const placing = intoPlace({ staging, stamp, ground, units });
     await expect(placing).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('config/volume') });
+    expect(await readdir(target)).toEqual(['config']);
   });
 });
 
@@ -170,7 +205,7 @@ describe('a restore over a folder of an image, which lies below an overlay', () 
     const staging = stagingFolder(image, stamp);
     const { entries } = await unpack(stream(rawTar(...members, { name: 'z', body: 'new' })), staging);
     execFileSync('rm', [join(staging, 'z')]);
-    const placing = intoPlace({ staging, target: image, entries, stamp });
+    const placing = putIntoPlace({ staging, target: image, entries, stamp });
     await expect(placing).rejects.toThrow('everything was put back');
     expect(await filesIn(image)).toEqual(there);
   });
@@ -182,7 +217,7 @@ describe('a restore over a folder of an image, which lies below an overlay', () 
       stream(rawTar({ name: 'a', body: 'new' }, { name: 'config', body: 'new' })),
       staging,
     );
-    const placing = intoPlace({ staging, target: image, entries, stamp });
+    const placing = putIntoPlace({ staging, target: image, entries, stamp });
     await expect(placing).rejects.toThrow(/config cannot be put into place \(.*no folder of that name.*put back/);
     expect(await filesIn(image)).toEqual(there);
   });
@@ -210,7 +245,7 @@ describe('a bare machine with a mount that is read-only', () => {
     expect(await readFile(join(machine.folder, 'config/secret.key'), 'utf8')).toBe('secret new');
     expect(said.stderr).toContain('Taken by FR2, US1');
     expect(said.stderr).toMatch(
-      /This was not restored:\n {2}etc\/app: .*etc\/app cannot be put into place: .*read-only/,
+      /This was not restored:\n {2}etc\/app: .*etc\/app.* cannot be put into place: .*read-only/,
     );
     expect(said.stderr).toMatch(/ {2}anemone-peer restore anemone-.* --target DIR --include \/etc\/app\n/);
     const other = await machine.restore({ target: join(target, 'DIR'), include: ['/etc/app'], takeover: false });
@@ -235,7 +270,7 @@ describe('a bare machine with a mount that is read-only', () => {
     await chmod(join(machine.folder, 'etc/app/app.conf'), 0o644);
     execFileSync('mount', ['-o', 'remount,ro', join(machine.folder, 'etc/app')]);
     const { code, said } = await machine.restore({});
-    expect([code, said.stderr]).toEqual([0, expect.stringContaining('4 new, 0 changed, 2 untouched')]);
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining('4 new, 0 changed, 1 untouched')]);
   });
 
   it('puts only what changes aside where config/ is a mount that can be written to', async () => {

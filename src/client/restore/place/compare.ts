@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
-import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { childrenOf, rootsOf, withFoldersAbove } from '../unpack/folders-above.js';
-import { type Mounts, readMounts } from '../unpack/mounts.js';
+import { isInSome, withFoldersAbove } from '../unpack/folders-above.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 
 /** What a restore would do, as paths relative to the target. */
@@ -18,34 +17,33 @@ export interface Comparison {
 }
 
 export interface CompareOptions {
-  /** Of this process unless given. */
-  readonly mounts?: Mounts;
+  /** Absolute. */
+  readonly target: string;
   /** Ends it anywhere: a file may be large. */
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal;
 }
 
 /**
  * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
- * @param target absolute
- * @param roots what is exchanged as a whole; of one where a file system is mounted, each thing that lies in it
+ * @param units what is exchanged as a whole; a folder around them stays as it is, and is not compared
  */
 export async function compareTrees(
   entries: readonly UnpackedEntry[],
-  target: string,
-  roots: readonly UnpackedEntry[] = rootsOf(entries),
-  { mounts, signal }: CompareOptions = {},
+  units: readonly UnpackedEntry[],
+  { target, signal }: CompareOptions,
 ): Promise<Comparison> {
   const found = { added: [] as string[], changed: [] as string[], same: [] as string[] };
-  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
-  for (const entry of entries) {
-    signal?.throwIfAborted();
+  const isInUnit = isInSome(units);
+  const byPath = new Map(entries.filter(({ path }) => isInUnit(path)).map((entry) => [entry.path, entry]));
+  for (const entry of byPath.values()) {
+    signal.throwIfAborted();
     found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
   }
   const dropped: string[] = [];
   const withFolders = withFoldersAbove([...byPath.keys()]);
   // Where the archive only implies a folder, what is there and is none is told nowhere else.
   const isBrought = (path: string, isFolder: boolean): boolean => (isFolder ? withFolders : byPath).has(path);
-  for (const path of await exchangedIn(target, entries, roots, mounts ?? (await readMounts()))) {
+  for (const { path } of units) {
     const stats = await unlessBarred(examine(join(target, path)), null);
     if (stats !== null) await collectOthers(target, path, stats.isDirectory(), isBrought, dropped);
   }
@@ -56,25 +54,11 @@ async function standing(
   entry: UnpackedEntry,
   path: string,
   byPath: ReadonlyMap<string, UnpackedEntry>,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<'added' | 'changed' | 'same'> {
   const stats = await examine(path);
   if (stats === null) return 'added';
   return (await isSame(entry, path, stats, byPath, signal)) ? 'same' : 'changed';
-}
-
-/** Nothing can be renamed onto a mount point: what lies there, and is not in the backup, stays. */
-async function exchangedIn(
-  target: string,
-  entries: readonly UnpackedEntry[],
-  roots: readonly UnpackedEntry[],
-  mounts: Mounts,
-): Promise<readonly string[]> {
-  const real = await realpath(target).catch(() => target);
-  return roots.flatMap(({ path }) => {
-    if (!mounts.isMountPoint(join(real, path))) return [path];
-    return childrenOf(path, entries).map((name) => `${path}/${name}`);
-  });
 }
 
 async function isSame(
@@ -82,7 +66,7 @@ async function isSame(
   path: string,
   stats: Stats,
   byPath: ReadonlyMap<string, UnpackedEntry>,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<boolean> {
   if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
   if ((stats.mode & 0o7777) !== entry.mode) return false;
@@ -113,7 +97,7 @@ async function collectOthers(
   }
 }
 
-async function digestOf(path: string, signal: AbortSignal | undefined): Promise<string> {
+async function digestOf(path: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { signal })) hash.update(chunk);
   return hash.digest('hex');

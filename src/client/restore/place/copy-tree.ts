@@ -15,12 +15,11 @@ import {
 import { join } from 'node:path';
 
 /**
- * Copies an own staging folder to another file system: contents, links, modes, times and owners. Hard links stay joined.
+ * Copies a part of an own staging folder to another mount: contents, links, modes, times and owners. Hard links stay joined.
  * @param to does not exist; its parent does
+ * @param copied the first copy of each file so far, by its inode, for trees whose copies go to the same mount
  */
-export async function copyTree(from: string, to: string): Promise<void> {
-  const copied = new Map<number, string>();
-
+export async function copyTree(from: string, to: string, copied: Map<number, string>): Promise<void> {
   async function copy(source: string, copyPath: string): Promise<void> {
     const stats = await lstat(source);
     if (stats.isDirectory()) {

@@ -1,23 +1,17 @@
-import { access, constants, realpath } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { statsIfThere } from '../../../mesh/files/stats-if-there.js';
+import { isWithin } from '../../../mesh/terms/archive-roots.js';
 import { Failure } from '../../../mesh/terms/failure.js';
-import { childrenOf, rootsOf } from '../unpack/folders-above.js';
-import { type Mounts, readMounts } from '../unpack/mounts.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
+import { type Ground, realPath, stayingIn } from './units.js';
 
 export interface Placement {
-  /** Absolute; made by `unpack`, inside the target. It is gone after the exchange, whatever happens. */
+  /** Absolute; made by `unpack`. It is gone after the exchange, whatever happens. */
   readonly staging: string;
-  /** Absolute; exists. */
-  readonly target: string;
-  readonly entries: readonly UnpackedEntry[];
-  /** What is exchanged as a whole; the entries that lie in no other one unless given. */
-  readonly roots?: readonly UnpackedEntry[];
-  /** Whether anything would change at a path of the archive; always unless given. */
-  readonly differs?: (path: string) => boolean;
-  /** Absolute: what must not go with a folder that is exchanged, such as the data of a node; only where it is there. */
-  readonly spared?: string | undefined;
+  readonly ground: Ground;
+  /** What is exchanged. */
+  readonly units: readonly UnpackedEntry[];
   /** Part of the names under which what was there before is kept: `<name>.before-<stamp>`. */
   readonly stamp: string;
 }
@@ -32,108 +26,87 @@ export interface Exchange {
   readonly folders: readonly string[];
 }
 
-/** A root that no restore could put into place as things are. */
+/** Nothing can be renamed into another mount, so it is copied there first. Both paths are absolute. */
+export interface Copy {
+  readonly from: string;
+  /** In a staging folder, which is still to be made. */
+  readonly to: string;
+  /** Where that is mounted: links join files within it only. */
+  readonly mount: string;
+}
+
+/** A unit that no restore could put into place as things are. */
 export interface Unplaceable {
   /** In the archive. */
   readonly path: string;
-  /** Failure `invalid`: another file system, one that is read-only, a folder of somebody else. */
+  /** Failure `invalid`: a file system that is read-only, a folder of somebody else, something in it that has to stay. */
   readonly why: Failure;
 }
 
 export interface Plan {
-  /** Staged folders that are to be copied into a mount first, because nothing can be renamed into it. */
-  readonly copies: readonly { readonly from: string; readonly to: string }[];
+  readonly copies: readonly Copy[];
   readonly exchanges: readonly Exchange[];
   readonly unplaceable: readonly Unplaceable[];
 }
 
 /**
- * What has to be renamed, without touching anything; target and staging folder need not be there yet. A root that is a mount
- * point (a volume of a container) cannot be renamed itself, so its children are; its own mode and time, and what else is in
- * it, stay.
- * @throws Failure `forbidden` when a folder above a root is a link or no folder, `conflict` when the name for the previous
+ * What has to be renamed, without touching anything; target and staging folder need not be there yet.
+ * @throws Failure `forbidden` when a folder above a unit is a link or no folder, `conflict` when the name for the previous
  *   one is taken
  */
-export async function planExchanges(placement: Placement, mounts?: Mounts): Promise<Plan> {
-  const place = {
-    ...placement,
-    target: await realPath(placement.target),
-    staging: await realPath(placement.staging),
-    mounts: mounts ?? (await readMounts()),
-    spared: placement.spared === undefined ? undefined : await realPath(placement.spared),
-  };
+export async function planExchanges(placement: Placement): Promise<Plan> {
+  const staging = await realPath(placement.staging);
   const made = new Set<string>();
-  const copies: { from: string; to: string }[] = [];
+  const copies: Copy[] = [];
   const exchanges: Exchange[] = [];
   const unplaceable: Unplaceable[] = [];
-  for (const root of placement.roots ?? rootsOf(placement.entries)) {
+  for (const { path } of placement.units) {
     try {
-      const planned = await planRoot(root, place, made);
-      copies.push(...planned.copies);
-      exchanges.push(...planned.exchanges);
-      for (const folder of planned.exchanges.flatMap(({ folders }) => folders)) made.add(folder);
+      const { shelf, ...exchange } = await planUnit(path, { ...placement, staging });
+      const folders = exchange.folders.filter((folder) => !made.has(folder));
+      for (const folder of folders) made.add(folder);
+      const mount = placement.ground.mounts.of(shelf);
+      if (mount === placement.ground.mounts.of(staging)) exchanges.push({ ...exchange, folders });
+      else {
+        const to = join(shelf, basename(staging), String(copies.length));
+        copies.push({ from: exchange.staged, to, mount });
+        exchanges.push({ ...exchange, folders, staged: to });
+      }
     } catch (thrown) {
       const why = Failure.from(thrown);
       if (why.kind !== 'invalid') throw why;
-      unplaceable.push({ path: root.path, why });
+      unplaceable.push({ path, why });
     }
   }
   return { copies, exchanges, unplaceable };
 }
 
-type Place = Placement & { readonly mounts: Mounts };
-
-async function planRoot(
-  root: UnpackedEntry,
-  { target, staging, entries, stamp, mounts, spared, differs = () => true }: Place,
-  made: ReadonlySet<string>,
-): Promise<Omit<Plan, 'unplaceable'>> {
-  const path = join(target, root.path);
-  const staged = join(staging, root.path);
-  const folders = (await missingFolders(target, root.path)).filter((folder) => !made.has(folder));
-  const isMountPoint = mounts.isMountPoint(path);
-  const to = join(path, basename(staging));
-  if (isMountPoint && root.kind !== 'folder') {
-    throw new Failure('invalid', `${path} is a mount point, and the backup has no folder of that name`);
-  }
-  const pairs = isMountPoint
-    ? childrenOf(root.path, entries)
-        .filter((name) => differs(`${root.path}/${name}`))
-        .map((name) => ({ staged: join(to, name), path: join(path, name) }))
-    : [{ staged, path }];
-  await checkWritable(isMountPoint ? path : dirname(path), path);
-  const exchanges: Exchange[] = [];
-  for (const pair of pairs) {
-    checkMounts(pair.path, dirname(pair.staged), root.path, mounts);
-    await checkSpared(pair.path, spared);
-    exchanges.push({ ...pair, folders, previous: await previousOf(pair.path, stamp) });
-  }
-  return { copies: isMountPoint && pairs.length > 0 ? [{ from: staged, to }] : [], exchanges };
+/** @returns with it the folder above that is there */
+async function planUnit(
+  name: string,
+  { staging, stamp, ground }: Placement,
+): Promise<Exchange & { readonly shelf: string }> {
+  const path = join(ground.target, name);
+  const folders = await missingFolders(ground.target, name);
+  const shelf = dirname(folders[0] ?? path);
+  await checkWritable(shelf, path);
+  checkStaying(path, ground);
+  return { staged: join(staging, name), path, folders, shelf, previous: await previousOf(path, stamp) };
 }
 
-/** The path without links, as far as it exists. */
-async function realPath(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-    return join(await realPath(dirname(path)), basename(path));
-  }
-}
-
-/** The folders above a root that do not exist yet. Those that do must be real ones: a link would lead elsewhere. */
-async function missingFolders(target: string, rootPath: string): Promise<string[]> {
+/** The folders above a unit that do not exist yet. Those that do must be real ones: a link would lead elsewhere. */
+async function missingFolders(target: string, name: string): Promise<string[]> {
   const missing: string[] = [];
   let folder = target;
-  for (const name of rootPath.split('/').slice(0, -1)) {
-    folder = join(folder, name);
+  for (const part of name.split('/').slice(0, -1)) {
+    folder = join(folder, part);
     const stats = await statsIfThere(folder).catch((cause) => {
-      throw unusable(dirname(folder), join(target, rootPath), cause);
+      throw unusable(dirname(folder), join(target, name), cause);
     });
     if (stats === null) missing.push(folder);
     else if (!stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'a symbolic link' : 'no folder';
-      throw new Failure('forbidden', `${rootPath} cannot be restored: ${folder} is ${what}`, {
+      throw new Failure('forbidden', `${name} cannot be restored: ${folder} is ${what}`, {
         hint: 'Move it away, or restore into another --target.',
       });
     }
@@ -163,31 +136,14 @@ const reasons: Readonly<Record<string, string>> = {
 };
 const elsewhere = 'Restore into another --target, and copy it from there.';
 
-function checkMounts(path: string, stagedIn: string, name: string, mounts: Mounts): void {
-  const below = mounts.below(path) ?? (mounts.isMountPoint(path) ? path : undefined);
-  if (below !== undefined) {
-    throw new Failure('invalid', `${path} cannot be replaced: the file system mounted at ${below} would go with it`, {
-      hint: `Unmount ${below}, or restore into another --target.`,
-    });
-  }
-  const here = mounts.of(dirname(path));
-  const there = mounts.of(stagedIn);
-  if (here !== there) {
-    const message = `${path} lies on another file system (${here}) than the folder where it is prepared (${there})`;
-    throw new Failure('invalid', message, { hint: `Restore into another --target, and copy ${name} from there.` });
-  }
-}
-
-/** No backup has the data of a node in it: with the folder above, its key and all that it keeps for others would be put aside. */
-async function checkSpared(path: string, spared: string | undefined): Promise<void> {
-  if (spared === undefined || !`${spared}/`.startsWith(`${path}/`) || (await statsIfThere(spared)) === null) return;
-  throw new Failure(
-    'invalid',
-    `${path} cannot be replaced: the data of the node, ${spared}, would be put aside with it`,
-    {
-      hint: `Restore parts of it with --include, or restore into another --target, and copy from there.`,
-    },
-  );
+/** What has to stay is taken out of no folder here: that the backup has a file instead, or that it came since, is seen now. */
+function checkStaying(path: string, ground: Ground): void {
+  const staying = stayingIn(path, ground);
+  const data = ground.spared.find((folder) => isWithin(path, folder));
+  if (staying === undefined && data === undefined) return;
+  const why =
+    staying === undefined ? `it lies in the data of the node, ${data}` : `${staying} would be put aside with it`;
+  throw new Failure('invalid', `${path} cannot be replaced: ${why}`, { hint: elsewhere });
 }
 
 /**

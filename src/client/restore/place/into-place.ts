@@ -3,6 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { syncFolder } from '../../../mesh/files/sync-folder.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import { isInSome } from '../unpack/folders-above.js';
+import { readMounts } from '../unpack/mounts.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
 import { copyTree } from './copy-tree.js';
 import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
@@ -18,36 +19,46 @@ export interface Switched {
 type Undo = () => Promise<void>;
 
 /**
- * Exchanges what was unpacked for what is there, one rename a root, and keeps what was there beside it. Everything that
+ * Exchanges what was unpacked for what is there, one rename a unit, and keeps what was there beside it. Everything that
  * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
- * A folder that cannot be renamed itself stays, with its mode and time, and what is in it is exchanged one by one.
+ * A folder that an overlay cannot rename stays, with its mode and time, and what is in it is exchanged one by one.
  * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
  *   everything was put back, or saying what could not be
  */
 export async function intoPlace(
   placement: Placement,
 ): Promise<{ readonly switched: readonly Switched[]; readonly warnings: readonly string[] }> {
+  const { target } = placement.ground;
   const leftovers = [placement.staging];
   const undos: Undo[] = [];
   const warnings: string[] = [];
   try {
-    const { copies, exchanges, unplaceable } = await planExchanges(placement);
+    // A person who was asked meanwhile may have mounted a disk.
+    const now = { ...placement, ground: { ...placement.ground, mounts: await readMounts() } };
+    const { copies, exchanges, unplaceable } = await planExchanges(now);
     for (const { why } of unplaceable) throw why;
-    for (const { from, to } of copies) {
-      leftovers.push(to);
-      await step(dirname(to), undos, async () => {
-        warnings.push(...(await removeStaleStaging(dirname(to))));
-        await copyTree(from, to);
+    const copied = new Map<string, Map<number, string>>();
+    for (const { from, to, mount } of copies) {
+      const folder = dirname(to);
+      const joined = copied.get(mount) ?? new Map<number, string>();
+      copied.set(mount, joined);
+      await step(dirname(folder), undos, async () => {
+        if (!leftovers.includes(folder)) {
+          warnings.push(...(await removeStaleStaging(dirname(folder))));
+          leftovers.push(folder);
+          await mkdir(folder, { mode: 0o700 });
+        }
+        await copyTree(from, to, joined);
       });
     }
     const switched: Switched[] = [];
     for (const exchange of exchanges) {
       switched.push(...(await step(exchange.path, undos, () => put(exchange, placement.stamp, undos))));
     }
-    await step(placement.target, undos, () => syncFolders(switched, exchanges));
+    await step(target, undos, () => syncFolders(switched, exchanges));
     return { switched, warnings };
   } catch (error) {
-    throw Failure.from(error, `cannot restore into ${placement.target}`);
+    throw Failure.from(error, `cannot restore into ${target}`);
   } finally {
     // What cannot be removed now does no harm: the next restore recognises it by its name.
     for (const path of leftovers) await removeTree(path).catch(() => {});

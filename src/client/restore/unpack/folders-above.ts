@@ -12,12 +12,6 @@ export function withFoldersAbove(paths: readonly string[]): Set<string> {
   return all;
 }
 
-/** The names in a folder, also of folders that the archive only implies. */
-export function childrenOf(folder: string, entries: readonly { readonly path: string }[]): readonly string[] {
-  const inside = entries.filter(({ path }) => path.startsWith(`${folder}/`));
-  return [...new Set(inside.map(({ path }) => path.slice(folder.length + 1).split('/')[0] ?? ''))];
-}
-
 /** Whether a path is one of some, or lies in one. */
 export function isInSome(some: readonly { readonly path: string }[]): (path: string) => boolean {
   const paths = new Set(some.map(({ path }) => path));

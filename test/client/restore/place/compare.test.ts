@@ -2,7 +2,7 @@ import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { compareTrees } from '../../../../src/client/restore/place/compare.js';
-import { parseMounts } from '../../../../src/client/restore/unpack/mounts.js';
+import { rootsOf } from '../../../../src/client/restore/unpack/folders-above.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
 import { temporaryFolder } from '../../../support/temporary-folder.js';
 import { type RawMember, rawTar, stream } from '../raw-tar.js';
@@ -25,6 +25,10 @@ async function put(name: string, content: string, mode = 0o644): Promise<void> {
   await writeFile(join(target, name), content);
   await chmod(join(target, name), mode);
 }
+
+const { signal } = new AbortController();
+const compared = (entries: readonly UnpackedEntry[], at = target) =>
+  compareTrees(entries, rootsOf(entries), { target: at, signal });
 
 describe('comparing a restore with what is there', () => {
   it('finds what is added, changed, the same, and dropped', async () => {
@@ -49,7 +53,7 @@ describe('comparing a restore with what is there', () => {
       { name: 'config/fresh' },
       { name: 'config/joined', type: '1', linkname: 'config/same' },
     );
-    expect(await compareTrees(entries, target)).toEqual({
+    expect(await compared(entries)).toEqual({
       added: ['config/kind/below', 'config/fresh', 'config/joined'],
       changed: ['config/content', 'config/length', 'config/mode', 'config/kind', 'config/moved'],
       same: ['config', 'config/same', 'config/link'],
@@ -66,57 +70,56 @@ describe('comparing a restore with what is there', () => {
       { name: 'config/b', type: '1', linkname: 'config/a' },
       { name: 'config/c', type: '1', linkname: 'config/b' },
     );
-    expect(await compareTrees(entries, target)).toMatchObject({
+    expect(await compared(entries)).toMatchObject({
       same: ['config', 'config/a', 'config/b'],
       changed: ['config/c'],
     });
   });
 
-  it('drops nothing that lies at the top of a mount: only what the backup has there is exchanged', async () => {
+  it('drops nothing that lies in a folder which is taken apart, and does not compare that', async () => {
+    await chmod(join(target, 'config'), 0o700);
     await put('config/mine', 'x');
     await mkdir(join(target, 'config/sub'));
     await put('config/sub/mine', 'x');
     const entries = await unpacked({ name: 'config/sub/', type: '5', mode: 0o755 }, { name: 'config/sub/file' });
-    const mounts = parseMounts(`1 2 0:1 / ${join(target, 'config')} rw`);
-    expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub/mine']);
+    const units = entries.filter(({ path }) => path === 'config/sub');
+    expect(await compareTrees(entries, units, { target, signal })).toEqual({
+      added: ['config/sub/file'],
+      changed: [],
+      same: ['config/sub'],
+      dropped: ['config/sub/mine'],
+    });
   });
 
-  it.each([
-    ['', 'nowhere'],
-    [', also at the top of a mount', 'config'],
-  ])('drops only what lies beside the backup in a folder that it does not list%s', async (_, mounted) => {
+  it('drops only what lies beside the backup in a folder that it does not list', async () => {
     await mkdir(join(target, 'config/sub'));
     await put('config/sub/file', 'old');
     await put('config/sub/mine', 'x');
     const entries = await unpacked({ name: 'config/sub/file', body: 'new' });
-    const mounts = parseMounts(`1 2 0:1 / ${join(target, mounted)} rw`);
-    const { changed, dropped } = await compareTrees(entries, target, undefined, { mounts });
+    const { changed, dropped } = await compared(entries);
     expect([changed, dropped]).toEqual([['config/sub/file'], ['config/sub/mine']]);
   });
 
-  it.each([
-    ['a file', '', 'nowhere'],
-    ['a file', ', also at the top of a mount', 'config'],
-    ['a link to the same', '', 'nowhere'],
-    ['a link to the same', ', also at the top of a mount', 'config'],
-  ])('drops %s that stands where the backup only implies a folder%s', async (what, _, mounted) => {
-    await mkdir(join(target, 'other'));
-    await put('other/file', 'x');
-    await (what === 'a file' ? put('config/sub', 'x') : symlink('../other', join(target, 'config/sub')));
-    const entries = await unpacked({ name: 'config/sub/file', body: 'x' });
-    const mounts = parseMounts(`1 2 0:1 / ${join(target, mounted)} rw`);
-    expect((await compareTrees(entries, target, undefined, { mounts })).dropped).toEqual(['config/sub']);
-  });
+  it.each(['a file', 'a link to the same'])(
+    'drops %s that stands where the backup only implies a folder',
+    async (what) => {
+      await mkdir(join(target, 'other'));
+      await put('other/file', 'x');
+      await (what === 'a file' ? put('config/sub', 'x') : symlink('../other', join(target, 'config/sub')));
+      const entries = await unpacked({ name: 'config/sub/file', body: 'x' });
+      expect((await compared(entries)).dropped).toEqual(['config/sub']);
+    },
+  );
 
   it('ends when the user interrupts', async () => {
     const entries = await unpacked({ name: 'config/a' });
-    const signal = AbortSignal.abort();
-    await expect(compareTrees(entries, target, undefined, { signal })).rejects.toThrow('aborted');
+    const comparing = compareTrees(entries, rootsOf(entries), { target, signal: AbortSignal.abort() });
+    await expect(comparing).rejects.toThrow('aborted');
   });
 
   it('finds everything added where the target does not exist', async () => {
     const entries = await unpacked({ name: 'config/a' });
-    expect(await compareTrees(entries, join(base, 'missing'))).toEqual({
+    expect(await compared(entries, join(base, 'missing'))).toEqual({
       added: ['config', 'config/a'],
       changed: [],
       same: [],

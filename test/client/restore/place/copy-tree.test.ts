@@ -30,7 +30,7 @@ describe('a copy of a tree', () => {
     await chmod(at('shut'), 0o500);
     await chmod(at('.'), 0o750);
 
-    await copyTree(join(base, 'from/tree'), join(base, 'to/tree'));
+    await copyTree(join(base, 'from/tree'), join(base, 'to/tree'), new Map());
     const copied = await describeTree(join(base, 'to'));
     expect(copied).toEqual(await describeTree(join(base, 'from')));
     expect(copied).toHaveLength(7);

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { planExchanges } from '../../../../src/client/restore/place/exchanges.js';
 import { intoPlace } from '../../../../src/client/restore/place/into-place.js';
-import { parseMounts } from '../../../../src/client/restore/unpack/mounts.js';
+import { readGround, unitsOf } from '../../../../src/client/restore/place/units.js';
 import {
   removeStaleStaging,
   removeTree,
@@ -25,6 +25,7 @@ import {
   stagingFolder,
 } from '../../../../src/client/restore/unpack/staging.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import { putIntoPlace } from '../../../support/put-into-place.js';
 import { type RawMember, rawTar, stream } from '../raw-tar.js';
 
 const stamp = '20261123-010000';
@@ -65,7 +66,7 @@ describe('putting a restore into place', () => {
       { name: 'etc/wireguard/wg0.conf', body: 'new' },
       { name: 'top', body: 'new' },
     );
-    const { switched } = await intoPlace({ staging, target, entries, stamp });
+    const { switched } = await putIntoPlace({ staging, target, entries, stamp });
     expect(switched).toEqual([
       { path: join(target, 'etc/wireguard'), previous: null },
       { path: join(target, 'top'), previous: null },
@@ -85,7 +86,7 @@ describe('putting a restore into place', () => {
       { name: 'file', body: 'new' },
       { name: 'link', body: 'new' },
     );
-    const { switched } = await intoPlace({ staging, target, entries, stamp });
+    const { switched } = await putIntoPlace({ staging, target, entries, stamp });
     expect(switched[0]).toEqual({ path: join(target, 'config'), previous: join(target, `config.before-${stamp}`) });
     expect(await tree()).toEqual({
       config: '/',
@@ -104,7 +105,7 @@ describe('putting a restore into place', () => {
   it('exchanges a folder that the archive only implies one member at a time', async () => {
     await put('etc/hosts', 'mine');
     const entries = await prepare({ name: 'etc/app.conf', body: 'new' }, { name: 'etc/app.d/a', body: 'new' });
-    await intoPlace({ staging, target, entries, stamp });
+    await putIntoPlace({ staging, target, entries, stamp });
     expect(await tree()).toEqual({
       etc: '/',
       'etc/app.conf': 'new',
@@ -118,7 +119,7 @@ describe('putting a restore into place', () => {
     await rename(target, `${target}-real`);
     await symlink(`${target}-real`, target);
     const entries = await prepare({ name: 'a', body: 'new' });
-    await intoPlace({ staging, target, entries, stamp });
+    await putIntoPlace({ staging, target, entries, stamp });
     expect(await readFile(join(`${target}-real`, 'a'), 'utf8')).toBe('new');
     await rm(target);
     await rename(`${target}-real`, target);
@@ -132,7 +133,7 @@ describe.skipIf(process.getuid?.() !== 0)('as a user who is not root', () => {
     await chown(target, 65534, 65534);
     process.seteuid?.(65534);
     const entries = await prepare({ name: 'ro/', type: '5', mode: 0o500 }, { name: 'ro/file', body: 'new' });
-    await intoPlace({ staging, target, entries, stamp });
+    await putIntoPlace({ staging, target, entries, stamp });
     process.seteuid?.(0);
     expect(await tree()).toEqual({ ro: '/', 'ro/file': 'new' });
     expect((await lstat(join(target, 'ro'))).mode & 0o777).toBe(0o500);
@@ -146,7 +147,7 @@ describe('a restore that cannot be put into place', () => {
     await symlink('elsewhere', join(target, 'etc'));
     const before = await tree();
     const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/passwd', body: 'new' });
-    const placing = intoPlace({ staging, target, entries, stamp });
+    const placing = putIntoPlace({ staging, target, entries, stamp });
     await expect(placing).rejects.toMatchObject({
       kind: 'forbidden',
       message: expect.stringContaining('symbolic link'),
@@ -157,7 +158,7 @@ describe('a restore that cannot be put into place', () => {
   it('is refused when a folder above a root is a file', async () => {
     await put('etc', 'a file');
     const entries = await prepare({ name: 'etc/passwd', body: 'new' });
-    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await tree()).toEqual({ etc: 'a file' });
   });
 
@@ -167,7 +168,7 @@ describe('a restore that cannot be put into place', () => {
     await put('b', 'old');
     const before = await tree();
     const entries = await prepare({ name: 'a', body: 'new' }, { name: 'b', body: 'new' });
-    await expect(intoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'conflict' });
     expect(await tree()).toEqual(before);
   });
 
@@ -182,7 +183,7 @@ describe('a restore that cannot be put into place', () => {
       { name: 'z', body: 'new' },
     );
     await rm(join(staging, 'z'));
-    const failure = await intoPlace({ staging, target, entries, stamp }).catch((error) => error);
+    const failure = await putIntoPlace({ staging, target, entries, stamp }).catch((error) => error);
     expect(failure).toMatchObject({
       kind: 'failed',
       message: expect.stringMatching(/\/z cannot.*everything was put back/),
@@ -200,7 +201,7 @@ describe('a restore that cannot be put into place', () => {
     }
     await chmod(join(target, 'locked'), 0o555);
     process.seteuid?.(65534);
-    const failure = await intoPlace({ staging, target, entries, stamp }).catch((error) => error);
+    const failure = await putIntoPlace({ staging, target, entries, stamp }).catch((error) => error);
     process.seteuid?.(0);
     expect(failure).toMatchObject({
       kind: 'failed',
@@ -210,41 +211,88 @@ describe('a restore that cannot be put into place', () => {
   });
 });
 
-describe('what cannot be put into place as things are', () => {
-  const mountsAt = (...points: string[]) => parseMounts(points.map((point) => `1 1 0:1 / ${point} rw`).join('\n'));
-
-  it('is named with the reason, and does not keep the others out', async () => {
-    await put('etc/mine', 'mine');
-    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/app.conf', body: 'new' });
-    const mounts = mountsAt('/', join(target, 'etc'));
-    const { exchanges, unplaceable } = await planExchanges({ staging, target, entries, stamp }, mounts);
-    expect(exchanges.map(({ path }) => path)).toEqual([join(target, 'a')]);
-    const message = expect.stringMatching(
-      /etc\/app\.conf lies on another file system \(.*\/etc\) than the folder .*\(\/\)$/,
+describe('what is exchanged as one thing', () => {
+  it('is not a folder with the data of the node in it: that stays, and what the backup has around it is exchanged', async () => {
+    await put('srv/app/old', 'old');
+    await put('srv/anemone/data/kept', 'kept');
+    const entries = await prepare(
+      folder('srv/'),
+      folder('srv/anemone/'),
+      { name: 'srv/anemone/notes', body: 'new' },
+      folder('srv/app/'),
+      { name: 'srv/app/new', body: 'new' },
+      { name: 'srv/joined', type: '1', linkname: 'srv/anemone/notes' },
     );
-    const why = { kind: 'invalid', message, hint: expect.stringContaining('copy etc/app.conf from there') };
-    expect(unplaceable).toMatchObject([{ path: 'etc/app.conf', why }]);
+    const data = [join(target, 'srv/anemone/data'), join(target, 'not/there')];
+    const ground = await readGround(target, { data, selects: null });
+    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) });
+    expect(await tree()).toEqual({
+      srv: '/',
+      'srv/anemone': '/',
+      'srv/anemone/data': '/',
+      'srv/anemone/data/kept': 'kept',
+      'srv/anemone/notes': 'new',
+      'srv/app': '/',
+      'srv/app/new': 'new',
+      [`srv/app.before-${stamp}`]: '/',
+      [`srv/app.before-${stamp}/old`]: 'old',
+      'srv/joined': 'new',
+    });
+    expect((await lstat(join(target, 'srv/joined'))).nlink).toBe(2);
   });
 
-  it.each([true, false])('is a folder with the data of the node in it, where that is there: %s', async (isThere) => {
-    const entries = await prepare(folder('srv'), { name: 'srv/app.conf', body: 'new' }, { name: 'etc', body: 'new' });
-    const spared = join(target, 'srv/anemone/config-backups');
+  it('is a folder in which the data of a node would lie, where that is not there', async () => {
+    await put('srv/old', 'old');
+    const entries = await prepare(folder('srv/'), { name: 'srv/new', body: 'new' });
+    const ground = await readGround(target, { data: [join(target, 'srv/data')], selects: null });
+    expect(await unitsOf(entries, ground)).toMatchObject([{ path: 'srv' }]);
+  });
+
+  it('is not a folder with a link in it that leads to the data of the node, which nothing would find without it', async () => {
+    await put('elsewhere/kept', 'kept');
     await mkdir(join(target, 'srv'));
-    if (isThere) await mkdir(spared, { recursive: true });
-    const { exchanges, unplaceable } = await planExchanges({ target, staging, entries, stamp, spared });
-    expect(exchanges.map(({ path }) => path)).toEqual(
-      isThere ? [join(target, 'etc')] : ['srv', 'etc'].map((name) => join(target, name)),
-    );
-    expect(unplaceable.map(({ path, why }) => [path, why.message])).toEqual(
-      isThere ? [['srv', expect.stringContaining(`the data of the node, ${spared}, would be put aside`)]] : [],
-    );
+    await symlink('../elsewhere', join(target, 'srv/data'));
+    const entries = await prepare(folder('srv/'), { name: 'srv/new', body: 'new' }, folder('elsewhere/'));
+    const ground = await readGround(target, { data: [join(target, 'srv/data')], selects: null });
+    expect(await unitsOf(entries, ground)).toMatchObject([{ path: 'srv/new' }]);
+  });
+});
+
+describe('what cannot be put into place as things are', () => {
+  const planned = async (entries: readonly UnpackedEntry[], at: string, ...data: string[]) => {
+    const ground = await readGround(at, { data, selects: null });
+    const place = { staging: stagingFolder(at, stamp), ground, units: await unitsOf(entries, ground), stamp };
+    return planExchanges(place);
+  };
+
+  it('is named with the reason, and does not keep the others out', async () => {
+    await put('srv/data/kept', 'kept');
+    await put('data/kept', 'kept');
+    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'srv', body: 'no folder' }, folder('data/'), {
+      name: 'data/kept',
+      body: 'new',
+    });
+    const data = ['srv/data', 'data'].map((name) => join(target, name));
+    const { exchanges, unplaceable } = await planned(entries, target, ...data);
+    expect(exchanges.map(({ path }) => path)).toEqual([join(target, 'a')]);
+    expect(unplaceable.map(({ path, why }) => [path, why.kind, why.message])).toEqual([
+      [
+        'srv',
+        'invalid',
+        `${target}/srv cannot be replaced: the data of the node, ${target}/srv/data, would be put aside with it`,
+      ],
+      [
+        'data/kept',
+        'invalid',
+        `${target}/data/kept cannot be replaced: it lies in the data of the node, ${target}/data`,
+      ],
+    ]);
   });
 
   it('is found for a target that is not there yet', async () => {
     const entries = await prepare({ name: 'etc/app.conf', body: 'new' });
     const missing = join(target, 'not/there');
-    const there = { staging: stagingFolder(missing, stamp), target: missing, entries, stamp };
-    expect(await planExchanges(there)).toMatchObject({ exchanges: [{ previous: null }], unplaceable: [] });
+    expect(await planned(entries, missing)).toMatchObject({ exchanges: [{ previous: null }], unplaceable: [] });
   });
 });
 

@@ -2,13 +2,13 @@ import { lstat, mkdir, mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { intoPlace } from '../../../../src/client/restore/place/into-place.js';
 import {
   applyPredecessorLayout,
   hasPredecessorLayout,
 } from '../../../../src/client/restore/unpack/predecessor-layout.js';
 import { removeTree, stagingFolder } from '../../../../src/client/restore/unpack/staging.js';
 import { unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import { putIntoPlace } from '../../../support/put-into-place.js';
 import { rawTar, stream } from '../raw-tar.js';
 
 const stamp = '20261123-010000';
@@ -28,7 +28,7 @@ describe('an archive of the predecessor', () => {
     const { entries } = await unpack(stream(await readFile(golden)), staging);
     expect(hasPredecessorLayout(entries)).toBe(true);
     const settled = await applyPredecessorLayout(staging, entries);
-    const { switched } = await intoPlace({ staging, target, entries: settled, stamp });
+    const { switched } = await putIntoPlace({ staging, target, entries: settled, stamp });
 
     const modes: Record<string, string> = {};
     for (const name of (await readdir(target, { recursive: true })).sort()) {
