@@ -81,12 +81,26 @@ function leaves(base: string, path: string): boolean {
  * with it is told by those who need it.
  */
 export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<Config | null> {
+  const file = configFor(context, target, entries);
+  if (file === undefined) return context.loadConfig().catch(() => null);
+  const staged = join(staging, relative(target, file));
+  return readIfFine(file, existsSync(staged) ? staged : file);
+}
+
+/** Where nodes keep their data, which no backup has: by the configuration that comes, by the one there, and by this machine's. */
+export async function dataFolders(context: Context, unpacked: Unpacked): Promise<readonly string[]> {
+  const there = configFor(context, unpacked.target, []);
+  const configs = await Promise.all([
+    configAfter(context, unpacked),
+    there === undefined ? null : readIfFine(there, there),
+    context.loadConfig().catch(() => null),
+  ]);
+  return configs.flatMap((config) => config?.server.data ?? []);
+}
+
+async function readIfFine(file: string, at: string): Promise<Config | null> {
   try {
-    const file = configFor(context, target, entries);
-    if (file === undefined) return await context.loadConfig();
-    const staged = join(staging, relative(target, file));
-    const bytes = await readConfigBytes(existsSync(staged) ? staged : file);
-    return parseConfig(file, decodeConfig(file, bytes)).config;
+    return parseConfig(file, decodeConfig(file, await readConfigBytes(at))).config;
   } catch {
     return null;
   }

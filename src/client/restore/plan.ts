@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Context } from '../session/context.js';
-import { configAfter, type NotInPlace, notInPlace } from './configured-paths.js';
+import { configAfter, dataFolders, type NotInPlace, notInPlace } from './configured-paths.js';
 import type { BringBackOptions } from './options.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
@@ -30,9 +30,7 @@ export async function planRestore(
   { target, place = target, selection, ownership }: BringBackOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
   const unpacked = { entries, staging, target: place };
-  const after = await configAfter(context, unpacked);
-  const data = after === null ? [] : [after.server.data];
-  const ground = await readGround(place, { data, selects: selection });
+  const ground = await readGround(place, { data: await dataFolders(context, unpacked), selects: selection });
   const all = await unitsOf(entries, ground);
   const comparison = await compareTrees(entries, all, { target, signal: context.signal });
   // Owners are not compared: where they are restored, all is exchanged.
@@ -47,6 +45,7 @@ export async function planRestore(
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
   const { set, owner } = manifest?.facts ?? {};
+  const after = await configAfter(context, unpacked);
   const undone =
     selection === null && after !== null
       ? notInPlace(after, { entries, isLeftOut, target: place, set, owner })

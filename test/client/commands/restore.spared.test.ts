@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
@@ -30,6 +31,7 @@ async function keep(data: string): Promise<void> {
   await writeFile(join(folder, data, kept), 'of FR2');
 }
 const read = (path: string) => readFile(join(folder, path), 'utf8');
+const keyIn = (data: string) => read(`${data}/.state/node.key`);
 const putAside = async () =>
   (await readdir(folder, { recursive: true })).filter((name) => /\.before-[0-9-]+$/.test(name)).sort();
 
@@ -54,5 +56,56 @@ describe('a server whose data lies in a folder that is backed up', () => {
     expect(await putAside()).toEqual([expect.stringMatching(/^config\/secret\.key\.before-/)]);
     expect([await read('config/secret.key'), await read('config/mine')]).toEqual(['secret new', 'mine']);
     expect(await read(`config/data/${kept}`)).toBe('of FR2');
+  });
+});
+
+describe('a server whose data has moved into a folder that an older backup brings', () => {
+  beforeEach(async () => {
+    const pages: readonly RawMember[] = [
+      { name: 'srv/', type: '5', mode: 0o755 },
+      { name: 'srv/page', body: 'page' },
+      { name: 'srv/blog/', type: '5', mode: 0o755 },
+      { name: 'srv/blog/post', body: 'post' },
+    ];
+    await hold([...treeWith('./config-backups'), ...pages]);
+    await pushTo(machine.fr2, machine.fr1, await sealTree(machine.fr1, pages, { set: 'pages' }));
+    expect((await machine.restore()).code).toBe(0);
+    await keep('config-backups');
+  });
+  const moveData = async (data: string) => {
+    await mkdir(join(folder, data, '..'), { recursive: true });
+    await rename(join(folder, 'config-backups'), join(folder, data));
+    const config = await read('config/config.yaml');
+    await writeFile(join(folder, 'config/config.yaml'), config.replace('./config-backups', `./${data}`));
+  };
+
+  it.each([
+    ['config/data', [/^config\/config\.yaml\.before-/, /^srv\.before-/]],
+    ['srv/anemone', [/^config\.before-/, /^srv\/page\.before-/]],
+  ])('keeps it in %s, with its node key', async (data, before) => {
+    await moveData(data);
+    await writeFile(join(folder, 'srv/page'), 'of today');
+    const key = await keyIn(data);
+    expect((await machine.restore()).code).toBe(0);
+    expect([await keyIn(data), await read(`${data}/${kept}`), await read('srv/page')]).toEqual([key, 'of FR2', 'page']);
+    expect(await putAside()).toEqual(before.map((name) => expect.stringMatching(name)));
+  });
+
+  it('keeps it where a set without a configuration is restored', async () => {
+    await moveData('srv/anemone');
+    await writeFile(join(folder, 'srv/page'), 'of today');
+    await machine.restore({ set: 'pages', takeover: false });
+    expect([await read('srv/page'), await read(`srv/anemone/${kept}`)]).toEqual(['page', 'of FR2']);
+  });
+
+  it('has nothing put into it: that is left out, and named', async () => {
+    await rm(join(folder, 'srv/blog'), { recursive: true });
+    await moveData('srv/blog');
+    const { code, said } = await machine.restore({}, { json: true });
+    expect([code, JSON.parse(said.stdout).unplaceable]).toEqual([
+      3,
+      [{ path: 'srv/blog', reason: expect.stringContaining('it lies in the data of the node') }],
+    ]);
+    expect([await read(`srv/blog/${kept}`), existsSync(join(folder, 'srv/blog/post'))]).toEqual(['of FR2', false]);
   });
 });
