@@ -1,4 +1,5 @@
 import { access, constants } from 'node:fs/promises';
+import { patternFor } from '../../mesh/terms/path-pattern.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
 import type { RestoreOptions } from './options.js';
@@ -32,7 +33,7 @@ export async function secondCommand(
     ...(ownership ? ['--ownership'] : []),
     '--target',
     target,
-    ...named('--include', names.map(patternOf)),
+    ...named('--include', names.map(patternFor)),
   ];
   return commandOf(context, sudo, again, words);
 }
@@ -77,9 +78,4 @@ function wordsOf({ label, config, options }: Again): readonly string[] {
   if (config !== null) return [label, '--config', config];
   const named = kit === undefined ? ['--server', server] : ['--kit', kit];
   return [label, ...named, ...peer.flatMap((address) => ['--peer', address]), '--no-takeover'];
-}
-
-/** The pattern that fits this path alone. */
-function patternOf(name: string): string {
-  return `/${name.replace(/[\\*?[\]]/g, '\\$&').replace(/ $/, '\\ ')}`;
 }

@@ -14,3 +14,8 @@ export function compilePatterns(patterns: readonly string[]): PathMatcher {
   const rules = ignore({ ignoreCase: false }).add(patterns.map((pattern) => ({ pattern })));
   return (name, isFolder) => rules.ignores(isFolder ? `${name}/` : name);
 }
+
+/** The pattern that fits this member, and what lies in it, alone. */
+export function patternFor(name: string): string {
+  return `/${name.replace(/[\\*?[\]]/g, '\\$&').replace(/ $/, '\\ ')}`;
+}

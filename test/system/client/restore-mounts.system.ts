@@ -99,7 +99,10 @@ describe('a restore over mounts', () => {
       { name: 'config/', type: '5', mode: 0o755 },
       { name: 'config/app', body: Buffer.alloc(200_000, 'x') },
     );
-    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'no-space' });
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({
+      kind: 'no-space',
+      retryable: true,
+    });
     expect((await readdir(target, { recursive: true })).sort()).toEqual(['config', 'config/app']);
   });
 

@@ -2,6 +2,8 @@ import { chmod, lstat, mkdir, readdir, realpath, rename, rmdir } from 'node:fs/p
 import { dirname, join, relative } from 'node:path';
 import { syncFolder } from '../../../mesh/files/sync-folder.js';
 import { Failure } from '../../../mesh/terms/failure.js';
+import { patternFor } from '../../../mesh/terms/path-pattern.js';
+import { shellWord } from '../../../mesh/terms/shell-word.js';
 import { isInSome } from '../unpack/folders-above.js';
 import { readMounts } from '../unpack/mounts.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
@@ -53,7 +55,9 @@ export async function intoPlace(
     }
     const switched: Switched[] = [];
     for (const exchange of exchanges) {
-      switched.push(...(await step(exchange.path, undos, () => put(exchange, placement.stamp, undos))));
+      // Nobody can know before that a folder may not be changed by anyone, or that something holds it.
+      const wayOut = `Mend that, or restore all else with --exclude ${shellWord(patternFor(relative(target, exchange.path)))}.`;
+      switched.push(...(await step(exchange.path, undos, () => put(exchange, placement.stamp, undos), wayOut)));
     }
     await step(target, undos, () => syncFolders(switched, exchanges));
     return { switched, warnings };
@@ -106,22 +110,24 @@ async function putChildren(staged: string, folder: string, stamp: string, undos:
   return switched;
 }
 
-async function step<T>(path: string, undos: Undo[], action: () => Promise<T>): Promise<T> {
+/** @param wayOut what to do where the failure does not say it */
+async function step<T>(path: string, undos: Undo[], action: () => Promise<T>, wayOut?: string): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    throw await takeBack(path, error, undos);
+    const { kind, message, hint = wayOut, retryable } = Failure.from(error);
+    const why = `${path} cannot be put into place (${message}); ${await takeBack(undos)}`;
+    throw new Failure(kind, why, { cause: error, hint, retryable });
   }
 }
 
-async function takeBack(path: string, error: unknown, undos: Undo[]): Promise<Failure> {
-  const why = error instanceof Error ? error.message : String(error);
+/** @returns how that ended, in words */
+async function takeBack(undos: Undo[]): Promise<string> {
   const left: string[] = [];
   for (const undo of undos.reverse()) {
     await undo().catch((problem: Error) => left.push(problem.message));
   }
-  const end = left.length === 0 ? 'everything was put back as it was' : `not all could be put back: ${left.join('; ')}`;
-  return new Failure(Failure.from(error).kind, `${path} cannot be put into place (${why}); ${end}`, { cause: error });
+  return left.length === 0 ? 'everything was put back as it was' : `not all could be put back: ${left.join('; ')}`;
 }
 
 async function move(from: string, to: string, undos: Undo[]): Promise<void> {

@@ -187,16 +187,17 @@ describe('a restore that cannot be put into place', () => {
     expect(failure).toMatchObject({
       kind: 'failed',
       message: expect.stringMatching(/\/z cannot.*everything was put back/),
+      hint: expect.stringContaining('--exclude /z'),
     });
     expect(await tree()).toEqual(before);
   });
 
   it.skipIf(process.getuid?.() !== 0)('takes everything back when a folder may not be written to', async () => {
     await put('a', 'old');
-    await put('locked/b', 'old');
+    await put('locked/*b', 'old');
     const before = await tree();
-    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'locked/b', body: 'new' });
-    for (const path of [target, staging, join(staging, 'a'), join(staging, 'locked'), join(staging, 'locked/b')]) {
+    const entries = await prepare({ name: 'a', body: 'new' }, { name: 'locked/*b', body: 'new' });
+    for (const path of [target, staging, join(staging, 'a'), join(staging, 'locked'), join(staging, 'locked/*b')]) {
       await chown(path, 65534, 65534);
     }
     await chmod(join(target, 'locked'), 0o555);
@@ -206,6 +207,7 @@ describe('a restore that cannot be put into place', () => {
     expect(failure).toMatchObject({
       kind: 'failed',
       message: expect.stringMatching(/EACCES.*everything was put back/),
+      hint: "Mend that, or restore all else with --exclude '/locked/\\*b'.",
     });
     expect(await tree()).toEqual(before);
   });
