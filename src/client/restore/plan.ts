@@ -32,9 +32,8 @@ export async function planRestore(
   const unpacked = { entries, staging, target: place };
   const ground = await readGround(place, { data: await dataFolders(context, unpacked), selects: selection });
   const all = await unitsOf(entries, ground);
-  const comparison = await compareTrees(entries, all, { target, signal: context.signal });
-  // Owners are not compared: where they are restored, all is exchanged.
-  const differs = ownership ? () => true : differing(comparison);
+  const comparison = await compareTrees(entries, all, { target, ownership, signal: context.signal });
+  const differs = differing(comparison);
   const units = all.filter(({ path }) => differs(path));
   const there = stagingFolder(await workFolder(place), stamp);
   const { unplaceable } = await planExchanges({ ground, staging: there, units, stamp });

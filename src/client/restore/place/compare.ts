@@ -9,7 +9,7 @@ import type { UnpackedEntry } from '../unpack/unpack.js';
 export interface Comparison {
   /** Not in the target. */
   readonly added: readonly string[];
-  /** There, but with another kind, content or mode, or where this user may not look. */
+  /** There, but with another kind, content, mode or owner, or where this user may not look. */
   readonly changed: readonly string[];
   readonly same: readonly string[];
   /** Inside a folder that is replaced as a whole, and not in the backup: kept beside it only. As far as this user may look. */
@@ -19,25 +19,29 @@ export interface Comparison {
 export interface CompareOptions {
   /** Absolute. */
   readonly target: string;
+  /** Whether owners and groups count. */
+  readonly ownership: boolean;
   /** Ends it anywhere: a file may be large. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Compares what was unpacked with what is there: kind, mode, and content or what a link says. Times do not count.
+ * Compares what was unpacked with what is there: kind, mode, and content or what a link says; owners where they
+ * are restored too. Times do not count.
  * @param units what is exchanged as a whole; a folder around them stays as it is, and is not compared
  */
 export async function compareTrees(
   entries: readonly UnpackedEntry[],
   units: readonly UnpackedEntry[],
-  { target, signal }: CompareOptions,
+  options: CompareOptions,
 ): Promise<Comparison> {
+  const { target, signal } = options;
   const found = { added: [] as string[], changed: [] as string[], same: [] as string[] };
   const isInUnit = isInSome(units);
   const byPath = new Map(entries.filter(({ path }) => isInUnit(path)).map((entry) => [entry.path, entry]));
   for (const entry of byPath.values()) {
     signal.throwIfAborted();
-    found[await unlessBarred(standing(entry, join(target, entry.path), byPath, signal), 'changed')].push(entry.path);
+    found[await unlessBarred(standing(entry, byPath, options), 'changed')].push(entry.path);
   }
   const dropped: string[] = [];
   const withFolders = withFoldersAbove([...byPath.keys()]);
@@ -52,34 +56,33 @@ export async function compareTrees(
 
 async function standing(
   entry: UnpackedEntry,
-  path: string,
   byPath: ReadonlyMap<string, UnpackedEntry>,
-  signal: AbortSignal,
+  { target, ownership, signal }: CompareOptions,
 ): Promise<'added' | 'changed' | 'same'> {
+  const path = join(target, entry.path);
   const stats = await examine(path);
   if (stats === null) return 'added';
-  return (await isSame(entry, path, stats, byPath, signal)) ? 'same' : 'changed';
-}
-
-async function isSame(
-  entry: UnpackedEntry,
-  path: string,
-  stats: Stats,
-  byPath: ReadonlyMap<string, UnpackedEntry>,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
-  if ((stats.mode & 0o7777) !== entry.mode) return false;
-  if (entry.kind === 'folder') return stats.isDirectory();
-  const content = entry.kind === 'hard-link' ? contentOf(entry, byPath) : entry;
-  return stats.isFile() && stats.size === content?.size && (await digestOf(path, signal)) === content.sha256;
+  const content = contentOf(entry, byPath);
+  if (ownership && !isOwnedAlike(stats, content)) return 'changed';
+  return (await isSame(content, path, stats, signal)) ? 'same' : 'changed';
 }
 
 /** The file that a chain of hard links leads to; the archive was refused if it did not lead to one. */
-function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEntry>): UnpackedEntry | undefined {
-  let at: UnpackedEntry | undefined = entry;
-  while (at?.kind === 'hard-link') at = byPath.get(at.target);
-  return at;
+function contentOf(entry: UnpackedEntry, byPath: ReadonlyMap<string, UnpackedEntry>): UnpackedEntry {
+  const joined = entry.kind === 'hard-link' ? byPath.get(entry.target) : undefined;
+  return joined === undefined ? entry : contentOf(joined, byPath);
+}
+
+/** What no archive has, as what the predecessor's layout adds, is whose it is. */
+function isOwnedAlike(stats: Stats, { uid = stats.uid, gid = stats.gid }: UnpackedEntry): boolean {
+  return stats.uid === uid && stats.gid === gid;
+}
+
+async function isSame(entry: UnpackedEntry, path: string, stats: Stats, signal: AbortSignal): Promise<boolean> {
+  if (entry.kind === 'symlink') return stats.isSymbolicLink() && (await readlink(path)) === entry.target;
+  if ((stats.mode & 0o7777) !== entry.mode) return false;
+  if (entry.kind === 'folder') return stats.isDirectory();
+  return stats.isFile() && stats.size === entry.size && (await digestOf(path, signal)) === entry.sha256;
 }
 
 async function collectOthers(

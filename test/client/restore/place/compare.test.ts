@@ -26,9 +26,9 @@ async function put(name: string, content: string, mode = 0o644): Promise<void> {
   await chmod(join(target, name), mode);
 }
 
-const { signal } = new AbortController();
+const options = { ownership: false, signal: new AbortController().signal };
 const compared = (entries: readonly UnpackedEntry[], at = target) =>
-  compareTrees(entries, rootsOf(entries), { target: at, signal });
+  compareTrees(entries, rootsOf(entries), { ...options, target: at });
 
 describe('comparing a restore with what is there', () => {
   it('finds what is added, changed, the same, and dropped', async () => {
@@ -83,7 +83,7 @@ describe('comparing a restore with what is there', () => {
     await put('config/sub/mine', 'x');
     const entries = await unpacked({ name: 'config/sub/', type: '5', mode: 0o755 }, { name: 'config/sub/file' });
     const units = entries.filter(({ path }) => path === 'config/sub');
-    expect(await compareTrees(entries, units, { target, signal })).toEqual({
+    expect(await compareTrees(entries, units, { ...options, target })).toEqual({
       added: ['config/sub/file'],
       changed: [],
       same: ['config/sub'],
@@ -113,7 +113,7 @@ describe('comparing a restore with what is there', () => {
 
   it('ends when the user interrupts', async () => {
     const entries = await unpacked({ name: 'config/a' });
-    const comparing = compareTrees(entries, rootsOf(entries), { target, signal: AbortSignal.abort() });
+    const comparing = compareTrees(entries, rootsOf(entries), { ...options, target, signal: AbortSignal.abort() });
     await expect(comparing).rejects.toThrow('aborted');
   });
 
