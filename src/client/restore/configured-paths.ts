@@ -87,15 +87,15 @@ export async function configAfter(context: Context, { entries, staging, target }
   return readIfFine(file, existsSync(staged) ? staged : file);
 }
 
-/** Where nodes keep their data, which no backup has: by the configuration that comes, by the one there, and by this machine's. */
-export async function dataFolders(context: Context, unpacked: Unpacked): Promise<readonly string[]> {
-  const there = configFor(context, unpacked.target, []);
-  const configs = await Promise.all([
-    configAfter(context, unpacked),
-    there === undefined ? null : readIfFine(there, there),
-    context.loadConfig().catch(() => null),
-  ]);
-  return configs.flatMap((config) => config?.server.data ?? []);
+/**
+ * Where nodes keep their data, which no backup has: by the configuration that counts after a restore, by the one that is in the
+ * target until then, and by this machine's.
+ */
+export async function dataFolders(context: Context, after: Config | null, target: string): Promise<readonly string[]> {
+  const file = configFor(context, target, []);
+  const there = file === undefined ? null : await readIfFine(file, file);
+  const own = await context.loadConfig().catch(() => null);
+  return [after, there, own].flatMap((config) => config?.server.data ?? []);
 }
 
 async function readIfFine(file: string, at: string): Promise<Config | null> {

@@ -29,8 +29,8 @@ export async function planRestore(
   { staging, stamp }: Pick<Placement, 'staging' | 'stamp'>,
   { target, place = target, selection, ownership }: BringBackOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
-  const unpacked = { entries, staging, target: place };
-  const ground = await readGround(place, { data: await dataFolders(context, unpacked), selects: selection });
+  const after = await configAfter(context, { entries, staging, target: place });
+  const ground = await readGround(place, { data: await dataFolders(context, after, place), selects: selection });
   const all = await unitsOf(entries, ground);
   const comparison = await compareTrees(entries, all, { target, ownership, signal: context.signal });
   const differs = differing(comparison);
@@ -44,7 +44,6 @@ export async function planRestore(
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
   const { set, owner } = manifest?.facts ?? {};
-  const after = await configAfter(context, unpacked);
   const undone =
     selection === null && after !== null
       ? notInPlace(after, { entries, isLeftOut, target: place, set, owner })

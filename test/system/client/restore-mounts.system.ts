@@ -299,6 +299,29 @@ describe('a bare machine with a mount that is read-only', () => {
   });
 });
 
+it('a bare machine with mounts around and in what the backup has is the server again, and stays it', async () => {
+  const machine = await makeBareMachine();
+  const { fr1, fr2, us1, folder } = machine;
+  const app = [
+    { name: 'etc/app/', type: '5', mode: 0o755 },
+    { name: 'etc/app/app.conf', body: 'app' },
+    { name: 'etc/app/volume/', type: '5', mode: 0o755 },
+    { name: 'etc/app/volume/page', body: 'page' },
+  ];
+  await pushTo(fr2, fr1, await sealTree(fr1, [...treeOf('new', fr2, us1), ...app]));
+  await mount(relative(target, join(folder, 'etc')), '-t', 'tmpfs', 'tmpfs');
+  await mount(relative(target, join(folder, 'etc/app/volume')), '-t', 'tmpfs', 'tmpfs');
+  await mount(relative(target, join(folder, 'config/cache')), '-t', 'tmpfs', 'tmpfs');
+  const first = await machine.restore();
+  expect([first.code, first.said.stderr]).toEqual([0, expect.stringContaining('5 new, 0 changed, 0 untouched')]);
+  expect(await readFile(join(folder, 'etc/app/volume/page'), 'utf8')).toBe('page');
+  await writeFile(join(folder, 'etc/app/volume/page'), 'of today');
+  const { code, said } = await machine.restore();
+  expect([code, said.stderr]).toEqual([0, expect.stringContaining('0 new, 1 changed, 4 untouched')]);
+  const names = (await readdir(folder, { recursive: true })).filter((name) => /\.(before|anemone)-/.test(name));
+  expect(names).toEqual([expect.stringMatching(/^etc\/app\/volume\/page\.before-/)]);
+});
+
 describe('a target that would lie on a read-only file system', () => {
   it('is refused for that reason', async () => {
     await mount('ro', '-t', 'tmpfs', '-o', 'ro', 'tmpfs');
