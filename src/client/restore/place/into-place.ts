@@ -4,7 +4,7 @@ import { syncFolder } from '../../../mesh/files/sync-folder.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import { patternFor } from '../../../mesh/terms/path-pattern.js';
 import { shellWord } from '../../../mesh/terms/shell-word.js';
-import { isInSome } from '../unpack/folders-above.js';
+import { foldersAbove, isInSome } from '../unpack/folders-above.js';
 import { readMounts } from '../unpack/mounts.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
 import { copyTree } from './copy-tree.js';
@@ -39,6 +39,7 @@ export async function intoPlace(
     const now = { ...placement, ground: { ...placement.ground, mounts: await readMounts() } };
     const { copies, exchanges, unplaceable } = await planExchanges(now);
     for (const { why } of unplaceable) throw why;
+    await openAround(placement);
     const copied = new Map<string, Map<number, string>>();
     for (const { from, to, mount } of copies) {
       const folder = dirname(to);
@@ -73,6 +74,13 @@ export async function intoPlace(
 export async function inSwitched(target: string, switched: readonly Switched[]): Promise<(path: string) => boolean> {
   const real = await realpath(target);
   return isInSome(switched.map(({ path }) => ({ path: relative(real, path) })));
+}
+
+/** A staged folder around a unit is only taken apart, and may forbid that. */
+async function openAround({ staging, units }: Placement): Promise<void> {
+  const around = new Set(units.flatMap(({ path }) => foldersAbove(path)));
+  // One above is always shorter than what lies in it.
+  for (const folder of [...around].sort((a, b) => a.length - b.length)) await chmod(join(staging, folder), 0o700);
 }
 
 async function put(

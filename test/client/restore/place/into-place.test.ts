@@ -138,6 +138,23 @@ describe.skipIf(process.getuid?.() !== 0)('as a user who is not root', () => {
     expect(await tree()).toEqual({ ro: '/', 'ro/file': 'new' });
     expect((await lstat(join(target, 'ro'))).mode & 0o777).toBe(0o500);
   });
+
+  it('takes a folder apart also where its mode in the backup forbids that', async () => {
+    await mkdir(join(target, 'ro/data'), { recursive: true });
+    for (const path of [target, join(target, 'ro')]) await chown(path, 65534, 65534);
+    process.seteuid?.(65534);
+    const entries = await prepare(
+      { name: 'ro/', type: '5', mode: 0o500 },
+      { name: 'ro/sub/', type: '5', mode: 0o400 },
+      { name: 'ro/sub/file', body: 'new' },
+      { name: 'ro/file', body: 'new' },
+    );
+    const ground = await readGround(target, { data: [join(target, 'ro/data')], selects: null });
+    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) });
+    process.seteuid?.(0);
+    expect(await tree()).toEqual({ ro: '/', 'ro/data': '/', 'ro/file': 'new', 'ro/sub': '/', 'ro/sub/file': 'new' });
+    expect((await lstat(join(target, 'ro/sub'))).mode & 0o777).toBe(0o400);
+  });
 });
 
 describe('a restore that cannot be put into place', () => {
