@@ -1,12 +1,20 @@
+import type { ClientHttp2Stream, ServerHttp2Stream } from 'node:http2';
+import { Duplex, PassThrough, pipeline } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
-import type { SignedReceipt } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
-import type { OfferBackupResponse, PushBackupRequest, Range } from '../../src/mesh/generated/anemone/peer/v1/peer.js';
-import { type VerifiedManifest, verifyManifest } from '../../src/mesh/manifest/manifest.js';
-import { verifyReceipt } from '../../src/mesh/manifest/receipt.js';
-import { Failure } from '../../src/mesh/terms/failure.js';
+import { openChannelCount } from '../../src/mesh/peers/channel-count.js';
+import { bulkPatience, type Connection, controlPatience } from '../../src/mesh/peers/connection.js';
+import { describePeer } from '../../src/mesh/peers/peer.js';
+import type { Channel } from '../../src/mesh/wire/channel.js';
+import type { Framed } from '../../src/mesh/wire/frames.js';
+import { peerService } from '../../src/mesh/wire/methods.js';
+import { okStatus, statusFromFailure, trailersOf } from '../../src/mesh/wire/status.js';
 import type { OutboxPeer } from '../../src/node/outbox/deliver.js';
+import { outboxPeer } from '../../src/node/outbox/outbox-peer.js';
+import { rateLimit } from '../../src/node/outbox/rate-limit.js';
+import { type Answer, answersTo } from '../../src/node/service/answers.js';
 import { offerBackup } from '../../src/node/service/offer-backup.js';
 import { pushBackup } from '../../src/node/service/push-backup.js';
+import type { Vault } from '../../src/node/vault/vault.js';
 import type { MeshNode } from './mesh-node.js';
 import { type Random, seeded } from './random.js';
 import { identityOf } from './world.js';
@@ -46,102 +54,142 @@ export function lyingNetwork(seed: number): Network {
   };
 }
 
-type Trouble = 'lost request' | 'lost answer' | 'twice' | 'never' | 'late';
+const troubles = ['lost request', 'lost answer', 'twice', 'never', 'late'] as const;
 
-const troubles: readonly Trouble[] = ['lost request', 'lost answer', 'twice', 'never', 'late'];
+/** A peer, as a node has it, over calls that are lost, doubled, late or cut: all but the connection is what a node runs. */
+export function peerOf(from: MeshNode, vault: Vault, to: MeshNode, network: Network): OutboxPeer {
+  const limit = rateLimit(from.clock, () => 0);
+  return outboxPeer(connectionTo(from, to, network), vault, identityOf(from.name), limit);
+}
 
-/** A peer, as the outbox sees it: the service's own code, over messages that are lost, doubled, late or cut. */
-export function peerOf(from: MeshNode, to: MeshNode, network: Network): OutboxPeer {
-  const fate = network.fateOf(from.name, to.name);
-  const gone = (): Failure => new Failure('unreachable', `${to.name} cannot be reached`);
-
-  async function wait(ms: number, signal: AbortSignal): Promise<void> {
-    network.waiting += 1;
-    try {
-      await from.clock.sleep(ms, signal);
-    } finally {
-      network.waiting -= 1;
-    }
-  }
-
-  async function call<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    const trouble = fate.chance(network.trouble) ? fate.pick(troubles) : null;
-    if (to.vault === null || trouble === 'lost request') throw gone();
-    if (trouble === 'never') await wait(10 * 86_400_000, signal);
-    if (trouble === 'late') await wait(20_000, signal);
-    const results = await Promise.allSettled(trouble === 'twice' ? [work(), work()] : [work()]);
-    if (trouble === 'lost answer') throw gone();
-    const done = results.find((result) => result.status === 'fulfilled');
-    if (done !== undefined) return done.value;
-    throw results[0]?.status === 'rejected' ? results[0].reason : gone();
-  }
-
-  return {
-    name: to.name,
-    identity: identityOf(to.name),
-    async push(backup, { progress, signal }) {
-      const vault = from.vault;
-      if (vault === null) throw gone();
-      const { manifest: signed } = await vault.held(backup.name);
-      if (signed === undefined) throw new Failure('damaged', 'no manifest');
-      const manifest = verifyManifest(signed, identityOf(from.name));
-      const caller = { name: from.name, identity: identityOf(from.name), key: from.name, quota: 0, reads: [] };
-      const answer = await call(() => offerTo(to, manifest, caller), signal);
-      let missing: readonly Range[] = answer.answer?.$case === 'missing' ? answer.answer.value.ranges : [];
-      if (answer.answer?.$case === 'held') return believed(answer.answer.value, to, manifest);
-      for (let turn = 0; turn < 20; turn += 1) {
-        const range = missing[0];
-        if (range === undefined) break;
-        // A cut ends the stream of parts before its end.
-        const cutAt = fate.chance(network.trouble) ? fate.below(4) : Number.POSITIVE_INFINITY;
-        const parts = async function* (): AsyncGenerator<readonly PushBackupRequest[]> {
-          yield [{ part: { $case: 'header', value: { manifestDigest: manifest.digest, range } } }];
-          let sent = 0;
-          for await (const chunk of vault.read(backup.name, range.offset, range.length)) {
-            for (let at = 0; at < chunk.length; at += 50_000) {
-              if (sent === cutAt) return;
-              sent += 1;
-              yield [{ part: { $case: 'chunk', value: chunk.subarray(at, at + 50_000) } }];
-              progress(at);
-            }
-          }
-          if (cutAt < Number.POSITIVE_INFINITY) return;
-          yield [{ part: { $case: 'end', value: {} } }];
-        };
-        const { answer: taken } = await call(async () => {
-          const sending = parts();
-          try {
-            return await pushTo(to, sending, caller, signal);
-          } finally {
-            await sending.return(undefined);
-          }
-        }, signal);
-        if (taken?.$case === 'receipt') return believed(taken.value, to, manifest);
-        missing = taken?.value.ranges ?? [];
-      }
-      throw new Failure('failed', `${to.name} asks for parts that make no sense`);
+function connectionTo(from: MeshNode, to: MeshNode, network: Network): Connection {
+  const peer = { name: to.name, identity: identityOf(to.name), address: { host: to.name, port: 7443 } };
+  const channel = (patience: number): Channel => ({
+    whom: describePeer(peer),
+    clock: from.clock,
+    patience,
+    async connect() {},
+    async open(path) {
+      const fate = network.fateOf(from.name, to.name);
+      const trouble = fate.chance(network.trouble) ? fate.pick(troubles) : null;
+      const { vault } = to;
+      if (vault === null || trouble === 'lost request') throw new Error('nobody is there');
+      const isCut = path === peerService.pushBackup.path && fate.chance(network.trouble);
+      const stream = new CallStream(network, isCut ? fate.below(200_000) : Number.POSITIVE_INFINITY);
+      const delay = trouble === 'never' ? 10 * 86_400_000 : trouble === 'late' ? fate.below(20_000) : 0;
+      void answerOver(stream, { trouble, delay }, answerOf(path, vault, from, to), from, network);
+      return stream as Duplex as ClientHttp2Stream;
     },
+    close() {},
+  });
+  const openBulk = (): Channel => channel(bulkPatience);
+  return {
+    peer,
+    control: channel(controlPatience),
+    bulk: openBulk(),
+    openBulk,
+    channelCount: openChannelCount(from.clock),
+    close() {},
   };
 }
 
-type Caller = Parameters<typeof offerBackup>[2];
-
-async function offerTo(to: MeshNode, manifest: VerifiedManifest, caller: Caller): Promise<OfferBackupResponse> {
-  if (to.vault === null) throw new Failure('unreachable', `${to.name} is down`);
-  return offerBackup(to.vault, { manifest: manifest.signed }, caller);
+/** How a node answers the calls of a delivery, without the listener that has proven who calls. */
+function answerOf(path: string, vault: Vault, from: MeshNode, { clock }: MeshNode): Answer {
+  const caller = { name: from.name, identity: identityOf(from.name), key: from.name, quota: 0, reads: [] };
+  const { unary, clientStream } = answersTo(() => caller, clock);
+  return path === peerService.offerBackup.path
+    ? unary(peerService.offerBackup, (request) => offerBackup(vault, request, caller))
+    : clientStream(peerService.pushBackup, (requests, incoming) => pushBackup(vault, requests, incoming, clock));
 }
 
-async function pushTo(
-  to: MeshNode,
-  parts: AsyncIterable<readonly PushBackupRequest[]>,
-  caller: Caller,
-  signal: AbortSignal,
-) {
-  if (to.vault === null) throw new Failure('unreachable', `${to.name} is down`);
-  return pushBackup(to.vault, parts, { caller, signal }, to.clock);
+/** The caller's end of a call: what is written to it arrives at the other one, up to where it is cut. */
+class CallStream extends Duplex {
+  readonly arriving = new PassThrough();
+  readonly #gone = new AbortController();
+  readonly #network: Network;
+  #left: number;
+
+  constructor(network: Network, cutAfter: number) {
+    super();
+    this.#network = network;
+    this.#left = cutAfter;
+  }
+
+  /** Aborts when the call is over. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** What one of HTTP/2 has: it is always destroyed after. */
+  close(): void {}
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _: unknown, done: (cause?: Error | null) => void): void {
+    const passes = chunk.subarray(0, this.#left);
+    this.#left -= passes.length;
+    this.arriving.write(passes, passes.length < chunk.length ? () => this.#cut() : done);
+  }
+
+  /** What was on its way before arrives. */
+  async #cut(): Promise<void> {
+    await this.#network.breathe();
+    this.destroy(new Error('the link was cut'));
+  }
+
+  override _final(done: () => void): void {
+    this.arriving.end();
+    done();
+  }
+
+  override _destroy(cause: Error | null, done: (cause: Error | null) => void): void {
+    this.#gone.abort();
+    this.arriving.destroy();
+    done(cause);
+  }
 }
 
-function believed(receipt: SignedReceipt, to: MeshNode, manifest: VerifiedManifest): SignedReceipt {
-  verifyReceipt(receipt, identityOf(to.name), manifest.digest);
-  return receipt;
+/** What becomes of a call. */
+interface Hindrance {
+  readonly trouble: (typeof troubles)[number] | null;
+  /** Milliseconds until it is answered. */
+  readonly delay: number;
+}
+
+async function answerOver(
+  stream: CallStream,
+  { trouble, delay }: Hindrance,
+  answer: Answer,
+  from: MeshNode,
+  network: Network,
+): Promise<void> {
+  const { gone, arriving } = stream;
+  const wait = async (): Promise<void> => {
+    network.waiting += 1;
+    await from.clock.sleep(delay, gone).finally(() => {
+      network.waiting -= 1;
+    });
+  };
+  const given = async (requests: PassThrough): Promise<Framed[]> => {
+    const messages: Framed[] = [];
+    const call = { from: from.name, certificate: undefined, path: answer.path };
+    for await (const each of answer.messages(requests as Duplex as ServerHttp2Stream, call, gone)) messages.push(each);
+    return messages;
+  };
+  try {
+    if (delay > 0) await wait();
+    const copy = (): PassThrough => pipeline(arriving, new PassThrough(), () => {});
+    const results = await Promise.allSettled((trouble === 'twice' ? [copy(), copy()] : [arriving]).map(given));
+    if (trouble === 'lost answer') {
+      stream.destroy();
+      return;
+    }
+    const done = results.find((result) => result.status === 'fulfilled') ?? results[0];
+    if (done?.status !== 'fulfilled') throw done?.reason;
+    for (const piece of done.value.flat()) stream.push(piece);
+    stream.emit('trailers', trailersOf(okStatus));
+  } catch (thrown) {
+    stream.emit('trailers', trailersOf(statusFromFailure(thrown)));
+  }
+  stream.push(null);
 }

@@ -60,7 +60,9 @@ export class MeshNode {
       minimumFree: () => 0,
     });
     this.vault = vault;
-    const peers = this.#network.nodes.filter((node) => node !== this).map((node) => peerOf(this, node, this.#network));
+    const peers = this.#network.nodes
+      .filter((node) => node !== this)
+      .map((node) => peerOf(this, vault, node, this.#network));
     this.#outbox = openOutbox({
       clock: this.clock,
       log: silent,

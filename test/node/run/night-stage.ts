@@ -138,8 +138,13 @@ export class Stage {
     return (await this.files.files('local')).filter((file) => file.endsWith('.enc'));
   }
 
+  /** The data folder. */
+  get folder(): string {
+    return this.files.data;
+  }
+
   content(name: string): Promise<string> {
-    return readFile(join(this.files.data, 'local', name), 'utf8');
+    return readFile(join(this.folder, 'local', name), 'utf8');
   }
 
   /** Where it is written down what went into the last backup of each set. */
