@@ -14,6 +14,13 @@ export interface Relay {
   untilSent(bytes: number): Promise<void>;
   /** From here on nothing comes back, while everything still goes there. */
   mute(): void;
+  /** Takes nothing more from anybody once clients have sent so many bytes. Resolves then. */
+  swallowAfter(bytes: number): Promise<void>;
+  /**
+   * What comes over connections from before is answered as by a machine that was started again, which knows of none, or as by
+   * one that is off: not at all. Later ones work.
+   */
+  forget(silently: boolean): void;
   /** Ends the connection over which so many bytes come back, after them, as a node does that is stopped; later ones work. */
   endAfter(bytes: number): void;
   /** Once so many more bytes came back, cuts all connections, and is not there for so many milliseconds. */
@@ -34,6 +41,10 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
   const waiting = new Set<() => void>();
   let sent = 0;
   let muted = false;
+  let mostSent = Number.POSITIVE_INFINITY;
+  let swallowed = (): void => {};
+  /** Whether clients hear nothing of it that their connection is forgotten. */
+  const forgotten = new Map<Socket, boolean>();
   let returned = 0;
   let mostReturned = Number.POSITIVE_INFINITY;
   let away = { after: Number.POSITIVE_INFINITY, ms: 0 };
@@ -44,15 +55,21 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
     pairs.add(pair);
     let mine = 0;
     near.on('data', (chunk) => {
+      if (forgotten.get(near) === false) near.resetAndDestroy();
+      if (forgotten.has(near)) return;
       sent += chunk.length;
       for (const look of waiting) look();
       if (!far.write(chunk)) {
         near.pause();
         far.once('drain', () => near.resume());
       }
+      if (sent < mostSent) return;
+      far.removeAllListeners('drain');
+      for (const socket of [...pairs].flat()) socket.pause();
+      swallowed();
     });
     far.on('data', (chunk) => {
-      if (muted || near.writableEnded) return;
+      if (muted || forgotten.has(near) || near.writableEnded) return;
       returned += chunk.length;
       if (returned > away.after) {
         away.after = Number.POSITIVE_INFINITY;
@@ -97,6 +114,14 @@ export async function openRelay(target: string, at = 0): Promise<Relay> {
       }),
     mute() {
       muted = true;
+    },
+    swallowAfter: (bytes) =>
+      new Promise((resolve) => {
+        mostSent = bytes;
+        swallowed = resolve;
+      }),
+    forget(silently) {
+      for (const [near] of pairs) forgotten.set(near, silently);
     },
     endAfter(bytes) {
       mostReturned = bytes;

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { getEventListeners } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
-import { type Address, formatAddress } from '../../../src/mesh/terms/address.js';
+import { formatAddress, parseAddress } from '../../../src/mesh/terms/address.js';
 import { type Clock, systemClock } from '../../../src/mesh/terms/clock.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
@@ -20,19 +19,19 @@ import { openRelay } from '../../support/relay.js';
 
 /** A connection that takes another way to a node than its own address. */
 function connectThrough(
-  { address }: { readonly address: Address },
+  { address }: { readonly address: string },
   { name, server: { identity } }: PeerNode,
   self: ServerIdentity,
   clock: Clock,
 ): Connection {
-  return connectTo({ name, address, identity }, self, clock);
+  return connectTo({ name, address: parseAddress(address), identity }, self, clock);
 }
 
 it('reaches a peer that is back with the next call, however often it failed before', async () => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
   const port = await freePort();
-  const connection = connectThrough({ address: { host: '127.0.0.1', port } }, node, self, systemClock);
+  const connection = connectThrough({ address: `127.0.0.1:${port}` }, node, self, systemClock);
   try {
     for (let attempt = 0; attempt < 3; attempt += 1) {
       await expect(getNode(connection)).rejects.toMatchObject({ kind: 'unreachable' });
@@ -76,8 +75,7 @@ it('holds on to none of the connections that broke', async () => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
   const relay = await openRelay(formatAddress(node.address));
-  const [host = '', port] = relay.address.split(':');
-  const connection = connectThrough({ address: { host, port: Number(port) } }, node, self, systemClock);
+  const connection = connectThrough(relay, node, self, systemClock);
   const added = vi.spyOn(EventTarget.prototype, 'addEventListener');
   try {
     for (let times = 0; times < 5; times += 1) {
@@ -117,7 +115,7 @@ it.each([
 ])('reaches a peer that lost power and is back, which %s when the old connection is used', async (_, silently) => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
-  const relay = await forgettingRelay(node.address);
+  const relay = await openRelay(formatAddress(node.address));
   const clock = new FakeClock();
   const connection = connectThrough(relay, node, self, clock);
   try {
@@ -135,7 +133,7 @@ it.each([
     await expect(call).resolves.toMatchObject({ hostname: 'FR2' });
   } finally {
     connection.close();
-    relay.close();
+    await relay.close();
     await node.stop();
   }
 });
@@ -143,11 +141,12 @@ it.each([
 it('gives a push up when the link swallows everything, although the peer cannot be told so', async () => {
   const self = throwawayServer('FR1');
   const node = await startPeerNode({ name: 'FR2', peers: [peerConfig('FR1', self)] });
-  const relay = await swallowingRelay(node.address, 2 ** 20);
+  const relay = await openRelay(formatAddress(node.address));
   const clock = new FakeClock();
   const connection = connectThrough(relay, node, self, clock);
   try {
     const content = randomBytes(24 * 2 ** 20);
+    const swallowed = relay.swallowAfter(2 ** 20);
     let sent = 0;
     const push = pushBackup(connection, manifestOf(content, self.signer), {
       ...reading(content),
@@ -164,7 +163,7 @@ it('gives a push up when the link swallows everything, although the peer cannot 
         outcome = thrown;
       },
     );
-    await relay.swallowed;
+    await swallowed;
     // Until the buffers on the way are full.
     for (let before = -1; before !== sent; ) {
       before = sent;
@@ -175,71 +174,7 @@ it('gives a push up when the link swallows everything, although the peer cannot 
     expect(outcome).toMatchObject({ kind: 'timeout' });
   } finally {
     connection.close();
-    relay.close();
+    await relay.close();
     await node.stop();
   }
 });
-
-/** Passes everything on, until so many bytes went to the peer; from then on it takes nothing more from anybody. */
-async function swallowingRelay(to: Address, bytes: number) {
-  const sockets: Socket[] = [];
-  let passed = 0;
-  let tell = (): void => {};
-  const swallowed = new Promise<void>((resolve) => {
-    tell = resolve;
-  });
-  const server = createServer((caller) => {
-    const peer = connect(to);
-    sockets.push(caller, peer);
-    for (const socket of [caller, peer]) socket.on('error', () => {});
-    peer.on('data', (data) => caller.write(data));
-    caller.on('data', (data) => {
-      passed += data.length;
-      peer.write(data);
-      if (passed < bytes) return;
-      for (const socket of sockets) socket.pause();
-      tell();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: { host: '127.0.0.1', port },
-    swallowed,
-    close() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
-
-/** Passes everything on. What comes over connections from before it has forgotten them, it answers as a rebooted machine does, or not at all. */
-async function forgettingRelay(to: Address) {
-  const sockets = new Set<Socket>();
-  const forgotten = new Set<Socket>();
-  let silent = false;
-  const server = createServer((caller) => {
-    const peer = connect(to);
-    for (const socket of [caller, peer]) sockets.add(socket.on('error', () => {}));
-    peer.on('data', (data) => {
-      if (!forgotten.has(caller)) caller.write(data);
-    });
-    caller.on('data', (data) => {
-      if (!forgotten.has(caller)) peer.write(data);
-      else if (!silent) caller.resetAndDestroy();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: { host: '127.0.0.1', port },
-    forget(silently: boolean) {
-      silent = silently;
-      for (const socket of sockets) forgotten.add(socket);
-    },
-    close() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
