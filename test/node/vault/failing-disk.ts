@@ -8,6 +8,8 @@ export interface Story {
   readonly manifest: VerifiedManifest;
   readonly content: Buffer;
   readonly folder: string;
+  /** What happened before the disk began to fail. */
+  prepare?(vault: Vault): Promise<unknown>;
   run(vault: Vault): Promise<unknown>;
 }
 
@@ -42,6 +44,7 @@ export async function suffer(story: Story, fault: Fault, isBad: (call: number) =
   try {
     const faulty = faultyDisk();
     const vault = await fixture.open({ disk: faulty.disk });
+    await story.prepare?.(vault);
     const start = faulty.calls.length;
     faulty.fail(fault, (call) => isBad(call - start));
     const failure = await story.run(vault).then(
