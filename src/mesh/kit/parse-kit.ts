@@ -50,7 +50,7 @@ export function parseKit(bytes: Uint8Array, label: string): SignedKit {
   const block = lines.slice(from, to).join('\n');
   const document = readDocument(block);
   const at = (line: number, key: string, message: string): Failure =>
-    damaged(label, `line ${from + line}: ${key === '' ? '' : `${key} `}${printable(redactSecrets(message), 300)}`);
+    damaged(label, `line ${from + line}: ${printable(redactSecrets(key === '' ? message : `${key} ${message}`), 300)}`);
   const [problem] = document.problems;
   if (problem !== undefined) throw at(problem.line, problem.key, problem.message);
   refuseOtherVersion(document.value, label);

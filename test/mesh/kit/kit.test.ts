@@ -273,6 +273,11 @@ describe('a kit that is not to be believed', () => {
     ['of a newer version', (text) => text.replace('kit: 1', 'kit: 2'), 'newer anemone-peer'],
     ['of no version', (text) => text.replace('kit: 1\n', ''), 'which version'],
     ['one key too many', (text) => text.replace('kit: 1', 'kit: 1\nrun: rm'), 'run is no key of a kit'],
+    [
+      'a key of any length',
+      (text) => text.replace('kit: 1', `kit: 1\n"\\e[2J\\n${'x'.repeat(900)}": rm`),
+      '\\x1b[2J\\x0ax',
+    ],
     ['a key too few', (text) => text.replace(/recipients:\n.*\n/, ''), 'recipients is missing'],
     ['a hostname that leaves the folder', (text) => text.replace('server: FR1', 'server: ../FR1'), 'is not a hostname'],
     ['an identity that is none', (text) => text.replaceAll(fr2.keys.identity, 'AAAA'), 'is not an identity'],
@@ -285,6 +290,7 @@ describe('a kit that is not to be believed', () => {
     const { kind, message } = refusal(() => read(change(genuineText)));
     expect(kind).toBe('damaged');
     expect(message).toContain(expected);
+    expect(message).toMatch(/^\P{Cc}{1,500}$/u);
   });
 
   let genuineText = '';
