@@ -24,6 +24,7 @@ import { formatBackupName, parseBackupName } from '../../src/mesh/terms/backup-n
 import { parseByteSize } from '../../src/mesh/terms/byte-size.js';
 import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { proveSidecar } from '../../src/node/vault/held-entry.js';
+import { unprovenParsers } from './unproven-parsers.js';
 import { FR2, sampleOf, serverOf } from './world.js';
 
 /** Something that reads what others wrote. */
@@ -191,7 +192,7 @@ const words: readonly Parser[] = [
   },
 ];
 
-/** All of them; the envelope has to be made first. */
+/** All of them; what is sealed has to be made first. */
 export async function allParsers(root: string): Promise<readonly Parser[]> {
   const { ageIdentity } = deriveKeys(recovery);
   const plaintext = Buffer.alloc(300, 'plaintext ');
@@ -200,6 +201,7 @@ export async function allParsers(root: string): Promise<readonly Parser[]> {
     ...signedMessages,
     ...requests,
     ...words,
+    ...(await unprovenParsers(ageIdentity)),
     {
       name: 'age envelope',
       weight: 3,
