@@ -9,14 +9,13 @@ import { parseHostname } from '../../src/mesh/terms/hostname.js';
 import { holdData } from '../../src/node/hold-data.js';
 import { previewPrune, prune } from '../../src/node/prune.js';
 import { openHistory } from '../../src/node/report/history.js';
-import { serveOwnClient } from '../../src/node/service/own-server.js';
-import { openThrottledLog } from '../../src/node/service/throttled-log.js';
 import { layoutOf } from '../../src/node/vault/layout.js';
 import { openVault } from '../../src/node/vault/vault.js';
 import { silent, watchEvents } from '../support/events.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { throwawayServer } from '../support/identities.js';
 import { manifestOf } from '../support/manifests.js';
+import { serveOwn } from '../support/own-server.js';
 import { peerConfig } from '../support/peer-node.js';
 import { temporaryFolder } from '../support/temporary-folder.js';
 
@@ -159,13 +158,7 @@ describe('a pruning', () => {
   });
 
   it('is refused while a node runs, which does it itself', async () => {
-    const server = await serveOwnClient(
-      config.server.socket,
-      {} as never,
-      await open(),
-      clock,
-      openThrottledLog(silent, clock),
-    );
+    const server = await serveOwn(config.server.socket, await open());
     try {
       await expect(prune(config, fr1, clock, silent)).rejects.toMatchObject({
         kind: 'locked',
@@ -173,7 +166,7 @@ describe('a pruning', () => {
       });
       expect(await previewPrune(config, fr1.identity, clock)).toContain('2 would go');
     } finally {
-      await server.close(0);
+      await server.close();
     }
     expect(await held()).toHaveLength(4);
   });

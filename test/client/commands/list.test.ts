@@ -21,11 +21,9 @@ import {
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
-import { systemClock } from '../../../src/mesh/terms/clock.js';
+
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
-import { serveOwnClient } from '../../../src/node/service/own-server.js';
-import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { commandLine } from '../../support/command-line.js';
 import { silent } from '../../support/events.js';
@@ -34,6 +32,7 @@ import { flipBit } from '../../support/flip-bit.js';
 import { type HostilePeer, startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { factsAbout } from '../../support/manifests.js';
+import { ownSocket, serveOwn } from '../../support/own-server.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealTree } from '../../support/restorable.js';
@@ -130,9 +129,7 @@ describe('list', () => {
       if (sequence !== 4) await pushTo(fr2, fr1, newest);
     }
     let retention = keepDays(0, 7);
-    const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openThrottledLog(fr2.log, systemClock);
-    const node = await serveOwnClient(socket, { retention: () => retention } as never, fr2.vault, systemClock, log);
+    const node = await serveOwn(ownSocket(folder), fr2.vault, () => retention);
     const accused = async () => {
       const { context, said } = trial();
       await listMesh(context, undefined, {});
@@ -144,8 +141,7 @@ describe('list', () => {
       retention = keepDays(7, 0);
       expect(await accused()).toEqual(['server (FR1)', peer]);
     } finally {
-      await node.close(0);
-      log.close();
+      await node.close();
     }
   });
 
@@ -474,20 +470,11 @@ describe('fetch', () => {
   });
 
   it('brings what the node of this server has, checked like what a peer gives', async () => {
-    const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openThrottledLog(fr2.log, systemClock);
-    const node = await serveOwnClient(
-      socket,
-      { retention: () => keepDays(0, 7) } as never,
-      fr2.vault,
-      systemClock,
-      log,
-    );
+    const node = await serveOwn(ownSocket(folder), fr2.vault);
     try {
       expect(await fetchToFile(trial().context, 'latest', { peer: 'FR1' })).toBe(0);
     } finally {
-      await node.close(0);
-      log.close();
+      await node.close();
     }
     expect((await readFile(join(folder, second.manifest.facts.name))).equals(second.bytes)).toBe(true);
   });
