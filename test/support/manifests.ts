@@ -10,6 +10,11 @@ import { parseHostname } from '../../src/mesh/terms/hostname.js';
 export function factsAbout(content: Uint8Array, signer: Signer, changes: Partial<Manifest> = {}): Manifest {
   const digest = new FileDigest();
   digest.update(content);
+  return factsOf(digest, signer, changes);
+}
+
+/** The same about bytes that a digest was given. */
+export function factsOf(digest: FileDigest, signer: Signer, changes: Partial<Manifest> = {}): Manifest {
   const owner = changes.owner ?? 'FR1';
   const set = changes.set ?? 'backup';
   const createdAtMs = changes.createdAtMs ?? Date.UTC(2026, 10, 23, 1, 0, 0);

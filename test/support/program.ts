@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type SpawnOptionsWithoutStdio, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { nodeProgram } from './node-process.js';
 
@@ -30,11 +30,21 @@ export function anemoneNode(args: readonly string[], options: ProgramOptions): P
   return run([nodeProgram, ...args], options);
 }
 
-function run(args: readonly string[], { cwd, env = {}, input = '', user }: ProgramOptions): Promise<ProgramEnd> {
+function run(args: readonly string[], { cwd, env = {}, input, user }: ProgramOptions): Promise<ProgramEnd> {
+  const { PATH, HOME } = process.env;
+  const identity = user === undefined ? {} : { uid: user, gid: user };
+  return runToEnd(process.execPath, args, { cwd, env: { PATH, HOME, ...env }, ...identity }, input);
+}
+
+/** Runs any program in the same way. */
+export function runToEnd(
+  program: string,
+  args: readonly string[],
+  options: SpawnOptionsWithoutStdio,
+  input = '',
+): Promise<ProgramEnd> {
   return new Promise((resolve, reject) => {
-    const { PATH, HOME } = process.env;
-    const identity = user === undefined ? {} : { uid: user, gid: user };
-    const child = spawn(process.execPath, args, { cwd, env: { PATH, HOME, ...env }, ...identity });
+    const child = spawn(program, args, options);
     const output = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output.stdout += text;

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { runToEnd } from '../../support/program.js';
 import type { Sample } from '../contest.js';
 
 /** The folder of the project; this file runs from `dist-bench/test/bench/machine/`. */
@@ -47,25 +47,11 @@ export function inside(netns: string | undefined, command: readonly string[]): r
 }
 
 /** Runs a program to its end and gives its standard output. @throws with what it wrote, when its exit code is not 0 */
-export function run(command: readonly string[], { cwd, input = '', netns }: RunOptions = {}): Promise<string> {
+export async function run(command: readonly string[], { cwd, input, netns }: RunOptions = {}): Promise<string> {
   const [program, args] = inside(netns, command);
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, stdio: 'pipe' });
-    const said = { out: '', err: '' };
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said.out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said.err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve(said.out);
-      else reject(new Error(`${command.join(' ')} ended with ${code}:\n${said.err}${said.out}`));
-    });
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-  });
+  const { code, stdout, stderr } = await runToEnd(program, args, { cwd }, input);
+  if (code === 0) return stdout;
+  throw new Error(`${command.join(' ')} ended with ${code}:\n${stderr}${stdout}`);
 }
 
 /** Clock ticks of a second in /proc; the same on every Linux that Node runs on. */

@@ -3,13 +3,13 @@ import { createReadStream } from 'node:fs';
 import { copyFile, link, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HeldBackup, type Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
-import { identityBytes } from '../../../src/mesh/identity/identity.js';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { FileDigest } from '../../../src/mesh/manifest/digest-tree.js';
 import { manifestDigest, signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
 import { formatBackupName } from '../../../src/mesh/terms/backup-name.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
+import { factsOf } from '../../support/manifests.js';
 
 export interface Planting {
   /** Hostname of the owner. */
@@ -71,18 +71,7 @@ export async function plant(owner: ServerIdentity, planting: Planting, holder?: 
 export async function factsAbout(owner: ServerIdentity, { owner: name, set, source }: Planting): Promise<Manifest> {
   const digest = new FileDigest();
   for await (const part of createReadStream(source, { highWaterMark: 2 ** 20 })) digest.update(part);
-  const createdAtMs = Date.UTC(2024, 0, 1);
-  return {
-    owner: name,
-    identity: identityBytes(owner.identity),
-    set,
-    name: formatBackupName({ owner: parseHostname(name), set, time: createdAtMs }),
-    sequence: 1,
-    previous: Buffer.alloc(0),
-    createdAtMs,
-    format: 'age',
-    ...digest.finish(),
-  };
+  return factsOf(digest, owner.signer, { owner: name, set, createdAtMs: Date.UTC(2024, 0, 1) });
 }
 
 /** The same bytes again, as a later backup of the series. */

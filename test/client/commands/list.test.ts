@@ -21,7 +21,6 @@ import {
 import { signManifest } from '../../../src/mesh/manifest/manifest.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
-
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
