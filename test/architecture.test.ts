@@ -15,7 +15,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'mesh/config': ['mesh/terms', 'mesh/files', 'mesh/identity'],
   'mesh/envelope': ['mesh/terms'],
   'mesh/manifest': ['mesh/terms', 'mesh/files', 'mesh/identity', 'mesh/generated'],
-  'mesh/kit': ['mesh/terms', 'mesh/config', 'mesh/identity', 'mesh/envelope'],
+  'mesh/kit': ['mesh/terms', 'mesh/files', 'mesh/config', 'mesh/identity', 'mesh/envelope'],
   'mesh/wire': ['mesh/terms', 'mesh/generated'],
   'mesh/peers': ['mesh/terms', 'mesh/config', 'mesh/identity', 'mesh/manifest', 'mesh/wire', 'mesh/generated'],
   'node/log': ['mesh/*'],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -259,6 +260,12 @@ describe('a restore with the kit', () => {
 
   it('says that there is no such file', async () => {
     await expect(fromKit({ kit: 'gone.txt' })).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  it('waits for nobody where it is given a pipe', async () => {
+    execFileSync('mkfifo', [join(machine.folder, 'pipe')]);
+    const message = expect.stringContaining('pipe is not a file');
+    await expect(fromKit({ kit: 'pipe' })).rejects.toMatchObject({ kind: 'usage', message });
   });
 
   it.each([{ server: 'FR1', peer: ['10.8.0.2'] }, { from: 'x.enc' }])('does not go with %j', async (more) => {

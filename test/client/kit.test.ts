@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { statfsSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -291,6 +291,19 @@ describe('doctor', () => {
     const { stdout } = await run('doctor', '--json');
     expect(JSON.parse(stdout).findings).toContainEqual(
       expect.objectContaining({ check: 'kit', mend: expect.stringContaining('anemone-peer kit') }),
+    );
+  });
+
+  it.each([
+    ['a pipe', 'it is not a file', () => execFileSync('mkfifo', [kitFile()])],
+    ['a huge file', 'it has more than 1048576 bytes', () => execFileSync('truncate', ['-s', '1T', kitFile()])],
+  ])('says so when %s is where the kit should be, and reads nothing of it', async (_, why, put) => {
+    await init();
+    await rm(kitFile());
+    put();
+    const { stdout } = await run('doctor', '--json');
+    expect(JSON.parse(stdout).findings).toContainEqual(
+      expect.objectContaining({ check: 'kit', problem: expect.stringContaining(why) }),
     );
   });
 

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, type FileHandle, open } from 'node:fs/promises';
 import { opensWithPassphrase } from '../../mesh/envelope/age.js';
 import type { EnvelopeFormat, EnvelopeKeys, OpenedEnvelope } from '../../mesh/envelope/envelope.js';
 import { detectFormat, openEnvelope } from '../../mesh/envelope/open.js';
@@ -116,7 +116,8 @@ async function headOf(file: FileHandle): Promise<Buffer> {
 /** @throws Failure `not-found` with a hint, when there is no such file; `usage` when it is none */
 export async function openForRestore(path: string, hint?: string): Promise<FileHandle> {
   try {
-    const file = await open(path, 'r');
+    // Opening a pipe would wait for somebody to write into it.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     if ((await file.stat()).isFile()) return file;
     await file.close();
   } catch (thrown) {

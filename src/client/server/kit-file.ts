@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
+import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import type { Identity } from '../../mesh/identity/identity.js';
@@ -39,7 +40,7 @@ export async function writeKit(config: Config, signer: Signer, now: number, path
 
 /** @throws the error of the file system; Failure when it is no kit, or not one that this server made */
 export async function readKit(path: string, identity: Identity): Promise<Kit> {
-  return verifyKit(parseKit(await readFile(path), path), identity, path);
+  return verifyKit(parseKit(await readSmallFile(path, { most: largestKit, follow: true }), path), identity, path);
 }
 
 /** Says what a kit does not hold of the VPN, and what it holds as the former one did. */

@@ -143,10 +143,9 @@ function offsetOf(document: Document.Parsed, path: Place): number {
 
 /**
  * The text of a configuration file.
- * @throws Failure `config` when it is no UTF-8, empty, or too large
+ * @throws Failure `config` when it is no UTF-8
  */
 export function decodeConfig(file: string, bytes: Uint8Array): string {
-  if (bytes.length > largestConfig) throw tooLarge(file);
   const text = decodeUtf8(bytes);
   if (text === undefined) {
     const parts = Buffer.from(bytes).toString('latin1').split('\n');
@@ -154,10 +153,6 @@ export function decodeConfig(file: string, bytes: Uint8Array): string {
     throw new Failure('config', `${file}:${line + 1}: is not UTF-8 text`, { hint: 'Save the file as UTF-8.' });
   }
   return text;
-}
-
-export function tooLarge(file: string): Failure {
-  return new Failure('config', `${file} has more than ${largestConfig} bytes: it is not a configuration`);
 }
 
 function decodeUtf8(bytes: Uint8Array): string | undefined {

@@ -1,12 +1,12 @@
-import { constants, existsSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import * as v from 'valibot';
+import { readSmallFile } from '../files/read-small-file.js';
 import { formatAddress, isEveryAddress } from '../terms/address.js';
 import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
 import type { Config } from './config.js';
-import { decodeConfig, largestConfig, readDocument, rootProblem, tooLarge } from './document.js';
+import { decodeConfig, largestConfig, readDocument, rootProblem } from './document.js';
 import { configFailure, keyText, type Place, type Problem } from './problem.js';
 import { resolveConfig } from './resolve.js';
 import { configSchema } from './schema.js';
@@ -78,27 +78,22 @@ function pathProblems({ server, base, backup }: Config, lineOf: LineOf): Problem
 
 /** The bytes of a regular file; a pipe that nobody writes to is not waited for. */
 export async function readConfigBytes(file: string): Promise<Buffer> {
-  let handle: FileHandle | undefined;
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    const status = await handle.stat();
-    if (!status.isFile()) throw new Failure('config', `${file} is not a file`, { hint: 'Name the file itself.' });
-    if (status.size > largestConfig) throw tooLarge(file);
-    return await handle.readFile();
-  } catch (thrown) {
-    if (thrown instanceof Failure) throw thrown;
-    const code = (thrown as NodeJS.ErrnoException).code;
-    const [why, hint] =
-      code === 'ENOENT'
-        ? ['does not exist', 'Run `anemone-peer init` to make one, or name another with --config FILE.']
-        : code === 'EACCES'
-          ? ['may not be read', 'Run this as root, or as the user of the node, who has to be able to read it.']
-          : [`cannot be read (${code})`, undefined];
-    throw new Failure('config', `${file} ${why}`, { cause: thrown, hint });
-  } finally {
-    await handle?.close();
+    return await readSmallFile(file, { most: largestConfig, follow: true });
+  } catch (cause) {
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    const [why, hint] = unreadable[code] ?? [`cannot be read (${code})`];
+    throw new Failure('config', `${file} ${why}`, { cause, hint });
   }
 }
+
+/** What is the matter with a file, and what to do, by the code of the error. */
+const unreadable: Readonly<Record<string, readonly [string, string?]>> = {
+  ENOENT: ['does not exist', 'Run `anemone-peer init` to make one, or name another with --config FILE.'],
+  EACCES: ['may not be read', 'Run this as root, or as the user of the node, who has to be able to read it.'],
+  NOT_A_FILE: ['is not a file', 'Name the file itself.'],
+  TOO_LARGE: [`has more than ${largestConfig} bytes: it is not a configuration`],
+};
 
 /** What to write where something that must be there is not. */
 const whatIsMissing: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { readSmallFile } from '../files/read-small-file.js';
 import { replaceFile } from '../files/replace-file.js';
 import { statsIfThere } from '../files/stats-if-there.js';
 import { Failure } from '../terms/failure.js';
@@ -81,8 +82,8 @@ async function readKeyAndCertificate(
   certificateFile: string,
 ): Promise<{ nodeKey: KeyObject; certificate: NodeCertificate }> {
   try {
-    const nodeKey = createPrivateKey(await readFile(keyFile));
-    return { nodeKey, certificate: readNodeCertificate(await readFile(certificateFile)) };
+    const nodeKey = createPrivateKey(await readSmallFile(keyFile, { follow: true }));
+    return { nodeKey, certificate: readNodeCertificate(await readSmallFile(certificateFile, { follow: true })) };
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES') {

@@ -1,8 +1,9 @@
-import { constants, open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Config } from '../config/config.js';
 import { readDocument } from '../config/document.js';
+import { readSmallFile } from '../files/read-small-file.js';
 import { type MissingVpn, mostVpnFiles, type VpnFile, yamlOfKit } from './kit.js';
 
 /** A WireGuard configuration has some hundred bytes; one with certificates inside has some thousand. */
@@ -53,8 +54,8 @@ async function usualPlaces(besideConfig: string, missing: MissingVpn[]): Promise
           .map((name) => join(folder, name)),
       );
     } catch (thrown) {
-      const { code } = thrown as NodeJS.ErrnoException;
-      if (code !== 'ENOENT' && code !== 'ENOTDIR') missing.push({ path: folder, reason: inWords(code) });
+      const error = thrown as NodeJS.ErrnoException;
+      if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') missing.push({ path: folder, reason: inWords(error) });
     }
   }
   return found;
@@ -63,22 +64,13 @@ async function usualPlaces(besideConfig: string, missing: MissingVpn[]): Promise
 /** A file, or why it cannot be in a kit. */
 async function readVpnFile(path: string): Promise<VpnFile | string> {
   try {
-    // Opening a pipe would wait for somebody to write into it.
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const status = await handle.stat();
-      if (!status.isFile()) return 'it is not a file';
-      if (status.size > largestFile) return `it has more than ${largestFile} bytes`;
-      const bytes = await handle.readFile();
-      const content = bytes.toString('utf8');
-      if (!Buffer.from(content).equals(bytes) || content.includes('\0')) return 'it is not a text';
-      if (!readsBack(content)) return 'it would not come out of a kit as it is';
-      return { path, size: bytes.length, content };
-    } finally {
-      await handle.close();
-    }
+    const bytes = await readSmallFile(path, { most: largestFile, follow: true });
+    const content = bytes.toString('utf8');
+    if (!Buffer.from(content).equals(bytes) || content.includes('\0')) return 'it is not a text';
+    if (!readsBack(content)) return 'it would not come out of a kit as it is';
+    return { path, size: bytes.length, content };
   } catch (thrown) {
-    return inWords((thrown as NodeJS.ErrnoException).code);
+    return inWords(thrown as NodeJS.ErrnoException);
   }
 }
 
@@ -91,7 +83,8 @@ function readsBack(content: string): boolean {
 /** The reason of what another user may be able to read. */
 export const unreadable = 'this user may not read it';
 
-function inWords(code: string | undefined): string {
+function inWords({ code, message }: NodeJS.ErrnoException): string {
   if (code === 'ENOENT') return 'it is not there';
+  if (code === 'NOT_A_FILE' || code === 'TOO_LARGE') return message;
   return code === 'EACCES' ? unreadable : `it cannot be read (${code})`;
 }

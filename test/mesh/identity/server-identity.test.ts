@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -33,5 +34,13 @@ describe('the identity of a server on its disk', () => {
     await storeServerIdentity(throwawayServer('FR1'), folder);
     await writeFile(join(folder, 'node.key'), key);
     await expect(loadServerIdentity(folder)).rejects.toThrow('does not belong to');
+  });
+
+  it('is not waited for where a pipe is in its place', async () => {
+    execFileSync('mkfifo', [join(folder, 'node.key')]);
+    await expect(loadServerIdentity(folder)).rejects.toMatchObject({
+      kind: 'config',
+      message: expect.stringContaining('the identity of this server is unreadable: '),
+    });
   });
 });
