@@ -1,30 +1,12 @@
 import { CommanderError } from 'commander';
-import { Failure, type FailureKind } from '../mesh/terms/failure.js';
+import { exitCodes } from '../mesh/terms/exit-code.js';
+import { Failure } from '../mesh/terms/failure.js';
 import type { Output } from './render/output.js';
 import { makeScreen, type Screen } from './render/screen.js';
 import { type CommonFlags, type Context, makeContext } from './session/context.js';
 import type { Run } from './usage/declare.js';
 import { applyEnvironment } from './usage/environment.js';
 import { makeProgram } from './usage/program.js';
-
-/** The one translation of a Failure into an exit code. */
-export const exitCodes: Readonly<Record<FailureKind, number>> = {
-  failed: 1,
-  usage: 2,
-  config: 2,
-  'not-found': 10,
-  locked: 11,
-  'wrong-key': 12,
-  untrusted: 13,
-  forbidden: 13,
-  conflict: 13,
-  'no-space': 13,
-  invalid: 13,
-  damaged: 13,
-  unreachable: 75,
-  timeout: 75,
-  interrupted: 130,
-};
 
 /** What a process gives to the command line. */
 export interface Outside extends Pick<Context, 'prompts' | 'clock' | 'env' | 'cwd' | 'signal' | 'stdin' | 'version'> {

@@ -3,7 +3,8 @@
 import '../mesh/terms/spare-memory.js';
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../mesh/terms/clock.js';
-import { exitCodes, runCommandLine } from './command-line.js';
+import { exitCodes } from '../mesh/terms/exit-code.js';
+import { runCommandLine } from './command-line.js';
 import type { Output } from './render/output.js';
 import { makePrompts } from './session/prompts.js';
 

@@ -8,6 +8,7 @@ import { findConfig } from '../mesh/config/find.js';
 import { loadConfig } from '../mesh/config/load.js';
 import { loadServerIdentity } from '../mesh/identity/server-identity.js';
 import { systemClock } from '../mesh/terms/clock.js';
+import { exitCodes } from '../mesh/terms/exit-code.js';
 import { Failure, type FailureKind } from '../mesh/terms/failure.js';
 import { fingerprint } from './follow-file.js';
 
@@ -133,12 +134,12 @@ function tell({ message, hint }: Failure): void {
   process.stderr.write(`anemone-node: ${message}\n${hint === undefined ? '' : `${hint}\n`}`);
 }
 
-/** As those of the client; every other failure ends with 1. */
-const exitCodes: Readonly<Partial<Record<FailureKind, number>>> = { config: 2, usage: 2, locked: 11 };
+/** What a node tells by an exit code of its own; a health check, for one, knows no others than 0 and 1. */
+const told: readonly FailureKind[] = ['config', 'usage', 'locked'];
 
 main().catch((thrown: unknown) => {
   const failure = Failure.from(thrown);
   tell(failure);
   // The exit code alone would not end it: what a start had opened keeps the process, and nobody would start it again.
-  process.exit(exitCodes[failure.kind] ?? 1);
+  process.exit(exitCodes[told.includes(failure.kind) ? failure.kind : 'failed']);
 });

@@ -1,7 +1,7 @@
 /**
  * The one error of this program. Whoever raises it knows best what happened, so it says everything a person needs
  * (what, to which backup and peer, what to do) and whether trying again can help. It is translated at two edges only:
- * into a gRPC status in `wire/status.ts`, and into an exit code in `client/main.ts`.
+ * into a gRPC status in `wire/status.ts`, and into an exit code by `exit-code.ts`.
  */
 export type FailureKind =
   /** The call itself is wrong: an unknown flag, a missing argument. */
