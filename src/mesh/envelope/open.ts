@@ -1,4 +1,4 @@
-import type { Bytes } from '../terms/bytes.js';
+import type { LentBytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
 import { ageHeadSize, openAge } from './age.js';
 import { isArmoredAge, isBinaryAge } from './age-magic.js';
@@ -23,7 +23,7 @@ export function detectFormat(head: Uint8Array): EnvelopeFormat | null {
  * @throws Failure `wrong-key` | `damaged` | `config` (an age identity that is none)
  */
 export async function openEnvelope(
-  ciphertext: Bytes,
+  ciphertext: LentBytes,
   keys: EnvelopeKeys,
   format?: EnvelopeFormat,
 ): Promise<OpenedEnvelope> {

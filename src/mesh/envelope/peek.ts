@@ -1,4 +1,4 @@
-import type { Bytes } from '../terms/bytes.js';
+import type { Bytes, LentBytes } from '../terms/bytes.js';
 
 /** A stream whose beginning was read already. Use `from` once, or `release`. */
 export interface PeekedBytes {
@@ -11,13 +11,13 @@ export interface PeekedBytes {
 }
 
 /** Reads the first `size` bytes of a stream without losing them. */
-export async function peek(source: Bytes, size: number): Promise<PeekedBytes> {
+export async function peek(source: LentBytes, size: number): Promise<PeekedBytes> {
   const iterator = source[Symbol.asyncIterator]();
   const pieces: Uint8Array[] = [];
   for (let length = 0; length < size; ) {
     const next = await iterator.next();
     if (next.done) break;
-    pieces.push(next.value);
+    pieces.push(Buffer.from(next.value));
     length += next.value.length;
   }
   const head = Buffer.concat(pieces);

@@ -1,15 +1,16 @@
 import type { FileHandle } from 'node:fs/promises';
+import type { LentBytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
 
 /**
- * The bytes of an open file from an offset on, as chunks of 1 MiB in a buffer that is used again. The file stays open when
- * they are left in their middle; a stream of Node closes it then.
+ * The bytes of an open file from an offset on, as chunks of 1 MiB, lent from one buffer: a new one for each costs as much as its
+ * SHA-256. The file stays open when they are left in their middle; a stream of Node closes it then.
  * @throws Failure `interrupted`
  */
 export async function* readAll(
   file: FileHandle,
   { start = 0, signal }: { readonly start?: number; readonly signal?: AbortSignal | undefined } = {},
-): AsyncGenerator<Uint8Array> {
+): LentBytes {
   const buffer = Buffer.allocUnsafe(2 ** 20);
   for (let position = start; ; ) {
     let filled = 0;

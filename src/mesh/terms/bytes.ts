@@ -4,6 +4,9 @@
  */
 export type Bytes = AsyncIterable<Uint8Array>;
 
+/** {@link Bytes} whose chunks are only lent: each holds until the next one is asked for. Nobody may gather them. */
+export type LentBytes = AsyncIterable<Uint8Array>;
+
 /** What is left of a stream without its first bytes. */
 export async function* withoutFirst(count: number, bytes: Bytes): AsyncGenerator<Uint8Array> {
   let surplus = count;
