@@ -277,6 +277,19 @@ describe('which backups stay', () => {
     }
   });
 
+  it('keeps at most two thirds more of an owner of which all comes late, as over a slow link', () => {
+    const week = 7 * 86_400_000;
+    const late = nights(-280, 0).map((backup) => ({ ...backup, time: backup.time + week / 2 }));
+    let held: Dated[] = [];
+    for (let end = Date.parse('2026-11-28T12:00:00Z') - 38 * week; end < Date.parse(now); end += week) {
+      const here = [...held, ...late.filter(({ time }) => time <= end && time > end - week)];
+      const kept = new Set(expire(here, forPeers, end).keep.map(({ name }) => name));
+      held = here.filter(({ name }) => kept.has(name));
+      // A year of nights that come in time has 14, see above.
+      expect(held.length).toBeLessThanOrEqual((5 / 3) * 14);
+    }
+  });
+
   it('counts the minimum from when a backup was made that came by a clock that was behind', () => {
     const early = nights(-6, -1).map((backup) => ({ ...backup, time: Date.parse('2026-08-01T00:00:00Z') }));
     expect(keptOf([...early, ...nights(0, 0)], { keepLast: 1, minimumDays: 7 })).toHaveLength(7);

@@ -129,6 +129,22 @@ describe('one peer', () => {
   });
 });
 
+it('a call that is refused again and again is one line of the log a minute', async () => {
+  const clock = new FakeClock();
+  const patient = await startPeerNode({ peers: [peerConfig('BAD', bad)], clock });
+  const connection = patient.callAs(bad);
+  const { name } = manifestOf(Buffer.alloc(1), bad.signer, { owner: 'BAD' }).facts;
+  const whole = { offset: 0, length: 0 };
+  for (let nth = 0; nth < 20; nth += 1)
+    await expect(buffer(fetchBackup(connection, name, whole))).rejects.toMatchObject({ kind: 'not-found' });
+  const lines = () =>
+    patient.log.all.flatMap(({ event, fields }) => (event === 'call refused' ? [fields['times']] : []));
+  expect(lines()).toEqual([undefined]);
+  await clock.advance(60_000);
+  expect(lines()).toEqual([undefined, 19]);
+  await patient.stop();
+});
+
 describe('one peer that issues itself one node key after the other', () => {
   const keys = deriveKeys(generateRecoveryKey());
   const selves = Array.from({ length: 3 }, () => makeServerIdentity(keys, 'BAD', visitorEpoch));
