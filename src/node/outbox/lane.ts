@@ -8,7 +8,7 @@ import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 import type { RunSignals } from './run-signals.js';
 
-/** What a whole outbox needs, whoever its peers are. */
+/** The parts of the node that an outbox needs, whoever its peers are. */
 export interface OutboxParts {
   readonly clock: Clock;
   readonly log: Log;
@@ -17,7 +17,7 @@ export interface OutboxParts {
   ownBackups(): Promise<readonly OwnBackup[]>;
 }
 
-/** Is told what a lane does while it listens. */
+/** Whoever waits for a round: it is told what the lane does meanwhile. */
 export type LaneListener = Pick<Delivery, 'progress' | 'delivered'>;
 
 /** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */

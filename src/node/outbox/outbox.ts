@@ -33,7 +33,7 @@ export interface Outbox {
   stop(): Promise<void>;
 }
 
-/** What is owed to a peer, and how the last delivery failed. */
+/** One lane, as `status` tells it: what its peer is owed, and how the last delivery failed. */
 type LaneStatus = Pick<PeerStatus, 'name' | 'owed' | 'problem' | 'problemMayPass' | 'nextTryAtMs'>;
 
 /** For nobody before it first follows. */
