@@ -14,7 +14,7 @@ export async function startScheduler(base: Base, history: History, night: Nightl
     return [];
   });
   const names = config.backup.sets.map(({ name }) => name);
-  return new Scheduler({
+  const scheduler = new Scheduler({
     clock,
     log,
     timetable: timetableOf(config),
@@ -23,4 +23,6 @@ export async function startScheduler(base: Base, history: History, night: Nightl
       night.run({ trigger, sets: nightSetsOf(base.config, self.signer), force: false }, () => {}, signal),
     hurry: () => night.hurry('the next run was due'),
   });
+  scheduler.start();
+  return scheduler;
 }

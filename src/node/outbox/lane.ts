@@ -26,10 +26,7 @@ const mostBusyRounds = 5;
 /** A peer that calls often is not tried more often than this, in milliseconds. */
 const kickGap = 10_000;
 
-/**
- * The loop that keeps one peer served. It starts with a try at once: what is owed follows from what is on disk, so a
- * restart forgets nothing. One round of deliveries runs at a time.
- */
+/** The loop that keeps one peer served. One round of deliveries runs at a time. */
 export class Lane {
   readonly peer: OutboxPeer;
   readonly #parts: OutboxParts;
@@ -53,6 +50,10 @@ export class Lane {
     this.peer = peer;
     this.#parts = parts;
     this.#attempts = new Attempts(parts.clock);
+  }
+
+  /** Tries at once: what is owed follows from what is on disk, so a restart forgets nothing. */
+  start(): void {
     void this.#inTurn(this.#stopping.signal);
   }
 

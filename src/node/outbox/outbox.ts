@@ -44,7 +44,12 @@ export function openOutbox(parts: OutboxParts): Outbox {
       const leaving = [...lanes.values()].filter(({ peer }) => !peers.includes(peer));
       for (const { peer } of leaving) lanes.delete(peer);
       await Promise.all(leaving.map((lane) => lane.stop()));
-      for (const peer of peers) if (!lanes.has(peer)) lanes.set(peer, new Lane(peer, parts));
+      for (const peer of peers) {
+        if (lanes.has(peer)) continue;
+        const lane = new Lane(peer, parts);
+        lanes.set(peer, lane);
+        lane.start();
+      }
     },
     kick(name) {
       for (const lane of lanes.values()) if (lane.peer.name === name) lane.kick();

@@ -65,7 +65,8 @@ export class Scheduler {
   /** The moment that was last told to be due while another run was under way. */
   #told: number | null = null;
   #cancelTimer = (): void => {};
-  readonly #cancelDoubt: () => void;
+  #cancelDoubt = (): void => {};
+  readonly #lastSuccess: number;
 
   constructor({ clock, log, run, hurry, timetable, lastSuccess }: SchedulerOptions) {
     this.#clock = clock;
@@ -74,12 +75,17 @@ export class Scheduler {
     this.#hurry = hurry;
     this.#timetable = timetable;
     this.#lastLook = clock.now();
+    this.#lastSuccess = lastSuccess;
     this.#settled = Math.min(lastSuccess, clock.now());
     if (timetable.schedule !== null) {
       const covered = previousRun(timetable.schedule, timetable.timezone, lastSuccess);
       if (covered !== null) this.#begun.set(covered, clock.monotonic());
     }
-    this.#cancelDoubt = clock.after(clockSetWithin, () => this.#doubt(lastSuccess));
+  }
+
+  /** Starts the run that is due already, if any, and from now on each at its time. */
+  start(): void {
+    this.#cancelDoubt = this.#clock.after(clockSetWithin, () => this.#doubt());
     this.#look();
   }
 
@@ -106,9 +112,9 @@ export class Scheduler {
   }
 
   /** A success that is still to come was told by a clock that was ahead: it settled no night before. */
-  #doubt(lastSuccess: number): void {
-    if (lastSuccess <= this.#clock.now()) return;
-    this.#log.warn('last run in the future', { lastRun: new Date(lastSuccess).toISOString() });
+  #doubt(): void {
+    if (this.#lastSuccess <= this.#clock.now()) return;
+    this.#log.warn('last run in the future', { lastRun: new Date(this.#lastSuccess).toISOString() });
     this.#settled = 0;
     this.#look();
   }

@@ -45,6 +45,7 @@ function start({
     },
     hurry,
   });
+  started.start();
   return { clock, runs, scheduler: started, stop: () => started.stop() };
 }
 
