@@ -167,7 +167,17 @@ async function fetchClaim(transfer: Transfer, claim: Claim<Holder>, signal: Abor
   const { holder, start, end: asked } = claim;
   const offset = start * leafSize;
   const length = Math.min(asked * leafSize, facts.size) - offset;
-  const hashes = await arrival.leaves.read(start, asked - start);
+  const hashes = await onThisDisk(transfer, async () => {
+    const read = await arrival.leaves.read(start, asked - start);
+    // Of what the disk cannot read it first gives what lies before.
+    if (read.length < (asked - start) * hashSize) {
+      throw new Failure(
+        'failed',
+        `${facts.name} cannot be written here: the hashes of its leaves cannot be read again`,
+      );
+    }
+    return read;
+  });
   const giveUpIfSlow = (): void => {
     if (transfer.active.size > 1) drop(transfer, holder, tooSlow(holder, manifest));
   };
@@ -198,9 +208,9 @@ async function keep(transfer: Transfer, claim: Claim<Holder>, leaves: Uint8Array
 }
 
 /** What fails here is no fault of a holder, and ends everything. */
-async function onThisDisk(transfer: Transfer, work: () => Promise<void>): Promise<void> {
+async function onThisDisk<T>(transfer: Transfer, work: () => Promise<T>): Promise<T> {
   try {
-    await work();
+    return await work();
   } catch (thrown) {
     transfer.broken = Failure.from(thrown, `${transfer.manifest.facts.name} cannot be written here`);
     end(transfer);

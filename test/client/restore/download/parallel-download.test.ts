@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { download } from '../../../../src/client/restore/download/download.js';
+import { downloadInParallel } from '../../../../src/client/restore/download/parallel-download.js';
 import { hashSize, leafSize } from '../../../../src/mesh/manifest/digest-tree.js';
 import type { ByteRange } from '../../../../src/mesh/peers/fetch-backup.js';
 import { Failure } from '../../../../src/mesh/terms/failure.js';
@@ -317,6 +318,22 @@ describe('a download from several holders', () => {
     await file.close();
     file = await open(path, 'r');
     await expect(get(serving('FR2'), serving('US1'))).rejects.toMatchObject({
+      message: expect.stringContaining('cannot be written here'),
+    });
+    expect(dropped).toEqual([]);
+  });
+});
+
+describe('a disk that does not give the hashes of the leaves back', () => {
+  it.each<[string, () => Promise<Buffer>]>([
+    ['for it fails', () => Promise.reject(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }))],
+    ['but only some of them', async () => Buffer.alloc(hashSize)],
+  ])('ends the download, and no holder is blamed: %s', async (_why, read) => {
+    const leaves = { count: Math.ceil(content.length / leafSize), read, close: async () => {} };
+    const holders = [serving('FR2'), serving('US1')];
+    const arrival = { file, leaves, failures: new Map() };
+    await expect(downloadInParallel(manifest, holders, arrival, options())).rejects.toMatchObject({
+      kind: 'failed',
       message: expect.stringContaining('cannot be written here'),
     });
     expect(dropped).toEqual([]);
