@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parsePeerAddress } from '../../src/client/restore/bare.js';
+import { parsePeerAddress } from '../../src/client/restore/confirm-peers.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';
@@ -280,6 +280,19 @@ describe('the kit that travels', () => {
     await pushTo(fr2, fr1, await travellingKit(fr2, us1));
     await pushTo(us1, fr1, newer);
     const { code, said } = await machine.restore({ peer: [pinned(fr2)], takeover: false });
+    expect(code).toBe(0);
+    expect(said.stderr).toContain('names US1 too');
+    expect(await secretOf()).toBe('secret new');
+  });
+
+  it('leads to the others also where the configuration is here, and knows one of them only, and the node key is not', async () => {
+    const { fr2, us1, fr1, newer, folder } = machine;
+    await pushTo(fr2, fr1, await travellingKit(fr2, us1));
+    await pushTo(us1, fr1, newer);
+    await mkdir(join(folder, 'config'));
+    const config = treeOf('new', fr2).find(({ name }) => name === 'config/config.yaml')?.body ?? '';
+    await writeFile(join(folder, 'config/config.yaml'), config);
+    const { code, said } = await fromKit({ takeover: false });
     expect(code).toBe(0);
     expect(said.stderr).toContain('names US1 too');
     expect(await secretOf()).toBe('secret new');

@@ -1,9 +1,7 @@
 import { resolve } from 'node:path';
-import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { findFirst } from '../../mesh/identity/server-identity.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { BareMesh } from '../restore/bare.js';
 import { bringBack } from '../restore/bring-back.js';
 import { partPath, removeParts } from '../restore/download/parts.js';
 import { downloadInto } from '../restore/download-into.js';
@@ -23,6 +21,7 @@ import { refuseFolderOfAnother, type ServerHere, serverHere } from '../restore/s
 import { ageIdentityFor, openSource } from '../restore/source.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
+import type { Bare } from '../restore/visit.js';
 import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
@@ -110,15 +109,16 @@ async function restoreFromMesh(
   options: RestoreOptions,
   keys: Keys,
 ): Promise<ExitCode> {
-  const { mesh, derived, base, home } = await openSource(context, options, keys);
+  const source = await openSource(context, options, keys);
+  const { mesh, bare, base, home } = source;
   try {
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
-    const chosen = await findInMesh(context, mesh, { reference, at: options.at, set });
+    const chosen = await findInMesh(context, source, { reference, at: options.at, set });
     const target = resolve(context.cwd, options.target ?? base);
-    const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
+    const ageIdentity = await ageIdentityFor(chosen, mesh, bare?.keys ?? null, keys);
     const { work, close } = await open(context, target, options);
     try {
-      const choice = { mesh, derived, home, target, work, ageIdentity, options, keys };
+      const choice = { mesh, bare, home, target, work, ageIdentity, options, keys };
       const { name: label, size } = chosen.manifest.facts;
       const part = partPath(work, chosen.manifest);
       const need = { label, size, part, work, isWhole: isWhole(options), hint: roomForRestore(work, target) };
@@ -132,8 +132,8 @@ async function restoreFromMesh(
 }
 
 interface Choice {
-  readonly mesh: Mesh | BareMesh;
-  readonly derived: DerivedKeys | null;
+  readonly mesh: Mesh;
+  readonly bare: Bare | null;
   readonly home: string | null;
   readonly target: string;
   /** Where the backup is downloaded to. */
@@ -144,8 +144,8 @@ interface Choice {
 }
 
 async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): Promise<ExitCode> {
-  const { mesh, derived, home, target, options, keys } = choice;
-  const takesOver = derived !== null && mayTakeOver(context, choice);
+  const { mesh, bare, home, target, options, keys } = choice;
+  const takesOver = bare !== null && mayTakeOver(context, choice);
   const hasLostData = takesOver && home !== null && (await missesData(context));
   const question: BringBackOptions['question'] = (entries) =>
     takesOver && configFor(context, target, entries) !== undefined
@@ -158,12 +158,12 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     const outcome = await bringBack(context, sealed, {
       ...bringBackOptionsOf(options, keys, target, choice.work),
       question,
-      ...(takesOver && { check: (unpacked) => refuseBesideLiving(context, unpacked, derived.identity, home) }),
+      ...(takesOver && { check: (unpacked) => refuseBesideLiving(context, unpacked, bare.keys.identity, home) }),
     });
     isFinished = !dryRun;
     const rebuilt = takesOver
-      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, derived, {
-          reached: 'reached' in mesh ? mesh.reached : [],
+      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, bare.keys, {
+          reached: bare.reached,
           manifests: chosen.proven,
         })
       : null;

@@ -10,7 +10,6 @@ import { recordDrill } from '../server/drills.js';
 import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
-import { openBareMesh } from './bare.js';
 import { type BroughtBack, bringBack } from './bring-back.js';
 import { partPath } from './download/parts.js';
 import { downloadInto } from './download-into.js';
@@ -24,6 +23,7 @@ import { reasonsOf } from './result.js';
 import { withRoom } from './room.js';
 import { ageIdentityFor } from './source.js';
 import { removeStaging, workFolder } from './unpack/staging.js';
+import { openBareMesh } from './visit.js';
 
 /** What a drill came to. */
 interface Tried {
@@ -61,10 +61,11 @@ export async function runDrill(
   const derived = await keys.recoveryKey((given) => checkOwner(given, self.identity, known));
   const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
   const times = [clock.monotonic()];
-  const mesh = await openBareMesh(context, config.server.name, peers, derived);
+  const source = await openBareMesh(context, config.server.name, peers, derived);
+  const { mesh } = source;
   try {
     const wanted = { reference: reference ?? (options.at === undefined ? 'latest' : undefined), at: options.at, set };
-    const chosen = await findInMesh(context, mesh, wanted);
+    const chosen = await findInMesh(context, source, wanted);
     times.push(clock.monotonic());
     const ageIdentity = await ageIdentityFor(chosen, mesh, derived, keys);
     const { facts } = chosen.manifest;

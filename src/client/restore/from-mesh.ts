@@ -7,10 +7,11 @@ import { formatMoment } from '../render/moments.js';
 import { renderTable } from '../render/table.js';
 import type { Context } from '../session/context.js';
 import type { FoundBackup } from '../survey/found.js';
-import type { Mesh } from '../survey/mesh.js';
 import { findingsAbout, nobodyAnswered, silence, survey } from '../survey/survey.js';
 import { type Candidate, candidatesOf, choose, chooseAt, ofUsualSet, setBySet } from './choose.js';
 import { parseMoment } from './moment.js';
+import type { Source } from './source.js';
+import type { Bare } from './visit.js';
 
 /** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
 export interface Wanted {
@@ -18,6 +19,9 @@ export interface Wanted {
   readonly at: string | undefined;
   readonly set: string;
 }
+
+/** Who is asked. */
+type Asked = Pick<Source, 'mesh' | 'bare'>;
 
 /** The backup that is meant. */
 export interface Chosen extends Candidate {
@@ -30,11 +34,12 @@ export interface Chosen extends Candidate {
  * @throws Failure `not-found`, `unreachable`, `untrusted`, `wrong-key`, `usage`; `interrupted` when the person at the
  *   terminal leaves with `q`
  */
-export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): Promise<Chosen> {
+export async function findInMesh(context: Context, source: Asked, wanted: Wanted): Promise<Chosen> {
   const { screen } = context;
+  const { mesh, bare } = source;
   const found = await survey(context, mesh, { owner: '', set: wanted.set });
   const moved = ' If one has moved, --kit and --server take its new address: --peer ADDRESS.';
-  const nobody = nobodyAnswered(found, 'reached' in mesh ? moved : '');
+  const nobody = nobodyAnswered(found, bare === null ? '' : moved);
   if (nobody !== null) throw nobody;
   for (const answer of found.answers) {
     if ('failure' in answer) screen.warn(silence(answer));
@@ -42,7 +47,7 @@ export async function findInMesh(context: Context, mesh: Mesh, wanted: Wanted): 
   const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
   for (const { message } of findingsAbout(found, mesh.owner)) screen.warn(message);
-  if (own.length === 0) throw await nothingOfSet(context, mesh, wanted.set, found.backups);
+  if (own.length === 0) throw await nothingOfSet(context, source, wanted.set, found.backups);
   const chosen = await chooseAmong(context, own, wanted);
   return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
 }
@@ -67,25 +72,26 @@ function named(names: readonly string[]): string {
 /** Holders that were asked for one set show nothing of others: what there is instead takes one more question. */
 async function nothingOfSet(
   context: Context,
-  mesh: Mesh,
+  source: Asked,
   set: string,
   backups: readonly FoundBackup[],
 ): Promise<Failure> {
-  if (set === '') return nothingOf(mesh, backups);
+  if (set === '') return nothingOf(source, backups);
+  const { mesh } = source;
   const all = await survey(context, mesh, { owner: '', set: '' });
   const own = all.backups
     .map(({ facts }) => facts)
     .filter((facts) => facts.owner === mesh.owner && facts.set !== kitSet);
-  if (own.length === 0) return nobodyAnswered(all) ?? nothingOf(mesh, all.backups);
+  if (own.length === 0) return nobodyAnswered(all) ?? nothingOf(source, all.backups);
   const names = named([...new Set(own.map((facts) => facts.set))].sort());
   return new Failure('not-found', `nobody who answered has a backup of ${mesh.owner} in the set ${set}`, {
     hint: `They show the sets ${names}: is one of these meant?`,
   });
 }
 
-function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
+function nothingOf({ mesh, bare }: Asked, backups: readonly FoundBackup[]): Failure {
   const others = [...new Set(backups.map(({ facts }) => facts.owner))];
-  const keyOf = 'reached' in mesh ? ownerOfKey(mesh, backups) : undefined;
+  const keyOf = bare === null ? undefined : ownerOfKey(bare, backups);
   // A name in other letters is a slip of its own.
   if (keyOf !== undefined && keyOf.toLowerCase() !== mesh.owner.toLowerCase()) {
     return new Failure('wrong-key', `this is the recovery key of ${keyOf}, and ${mesh.owner} is to be restored`, {
@@ -101,9 +107,8 @@ function nothingOf(mesh: Mesh, backups: readonly FoundBackup[]): Failure {
 }
 
 /** The server that the key of a bare machine belongs to, by what the backups say of themselves. */
-function ownerOfKey(mesh: Mesh, backups: readonly FoundBackup[]): string | undefined {
-  const identity = mesh.owners.get(mesh.owner);
-  return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === identity)?.facts.owner;
+function ownerOfKey({ keys }: Bare, backups: readonly FoundBackup[]): string | undefined {
+  return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === keys.identity)?.facts.owner;
 }
 
 /** Shows the backups that can be restored, numbered from the usual set on, and each from the end of its chain; a person picks one. */

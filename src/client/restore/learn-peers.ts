@@ -1,48 +1,77 @@
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { openEnvelope } from '../../mesh/envelope/open.js';
 import { readAll } from '../../mesh/files/read-all.js';
 import type { DerivedKeys } from '../../mesh/identity/recovery-key.js';
 import { largestKit } from '../../mesh/kit/kit.js';
+import type { Peer } from '../../mesh/peers/peer.js';
+import { formatAddress } from '../../mesh/terms/address.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Context } from '../session/context.js';
+import type { Mesh } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
-import { type BareMesh, notVisited, withPeersOf } from './bare.js';
 import { type Candidate, candidatesOf } from './choose.js';
-import { download } from './download/download.js';
+import type { KnownPeer } from './confirm-peers.js';
+import { downloadInto } from './download-into.js';
 import { type OpenedKit, openKitText } from './kit-source.js';
 import { offerVpn, type VpnOptions } from './offer-vpn.js';
+import { type BareMesh, meshOf, type Visited, visitorFor, visitPeers } from './visit.js';
 
 /** Kits that are tried. The newest may be damaged where it lies, or be signed by whoever stole the node key. */
 const mostTried = 3;
 
 /**
- * Looks in the mesh for the newest kit of the server that is brought back that can be read, and asks the peers it names as
- * well: one address is enough to find all others, with the identity that the kit pins. From then on all have the names that
- * the kit gives them, so that nobody is taken for another. Whatever goes wrong with it, the restore goes on with the peers
- * that it has.
+ * The mesh of these peers, and of those that the newest kit of the server names which can be read there: one address is
+ * enough to find all others, with the identity that the kit pins. From then on all have the names that the kit gives them, so
+ * that nobody is taken for another. Whatever goes wrong with it, the restore goes on with the peers that it has.
  */
-export async function learnPeers(
+export async function openLearnedMesh(
   context: Context,
-  mesh: BareMesh,
-  derived: DerivedKeys,
+  server: Hostname,
+  peers: readonly KnownPeer[],
+  keys: DerivedKeys,
   options: VpnOptions,
 ): Promise<BareMesh> {
-  if (mesh.reached.length === 0) return mesh;
-  const { screen } = context;
+  const visitor = await visitorFor(context, server, keys);
+  const visited = await visitPeers(context, visitor, peers);
+  const named = await namedByKit(context, meshOf(context, visitor, visited, peers), options);
+  const others = named.filter((peer) => isNew(peer, visited));
+  if (others.length > 0) {
+    context.screen.note(`The kit that the peers hold names ${others.map(({ name }) => name).join(', ')} too.`);
+  }
+  visited.push(...(await visitPeers(context, visitor, others)));
+  return meshOf(context, visitor, visited, [...named, ...peers]);
+}
+
+/** Whether nobody was visited at that address, and the peer was not reached at another one. */
+function isNew({ identity, address }: Peer, visited: readonly Visited[]): boolean {
+  const where = formatAddress(address);
+  return visited.every(
+    (peer) => formatAddress(peer.address) !== where && ('failure' in peer || peer.identity !== identity),
+  );
+}
+
+/** The peers that the newest kit in a mesh names, which is closed then; none where that cannot be read. */
+async function namedByKit(
+  context: Context,
+  { mesh, bare: { keys, reached } }: BareMesh,
+  options: VpnOptions,
+): Promise<readonly Peer[]> {
   try {
-    const opened = await openNewest(context, mesh, derived);
-    if (opened === null) return mesh;
+    const opened = reached.length === 0 ? null : await openNewest(context, mesh, keys);
+    if (opened === null) return [];
     const { kit, vpn } = opened;
     if (options.vpnDir !== undefined) await offerVpn(context, kit.server, vpn, options);
-    const others = notVisited(kit.peers, mesh).map(({ name }) => name);
-    if (others.length > 0) screen.note(`The kit that the peers hold names ${others.join(', ')} too.`);
-    return await withPeersOf(kit.peers, context, mesh);
+    return kit.peers;
   } catch (thrown) {
     tellUseless(context, 'the kit that the peers hold', thrown);
-    return mesh;
+    return [];
+  } finally {
+    mesh.close();
   }
 }
 
@@ -54,7 +83,7 @@ function tellUseless({ screen }: Context, kit: string, thrown: unknown): void {
 }
 
 /** @returns null where there is none that can be read */
-async function openNewest(context: Context, mesh: BareMesh, derived: DerivedKeys): Promise<OpenedKit | null> {
+async function openNewest(context: Context, mesh: Mesh, keys: DerivedKeys): Promise<OpenedKit | null> {
   const { backups } = await survey(context, mesh, { owner: mesh.owner, set: kitSet });
   const newest = candidatesOf(backups)
     .filter(({ manifest: { facts } }) => facts.owner === mesh.owner && facts.size <= largestKit)
@@ -67,7 +96,7 @@ async function openNewest(context: Context, mesh: BareMesh, derived: DerivedKeys
       continue;
     }
     try {
-      return await fetchKit(context, candidate, derived);
+      return await fetchKit(context, candidate, keys);
     } catch (thrown) {
       tellUseless(context, name, thrown);
     }
@@ -76,30 +105,15 @@ async function openNewest(context: Context, mesh: BareMesh, derived: DerivedKeys
 }
 
 /** It is sealed still while it lies on this disk, in a folder that is removed. */
-async function fetchKit(
-  { clock, signal, screen }: Context,
-  { manifest, copies }: Candidate,
-  derived: DerivedKeys,
-): Promise<OpenedKit> {
-  const { name } = manifest.facts;
+async function fetchKit(context: Context, candidate: Candidate, keys: DerivedKeys): Promise<OpenedKit> {
   const folder = await mkdtemp(join(tmpdir(), 'anemone-kit-'));
   try {
-    const file = await open(join(folder, name), 'wx+', 0o600);
+    const sealed = await downloadInto(context, candidate, folder, keys.ageIdentity, { resumable: false });
     try {
-      const holders = copies.map(({ holder }) => holder);
-      await download(manifest, holders, file, {
-        clock,
-        folder,
-        progress: () => {},
-        dropped: (_holder, why) => screen.warn(why.message),
-        signal,
-      });
-      const { plaintext } = await openEnvelope(readAll(file), { ageIdentities: [derived.ageIdentity] }, 'age');
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of plaintext) chunks.push(chunk);
-      return await openKitText(Buffer.concat(chunks), name, derived);
+      const { plaintext } = await openEnvelope(readAll(sealed.file), { ageIdentities: [keys.ageIdentity] }, 'age');
+      return await openKitText(await buffer(plaintext), sealed.label, keys);
     } finally {
-      await file.close();
+      await sealed.discard();
     }
   } finally {
     await rm(folder, { recursive: true, force: true });

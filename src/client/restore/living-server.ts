@@ -7,8 +7,8 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { patienceOf } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
-import { stranger } from './bare.js';
 import { configAfter, type Unpacked } from './configured-paths.js';
+import { stranger } from './confirm-peers.js';
 import { absentAddress, configFor } from './rebuild.js';
 
 /**

@@ -23,9 +23,9 @@ import { askOwnNode } from '../session/ask-own-node.js';
 import { askPeers, type PeerAnswer } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
 import { survey } from '../survey/survey.js';
-import { openBareMesh, type ReachedPeer, shortName } from './bare.js';
 import { candidatesOf } from './choose.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
+import { openBareMesh, type ReachedPeer, shortName } from './visit.js';
 
 /** What became of the machine after a restore: a server of the mesh again, or why not. */
 export interface Rebuilt {
@@ -200,10 +200,10 @@ export function absentAddress(listen: Address): string | null {
 
 /** Asks every peer, as a visitor still, for the backups of the server and the epoch to beat. */
 async function visitAll(context: Context, config: Config, keys: DerivedKeys, peers: readonly Peer[]): Promise<Learned> {
-  const mesh = await openBareMesh(context, config.server.name, peers, keys);
+  const { mesh, bare } = await openBareMesh(context, config.server.name, peers, keys);
   try {
     const { backups } = await survey(context, mesh, { owner: config.server.name, set: '' });
-    return { reached: mesh.reached, manifests: candidatesOf(backups).map(({ manifest }) => manifest) };
+    return { reached: bare.reached, manifests: candidatesOf(backups).map(({ manifest }) => manifest) };
   } finally {
     mesh.close();
   }

@@ -5,19 +5,20 @@ import { parseHostname } from '../../mesh/terms/hostname.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context } from '../session/context.js';
 import { type Mesh, openMesh } from '../survey/mesh.js';
-import { type BareMesh, confirmPeers, openBareMesh, parsePeerAddress } from './bare.js';
 import type { Candidate } from './choose.js';
+import { confirmPeers, parsePeerAddress } from './confirm-peers.js';
 import { checkOwner, type Keys } from './keys.js';
 import { openKitFile } from './kit-source.js';
-import { learnPeers } from './learn-peers.js';
+import { openLearnedMesh } from './learn-peers.js';
 import { offerVpn } from './offer-vpn.js';
 import type { RestoreOptions } from './options.js';
 import { configFileHere, refuseFolderOfAnother, serverHere } from './server-here.js';
+import type { Bare } from './visit.js';
 
 export interface Source {
-  readonly mesh: Mesh | BareMesh;
-  /** Known already where the recovery key was needed to connect. */
-  readonly derived: DerivedKeys | null;
+  readonly mesh: Mesh;
+  /** Null where this machine has its node key. */
+  readonly bare: Bare | null;
   /** The folder that is the target unless another one is named. */
   readonly base: string;
   /** The base of the configuration that this machine has of the server itself, or cannot read; null where it has none. */
@@ -35,9 +36,7 @@ export async function openSource(context: Context, options: RestoreOptions, keys
     // First the peers, then the key: nobody types 58 characters to learn that the VPN is down.
     const peers = await confirmPeers(context, (options.peer ?? []).map(parsePeerAddress), { yes });
     const derived = await keys.recoveryKey();
-    const mesh = await openBareMesh(context, server, peers, derived);
-    const learned = await learnPeers(context, mesh, derived, options);
-    return { mesh: learned, derived, base: context.cwd, home };
+    return { ...(await openLearnedMesh(context, server, peers, derived, options)), base: context.cwd, home };
   }
   const config = await context.loadConfig().catch((cause: unknown) => {
     if (configFileHere(context) !== null) {
@@ -51,11 +50,11 @@ export async function openSource(context: Context, options: RestoreOptions, keys
     });
   });
   const { base } = config;
-  if (await hasNodeKey(context)) return { mesh: await openMesh(context), derived: null, base, home: base };
+  if (await hasNodeKey(context)) return { mesh: await openMesh(context), bare: null, base, home: base };
   context.screen.note('This machine has no node key: its peers are visited with the recovery key.');
   const derived = await keys.recoveryKey();
-  const mesh = await openBareMesh(context, config.server.name, enabledPeers(config), derived);
-  return { mesh, derived, base, home: base };
+  const mesh = await openLearnedMesh(context, config.server.name, enabledPeers(config), derived, {});
+  return { ...mesh, base, home: base };
 }
 
 /**
@@ -84,9 +83,7 @@ async function sourceOfKit(context: Context, file: string, options: RestoreOptio
     throw new Failure('usage', `the kit of ${kit.server} names no peers`, { hint: 'Name one: --peer 10.8.0.2' });
   }
   const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
-  const mesh = await openBareMesh(context, kit.server, peers, derived);
-  const learned = await learnPeers(context, mesh, derived, {});
-  return { mesh: learned, derived, base: context.cwd, home };
+  return { ...(await openLearnedMesh(context, kit.server, peers, derived, {})), base: context.cwd, home };
 }
 
 /**

@@ -34,7 +34,7 @@ function showing(...held: readonly HeldBackup[]): Mesh {
 async function find(mesh: Mesh, options: Partial<CommandOptions> = {}, set = '') {
   const { context, said } = commandTrial({ cwd: tmpdir(), ...options });
   const reference = options.answers === undefined ? 'latest' : undefined;
-  const chosen = await findInMesh(context, mesh, { reference, at: undefined, set });
+  const chosen = await findInMesh(context, { mesh, bare: null }, { reference, at: undefined, set });
   return { chosen, stderr: said.stderr };
 }
 
