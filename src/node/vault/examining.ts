@@ -166,14 +166,14 @@ export class Examining {
    * does not read for the first time stays held, in doubt: it may stumble once, and this may be the last copy.
    */
   async *#compare(entry: HeldEntry, pace: Pace = atOnce): AsyncGenerator<Uint8Array> {
-    const { inventory, layout } = this.#parts;
+    const { inventory, layout, putAside } = this.#parts;
     const wasDoubted = inventory.findings.isUnread(layout.backup(entry.name));
     try {
       yield* this.#readAgain(entry, pace);
     } catch (thrown) {
       const isFirst = !wasDoubted && mayBeReadAgain(thrown);
       const failure = isFirst ? readFailure(thrown, entry.name) : asDamage(thrown, entry);
-      if (failure.kind === 'damaged') await this.#parts.putAside(entry, failure.message);
+      if (failure.kind === 'damaged') await putAside(entry, failure.message);
       throw failure;
     }
   }

@@ -4,14 +4,16 @@ import { type BackupFiles, dataOfSidecar, sidecarOf } from './layout.js';
 
 /**
  * What is wrong with a file of a backup: `lost`, it has vanished or is not what its owner signed; `unread`, the disk did not read
- * it the last time, so whether it is lost is for an examination to say; `locked`, the user of the node may not read it, which a
- * person can put right; `aside`, it is a damaged copy in quarantine.
+ * it the last time, so whether it is lost is for an examination to say; `aside`, it is a damaged copy in quarantine.
  */
-export type Trouble = 'lost' | 'unread' | 'locked' | 'aside';
+export type Damage = 'lost' | 'unread' | 'aside';
+
+/** `locked`: the user of the node may not read it. It may be whole, and a person can put that right. */
+type Trouble = Damage | 'locked';
 
 /** Of which backup a file is. */
 export interface Owned {
-  /** File name of the backup; empty for the folder with all of its owner. */
+  /** File name of the backup. */
   readonly name: string;
   readonly owner: Hostname;
 }
@@ -19,8 +21,9 @@ export interface Owned {
 interface Finding {
   /** What a person is told. */
   readonly what: string;
-  /** Null where it says nothing about a backup. */
-  readonly about: (Owned & { readonly trouble: Trouble }) | null;
+  readonly trouble: Trouble | null;
+  /** Null where no backup is damaged. */
+  readonly backup: Owned | null;
 }
 
 /** What was found on the disk, by its path: for a person to look at, and for what it means for backups. */
@@ -34,12 +37,17 @@ export class Findings {
 
   /** Notes something that a person should look at. A path has one finding; a later one replaces it. */
   report(path: string, what: string): void {
-    this.#byPath.set(path, { what, about: null });
+    this.#byPath.set(path, { what, trouble: null, backup: null });
   }
 
-  /** The same, about a file of a backup. */
-  note(trouble: Trouble, path: string, { name, owner }: Owned, what: string): void {
-    this.#byPath.set(path, { what, about: { name, owner, trouble } });
+  /** The same, about a file of a backup that is damaged. */
+  note(trouble: Damage, path: string, { name, owner }: Owned, what: string): void {
+    this.#byPath.set(path, { what, trouble, backup: { name, owner } });
+  }
+
+  /** The same, about a file of a backup, or the folder of an owner, that the node may not read. */
+  lock(path: string, what: string): void {
+    this.#byPath.set(path, { what, trouble: 'locked', backup: null });
   }
 
   /** A finding that no longer holds. */
@@ -58,44 +66,37 @@ export class Findings {
   }
 
   troubleOf(path: string): Trouble | null {
-    return this.#byPath.get(path)?.about?.trouble ?? null;
+    return this.#byPath.get(path)?.trouble ?? null;
   }
 
-  /** What a start could not read, where a backup would have these files: one of them, or the folder of its owner; or null. */
-  lockOf({ folder, data, sidecar }: BackupFiles): string | null {
-    return [folder, data, sidecar].find((path) => this.troubleOf(path) === 'locked') ?? null;
+  /** What the node may not read where a backup would be: one of its files, or the folder of its owner; or null. */
+  lockOf({ data, sidecar, folder }: BackupFiles): string | null {
+    return [data, sidecar, folder].find((path) => this.troubleOf(path) === 'locked') ?? null;
   }
 
-  /** Whether the disk did not read one of these files the last time. */
   isUnread({ data, sidecar }: BackupFiles): boolean {
     return [data, sidecar].some((path) => this.troubleOf(path) === 'unread');
   }
 
-  /** The files of a backup that are lost, unread, or damaged copies of it. */
+  /** The files of a backup that are damaged, and the damaged copies of it. */
   damagedOf(name: string): string[] {
-    return [...this.#byPath].flatMap(([path, { about }]) => (about?.name === name && isDamage(about) ? [path] : []));
+    return [...this.#byPath].flatMap(([path, { backup }]) => (backup?.name === name ? [path] : []));
   }
 
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[] {
-    const names = [...this.#byPath.values()].flatMap(({ about }) =>
-      about?.owner === owner && isDamage(about) && !this.#isHeld(about.name) ? [about.name] : [],
-    );
-    return [...new Set(names)];
+    const names = [...this.#byPath.values()].flatMap(({ backup }) => (backup?.owner === owner ? [backup.name] : []));
+    return [...new Set(names)].filter((name) => !this.#isHeld(name));
   }
 
   /** One line each, for a person. */
   lines(): string[] {
-    const line = ([path, { what, about }]: [string, Finding]): string => {
-      const isNeeded = about?.trouble !== 'aside' || !this.#isHeld(about.name);
-      return `${path}: ${what}${isNeeded ? '' : `; it is held again: ${howToEnd(dataOfSidecar(path) ?? path)}`}`;
+    const line = ([path, { what, trouble, backup }]: [string, Finding]): string => {
+      const isHeldAgain = trouble === 'aside' && backup !== null && this.#isHeld(backup.name);
+      return `${path}: ${what}${isHeldAgain ? `; it is held again: ${howToEnd(dataOfSidecar(path) ?? path)}` : ''}`;
     };
     return [...this.#byPath].map(line).sort();
   }
-}
-
-function isDamage({ trouble }: { readonly trouble: Trouble }): boolean {
-  return trouble !== 'locked';
 }
 
 /** How a finding ends about a copy that nobody needs. @param data where it was put aside */

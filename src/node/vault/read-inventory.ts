@@ -43,8 +43,8 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
   /** What cannot be read of one peer must not keep all others from theirs. */
   const passOver = (owner: Hostname, folder: string, thrown: unknown): void => {
     if (owner === host || !isUnreadable(thrown)) throw thrown;
-    const what = `cannot be read, so nothing of ${owner} is shown or taken: ${Failure.from(thrown).message}`;
-    findings.note('locked', folder, { name: '', owner }, what);
+    const { message } = Failure.from(thrown);
+    findings.lock(folder, `cannot be read, so nothing of ${owner} is shown or taken: ${message}`);
   };
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
@@ -170,7 +170,7 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
     const { findings } = inventory;
     // In each case but one, its owner hears of it, and can send it again. What the disk did not read just now may be whole.
     if (isLost(thrown)) findings.note('unread', looked, pair, what);
-    else if (isUnreadable(thrown)) findings.note('locked', looked, pair, what);
+    else if (isUnreadable(thrown)) findings.lock(looked, what);
     else if ((kind === 'damaged' || kind === 'untrusted') && !another) {
       findings.note('lost', looked, pair, what);
       options.lost?.(pair.name, looked === data ? `its file ${message}` : `its manifest is not to rely on: ${message}`);

@@ -182,7 +182,11 @@ describe('a night', () => {
 
     it('tries the command of a set once more that failed with an exit code', async () => {
       const dump = 'test -e refused || { touch refused; echo connection refused >&2; exit 1; }; echo dump';
-      const source = openSource({ kind: 'command', command: ['sh', '-c', dump], timeout: 86_400 }, stage.files.data, []);
+      const source = openSource(
+        { kind: 'command', command: ['sh', '-c', dump], timeout: 86_400 },
+        stage.files.data,
+        [],
+      );
       const database = { ...source, name: 'database', sealed: false, silence: day };
       const report = await stage.clock.runUntil(stage.run([database]));
       expect(report.outcome).toBe(done);
