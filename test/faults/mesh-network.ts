@@ -172,7 +172,7 @@ async function answerOver(
   };
   const given = async (requests: PassThrough): Promise<Framed[]> => {
     const messages: Framed[] = [];
-    const call = { from: from.name, certificate: undefined, path: answer.path };
+    const call = { from: from.name, certificate: undefined, crowd: from.name, path: answer.path };
     for await (const each of answer.messages(requests as Duplex as ServerHttp2Stream, call, gone)) messages.push(each);
     return messages;
   };
