@@ -32,9 +32,8 @@ export function verifiedReceipt(
 ): SignedReceipt {
   try {
     verifyReceipt(receipt, peer.identity, manifest.digest);
-  } catch (cause) {
-    const { kind, message } = Failure.from(cause);
-    throw new Failure(kind, `${describePeer(peer)} sent a receipt for ${manifest.facts.name}: ${message}`, { cause });
+  } catch (thrown) {
+    throw Failure.from(thrown).within(`${describePeer(peer)} sent a receipt for ${manifest.facts.name}`);
   }
   return receipt;
 }

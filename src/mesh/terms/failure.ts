@@ -56,6 +56,11 @@ export class Failure extends Error {
     this.hint = options.hint;
   }
 
+  /** The same with more words before it, and with a hint of whoever adds them in place of its own. */
+  within(context: string, { hint = this.hint }: Pick<FailureOptions, 'hint'> = {}): Failure {
+    return new Failure(this.kind, `${context}: ${this.message}`, { cause: this, retryable: this.retryable, hint });
+  }
+
   /** Any thrown value as a Failure; one that already is stays as it is. An abort becomes `interrupted`. */
   static from(thrown: unknown, context = ''): Failure {
     if (thrown instanceof Failure) return thrown;

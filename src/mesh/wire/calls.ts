@@ -69,7 +69,7 @@ async function* exchange<Q, R>(
         watch.progress();
       }
     } catch (thrown) {
-      if (thrown instanceof Failure) throw new Failure(thrown.kind, `${whom}: ${thrown.message}`, { cause: thrown });
+      if (thrown instanceof Failure) throw thrown.within(whom);
       // A stream that broke after its end was told has told how it ended.
       if (status.trailers === undefined) throw thrown;
     }
@@ -108,10 +108,7 @@ function open(channel: Channel, path: string, watch: Watch): Promise<ClientHttp2
 }
 
 function noConnection(whom: string, cause: Error): Failure {
-  if (cause instanceof Failure) {
-    const { kind, message, retryable, hint } = cause;
-    return new Failure(kind, `${whom}: ${message}`, { cause, retryable, hint });
-  }
+  if (cause instanceof Failure) return cause.within(whom);
   return new Failure('unreachable', `${whom}: no connection (${cause.message})`, { cause });
 }
 

@@ -153,9 +153,7 @@ async function readLines(file: string): Promise<string[]> {
 
 function notWritten(file: string, thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
-  const { kind, message } = Failure.from(thrown);
-  return new Failure(kind, `the report of the last run cannot be written to ${file}: ${message}`, {
-    cause: thrown,
+  return Failure.from(thrown).within(`the report of the last run cannot be written to ${file}`, {
     hint: `Look at the disk: \`df -h\`, \`df -i\` and \`ls -l ${file}\`. The next run writes it, and a restart of the node loses it.`,
   });
 }

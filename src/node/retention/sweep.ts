@@ -84,9 +84,7 @@ export async function sweep({
       await work();
       return true;
     } catch (thrown) {
-      const cause = Failure.from(thrown);
-      const { kind, message, hint, retryable } = cause;
-      failures.push(new Failure(kind, `${context}: ${message}`, { cause, retryable, hint }));
+      failures.push(Failure.from(thrown).within(context));
       return false;
     }
   };
