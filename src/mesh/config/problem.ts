@@ -4,6 +4,9 @@ import { Failure } from '../terms/failure.js';
 /** The keys and indices that lead to a value, from the whole file on. */
 export type Place = readonly (string | number)[];
 
+/** The line of a place in the file, counted from 1. */
+export type LineOf = (place: Place) => number;
+
 /** One thing that is wrong in a configuration file. */
 export interface Problem {
   /** Counted from 1. */

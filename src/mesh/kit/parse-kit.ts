@@ -3,7 +3,6 @@ import { readDocument } from '../config/document.js';
 import { keyText } from '../config/problem.js';
 import { address, count, hostname, identity, recipient, text } from '../config/values.js';
 import { armorBegin, armorEnd } from '../envelope/age-magic.js';
-import { parseIdentity } from '../identity/identity.js';
 import { printable, redactSecrets } from '../terms/clean-text.js';
 import { Failure } from '../terms/failure.js';
 import { type KitVpn, kitBegin, kitEnd, kitVersion, largestKit, mostVpnFiles } from './kit.js';
@@ -61,9 +60,7 @@ export function parseKit(bytes: Uint8Array, label: string): SignedKit {
     throw at(document.lineOf(path), keyText(path), messageOf(issue));
   }
   const { certificate, signature, vpn, kit: _version, ...facts } = read.output;
-  const peers = facts.peers.map((peer) => ({ ...peer, identity: parseIdentity(peer.identity) }));
-  const kit = { ...facts, identity: parseIdentity(facts.identity), peers, vpn: vpnOf(vpn, lines, label) };
-  return { kit, certificate, signature };
+  return { kit: { ...facts, vpn: vpnOf(vpn, lines, label) }, certificate, signature };
 }
 
 /** What a mail program put before each line of a kit that it quoted stands before its first marker too. */

@@ -1,4 +1,3 @@
-import type { Bytes } from '../terms/bytes.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
 import type { Channels } from './connection.js';
@@ -20,7 +19,7 @@ export async function* fetchBackup(
   range: ByteRange,
   signal?: AbortSignal,
   manifestDigest: Uint8Array = new Uint8Array(),
-): Bytes & AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const request = { name, ...range, manifestDigest };
   for await (const messages of callServerStream(bulk, peerService.fetchBackup, request, signal)) {
     const [first, ...others] = messages.map(({ chunk }) => chunk).filter((chunk) => chunk.length > 0);

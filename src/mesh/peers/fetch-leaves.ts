@@ -1,5 +1,4 @@
 import { hashSize } from '../manifest/digest-tree.js';
-import type { Bytes } from '../terms/bytes.js';
 import { callServerStream } from '../wire/calls.js';
 import { peerService } from '../wire/methods.js';
 import type { Channels } from './connection.js';
@@ -21,7 +20,7 @@ export async function* fetchLeaves(
   name: string,
   { first = 0, manifestDigest = new Uint8Array() }: LeavesQuestion = {},
   signal?: AbortSignal,
-): Bytes & AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const request = { name, manifestDigest, first };
   let surplus: number | null = null;
   for await (const messages of callServerStream(bulk, peerService.fetchLeaves, request, signal)) {
