@@ -105,7 +105,7 @@ async function examine(
 /** Of one that is just being read for its owner the pace is not ours, and it goes on without us. */
 function untilAborted(reading: Promise<void>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
+    const abort = (): void => reject(new Failure('interrupted', 'the reading is left for a later run'));
     signal.addEventListener('abort', abort, { once: true });
     reading.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });

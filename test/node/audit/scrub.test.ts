@@ -305,7 +305,7 @@ describe('a scrub', () => {
     const vault = {
       ...forAnOwner.vault,
       examine: () => {
-        void Promise.resolve().then(() => stopping.abort());
+        void Promise.resolve().then(() => stopping.abort('the next night was due'));
         return new Promise<void>(() => {});
       },
     };
