@@ -4,11 +4,11 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { download } from '../restore/download/download.js';
-import { openPart } from '../restore/download/part-file.js';
 import { withRoom } from '../restore/room.js';
 import { needFolderOf } from '../server/output-folder.js';
 import type { Context, ExitCode } from '../session/context.js';
 import { openMesh } from '../survey/mesh.js';
+import { openFetchedFile } from './fetched-file.js';
 import { findOne } from './find-one.js';
 
 export interface FetchOptions {
@@ -44,7 +44,7 @@ export async function fetchToFile(context: Context, reference: string, options: 
     const { facts, digest, signed } = backup.manifest;
     const target = resolve(context.cwd, options.output ?? facts.name);
     const manifest = HeldBackup.encode({ manifest: signed, receipt: undefined }).finish();
-    const part = await openPart(target, { digest, manifest, force: options.force ?? false });
+    const { part, keep } = await openFetchedFile(target, { digest, manifest, force: options.force ?? false });
     const progress = screen.progress();
     try {
       const holders = backup.copies.map(({ holder }) => holder);
@@ -58,11 +58,12 @@ export async function fetchToFile(context: Context, reference: string, options: 
           dropped: (_holder, why) => screen.warn(why.message),
           signal,
         });
-        await part.keep();
+        await keep();
       });
     } catch (thrown) {
       const failure = Failure.from(thrown, facts.name);
-      const left = await part.abandon(failure.kind === 'damaged');
+      if (failure.kind === 'damaged') await part.discard();
+      const left = await part.leave();
       if (left > 0)
         screen.note(`${formatByteSize(left)} are kept beside ${target}; the same command goes on from there.`);
       throw failure;

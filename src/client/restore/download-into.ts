@@ -1,11 +1,10 @@
-import { constants } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
 import type { Candidate } from './choose.js';
 import { download } from './download/download.js';
 import type { Received } from './download/download-options.js';
+import { openPartFile } from './download/part-file.js';
 import { partPath } from './download/parts.js';
 import type { SealedFile } from './sealed-file.js';
 
@@ -38,19 +37,13 @@ export async function downloadInto(
 ): Promise<Downloaded> {
   const { screen, clock, signal } = context;
   const { facts } = manifest;
-  const path = partPath(folder, manifest);
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  const discard = async (): Promise<void> => {
-    await file.close();
-    await rm(path, { force: true });
-  };
+  const part = await openPartFile(partPath(folder, manifest));
+  const { file, path, discard } = part;
   const keep = async (): Promise<void> => {
-    // Ranges arrive in any order: what lies between them takes no room yet.
-    const { size, blocks } = await file.stat();
-    await file.close();
-    const here = formatByteSize(Math.min(size, blocks * 512));
+    const left = await part.leave();
+    if (left === 0) return;
     screen.note(
-      `What arrived (${here}) stays in ${path}: the same command goes on with it. If you give up, remove it.`,
+      `What arrived (${formatByteSize(left)}) stays in ${path}: the same command goes on with it. If you give up, remove it.`,
     );
   };
   const leave = (): Promise<void> => (resumable && facts.size >= soonFetched ? keep() : discard());
@@ -67,8 +60,7 @@ export async function downloadInto(
     return { label: facts.name, file, manifest, ageIdentity, received, discard, leave };
   } catch (thrown) {
     const failure = Failure.from(thrown);
-    if (resumable && cuts.has(failure.kind) && (await file.stat()).size > 0) await keep();
-    else await discard();
+    await (resumable && cuts.has(failure.kind) ? keep() : discard());
     throw failure;
   } finally {
     progress.end();

@@ -2,6 +2,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import { type BackupName, parseBackupName } from '../../../mesh/terms/backup-name.js';
+import { partMark } from './part-file.js';
 
 /** What restores that were cut off, or not finished, have downloaded: sealed bytes in their target, under a hidden name. */
 export interface Part {
@@ -14,9 +15,9 @@ export interface Part {
 
 const pattern = /^\.anemone-restore-(.+)\.[0-9a-f]{16}\.part$/;
 
-/** Where a backup is downloaded to. Its digest is in the name: bytes of another backup are never gone on with. */
+/** Where a backup is downloaded to. */
 export function partPath(folder: string, { facts, digest }: Pick<VerifiedManifest, 'facts' | 'digest'>): string {
-  return join(folder, `.anemone-restore-${facts.name}.${digest.toString('hex').slice(0, 16)}.part`);
+  return join(folder, `.anemone-restore-${facts.name}.${partMark(digest)}`);
 }
 
 export async function partsIn(folder: string): Promise<readonly Part[]> {

@@ -1,8 +1,8 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { openPart } from '../../../../src/client/restore/download/part-file.js';
-import { temporaryFolder } from '../../../support/temporary-folder.js';
+import { openFetchedFile } from '../../../src/client/commands/fetched-file.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let folder: string;
 let target: string;
@@ -12,9 +12,10 @@ beforeEach(async () => {
 });
 
 async function fetching(content: string, force = false) {
-  const part = await openPart(target, { digest: Buffer.from(content), manifest: Buffer.from(`of ${content}`), force });
-  await part.file.writeFile(content);
-  return part;
+  const options = { digest: Buffer.from(content), manifest: Buffer.from(`of ${content}`), force };
+  const fetched = await openFetchedFile(target, options);
+  await fetched.part.file.writeFile(content);
+  return fetched;
 }
 const there = async () => [await readFile(target, 'utf8'), await readFile(`${target}.manifest`, 'utf8')];
 
@@ -22,7 +23,7 @@ it('two fetches to one name: the second one to end changes neither the file nor 
   const [one, two] = [await fetching('one'), await fetching('two')];
   await one.keep();
   await expect(two.keep()).rejects.toMatchObject({ kind: 'conflict' });
-  await two.abandon(true);
+  await two.part.discard();
   expect([await there(), await readdir(folder)]).toEqual([
     ['one', 'of one'],
     ['fr1.enc', 'fr1.enc.manifest'],
@@ -30,10 +31,10 @@ it('two fetches to one name: the second one to end changes neither the file nor 
 });
 
 it('a file that appears meanwhile is left alone, and gets no manifest', async () => {
-  const part = await fetching('one');
+  const one = await fetching('one');
   await writeFile(target, 'mine');
-  await expect(part.keep()).rejects.toMatchObject({ kind: 'conflict' });
-  await part.abandon(true);
+  await expect(one.keep()).rejects.toMatchObject({ kind: 'conflict' });
+  await one.part.discard();
   expect([await readFile(target, 'utf8'), await readdir(folder)]).toEqual(['mine', ['fr1.enc']]);
 });
 
