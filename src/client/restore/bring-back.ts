@@ -57,8 +57,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     ) {
       throw new Failure('interrupted', 'nothing was restored');
     }
-    signal.throwIfAborted();
-    const { switched, warnings } = await intoPlace({ staging, stamp, ground, units });
+    const { switched, warnings } = await intoPlace({ staging, stamp, ground, units }, signal);
     for (const warning of warnings) screen.warn(warning);
     const { aside, staying } = await asideOf(comparison.dropped, target, switched);
     if (staying.length > 0) screen.warn(inLines('not put aside, since the folder cannot be renamed here:', staying));

@@ -154,7 +154,7 @@ describe('a restore over mounts', () => {
     const ground = await readGround(target, { data: [], selects: null });
     const units = await unitsOf(entries, ground);
     await mount('config/volume', '-t', 'tmpfs', 'tmpfs');
-    const placing = intoPlace({ staging, stamp, ground, units });
+    const placing = intoPlace({ staging, stamp, ground, units }, new AbortController().signal);
     await expect(placing).rejects.toMatchObject({ kind: 'invalid', message: expect.stringContaining('config/volume') });
     expect(await readdir(target)).toEqual(['config']);
   });

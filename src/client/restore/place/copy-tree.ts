@@ -14,13 +14,19 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 
+export interface CopyOptions {
+  /** The first copy of each file so far, by its inode, for trees whose copies go to the same mount. */
+  readonly copied: Map<number, string>;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Copies a part of an own staging folder to another mount: contents, links, modes, times and owners. Hard links stay joined.
  * @param to does not exist; its parent does
- * @param copied the first copy of each file so far, by its inode, for trees whose copies go to the same mount
  */
-export async function copyTree(from: string, to: string, copied: Map<number, string>): Promise<void> {
+export async function copyTree(from: string, to: string, { copied, signal }: CopyOptions): Promise<void> {
   async function copy(source: string, copyPath: string): Promise<void> {
+    signal.throwIfAborted();
     const stats = await lstat(source);
     if (stats.isDirectory()) {
       await mkdir(copyPath, { mode: 0o700 });

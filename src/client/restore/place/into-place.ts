@@ -26,9 +26,11 @@ type Undo = () => Promise<void>;
  * A folder that an overlay cannot rename stays, with its mode and time, and what is in it is exchanged one by one.
  * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
  *   everything was put back, or saying what could not be
+ * @param signal heeded until the first rename: copies may take minutes
  */
 export async function intoPlace(
   placement: Placement,
+  signal: AbortSignal,
 ): Promise<{ readonly switched: readonly Switched[]; readonly warnings: readonly string[] }> {
   const { target } = placement.ground;
   const leftovers = [placement.staging];
@@ -51,9 +53,10 @@ export async function intoPlace(
           leftovers.push(folder);
           await mkdir(folder, { mode: 0o700 });
         }
-        await copyTree(from, to, joined);
+        await copyTree(from, to, { copied: joined, signal });
       });
     }
+    signal.throwIfAborted();
     const switched: Switched[] = [];
     for (const exchange of exchanges) {
       // Nobody can know before that a folder may not be changed by anyone, or that something holds it.

@@ -30,7 +30,10 @@ describe('a copy of a tree', () => {
     await chmod(at('shut'), 0o500);
     await chmod(at('.'), 0o750);
 
-    await copyTree(join(base, 'from/tree'), join(base, 'to/tree'), new Map());
+    await copyTree(join(base, 'from/tree'), join(base, 'to/tree'), {
+      copied: new Map(),
+      signal: new AbortController().signal,
+    });
     const copied = await describeTree(join(base, 'to'));
     expect(copied).toEqual(await describeTree(join(base, 'from')));
     expect(copied).toHaveLength(7);

@@ -25,6 +25,7 @@ import {
   stagingFolder,
 } from '../../../../src/client/restore/unpack/staging.js';
 import { type UnpackedEntry, unpack } from '../../../../src/client/restore/unpack/unpack.js';
+import { Failure } from '../../../../src/mesh/terms/failure.js';
 import { putIntoPlace } from '../../../support/put-into-place.js';
 import { type RawMember, rawTar, stream } from '../raw-tar.js';
 
@@ -36,6 +37,8 @@ beforeEach(async () => {
   staging = stagingFolder(target, stamp);
 });
 afterEach(() => removeTree(target));
+
+const undisturbed = new AbortController().signal;
 
 const folder = (name: string): RawMember => ({ name, type: '5', mode: 0o755 });
 
@@ -150,7 +153,7 @@ describe.skipIf(process.getuid?.() !== 0)('as a user who is not root', () => {
       { name: 'ro/file', body: 'new' },
     );
     const ground = await readGround(target, { data: [join(target, 'ro/data')], selects: null });
-    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) });
+    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) }, undisturbed);
     process.seteuid?.(0);
     expect(await tree()).toEqual({ ro: '/', 'ro/data': '/', 'ro/file': 'new', 'ro/sub': '/', 'ro/sub/file': 'new' });
     expect((await lstat(join(target, 'ro/sub'))).mode & 0o777).toBe(0o400);
@@ -170,6 +173,15 @@ describe('a restore that cannot be put into place', () => {
       message: expect.stringContaining('symbolic link'),
     });
     expect(await tree()).toEqual(before);
+  });
+
+  it('is not begun any more when somebody has interrupted it', async () => {
+    await put('a', 'old');
+    const entries = await prepare({ name: 'a', body: 'new' });
+    const interrupted = AbortSignal.abort(new Failure('interrupted', 'interrupted'));
+    const placing = putIntoPlace({ staging, target, entries, stamp }, interrupted);
+    await expect(placing).rejects.toMatchObject({ kind: 'interrupted' });
+    expect(await tree()).toEqual({ a: 'old' });
   });
 
   it('is refused when a folder above a root is a file', async () => {
@@ -244,7 +256,7 @@ describe('what is exchanged as one thing', () => {
     );
     const data = [join(target, 'srv/anemone/data'), join(target, 'not/there')];
     const ground = await readGround(target, { data, selects: null });
-    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) });
+    await intoPlace({ staging, stamp, ground, units: await unitsOf(entries, ground) }, undisturbed);
     expect(await tree()).toEqual({
       srv: '/',
       'srv/anemone': '/',
