@@ -6,7 +6,7 @@ import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions } from './download-options.js';
 import { gaveUp, silentAbout, tooSlow } from './given-up.js';
-import { pauseAfter } from './pause.js';
+import { pauseAfterBreak } from './pause.js';
 import { type Pace, watchRate } from './watch-rate.js';
 
 /** A holder that sends not one byte of hashes in this time is not waited for alone: the next one is asked as well. */
@@ -52,12 +52,14 @@ export async function findLeafHashes(
   const asked: Promise<void>[] = [];
   for (const holder of holders) {
     if (signal.aborted) break;
-    await new Promise<void>((askNext) => {
+    // Until this one is done with, or it is time to ask the next one beside it.
+    await new Promise<void>((goOn) => {
+      const askNext = (): void => goOn();
       const asking = ask(search, holder, askNext).then((failure) => {
         if (failure?.kind === 'damaged') giveUp(holder, failure);
         else if (failure !== null) without.set(holder, failure);
       });
-      asked.push(asking.then(askNext));
+      asked.push(asking.finally(askNext));
     });
   }
   await Promise.all(asked);
@@ -115,7 +117,7 @@ async function ask(search: Search, holder: Holder, askNext: () => void): Promise
         inVain = taken > before ? 0 : inVain + 1;
         if (!answer.failure.retryable || inVain > mostInVain || signal.aborted) throw thrown;
         askNext();
-        await pauseAfter(breaks, options.clock, signal);
+        await pauseAfterBreak(breaks, options.clock, signal);
         answer.failure = null;
       }
     }
@@ -157,7 +159,9 @@ async function* askOnce(
   };
   try {
     const sent = holder.leaves(manifest.facts.name, first, AbortSignal.any([signal, slow.signal]));
-    yield* watchRate(watchRate(sent, options.clock, waitNoLonger, prompt), options.clock, giveUpIfSlow);
+    // Two deadlines: after the first one the next holder is asked as well, after the second this one is given up.
+    const waitedFor = watchRate(sent, options.clock, waitNoLonger, prompt);
+    yield* watchRate(waitedFor, options.clock, giveUpIfSlow);
   } catch (thrown) {
     const { reason } = slow.signal;
     throw reason instanceof Failure ? reason : Failure.from(thrown, holder.described);

@@ -10,7 +10,7 @@ import { Failure } from '../../../mesh/terms/failure.js';
 import type { Holder } from '../../survey/holders.js';
 import type { DownloadOptions, Received } from './download-options.js';
 import { blamed, gaveUp, tooSlow, wrongLength } from './given-up.js';
-import { pauseAfter } from './pause.js';
+import { pauseAfterBreak, pauseBefore } from './pause.js';
 import { watchRate } from './watch-rate.js';
 import { wholeLeaves } from './whole-leaves.js';
 
@@ -74,7 +74,7 @@ export async function downloadInParallel(
       inVain = queue.missing() < before ? 0 : inVain + 1;
       const hopeless = transfer.received.size === 0 || inVain > mostInVain;
       if (willing.length === 0 || hopeless) throw gaveUp(manifest, failures);
-      await pauseAfter(inVain + 2, options.clock, options.signal);
+      await pauseBefore(inVain, options.clock, options.signal);
     }
     await onThisDisk(transfer, () => transfer.behind.settled());
   } finally {
@@ -138,7 +138,7 @@ async function serve(transfer: Transfer, holder: Holder): Promise<void> {
     breaks = failure === null ? 0 : breaks + 1;
     // A link that broke after it had brought something is worth another try.
     if (failure !== null && !(failure.retryable && claim.next > claim.start)) drop(transfer, holder, failure);
-    else if (failure !== null) await pauseAfter(breaks, options.clock, over.signal).catch(() => {});
+    else if (failure !== null) await pauseAfterBreak(breaks, options.clock, over.signal).catch(() => {});
   }
 }
 
