@@ -84,6 +84,8 @@ describe('a failure on the wire', () => {
     const failure = failureFromTrailers({ 'grpc-status': '5', 'grpc-message': message }, 'FR2');
     expect(failure?.message).toMatch(/^FR2: \\x1b\[2Jgone\\x0ax+…$/);
     expect(failure?.message.length).toBeLessThan(600);
+    const hint = arrived(new Failure('conflict', 'no', { hint: `\u001b[2J${'x'.repeat(10_000)}` }))?.hint;
+    expect(hint).toMatch(/^FR2 says: \\x1b\[2Jx{400,500}…$/);
   });
 
   it.each([[Buffer.from([0x1a, 0xff, 0xff])], [Buffer.from('garbage')], [Buffer.alloc(0)]])(
