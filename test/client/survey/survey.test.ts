@@ -278,6 +278,14 @@ describe('a receipt whose signature is wrong', () => {
   });
 });
 
+it.each([{ owner: 'DE1' }, { set: 'db' }])('shows nothing of a backup that has the name of another: %j', (other) => {
+  const { name } = factsAbout(Buffer.from('x'), owner.signer);
+  const manifest = signManifest(factsAbout(Buffer.from('x'), owner.signer, { ...other, name }), owner.signer);
+  const survey = surveyOf([fr2.answer({ manifest, receipt: undefined })], all, new Map());
+  expect(survey.backups).toEqual([]);
+  expect(survey.findings[0]?.message).toContain('a manifest whose name is of another backup');
+});
+
 describe('the chain of a set', () => {
   const made = chain(12);
   const show = (holder: typeof fr2, ...numbers: number[]) =>
@@ -294,13 +302,20 @@ describe('the chain of a set', () => {
     expect(survey.findings[0]?.message).toContain('number 10, while number 12 is on US1');
   });
 
-  it.each([[7], [30], [4], [undefined]])(
-    'names the peer that leaves out a recent one in between, which it says that it keeps: for %s days',
-    (peers) => {
+  it.each([
+    [30, 6],
+    [7, 7],
+    [4, 10],
+    [undefined, 7],
+  ])(
+    'names the peer that leaves out recent ones in between, which it says that it keeps for %s days: from number %i on',
+    (peers, from) => {
       const minimumDays = peers === undefined ? undefined : { local: 0, peers };
-      const survey = surveyOf([{ ...show(fr2, 7, 8, 9, 11, 12), minimumDays }, everything], all, owners);
+      const survey = surveyOf([{ ...show(fr2, 1, 12), minimumDays }, everything], all, owners);
       expect(kinds(survey)).toEqual(['FR2 gap']);
-      expect(survey.findings[0]?.message).toContain('on US1');
+      const message = survey.findings[0]?.message ?? '';
+      const named = made.filter(({ facts }) => message.includes(`${facts.name} (on US1)`));
+      expect(named).toEqual(made.slice(from - 1, 11));
     },
   );
 
