@@ -81,14 +81,15 @@ describe('a command as a source', () => {
     await expect(reading).rejects.toMatchObject({ message: expect.stringMatching(/wrote nothing.*nothing to dump/) });
   });
 
-  it('says that a program does not exist, as an error of the configuration', async () => {
-    const source = openSource({ kind: 'command', command: ['no-such-program'], timeout: 60 }, folder, []);
-    const reading = buffer(source.read(newReading().context));
-    await expect(reading).rejects.toMatchObject({
-      kind: 'config',
-      message: expect.stringContaining('no-such-program'),
-    });
-  });
+  it.each(['no-such-program', './no-program'])(
+    'says that %s is none, as an error of the configuration',
+    async (program) => {
+      await writeFile(join(folder, 'no-program'), 'text', { mode: 0o600 });
+      const source = openSource({ kind: 'command', command: [program], timeout: 60 }, folder, []);
+      const reading = buffer(source.read(newReading().context));
+      await expect(reading).rejects.toMatchObject({ kind: 'config', message: expect.stringContaining(program) });
+    },
+  );
 
   it('may pass when the command fails, and not when there is no such program', async () => {
     const failureOf = (...command: [string, ...string[]]) =>

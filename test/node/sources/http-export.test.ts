@@ -72,6 +72,7 @@ describe('an HTTP export as a source', () => {
       { message: expect.stringContaining('HTTP 206') },
     ],
     ['an error of the server, which may pass', (r) => r.writeHead(503).end('busy'), { retryable: true }],
+    ['that it was asked too often, which may pass', (r) => r.writeHead(429).end('later'), { retryable: true }],
     [
       'a missing permission',
       (r) => r.writeHead(401).end('who?'),
@@ -122,8 +123,9 @@ describe('an HTTP export as a source', () => {
     await expect(source('/').read(newReading().context)[Symbol.asyncIterator]().next()).rejects.toThrow('HTML');
   });
 
-  it('accepts any text that is no page', async () => {
-    answer = (response) => response.end('{"some":"export"}');
+  it('accepts any text that is no page, and asks for it as it is', async () => {
+    answer = (response, { headers }) =>
+      response.writeHead(headers['accept-encoding'] === 'identity' ? 200 : 406).end('{"some":"export"}');
     expect((await buffer(source('/').read(newReading().context))).toString()).toBe('{"some":"export"}');
   });
 
