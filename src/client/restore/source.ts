@@ -68,7 +68,8 @@ async function hasNodeKey(context: Context): Promise<boolean> {
     return true;
   } catch (thrown) {
     const cause = Failure.from(thrown).cause as NodeJS.ErrnoException | undefined;
-    if (cause?.syscall !== undefined && cause.code !== 'ENOENT') throw thrown;
+    const isUnread = cause?.syscall !== undefined || cause?.code === 'NOT_A_FILE';
+    if (isUnread && cause.code !== 'ENOENT') throw thrown;
     return false;
   }
 }
