@@ -1,7 +1,7 @@
-import { type Candidate, choose } from '../restore/choose.js';
+import { choose } from '../restore/choose.js';
 import type { Context } from '../session/context.js';
 import type { ReceiptCheck } from '../survey/examine.js';
-import type { Answer } from '../survey/found.js';
+import type { Answer, Candidate } from '../survey/found.js';
 import type { Mesh } from '../survey/mesh.js';
 import { findingsAbout, nobodyAnswered, silence, survey } from '../survey/survey.js';
 

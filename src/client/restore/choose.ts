@@ -2,20 +2,7 @@ import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import { defaultSet, formatBackupName, kitSet } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { formatTime } from '../render/moments.js';
-import type { Copy, FoundBackup } from '../survey/found.js';
-
-/** A backup that may be fetched: its manifest is proven, and somebody says that it is held there. */
-export interface Candidate {
-  readonly manifest: VerifiedManifest;
-  readonly copies: readonly Copy[];
-}
-
-/** The backups whose manifest is proven, in the order given. */
-export function candidatesOf(backups: readonly FoundBackup[]): Candidate[] {
-  return backups.flatMap(({ standing, copies }) =>
-    standing.kind === 'verified' ? [{ manifest: standing.manifest, copies }] : [],
-  );
-}
+import { type Candidate, candidatesOf, type FoundBackup } from '../survey/found.js';
 
 /**
  * The backup that a person means.

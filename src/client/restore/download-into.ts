@@ -1,7 +1,7 @@
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure, type FailureKind } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
-import type { Candidate } from './choose.js';
+import type { Candidate } from '../survey/found.js';
 import { download } from './download/download.js';
 import type { Received } from './download/download-options.js';
 import { openPartFile } from './download/part-file.js';

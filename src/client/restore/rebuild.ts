@@ -22,8 +22,8 @@ import { stateFolder } from '../server/state-folder.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { askPeers, type PeerAnswer } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
+import { candidatesOf } from '../survey/found.js';
 import { survey } from '../survey/survey.js';
-import { candidatesOf } from './choose.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
 import { openBareMesh, type ReachedPeer, shortName } from './visit.js';
 

@@ -55,6 +55,19 @@ export type Standing =
   | { readonly kind: 'unknown-owner'; readonly reason: string }
   | { readonly kind: 'forged'; readonly reason: string };
 
+/** A backup that may be fetched: its manifest is proven, and somebody says that it is held there. */
+export interface Candidate {
+  readonly manifest: VerifiedManifest;
+  readonly copies: readonly Copy[];
+}
+
+/** The backups whose manifest is proven, in the order given. */
+export function candidatesOf(backups: readonly FoundBackup[]): Candidate[] {
+  return backups.flatMap(({ standing, copies }) =>
+    standing.kind === 'verified' ? [{ manifest: standing.manifest, copies }] : [],
+  );
+}
+
 /** Something about a peer's answer that a person should know. */
 export interface Finding {
   /** The holder's hostname. */
