@@ -6,9 +6,12 @@ import type { VpnFile } from '../../mesh/kit/kit.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
-import type { RestoreOptions } from './options.js';
 
-export type VpnOptions = Pick<RestoreOptions, 'vpnDir' | 'yes'>;
+export interface VpnOptions {
+  /** Where to write the VPN configuration of a kit, without asking. */
+  readonly vpnDir?: string;
+  readonly yes?: boolean;
+}
 
 /**
  * Says which VPN configuration a kit holds, and writes it where a person, or `--vpn-dir`, wants it: into files that only

@@ -7,55 +7,37 @@ import type { Unpacked } from './configured-paths.js';
 import type { Keys } from './keys.js';
 import { parseMoment } from './moment.js';
 import type { Selection } from './place/selection.js';
+import type { PlanOptions } from './plan.js';
+import type { AgainOptions } from './second-command.js';
+import type { SourceOptions } from './source.js';
 import type { UnpackedEntry, UnpackLimits } from './unpack/unpack.js';
 
 /** What a person may ask of a restore. */
-export interface RestoreOptions {
+export interface RestoreOptions extends SourceOptions, AgainOptions {
   readonly at?: string;
   readonly set?: string;
-  readonly target?: string;
   readonly dryRun?: boolean;
-  readonly yes?: boolean;
-  readonly from?: string;
-  /** Path of a kit. */
-  readonly kit?: string;
-  /** Where to write the VPN configuration of a kit, without asking. */
-  readonly vpnDir?: string;
-  readonly server?: string;
-  readonly peer?: readonly string[];
-  readonly allowUnauthenticated?: boolean;
   readonly keyStdin?: boolean;
-  readonly ownership?: boolean;
   /** False with `--no-takeover`. */
   readonly takeover: boolean;
   readonly maxSize?: number;
   readonly maxFiles?: number;
-  /** Patterns of what to restore, and of what not. */
-  readonly include?: readonly string[];
-  readonly exclude?: readonly string[];
   /** Do everything but the last step, and record that it can be done. */
   readonly drill?: boolean;
 }
 
 /** How a sealed file is brought back. */
-export interface BringBackOptions {
+export interface BringBackOptions extends PlanOptions {
   readonly keys: Keys;
-  /** Absolute; exists, unless this is a dry run. */
-  readonly target: string;
   /** Where it is prepared. */
   readonly work: string;
-  /** Where it would go, for a trial in a folder of its own; the target unless given. */
-  readonly place?: string;
   readonly dryRun: boolean;
   /** Do not ask. */
   readonly yes: boolean;
-  /** Which parts; null for all of it. */
-  readonly selection: Selection;
   /** Looks at what was unpacked, before anything is asked or changed, and throws where it must not be put into place. */
   readonly check?: (unpacked: Unpacked) => Promise<void>;
   /** What is asked before anything is changed. */
   question(entries: readonly UnpackedEntry[]): string;
-  readonly ownership: boolean;
   readonly limits: Partial<UnpackLimits>;
 }
 

@@ -1,15 +1,26 @@
 import { join } from 'node:path';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Context } from '../session/context.js';
 import { configAfter, dataFolders, type NotInPlace, notInPlace } from './configured-paths.js';
-import type { BringBackOptions } from './options.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
+import type { Selection } from './place/selection.js';
 import { readGround, unitsOf } from './place/units.js';
 import { configFor } from './rebuild.js';
-import type { SealedFile } from './sealed-file.js';
 import { foldersAbove, isInSome, withFoldersAbove } from './unpack/folders-above.js';
 import { stagingFolder, workFolder } from './unpack/staging.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
+
+/** What is restored where. */
+export interface PlanOptions {
+  /** Absolute; exists, unless this is a dry run. */
+  readonly target: string;
+  /** Where it would go, for a trial in a folder of its own; the target unless given. */
+  readonly place?: string;
+  /** Which parts; null for all of it. */
+  readonly selection: Selection;
+  readonly ownership: boolean;
+}
 
 /** What a restore would do, as things are. The configuration is asked only where the whole backup is brought. */
 export interface Planned extends NotInPlace {
@@ -24,10 +35,10 @@ export interface Planned extends NotInPlace {
  */
 export async function planRestore(
   context: Context,
-  { manifest }: SealedFile,
+  { manifest }: { readonly manifest: VerifiedManifest | null },
   entries: readonly UnpackedEntry[],
   { staging, stamp }: Pick<Placement, 'staging' | 'stamp'>,
-  { target, place = target, selection, ownership }: BringBackOptions,
+  { target, place = target, selection, ownership }: PlanOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
   const after = await configAfter(context, { entries, staging, target: place });
   const ground = await readGround(place, { data: await dataFolders(context, after, place), selects: selection });

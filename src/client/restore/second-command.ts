@@ -2,7 +2,17 @@ import { access, constants } from 'node:fs/promises';
 import { patternFor } from '../../mesh/terms/path-pattern.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
-import type { RestoreOptions } from './options.js';
+import type { SourceOptions } from './source.js';
+
+/** What of a call of `restore` another one for the same backup says again. */
+export interface AgainOptions extends Pick<SourceOptions, 'kit' | 'server' | 'peer'> {
+  readonly from?: string;
+  readonly allowUnauthenticated?: boolean;
+  readonly ownership?: boolean;
+  /** Patterns of what to restore, and of what not. */
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+}
 
 /** A backup as another call of `restore` finds it. */
 export interface Again {
@@ -10,10 +20,7 @@ export interface Again {
   readonly label: string;
   /** The configuration through which its peers are reached; null where the call named them, or a file. */
   readonly config: string | null;
-  readonly options: Pick<
-    RestoreOptions,
-    'from' | 'allowUnauthenticated' | 'kit' | 'server' | 'peer' | 'ownership' | 'include' | 'exclude'
-  >;
+  readonly options: AgainOptions;
 }
 
 /**

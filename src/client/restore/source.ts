@@ -10,10 +10,18 @@ import { confirmPeers, parsePeerAddress } from './confirm-peers.js';
 import { checkOwner, type Keys } from './keys.js';
 import { openKitFile } from './kit-source.js';
 import { openLearnedMesh } from './learn-peers.js';
-import { offerVpn } from './offer-vpn.js';
-import type { RestoreOptions } from './options.js';
+import { offerVpn, type VpnOptions } from './offer-vpn.js';
 import { configFileHere, refuseFolderOfAnother, serverHere } from './server-here.js';
 import type { Bare } from './visit.js';
+
+/** What a person may say of whom to ask. */
+export interface SourceOptions extends VpnOptions {
+  /** Path of a kit. */
+  readonly kit?: string;
+  readonly server?: string;
+  readonly peer?: readonly string[];
+  readonly target?: string;
+}
 
 export interface Source {
   readonly mesh: Mesh;
@@ -26,7 +34,7 @@ export interface Source {
 }
 
 /** The mesh as this machine can reach it: with its own identity where there is one, else as a visitor with the recovery key. */
-export async function openSource(context: Context, options: RestoreOptions, keys: Keys): Promise<Source> {
+export async function openSource(context: Context, options: SourceOptions, keys: Keys): Promise<Source> {
   const yes = options.yes ?? false;
   if (options.kit !== undefined) return sourceOfKit(context, options.kit, options, keys);
   if (options.server !== undefined) {
@@ -75,7 +83,7 @@ async function hasNodeKey(context: Context): Promise<boolean> {
 }
 
 /** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
-async function sourceOfKit(context: Context, file: string, options: RestoreOptions, keys: Keys): Promise<Source> {
+async function sourceOfKit(context: Context, file: string, options: SourceOptions, keys: Keys): Promise<Source> {
   const { kit, derived, vpn } = await openKitFile(context, file, keys);
   const home = await homeOf(context, kit.server, options);
   await offerVpn(context, kit.server, vpn, options);
@@ -91,7 +99,7 @@ async function sourceOfKit(context: Context, file: string, options: RestoreOptio
  * The folder of a server that is named, where this machine has its configuration, or one that cannot be read.
  * @throws Failure `usage` where it would come into the folder of another one
  */
-async function homeOf(context: Context, server: string, { target }: RestoreOptions): Promise<string | null> {
+async function homeOf(context: Context, server: string, { target }: SourceOptions): Promise<string | null> {
   const here = await serverHere(context);
   if (target === undefined) refuseFolderOfAnother(here, server, context.cwd);
   return here !== null && (here.name ?? server) === server ? here.base : null;
