@@ -6,25 +6,16 @@ import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js'
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
+import { type BroughtBack, inWords } from './brought-back.js';
 import { configAfter, type Unpacked } from './configured-paths.js';
 import type { BringBackOptions } from './options.js';
-import type { Comparison } from './place/compare.js';
 import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
-import { type Planned, planRestore } from './plan.js';
+import { planRestore } from './plan.js';
 import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
 import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';
-import { type UnpackedEntry, type UnpackSummary, unpack } from './unpack/unpack.js';
-
-export interface BroughtBack extends Planned {
-  readonly format: string;
-  readonly entries: readonly UnpackedEntry[];
-  /** Bytes of the files that were selected. */
-  readonly bytes: number;
-  /** Empty after a dry run. */
-  readonly switched: readonly Switched[];
-}
+import { type UnpackSummary, unpack } from './unpack/unpack.js';
 
 /**
  * Opens a sealed file, unpacks it beside what is there, compares, asks, and exchanges one for the other. Whatever fails
@@ -164,9 +155,4 @@ function inLines(heading: string, paths: readonly string[]): string {
   const lines = paths.slice(0, mostNamed).map((path) => `  ${path}`);
   const more = paths.length - lines.length;
   return [heading, ...lines, ...(more > 0 ? [`  and ${more} more`] : [])].join('\n');
-}
-
-export function inWords({ added, changed, same, dropped }: Comparison): string {
-  const words = `${added.length} new, ${changed.length} changed, ${same.length} untouched`;
-  return dropped.length === 0 ? words : `${words}, ${dropped.length} that the backup does not have`;
 }

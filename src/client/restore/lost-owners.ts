@@ -1,6 +1,6 @@
 import { printable } from '../../mesh/terms/clean-text.js';
 import type { Context } from '../session/context.js';
-import type { BroughtBack } from './bring-back.js';
+import type { BroughtBack } from './brought-back.js';
 import { inSwitched } from './place/into-place.js';
 import { type Again, sameWithOwners } from './second-command.js';
 import { isInSome } from './unpack/folders-above.js';

@@ -1,5 +1,5 @@
 import type { Context } from '../session/context.js';
-import type { BroughtBack } from './bring-back.js';
+import type { BroughtBack } from './brought-back.js';
 import { type Again, secondCommand } from './second-command.js';
 
 /** What a restore did not do, and the command that does. */

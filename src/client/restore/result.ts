@@ -3,7 +3,7 @@ import { kitSet } from '../../mesh/terms/backup-name.js';
 import { printable } from '../../mesh/terms/clean-text.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
-import { type BroughtBack, inWords } from './bring-back.js';
+import { type BroughtBack, inWords } from './brought-back.js';
 import { tellLostOwners } from './lost-owners.js';
 import type { Rebuilt } from './rebuild.js';
 import type { Remaining } from './remaining.js';
