@@ -12,7 +12,7 @@ import { type Keys, keysFrom } from '../restore/keys.js';
 import { refuseBesideLiving } from '../restore/living-server.js';
 import { type BringBackOptions, bringBackOptionsOf, checkCall, type RestoreOptions } from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
-import { configFor, type Rebuilt, rebuild } from '../restore/rebuild.js';
+import { type Rebuilt, rebuild } from '../restore/rebuild.js';
 import { remainingAfter } from '../restore/remaining.js';
 import { noConfiguration, tellRestored } from '../restore/result.js';
 import { roomForRestore, withRoom } from '../restore/room.js';
@@ -147,10 +147,8 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
   const { mesh, bare, home, target, options, keys } = choice;
   const takesOver = bare !== null && mayTakeOver(context, choice);
   const hasLostData = takesOver && home !== null && (await missesData(context));
-  const question: BringBackOptions['question'] = (entries) =>
-    takesOver && configFor(context, target, entries) !== undefined
-      ? takeoverQuestion(mesh.owner, hasLostData)
-      : plainQuestion();
+  const question: BringBackOptions['question'] = ({ file }) =>
+    takesOver && file !== undefined ? takeoverQuestion(mesh.owner, hasLostData) : plainQuestion();
   const dryRun = options.dryRun ?? false;
   const sealed = await downloadInto(context, chosen, choice.work, choice.ageIdentity, { resumable: !dryRun });
   let isFinished = false;
@@ -158,11 +156,13 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
     const outcome = await bringBack(context, sealed, {
       ...bringBackOptionsOf(options, keys, target, choice.work),
       question,
-      ...(takesOver && { check: (unpacked) => refuseBesideLiving(context, unpacked, bare.keys.identity, home) }),
+      ...(takesOver && {
+        check: (after) => refuseBesideLiving(context, after, { target, home, identity: bare.keys.identity }),
+      }),
     });
     isFinished = !dryRun;
     const rebuilt = takesOver
-      ? await takeOver(context, { target, entries: outcome.entries, server: mesh.owner }, bare.keys, {
+      ? await takeOver(context, { file: outcome.after.file, server: mesh.owner }, bare.keys, {
           reached: bare.reached,
           manifests: chosen.proven,
         })

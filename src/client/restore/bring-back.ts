@@ -7,7 +7,7 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
 import { type BroughtBack, inWords } from './brought-back.js';
-import { configAfter, type Unpacked } from './configured-paths.js';
+import { configAfter, type Unpacked } from './config-after.js';
 import type { BringBackOptions } from './options.js';
 import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
 import { planRestore } from './plan.js';
@@ -35,7 +35,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     const { comparison, unplaceable } = planned;
     const result = { format, entries, bytes, ...planned };
     if (options.dryRun) return { ...result, switched: [] };
-    await options.check?.({ entries, staging, target });
+    await options.check?.(planned.after);
     const tell = options.yes ? screen.note : screen.asked;
     tell(`${sealed.label} (${format}), ${formatByteSize(bytes)}, into ${target}: ${inWords(comparison)}`);
     if (comparison.dropped.length > 0) {
@@ -44,7 +44,7 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
     for (const { path, why } of unplaceable) tell(`Left out is ${path}: ${why.message}.`);
     if (
       !options.yes &&
-      !(await prompts.confirm(options.question(entries), 'Give --yes, or look first with --dry-run.'))
+      !(await prompts.confirm(options.question(planned.after), 'Give --yes, or look first with --dry-run.'))
     ) {
       throw new Failure('interrupted', 'nothing was restored');
     }
@@ -113,7 +113,7 @@ async function isOfCommand(
   context: Context,
   unpacked: Unpacked,
 ): Promise<boolean> {
-  const config = await configAfter(context, unpacked);
+  const { config } = await configAfter(context, unpacked);
   const source = config?.backup.sets.find(({ name }) => name === set)?.source;
   return config?.server.name === owner && source?.kind === 'command';
 }

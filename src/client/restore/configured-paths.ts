@@ -1,14 +1,9 @@
-import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
-import { decodeConfig } from '../../mesh/config/document.js';
-import { parseConfig, readConfigBytes } from '../../mesh/config/load.js';
 import { archiveRoots, isWithin, type Root } from '../../mesh/terms/archive-roots.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
-import type { Context } from '../session/context.js';
-import { configFor } from './rebuild.js';
+import type { Unpacked } from './config-after.js';
 import { rootsOf } from './unpack/folders-above.js';
-import type { UnpackedEntry } from './unpack/unpack.js';
 
 /** What a configuration names, and a restore of a whole backup does not bring to where it belongs. */
 export interface NotInPlace {
@@ -25,15 +20,6 @@ export interface Elsewhere {
 }
 
 export type Absent = Pick<Root, 'written' | 'name'>;
-
-/** What was unpacked, and is not in its place yet. */
-export interface Unpacked {
-  /** All that the archive has. */
-  readonly entries: readonly UnpackedEntry[];
-  readonly staging: string;
-  /** Absolute: where it goes. */
-  readonly target: string;
-}
 
 export interface Brought extends Omit<Unpacked, 'staging'> {
   isLeftOut(path: string): boolean;
@@ -74,34 +60,4 @@ function absentFrom({ base, backup, server }: Config, { entries, set, owner }: B
 /** Whether a path of a configuration is not in its folder by name. */
 function leaves(base: string, path: string): boolean {
   return isAbsolute(path) || relative(base, resolve(base, path)).split('/')[0] === '..';
-}
-
-/**
- * The configuration that is brought, or is in the target, or is this machine's; null where none can be read: what is wrong
- * with it is told by those who need it.
- */
-export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<Config | null> {
-  const file = configFor(context, target, entries);
-  if (file === undefined) return context.loadConfig().catch(() => null);
-  const staged = join(staging, relative(target, file));
-  return readIfFine(file, existsSync(staged) ? staged : file);
-}
-
-/**
- * Where nodes keep their data, which no backup has: by the configuration that counts after a restore, by the one that is in the
- * target until then, and by this machine's.
- */
-export async function dataFolders(context: Context, after: Config | null, target: string): Promise<readonly string[]> {
-  const file = configFor(context, target, []);
-  const there = file === undefined ? null : await readIfFine(file, file);
-  const own = await context.loadConfig().catch(() => null);
-  return [after, there, own].flatMap((config) => config?.server.data ?? []);
-}
-
-async function readIfFine(file: string, at: string): Promise<Config | null> {
-  try {
-    return parseConfig(file, decodeConfig(file, await readConfigBytes(at))).config;
-  } catch {
-    return null;
-  }
 }

@@ -18,7 +18,6 @@ import { type Chosen, findInMesh } from './from-mesh.js';
 import { checkOwner, type Keys } from './keys.js';
 import { type BringBackOptions, limitsOf, type RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
-import { bringsConfig } from './rebuild.js';
 import { remainingAfter } from './remaining.js';
 import { reasonsOf } from './result.js';
 import { withRoom } from './room.js';
@@ -85,7 +84,7 @@ export async function runDrill(
         const measured = { finding: Math.round(finding), fetching: Math.round(fetching), opening: Math.round(opening) };
         const about = { backup: facts.name, set: facts.set, size: facts.size };
         const drill = { at: clock.now(), ...about, unpacked: bytes, entries: entries.length, ...measured, peers };
-        return { drill, outcome, makesServer: bringsConfig(context, config.base, entries) };
+        return { drill, outcome, makesServer: outcome.after.isBrought };
       } finally {
         await sealed.discard();
       }

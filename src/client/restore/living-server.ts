@@ -7,28 +7,29 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { askOwnNode } from '../session/ask-own-node.js';
 import { patienceOf } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
-import { configAfter, type Unpacked } from './configured-paths.js';
+import type { ConfigAfter } from './config-after.js';
 import { stranger } from './confirm-peers.js';
-import { absentAddress, configFor } from './rebuild.js';
+import { absentAddress } from './rebuild.js';
+
+/** What a machine would become, and where. */
+interface Newcomer {
+  readonly target: string;
+  /** Of the server. */
+  readonly identity: Identity;
+  /** The folder that the server's own configuration on this machine, or one that cannot be read, is for; null where none was found. */
+  readonly home: string | null;
+}
 
 /**
  * Refuses to make a machine the server that lives on it already, from another folder than its own: peers would refuse its node.
- * @param identity of the server
- * @param home the folder that the server's own configuration on this machine, or one that cannot be read, is for; null where
- *   none was found
  * @throws Failure `conflict`
  */
 export async function refuseBesideLiving(
   context: Context,
-  unpacked: Unpacked,
-  identity: Identity,
-  home: string | null,
+  { file, config }: ConfigAfter,
+  { target, identity, home }: Newcomer,
 ): Promise<void> {
-  const { target, entries } = unpacked;
-  if (configFor(context, target, entries) === undefined) return;
-  const config = await configAfter(context, unpacked);
-  // What is wrong with it is told by the step that needs it.
-  if (config === null) return;
+  if (file === undefined || config === null) return;
   const { name, listen } = config.server;
   // In its own folder the server may be put back while its node runs, which is then to be restarted.
   const isInPlace = home === target;

@@ -3,14 +3,14 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context } from '../session/context.js';
-import type { Unpacked } from './configured-paths.js';
+import type { ConfigAfter } from './config-after.js';
 import type { Keys } from './keys.js';
 import { parseMoment } from './moment.js';
 import type { Selection } from './place/selection.js';
 import type { PlanOptions } from './plan.js';
 import type { AgainOptions } from './second-command.js';
 import type { SourceOptions } from './source.js';
-import type { UnpackedEntry, UnpackLimits } from './unpack/unpack.js';
+import type { UnpackLimits } from './unpack/unpack.js';
 
 /** What a person may ask of a restore. */
 export interface RestoreOptions extends SourceOptions, AgainOptions {
@@ -34,10 +34,10 @@ export interface BringBackOptions extends PlanOptions {
   readonly dryRun: boolean;
   /** Do not ask. */
   readonly yes: boolean;
-  /** Looks at what was unpacked, before anything is asked or changed, and throws where it must not be put into place. */
-  readonly check?: (unpacked: Unpacked) => Promise<void>;
+  /** Looks at what would be put into place, before anything is asked or changed, and throws where it must not be. */
+  readonly check?: (after: ConfigAfter) => Promise<void>;
   /** What is asked before anything is changed. */
-  question(entries: readonly UnpackedEntry[]): string;
+  question(after: ConfigAfter): string;
   readonly limits: Partial<UnpackLimits>;
 }
 

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Context } from '../session/context.js';
-import { configAfter, dataFolders, type NotInPlace, notInPlace } from './configured-paths.js';
+import { type ConfigAfter, configAfter, dataFolders } from './config-after.js';
+import { type NotInPlace, notInPlace } from './configured-paths.js';
 import { type Comparison, compareTrees } from './place/compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './place/exchanges.js';
 import type { Selection } from './place/selection.js';
 import { readGround, unitsOf } from './place/units.js';
-import { configFor } from './rebuild.js';
 import { foldersAbove, isInSome, withFoldersAbove } from './unpack/folders-above.js';
 import { stagingFolder, workFolder } from './unpack/staging.js';
 import type { UnpackedEntry } from './unpack/unpack.js';
@@ -24,6 +24,7 @@ export interface PlanOptions {
 
 /** What a restore would do, as things are. The configuration is asked only where the whole backup is brought. */
 export interface Planned extends NotInPlace {
+  readonly after: ConfigAfter;
   readonly comparison: Comparison;
   /** What cannot be put into the target, and is left out. */
   readonly unplaceable: readonly Unplaceable[];
@@ -41,7 +42,7 @@ export async function planRestore(
   { target, place = target, selection, ownership }: PlanOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
   const after = await configAfter(context, { entries, staging, target: place });
-  const ground = await readGround(place, { data: await dataFolders(context, after, place), selects: selection });
+  const ground = await readGround(place, { data: await dataFolders(context, after.config, place), selects: selection });
   const all = await unitsOf(entries, ground);
   const comparison = await compareTrees(entries, all, { target, ownership, signal: context.signal });
   const differs = differing(comparison);
@@ -50,16 +51,16 @@ export async function planRestore(
   const { unplaceable } = await planExchanges({ ground, staging: there, units, stamp });
   const leftOut = gathered(unplaceable, all, entries);
   const isLeftOut = isInSome(leftOut);
-  const config = configFor(context, place, entries);
-  const isConfig = ({ path }: Unplaceable): boolean => `${config}/`.startsWith(`${join(place, path)}/`);
+  const isConfig = ({ path }: Unplaceable): boolean => `${after.file}/`.startsWith(`${join(place, path)}/`);
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
   const { set, owner } = manifest?.facts ?? {};
   const undone =
-    selection === null && after !== null
-      ? notInPlace(after, { entries, isLeftOut, target: place, set, owner })
+    selection === null && after.config !== null
+      ? notInPlace(after.config, { entries, isLeftOut, target: place, set, owner })
       : { elsewhere: [], absent: [] };
   return {
+    after,
     comparison: without(comparison, isLeftOut),
     unplaceable: leftOut,
     ground,

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { join, relative, resolve } from 'node:path';
 import { identityToRecipient } from 'age-encryption';
 import type { Config } from '../../mesh/config/config.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -24,7 +23,6 @@ import { askPeers, type PeerAnswer } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
 import { candidatesOf } from '../survey/found.js';
 import { survey } from '../survey/survey.js';
-import type { UnpackedEntry } from './unpack/unpack.js';
 import { openBareMesh, type ReachedPeer, shortName } from './visit.js';
 
 /** What became of the machine after a restore: a server of the mesh again, or why not. */
@@ -64,29 +62,22 @@ export interface Learned {
  */
 const beaten = 86_400_000;
 
-/** Where a restore finds the configuration of a server without being told, relative to the target. */
-const usualPlaces = ['config/config.yaml', 'config.yaml'];
-
 /**
  * The last step of a restore on a bare machine: makes and keeps a new node key that is newer than any that the peers have
  * seen, goes on with the sequence of each set where the mesh has its end, and shows the key to every peer.
- * @returns null when there is no configuration in the target
+ * @returns null when there is no configuration, or it was put aside with the folder that it lay in
  * @throws Failure `config` when the configuration is wrong, or of another server; nothing was made then
  */
 export async function rebuild(
   context: Context,
-  restored: { readonly target: string; readonly entries: readonly UnpackedEntry[]; readonly server: string },
+  { file, server }: { readonly file: string | undefined; readonly server: string },
   keys: DerivedKeys,
   learned: Learned,
 ): Promise<Rebuilt | null> {
-  const file = configFor(context, restored.target, restored.entries);
-  if (file === undefined) return null;
+  if (file === undefined || !existsSync(file)) return null;
   const { config } = await loadConfig(file);
-  if (config.server.name !== restored.server) {
-    throw new Failure(
-      'config',
-      `${config.file} is the configuration of ${config.server.name}, not of ${restored.server}`,
-    );
+  if (config.server.name !== server) {
+    throw new Failure('config', `${config.file} is the configuration of ${config.server.name}, not of ${server}`);
   }
   const state = stateFolder(config);
   const peers = peersOf(config, learned.reached);
@@ -142,32 +133,6 @@ function standings(
 /** The reason without the peer's name, which stands before it already. */
 function plainReason({ peer, failure }: { readonly peer: Peer; readonly failure: Failure }): string {
   return failure.message.replace(`${describePeer(peer)}: `, '');
-}
-
-type Naming = Pick<Context, 'flags' | 'env' | 'cwd'>;
-
-/** The configuration that the target has, or will have once these entries are in place. */
-export function configFor(context: Naming, target: string, entries: readonly UnpackedEntry[]): string | undefined {
-  const brought = filesIn(entries);
-  const place = placesIn(context, target).find((path) => brought.has(path) || existsSync(join(target, path)));
-  return place === undefined ? undefined : join(target, place);
-}
-
-/** Whether these entries have the configuration of the server whose folder is `base`. */
-export function bringsConfig(context: Naming, base: string, entries: readonly UnpackedEntry[]): boolean {
-  const brought = filesIn(entries);
-  return placesIn(context, base).some((path) => brought.has(path));
-}
-
-function filesIn(entries: readonly UnpackedEntry[]): ReadonlySet<string> {
-  return new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
-}
-
-/** Where the configuration may be: what was named counts more, in the target or below it. */
-function placesIn({ flags, env, cwd }: Naming, target: string): readonly string[] {
-  const named = flags.config ?? (env['ANEMONE_CONFIG'] || undefined);
-  const place = named === undefined ? '' : relative(target, resolve(cwd, named));
-  return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
 }
 
 /** The peers to tell: where one was just reached counts more than where the restored configuration has it. */
