@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parsePeerAddress } from '../../src/client/restore/confirm-peers.js';
+import { parsePeerAddress } from '../../src/client/restore/source/confirm-peers.js';
 import { parseConfig } from '../../src/mesh/config/load.js';
 import type { Manifest } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
 import { loadServerIdentity } from '../../src/mesh/identity/server-identity.js';

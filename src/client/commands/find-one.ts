@@ -1,4 +1,4 @@
-import { choose } from '../restore/choose.js';
+import { choose } from '../restore/choosing/choose.js';
 import type { Context } from '../session/context.js';
 import type { ReceiptCheck } from '../survey/examine.js';
 import type { Answer, Candidate } from '../survey/found.js';

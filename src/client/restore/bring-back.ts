@@ -6,12 +6,12 @@ import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js'
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Context } from '../session/context.js';
-import { type BroughtBack, inWords } from './brought-back.js';
-import { configAfter, type Unpacked } from './config-after.js';
+import { configAfter, type Unpacked } from './configuration/config-after.js';
+import { formatOf, openSealed, type SealedFile } from './opening/sealed-file.js';
 import type { BringBackOptions } from './options.js';
 import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
-import { planRestore } from './plan.js';
-import { formatOf, openSealed, type SealedFile } from './sealed-file.js';
+import { planRestore } from './place/plan.js';
+import { type BroughtBack, inWords } from './telling/brought-back.js';
 import { applyPredecessorLayout, hasPredecessorLayout } from './unpack/predecessor-layout.js';
 import { archiveHead, beginsArchive, nameOfContent, writeSingle } from './unpack/single-file.js';
 import { removeStaging, restoreStamp, stagingFolder } from './unpack/staging.js';

@@ -11,19 +11,19 @@ import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
 import { bringBack } from './bring-back.js';
-import type { BroughtBack } from './brought-back.js';
+import { type Chosen, findInMesh } from './choosing/find.js';
+import { withRoom } from './download/disk-space.js';
+import { downloadInto } from './download/download-into.js';
 import { partPath } from './download/parts.js';
-import { downloadInto } from './download-into.js';
-import { type Chosen, findInMesh } from './from-mesh.js';
-import { checkOwner, type Keys } from './keys.js';
+import { checkOwner, type Keys } from './opening/keys.js';
 import { type BringBackOptions, limitsOf, type RestoreOptions } from './options.js';
 import { isHeld, openTarget } from './place/target.js';
-import { remainingAfter } from './remaining.js';
-import { reasonsOf } from './result.js';
-import { withRoom } from './room.js';
-import { ageIdentityFor } from './source.js';
+import { ageIdentityFor } from './source/source.js';
+import { openBareMesh } from './source/visit.js';
+import type { BroughtBack } from './telling/brought-back.js';
+import { remainingAfter } from './telling/remaining.js';
+import { reasonsOf } from './telling/result.js';
 import { removeStaging, workFolder } from './unpack/staging.js';
-import { openBareMesh } from './visit.js';
 
 /** What a drill came to. */
 interface Tried {

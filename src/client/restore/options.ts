@@ -3,13 +3,13 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { compilePatterns } from '../../mesh/terms/path-pattern.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context } from '../session/context.js';
-import type { ConfigAfter } from './config-after.js';
-import type { Keys } from './keys.js';
-import { parseMoment } from './moment.js';
+import { parseMoment } from './choosing/moment.js';
+import type { ConfigAfter } from './configuration/config-after.js';
+import type { Keys } from './opening/keys.js';
+import type { PlanOptions } from './place/plan.js';
 import type { Selection } from './place/selection.js';
-import type { PlanOptions } from './plan.js';
-import type { AgainOptions } from './second-command.js';
-import type { SourceOptions } from './source.js';
+import type { SourceOptions } from './source/source.js';
+import type { AgainOptions } from './telling/second-command.js';
 import type { UnpackLimits } from './unpack/unpack.js';
 
 /** What a person may ask of a restore. */

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import type { Config } from '../../../mesh/config/config.js';
+import { decodeConfig } from '../../../mesh/config/document.js';
+import { parseConfig, readConfigBytes } from '../../../mesh/config/load.js';
+import type { Context } from '../../session/context.js';
+import type { UnpackedEntry } from '../unpack/unpack.js';
+
+/** What was unpacked, and is not in its place yet. */
+export interface Unpacked {
+  /** All that the archive has. */
+  readonly entries: readonly UnpackedEntry[];
+  readonly staging: string;
+  /** Absolute: where it goes. */
+  readonly target: string;
+}
+
+/** The configuration that counts after a restore. */
+export interface ConfigAfter {
+  /** Absolute: where the target has it, or will have it; undefined where neither the backup nor the target has one. */
+  readonly file: string | undefined;
+  /** This machine's where there is no file; null where it cannot be read: what is wrong with it is told by those who need it. */
+  readonly config: Config | null;
+  /** Whether the backup has one in a place where it is looked for. */
+  readonly isBrought: boolean;
+}
+
+export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<ConfigAfter> {
+  const brought = new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
+  const places = placesIn(context, target);
+  const isBrought = places.some((path) => brought.has(path));
+  const place = places.find((path) => brought.has(path) || existsSync(join(target, path)));
+  if (place === undefined) return { file: undefined, config: await context.loadConfig().catch(() => null), isBrought };
+  const file = join(target, place);
+  const staged = join(staging, place);
+  return { file, config: await readIfFine(file, existsSync(staged) ? staged : file), isBrought };
+}
+
+/**
+ * Where nodes keep their data, which no backup has: by the configuration that counts after a restore, by the one that is in the
+ * target until then, and by this machine's.
+ */
+export async function dataFolders(context: Context, after: Config | null, target: string): Promise<readonly string[]> {
+  const file = placesIn(context, target)
+    .map((path) => join(target, path))
+    .find((path) => existsSync(path));
+  const there = file === undefined ? null : await readIfFine(file, file);
+  const own = await context.loadConfig().catch(() => null);
+  return [after, there, own].flatMap((config) => config?.server.data ?? []);
+}
+
+/** Where a restore finds the configuration of a server without being told, relative to the target. */
+const usualPlaces = ['config/config.yaml', 'config.yaml'];
+
+/** Where the configuration may be: what was named counts more, in the target or below it. */
+function placesIn({ flags, env, cwd }: Context, target: string): readonly string[] {
+  const named = flags.config ?? (env['ANEMONE_CONFIG'] || undefined);
+  const place = named === undefined ? '' : relative(target, resolve(cwd, named));
+  return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
+}
+
+async function readIfFine(file: string, at: string): Promise<Config | null> {
+  try {
+    return parseConfig(file, decodeConfig(file, await readConfigBytes(at))).config;
+  } catch {
+    return null;
+  }
+}

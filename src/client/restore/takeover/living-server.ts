@@ -1,0 +1,95 @@
+import { lookup } from 'node:dns/promises';
+import type { Config } from '../../../mesh/config/config.js';
+import type { Identity } from '../../../mesh/identity/identity.js';
+import { askIdentity } from '../../../mesh/identity/trust.js';
+import { formatAddress } from '../../../mesh/terms/address.js';
+import { Failure } from '../../../mesh/terms/failure.js';
+import { askOwnNode } from '../../session/ask-own-node.js';
+import { patienceOf } from '../../session/ask-peers.js';
+import type { Context } from '../../session/context.js';
+import type { ConfigAfter } from '../configuration/config-after.js';
+import { stranger } from '../source/confirm-peers.js';
+import { absentAddress } from './rebuild.js';
+
+/** What a machine would become, and where. */
+interface Newcomer {
+  readonly target: string;
+  /** Of the server. */
+  readonly identity: Identity;
+  /** The folder that the server's own configuration on this machine, or one that cannot be read, is for; null where none was found. */
+  readonly home: string | null;
+}
+
+/**
+ * Refuses to make a machine the server that lives on it already, from another folder than its own: peers would refuse its node.
+ * @throws Failure `conflict`
+ */
+export async function refuseBesideLiving(
+  context: Context,
+  { file, config }: ConfigAfter,
+  { target, identity, home }: Newcomer,
+): Promise<void> {
+  if (file === undefined || config === null) return;
+  const { name, listen } = config.server;
+  // In its own folder the server may be put back while its node runs, which is then to be restarted.
+  const isInPlace = home === target;
+  if (isInPlace && (await runsOwnNode(context, config))) return;
+  if (!(await answersHere(context, config, identity))) return;
+  throw new Failure(
+    'conflict',
+    `nothing was restored: ${name} lives on this machine, its node answers at ${formatAddress(listen)}, and if ${target} ` +
+      `became ${name}, all peers would refuse that node`,
+    {
+      hint: [
+        'To look at the backup, give --no-takeover.',
+        ...(isInPlace
+          ? []
+          : ['To put it back, restore in the folder of the server itself, or name its configuration with --config.']),
+        `To have ${name} here from now on, stop that node first.`,
+      ].join(' '),
+    },
+  );
+}
+
+/**
+ * Whether a node of this identity answers at its address, and that is of this machine: elsewhere a thief may have it.
+ * @throws Failure `conflict` where something is there that does not tell
+ */
+async function answersHere(
+  { clock, signal, flags }: Context,
+  { server }: Config,
+  identity: Identity,
+): Promise<boolean> {
+  const host = await lookUp(server.listen.host, signal);
+  const listen = { ...server.listen, host };
+  if (host === '' || absentAddress(listen) !== null) return false;
+  try {
+    return (await askIdentity(listen, stranger(), { clock, signal, patience: patienceOf(flags) })) === identity;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    const { kind, message, cause } = Failure.from(thrown);
+    // Nothing listens there, or something else does.
+    if (kind === 'untrusted' || (cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED') return false;
+    throw new Failure('conflict', `nothing was restored: ${server.name} may live on this machine, for ${message}`, {
+      cause: thrown,
+      hint: `To look at the backup, give --no-takeover. To have ${server.name} here from now on, stop what listens there first.`,
+    });
+  }
+}
+
+/** The address of a host; empty where nothing tells it, as on a machine that is not in the VPN yet: no node listens there. */
+function lookUp(host: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    lookup(host).then(
+      ({ address }) => resolve(address),
+      () => resolve(''),
+    );
+  });
+}
+
+/** @param brought the configuration that tells where the node is asked, if the one that is here cannot be read */
+async function runsOwnNode(context: Context, brought: Config): Promise<boolean> {
+  const config = await context.loadConfig().catch(() => brought);
+  return (await askOwnNode(context, config, async () => 'runs')) === 'runs';
+}
