@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chown, mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restore } from '../../../src/client/commands/restore.js';
@@ -912,6 +912,15 @@ describe('a configuration that is not called config.yaml', () => {
     const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey, ...named() });
     expect(await restore(trial.context, 'latest', { yes: true, keyStdin: true, takeover: true })).toBe(0);
     expect(hasTakenOver()).toBe(true);
+  });
+
+  it('is to be named also where one that was there is put aside, with the folder in whose place another comes', async () => {
+    const former = join(folder, 'look/config/config.yaml');
+    await mkdir(dirname(former), { recursive: true });
+    await writeFile(former, 'server: { name: FR1, listen: "127.0.0.1:7443" }\n');
+    const { code, said } = await bare({ target: join(folder, 'look') });
+    expect([code, existsSync(former)]).toEqual([3, false]);
+    expect(said.stderr).toContain('There is no config.yaml yet');
   });
 
   it('is not looked for outside the target', async () => {
