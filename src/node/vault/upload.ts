@@ -43,6 +43,8 @@ export class Upload {
   readonly promised: Promised;
   /** When it was last written to, milliseconds since 1970: an offer alone keeps no upload. */
   touched: number;
+  /** Why it has ended; null until then. */
+  ended: Failure | null = null;
   readonly #disk: Disk;
   readonly #clock: Clock;
   readonly #map: LeafMap;
@@ -54,8 +56,6 @@ export class Upload {
   #whole: readonly Buffer[] | null = null;
   #part: Promise<OpenPart> | null = null;
   #users = 0;
-  /** Why it has ended; null until then. */
-  #ended: Failure | null = null;
 
   constructor(options: UploadOptions) {
     const { manifest, files, disk, clock, begun } = options;
@@ -136,10 +136,10 @@ export class Upload {
     const files = record === null ? [handle] : [handle, record];
     try {
       await behind.settled();
-      if (this.#ended === null) await Promise.all(files.map((file) => file.sync()));
+      if (this.ended === null) await Promise.all(files.map((file) => file.sync()));
     } catch (thrown) {
       // Not after they are closed: whoever opened them anew meanwhile would hear nothing of it, and the system tells it once.
-      this.#ended ??= diskFailure(thrown, this.manifest.facts.name);
+      this.ended ??= diskFailure(thrown, this.manifest.facts.name);
       throw thrown;
     } finally {
       await Promise.allSettled(files.map((file) => file.close()));
@@ -184,7 +184,7 @@ export class Upload {
    * @param why what is told to those who still use it
    */
   async end(why?: Failure): Promise<void> {
-    this.#ended ??= why ?? new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
+    this.ended ??= why ?? new Failure('interrupted', `the upload of ${this.manifest.facts.name} was given up`);
     await removeLeftovers(this.#disk, [this.files.part]);
     await this.#record.remove();
   }
@@ -205,7 +205,7 @@ export class Upload {
   }
 
   #checkThere(): void {
-    if (this.#ended !== null) throw this.#ended;
+    if (this.ended !== null) throw this.ended;
   }
 
   async #storeRun(first: number, bytes: Uint8Array): Promise<void> {

@@ -72,7 +72,7 @@ export class Uploads {
       if (await this.#isThere(upload)) return upload;
     } catch (thrown) {
       // Too many open files, for one, say nothing of what has arrived: it is looked at again when it is asked for again.
-      if (isUnreadable(thrown)) await this.end(upload);
+      if (isUnreadable(thrown) || upload.ended !== null) await this.end(upload);
       throw diskFailure(thrown, `what had arrived of ${upload.manifest.facts.name}`);
     }
     this.#options.log.warn('upload vanished', { owner: upload.owner, backup: upload.manifest.facts.name });

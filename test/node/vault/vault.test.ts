@@ -678,6 +678,17 @@ describe('an upload that was interrupted', () => {
     expect(await missingOf(manifest)).toEqual([{ offset: 3 * leaf, length: content.length - 3 * leaf }]);
   });
 
+  it('is asked for from its beginning, and not refused for good, when it cannot be made durable as it is read again', async () => {
+    await vault.offer(FR2, manifest);
+    await send(vault, manifest, content, arrived);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('ENOSPC', (call) => /^handle.sync .*part$/.test(faulty.trace[call] ?? ''));
+    await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({ kind: 'no-space', retryable: true });
+    faulty.fail('ENOSPC', () => false);
+    expect(await missingOf(manifest)).toEqual([{ offset: 0, length: content.length }]);
+  });
+
   it('is removed after 7 days without a byte, by a sweep or at start', async () => {
     await vault.offer(FR2, manifest);
     await send(vault, manifest, content, arrived);
