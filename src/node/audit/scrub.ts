@@ -3,6 +3,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { RunSignals } from '../outbox/run-signals.js';
 import { problemOf } from '../report/problem.js';
+import type { Pace } from '../vault/examining.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 import type { Vault } from '../vault/vault.js';
 import type { Times } from './times.js';
@@ -53,12 +54,14 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
   const problems: Problem[] = [];
   // To read a large backup, and to heal over a slow link, may take long, and the next run waits for the end of this one.
   const stopping = AbortSignal.any([stop, hurry]);
-  const pace = paced(parts, stopping, report);
+  const pacedUntil = paced(parts, report);
   try {
     for (const { name } of due(parts, atNight)) {
       stop.throwIfAborted();
       if (hurry.aborted) break;
-      const failure = await examine(name, parts, { pace, signal: stopping });
+      // One that takes longer than the time between two runs would never be read to its end: the next run waits for it once.
+      const signal = parts.abandoned.has(name) ? stop : stopping;
+      const failure = await examine(name, parts, { pace: pacedUntil(signal), signal });
       if (failure === null) report.checked += 1;
       else if (failure.kind === 'damaged') report.damaged.push(name);
       if (failure !== null) problems.push(problemOf(failure));
@@ -82,7 +85,7 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
 async function examine(
   name: string,
   { vault, times, abandoned, clock }: ScrubParts,
-  { pace, signal }: { readonly pace: (bytes: number) => Promise<void>; readonly signal: AbortSignal },
+  { pace, signal }: { readonly pace: Pace; readonly signal: AbortSignal },
 ): Promise<Failure | null> {
   abandoned.delete(name);
   try {
@@ -151,9 +154,9 @@ function lastCheck({ name, receivedAt, createdAt }: HeldEntry, times: Times, now
 }
 
 /** Lets no more bytes pass in a second than the rate says. */
-function paced({ clock }: ScrubParts, stopping: AbortSignal, report: Scrub) {
+function paced({ clock }: ScrubParts, report: Scrub): (stopping: AbortSignal) => Pace {
   const start = clock.monotonic();
-  return async (bytes: number): Promise<void> => {
+  return (stopping) => async (bytes) => {
     if (stopping.aborted) throw new Failure('interrupted', 'the reading is left for a later run');
     report.bytes += bytes;
     const ahead = (report.bytes / rate) * 1000 - (clock.monotonic() - start);

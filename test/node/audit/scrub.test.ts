@@ -211,6 +211,27 @@ describe('a scrub', () => {
     expect(abandoned).toEqual(new Set());
   });
 
+  it('lets the next night wait for a backup that it had to leave before: else none would read it to its end', async () => {
+    held = held.slice(0, 1);
+    const usual = parts();
+    /** A night that is over before the backup is read. */
+    const night = () => {
+      const due = new AbortController();
+      const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
+        await pace?.(mib);
+        due.abort('the next night was due');
+        await pace?.(mib);
+        read.push(name);
+      };
+      return scrub({ ...usual, vault: { ...usual.vault, examine } }, true, { ...undisturbed, hurry: due.signal });
+    };
+    expect((await night()).report.checked).toBe(0);
+    clock.jump(day);
+    expect((await night()).report.checked).toBe(1);
+    expect(read).toEqual(['b0']);
+    expect(abandoned).toEqual(new Set());
+  });
+
   it('leaves what it would heal to the nights while somebody waits', async () => {
     const { report } = await scrub(parts({ heal: () => healing('healed') }), false, undisturbed);
     expect(report.recovered).toEqual([]);
