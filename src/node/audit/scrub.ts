@@ -9,7 +9,7 @@ import type { Vault } from '../vault/vault.js';
 import type { Times } from './times.js';
 
 export interface ScrubParts {
-  readonly vault: Pick<Vault, 'list' | 'examine' | 'find' | 'isDoubted'>;
+  readonly vault: Pick<Vault, 'list' | 'examine' | 'find' | 'isDoubted' | 'hasLock'>;
   readonly clock: Clock;
   /** When each backup was last read whole. */
   readonly times: Times;
@@ -73,7 +73,7 @@ export async function scrub(parts: ScrubParts, atNight: boolean, { stop, hurry }
     const isCut = thrown === hurry.reason || Failure.from(thrown).kind === 'interrupted';
     if (!hurry.aborted || !isCut) throw thrown;
   } finally {
-    const unsaved = await times.save((name) => vault.find(name) !== null);
+    const unsaved = await times.save((name) => vault.hasLock || vault.find(name) !== null);
     if (unsaved !== null) problems.push(problemOf(unsaved));
   }
   const checks = vault.list().map((entry) => lastCheck(entry, times, clock.now()));

@@ -74,6 +74,10 @@ export class Findings {
     return [data, sidecar, folder].find((path) => this.troubleOf(path) === 'locked') ?? null;
   }
 
+  get hasLock(): boolean {
+    return [...this.#byPath.values()].some(({ trouble }) => trouble === 'locked');
+  }
+
   isUnread({ data, sidecar }: BackupFiles): boolean {
     return [data, sidecar].some((path) => this.troubleOf(path) === 'unread');
   }

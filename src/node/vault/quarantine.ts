@@ -62,11 +62,20 @@ export class Quarantine {
     if (isInTheWay) await this.take(files, name, 'it was sent again');
   }
 
-  /** The backups of an owner that were damaged here, and are not held again since. */
+  /**
+   * File names of an owner's backups that were damaged here, and are not held again since. Behind a lock one may be, whatever became
+   * of an earlier copy.
+   */
+  damaged(owner: Hostname): string[] {
+    const { findings, layout } = this.#options;
+    return findings.damaged(owner).filter((name) => findings.lockOf(layout.backup(name)) === null);
+  }
+
+  /** The same, each with what is known of it. */
   async lost(owner: Hostname): Promise<LostBackup[]> {
     const { findings } = this.#options;
     const lost: LostBackup[] = [];
-    for (const name of findings.damaged(owner)) {
+    for (const name of this.damaged(owner)) {
       const copies = findings.damagedOf(name);
       const since = Math.max(...copies.map((path) => quarantinedAt(basename(path))));
       const manifests: SignedManifest[] = [];

@@ -127,9 +127,14 @@ export class Vault {
     return path === null ? null : notAllowed(path);
   }
 
+  /** Whether there is anything that the node cannot read, so that nobody knows what of it would be held. */
+  get hasLock(): boolean {
+    return this.#parts.inventory.findings.hasLock;
+  }
+
   /** File names of an owner's backups that were damaged here, and are not held again since. */
   damaged(owner: Hostname): string[] {
-    return this.#parts.inventory.findings.damaged(owner);
+    return this.#parts.quarantine.damaged(owner);
   }
 
   /** The same, each with what is known of it. */
@@ -171,6 +176,7 @@ export class Vault {
   /** Removes uploads to which nothing was written for 7 days, and leaf hashes that belong to nothing. */
   async tidy(): Promise<void> {
     await this.#parts.uploads.tidy();
+    if (this.hasLock) return;
     await this.#parts.leaves.tidy(() => this.list().map(({ digest }) => digest));
   }
 

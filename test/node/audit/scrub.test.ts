@@ -22,6 +22,7 @@ let abandoned: Set<string>;
 let held: HeldEntry[];
 let read: string[];
 let doubted: Set<string>;
+let hasLock: boolean;
 let broken: Map<string, Failure>;
 
 beforeEach(async () => {
@@ -32,6 +33,7 @@ beforeEach(async () => {
   held = Array.from({ length: 60 }, (_, nth) => entry(`b${nth}`, 500 * mib, clock.now() - (40 - nth / 10) * day));
   read = [];
   doubted = new Set();
+  hasLock = false;
   broken = new Map();
 });
 
@@ -64,6 +66,7 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
     list: () => [...held],
     find: (name) => held.find((each) => each.name === name) ?? null,
     isDoubted: (name) => doubted.has(name),
+    hasLock,
     async examine(name) {
       read.push(name);
       const failure = broken.get(name);
@@ -230,6 +233,18 @@ describe('a scrub', () => {
     expect((await night()).report.checked).toBe(1);
     expect(read).toEqual(['b0']);
     expect(abandoned).toEqual(new Set());
+  });
+
+  it('remembers when it read what the node may not read now', async () => {
+    await scrub(parts(), true, undisturbed);
+    const checked = times.get('b0');
+    held = [];
+    hasLock = true;
+    await scrub(parts(), true, undisturbed);
+    expect(times.get('b0')).toBe(checked);
+    hasLock = false;
+    await scrub(parts(), true, undisturbed);
+    expect(times.get('b0')).toBeUndefined();
   });
 
   it('leaves what it would heal to the nights while somebody waits', async () => {

@@ -388,6 +388,21 @@ describe('a backup of a peer', () => {
       expect(await isHeldWhole(vault)).toBe(true);
     });
 
+    it('is not lost behind a lock because an earlier copy of it is in quarantine, and its leaf hashes stay', async () => {
+      await pushInParts(vault, manifest, content);
+      await vault.quarantine(name, 'a leaf does not match');
+      await pushInParts(vault, manifest, content);
+      for (const bad of ['readdir FR2', `openSync ${name}.manifest`]) {
+        const faulty = faultyDisk();
+        faulty.fail('EACCES', (call) => faulty.trace[call] === bad);
+        vault = await fixture.open({ disk: faulty.disk });
+        expect(vault.find(name)).toBeNull();
+        expect([vault.damaged(FR2), await vault.lost(FR2)], bad).toEqual([[], []]);
+        await vault.tidy();
+        expect(await fixture.files('.state/leaves'), bad).toHaveLength(1);
+      }
+    });
+
     it('is in conflict with another one of the same bytes', async () => {
       const receipt = await push(vault, manifest, content);
       await openPastIt();
