@@ -37,6 +37,8 @@ export class Receiving {
   readonly #parts: Parts;
   readonly #examining: Examining;
   readonly #running = new Map<Hostname, number>();
+  /** Ranges that are ending: their last bytes are written before it is anybody's turn. */
+  readonly #ending = new Set<Promise<unknown>>();
 
   constructor(parts: Parts, examining: Examining) {
     this.#parts = parts;
@@ -81,6 +83,11 @@ export class Receiving {
     return this.#receiver(upload, openRangeWriter(upload, range));
   }
 
+  /** Resolves when no range is ending. */
+  async settled(): Promise<void> {
+    while (this.#ending.size > 0) await Promise.allSettled(this.#ending);
+  }
+
   #receiver(upload: Upload, writer: RangeWriter): RangeReceiver {
     const { name } = upload.manifest.facts;
     const { log } = this.#parts;
@@ -96,15 +103,28 @@ export class Receiving {
       finish: async () => {
         checkOpen();
         over = true;
-        return onDisk(name, () => this.#finish(upload, writer));
+        return this.#end(() => onDisk(name, () => this.#finish(upload, writer)));
       },
       abort: async () => {
         if (over) return;
         over = true;
-        await writer.flush().catch((thrown) => log.warn('range lost', { backup: name, reason: String(thrown) }));
-        await this.#leave(upload).catch((thrown) => log.warn('upload lost', { backup: name, reason: String(thrown) }));
+        const told = (what: string) => (thrown: unknown) => log.warn(what, { backup: name, reason: String(thrown) });
+        await this.#end(async () => {
+          await writer.flush().catch(told('range lost'));
+          await this.#leave(upload).catch(told('upload lost'));
+        });
       },
     };
+  }
+
+  async #end<T>(work: () => Promise<T>): Promise<T> {
+    const ending = work();
+    this.#ending.add(ending);
+    try {
+      return await ending;
+    } finally {
+      this.#ending.delete(ending);
+    }
   }
 
   async #finish(upload: Upload, writer: RangeWriter): Promise<PushAnswer> {

@@ -186,6 +186,7 @@ export class Vault {
    */
   async close(): Promise<void> {
     await this.#examining.stop();
+    await this.#receiving.settled();
     await this.#parts.settled();
     await this.#parts.knownFacts.close();
   }

@@ -395,6 +395,25 @@ describe('a vault that is closed', () => {
   });
 });
 
+describe('a vault that is closed while the last leaf of a backup is written', () => {
+  it('waits until that is committed', async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    const writing = faulty.hold(/^handle.write .*part$/);
+    const pushed = push(vault, manifest, content);
+    await writing.reached;
+    await settle();
+    const closed = vault.close().then(() => 'closed');
+    expect(await Promise.race([closed, settle().then(() => 'waits')])).toBe('waits');
+    writing.letGo();
+    await closed;
+    const calls = faulty.calls.length;
+    await pushed;
+    expect(faulty.calls).toHaveLength(calls);
+    expect((await fixture.open()).find(name)).not.toBeNull();
+  });
+});
+
 describe('a backup of which the disk cannot read a file', () => {
   const openWith = async (fault: Fault, step: string) => {
     await push(vault, manifest, content);
