@@ -73,8 +73,11 @@ export class Examining {
     try {
       await Promise.race([this.examine(entry), late]);
     } catch (thrown) {
+      const { kind } = Failure.from(thrown);
+      // A night that read it has left it for a later one.
+      if (kind === 'interrupted' && !this.#stopping.signal.aborted) throw stillReading(entry);
       // It is not held any more: it is in quarantine, or was removed meanwhile. So it may be sent again.
-      if (!(thrown instanceof Failure) || !['damaged', 'not-found'].includes(thrown.kind)) throw thrown;
+      if (!['damaged', 'not-found'].includes(kind)) throw thrown;
     } finally {
       cancel();
     }
@@ -121,9 +124,11 @@ export class Examining {
    * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once
    */
   async prove(entries: readonly HeldEntry[]): Promise<void> {
+    const { inventory, keeping, turnOf } = this.#parts;
     for (const entry of entries) {
+      const isIntact = async () => inventory.find(entry.name) === entry && keeping.isIntact(entry);
       try {
-        if (await this.#isIntact(entry)) await this.sidecar(entry);
+        if (await turnOf(entry.name)(isIntact)) await this.sidecar(entry);
       } catch (thrown) {
         const failure = diskFailure(thrown, entry.name);
         if (!['damaged', 'untrusted', 'not-found'].includes(failure.kind)) throw failure;
@@ -153,12 +158,6 @@ export class Examining {
       if (inventory.find(entry.name) === entry) throw readFailure(thrown, entry.name);
       throw new Failure('not-found', `${entry.name} is not held here any more`);
     }
-  }
-
-  /** Whether the file of a backup still has its size; if not, the backup is in quarantine afterwards. */
-  #isIntact(entry: HeldEntry): Promise<boolean> {
-    const { inventory, keeping, turnOf } = this.#parts;
-    return turnOf(entry.name)(async () => inventory.find(entry.name) === entry && keeping.isIntact(entry));
   }
 
   /**
