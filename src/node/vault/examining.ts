@@ -162,15 +162,17 @@ export class Examining {
 
   /**
    * Examines a backup, and gives the hashes of its leaves meanwhile; the last of them once all of it was right. What the disk
-   * does not read for the first time stays held, in doubt: it may stumble once, and this may be the last copy.
+   * does not read for the first time stays held, in doubt: it may stumble once over a file, and this may be the last copy.
    */
   async *#compare(entry: HeldEntry, pace: Pace = atOnce): AsyncGenerator<Uint8Array> {
     const { inventory, layout, putAside } = this.#parts;
-    const wasDoubted = inventory.findings.isUnread(layout.backup(entry.name));
+    const unread = () => inventory.findings.unreadOf(layout.backup(entry.name));
+    const before = unread();
     try {
       yield* this.#readAgain(entry, pace);
     } catch (thrown) {
-      const isFirst = !wasDoubted && mayBeReadAgain(thrown);
+      const [file = ''] = unread();
+      const isFirst = !before.includes(file) && mayBeReadAgain(thrown);
       const failure = isFirst ? readFailure(thrown, entry.name) : asDamage(thrown, entry);
       if (failure.kind === 'damaged') await putAside(entry, failure.message);
       throw failure;

@@ -4,9 +4,10 @@ import { type BackupFiles, dataOfSidecar, sidecarOf } from './layout.js';
 
 /**
  * What is wrong with a file of a backup: `lost`, it has vanished or is not what its owner signed; `unread`, the disk did not read
- * it the last time, so whether it is lost is for an examination to say; `aside`, it is a damaged copy in quarantine.
+ * it the last time, so whether it is lost is for an examination to say; `barred`, something else, as wrong rights, kept it from
+ * being read the last time; `aside`, it is a damaged copy in quarantine.
  */
-export type Damage = 'lost' | 'unread' | 'aside';
+export type Damage = 'lost' | 'unread' | 'barred' | 'aside';
 
 /** `locked`: the user of the node may not read it. It may be whole, and a person can put that right. */
 type Trouble = Damage | 'locked';
@@ -78,8 +79,14 @@ export class Findings {
     return [...this.#byPath.values()].some(({ trouble }) => trouble === 'locked');
   }
 
-  isUnread({ data, sidecar }: BackupFiles): boolean {
-    return [data, sidecar].some((path) => this.troubleOf(path) === 'unread');
+  /** Whether a file could not be read the last time, whatever was in the way. */
+  isDoubted(path: string): boolean {
+    return ['unread', 'barred'].includes(this.troubleOf(path) ?? '');
+  }
+
+  /** The files of a backup that the disk did not read the last time, in the order in which they are read. */
+  unreadOf({ sidecar, data }: BackupFiles): string[] {
+    return [sidecar, data].filter((path) => this.troubleOf(path) === 'unread');
   }
 
   /** The files of a backup that are damaged, and the damaged copies of it. */

@@ -1,6 +1,6 @@
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
-import { isUnreadable } from './disk.js';
+import { isUnreadable, mayBeReadAgain } from './disk.js';
 import { Findings } from './findings.js';
 import type { HeldEntry } from './held-entry.js';
 import { spaceOf } from './quota.js';
@@ -69,12 +69,13 @@ export class Inventory {
    */
   doubt(entry: HeldEntry, path: string, thrown: unknown): void {
     if (!isUnreadable(thrown) || this.find(entry.name) !== entry) return;
-    this.findings.note('unread', path, entry, `cannot be read: ${Failure.from(thrown).message}`);
+    const trouble = mayBeReadAgain(thrown) ? 'unread' : 'barred';
+    this.findings.note(trouble, path, entry, `cannot be read: ${Failure.from(thrown).message}`);
   }
 
   /** Notes that a file could be read. */
   trust(path: string): void {
-    if (this.findings.troubleOf(path) === 'unread') this.findings.settle(path);
+    if (this.findings.isDoubted(path)) this.findings.settle(path);
   }
 }
 

@@ -144,7 +144,9 @@ export class Vault {
 
   /** Whether the disk could not read a file of it the last time, so that it should be examined soon. */
   isDoubted(name: string): boolean {
-    return this.find(name) !== null && this.#parts.inventory.findings.isUnread(this.layout.backup(name));
+    const { findings } = this.#parts.inventory;
+    const { data, sidecar } = this.layout.backup(name);
+    return this.find(name) !== null && [data, sidecar].some((path) => findings.isDoubted(path));
   }
 
   /** Removes a backup, for retention. @throws Failure `not-found` */

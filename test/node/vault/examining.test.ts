@@ -498,6 +498,20 @@ describe('a backup of which the disk cannot read a file', () => {
     expect(vault.damaged(FR2)).toEqual([]);
   });
 
+  it.each<[string, Fault, string]>([
+    ['its rights were wrong', 'EACCES', `open ${name}`],
+    ['its manifest was not read', 'EIO', `handle.read ${name}.manifest`],
+  ])('stays held when its data is not read for the first time, also where just before %s', async (_, fault, step) => {
+    const faulty = await openWith(fault, step);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'failed' });
+    expect(vault.isDoubted(name)).toBe(true);
+    faulty.fail('EIO', (call) => faulty.trace[call] === `handle.read ${name}`);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'failed' });
+    expect(vault.damaged(FR2)).toEqual([]);
+    await expect(vault.examine(name)).rejects.toMatchObject({ kind: 'damaged' });
+    expect(vault.damaged(FR2)).toEqual([name]);
+  });
+
   async function spoilManifest(put: (path: string) => Promise<unknown>): Promise<void> {
     await push(vault, manifest, content);
     await rm(`${dataFile()}.manifest`);
