@@ -31,8 +31,8 @@ const ownersTurn = 36 * 3_600_000;
 
 /**
  * Takes again what was damaged here, from a peer that holds the very same backup: own ones, and those of owners that did not send
- * them themselves, because they are gone. The manifest that lies beside the damaged copy says which one; its digest is what
- * the peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be
+ * them themselves, because they are gone. The manifest that lies beside the damaged copy, or that of an own one which a peer
+ * shows, says which one; its digest is what the peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be
  * what the owner signed.
  * Yields the file name of each that is held again.
  */
@@ -113,11 +113,25 @@ async function healOne(
       return true;
     } catch (thrown) {
       signal.throwIfAborted();
-      const { kind, message } = Failure.from(thrown);
+      const isOurs = thrown instanceof NotTaken;
+      const { kind, message } = Failure.from(isOurs ? thrown.cause : thrown);
       parts.log.info('backup not healed', { owner: owner.name, backup: name, peer: peer.name, kind, reason: message });
+      // What had arrived before, and was wrong, is gone: the next peer sends all of it.
+      if (isOurs && kind !== 'damaged') return false;
     }
   }
   return false;
+}
+
+/** What the vault threw, as its cause: it would take the backup from no other peer either. */
+class NotTaken extends Error {}
+
+async function taking<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    throw new NotTaken('', { cause });
+  }
 }
 
 async function takeFrom(
@@ -127,7 +141,7 @@ async function takeFrom(
   { vault }: HealParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const offer = await vault.offer(owner.name, manifest);
+  const offer = await taking(vault.offer(owner.name, manifest));
   if ('held' in offer) return;
   // What a peer sent stays here when it breaks off, and the next one, or the owner, only sends the rest: so nothing of it may
   // be wrong.
@@ -135,11 +149,11 @@ async function takeFrom(
   try {
     let held = false;
     for (const range of offer.missing) {
-      const receiver = await vault.receive(owner.name, manifest.digest, range);
+      const receiver = await taking(vault.receive(owner.name, manifest.digest, range));
       try {
         const leaves = provenLeaves(peer.fetch(manifest, range, signal), range.offset / leafSize, hashes);
-        for await (const leaf of leaves) await receiver.write(leaf);
-        held = 'held' in (await receiver.finish());
+        for await (const leaf of leaves) await taking(receiver.write(leaf));
+        held = 'held' in (await taking(receiver.finish()));
       } catch (thrown) {
         await receiver.abort();
         throw thrown;

@@ -225,6 +225,18 @@ describe('a backup that was damaged here', () => {
     expect(await healWith(peerThat(honest))).toEqual([name]);
   });
 
+  it('is asked of no other peer where it is this server that fails: each would send all of it in vain', async () => {
+    fixture.clock.jump(2 * day);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('EIO', (call) => faulty.trace[call] === `link ${name}`);
+    const peers = [peerThat(honest), peerThat(honest)] as const;
+    expect(await healWith(...peers)).toEqual([]);
+    expect(peers.map(({ asked }) => asked)).toEqual([1, 0]);
+    faulty.fail('EIO', () => false);
+    expect(await healWith(...peers)).toEqual([name]);
+  });
+
   it('is not taken beyond the quota of its owner', async () => {
     fixture.clock.jump(2 * day);
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
