@@ -109,3 +109,18 @@ describe('a server whose data has moved into a folder that an older backup bring
     expect([await read(`srv/blog/${kept}`), existsSync(join(folder, 'srv/blog/post'))]).toEqual(['of FR2', false]);
   });
 });
+
+describe('a target that lies in the data of the node', () => {
+  it('takes a backup that is only looked at', async () => {
+    await hold(treeWith('./data'));
+    expect((await machine.restore()).code).toBe(0);
+    const { code } = await machine.restore({ takeover: false, target: join(folder, 'data/look') });
+    expect([code, await read('data/look/config/secret.key')]).toEqual([0, 'secret new']);
+  });
+
+  it.each(['"."', '".."'])('takes the server back whose configuration has the data in %s', async (data) => {
+    await hold(treeWith(data));
+    expect((await machine.restore({ target: join(folder, 'base') })).code).toBe(0);
+    expect(await read('base/config/secret.key')).toBe('secret new');
+  });
+});

@@ -12,7 +12,10 @@ export interface Ground {
   /** Absolute, without links; need not be there yet. */
   readonly target: string;
   readonly mounts: Mounts;
-  /** Absolute: the data of nodes, which no backup has. Only what is there, by its name and as what a link there leads to. */
+  /**
+   * Absolute: the data of nodes, which no backup has. Only what is there, by its name and as what a link there leads to, and
+   * not what the target lies in: nothing there goes with what is put aside.
+   */
   readonly spared: readonly string[];
   readonly selects: Selection;
 }
@@ -22,6 +25,7 @@ export async function readGround(
   target: string,
   { data, selects }: { readonly data: readonly string[]; readonly selects: Selection },
 ): Promise<Ground> {
+  const real = await realPath(target);
   const spared = new Set<string>();
   for (const folder of data) {
     const named = join(await realPath(dirname(folder)), basename(folder));
@@ -31,7 +35,8 @@ export async function readGround(
     );
     if (isThere) spared.add(named).add(await realPath(folder));
   }
-  return { target: await realPath(target), mounts: await readMounts(), spared: [...spared], selects };
+  const outside = [...spared].filter((folder) => !isWithin(real, folder));
+  return { target: real, mounts: await readMounts(), spared: outside, selects };
 }
 
 /**
