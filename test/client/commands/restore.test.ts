@@ -32,6 +32,7 @@ import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../suppor
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
+import { temporaryFolder } from '../../support/temporary-folder.js';
 
 let machine: BareMachine;
 let folder: string;
@@ -400,6 +401,17 @@ describe('the folder of another server', () => {
     });
     expect(await readFile(join(folder, 'config/config.yaml'), 'utf8')).toBe(config);
     expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);
+  });
+});
+
+describe('a configuration elsewhere on this machine that cannot be read', () => {
+  it("is nobody's: the server comes back all the same", async () => {
+    await pushTo(fr2, fr1, newer);
+    const broken = join(await temporaryFolder(), 'config.yaml');
+    await writeFile(broken, 'server: { name: , listen: }\n');
+    const { code, said } = await bare({}, { env: { ANEMONE_CONFIG: broken } });
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining('This machine has a new node key')]);
+    expect(existsSync(join(folder, 'config-backups/.state/node.key'))).toBe(true);
   });
 });
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { DerivedKeys } from '../../../mesh/identity/recovery-key.js';
 import { enabledPeers } from '../../../mesh/peers/configured-peers.js';
 import { Failure } from '../../../mesh/terms/failure.js';
@@ -29,7 +30,7 @@ export interface Source {
   readonly bare: Bare | null;
   /** The folder that is the target unless another one is named. */
   readonly base: string;
-  /** The base of the configuration that this machine has of the server itself, or cannot read; null where it has none. */
+  /** The base of the configuration that this machine has of the server itself; null where it has none. */
   readonly home: string | null;
 }
 
@@ -96,13 +97,16 @@ async function sourceOfKit(context: Context, file: string, options: SourceOption
 }
 
 /**
- * The folder of a server that is named, where this machine has its configuration, or one that cannot be read.
+ * The folder of a server that is named, where this machine has its configuration. One that cannot be read is that of the
+ * folder that is restored into, which may be what it is to mend; elsewhere it is nobody's.
  * @throws Failure `usage` where it would come into the folder of another one
  */
 async function homeOf(context: Context, server: string, { target }: SourceOptions): Promise<string | null> {
   const here = await serverHere(context);
   if (target === undefined) refuseFolderOfAnother(here, server, context.cwd);
-  return here !== null && (here.name ?? server) === server ? here.base : null;
+  if (here === null) return null;
+  const isHome = here.name === null ? here.base === resolve(context.cwd, target ?? '.') : here.name === server;
+  return isHome ? here.base : null;
 }
 
 /** @throws Failure `wrong-key` when the recovery key is of another server */
