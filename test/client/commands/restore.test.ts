@@ -541,6 +541,11 @@ describe('a server that lives on this machine', () => {
     }
   });
 
+  it('does not live there where nothing can listen, as at an address of IPv6 that is switched off', async () => {
+    await hold('[::]:7443');
+    expect((await bare()).code).toBe(0);
+  });
+
   it('is not taken for the one to come where another server answers at its address', async () => {
     await hold(at(us1));
     expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);

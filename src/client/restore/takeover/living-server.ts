@@ -68,14 +68,18 @@ async function answersHere(
   } catch (thrown) {
     signal.throwIfAborted();
     const { kind, message, cause } = Failure.from(thrown);
+    const { code = '' } = (cause ?? {}) as NodeJS.ErrnoException;
     // Nothing listens there, or something else does.
-    if (kind === 'untrusted' || (cause as NodeJS.ErrnoException | undefined)?.code === 'ECONNREFUSED') return false;
+    if (kind === 'untrusted' || nobodyListens.includes(code)) return false;
     throw new Failure('conflict', `nothing was restored: ${server.name} may live on this machine, for ${message}`, {
       cause: thrown,
       hint: `To look at the backup, give --no-takeover. To have ${server.name} here from now on, stop what listens there first.`,
     });
   }
 }
+
+/** How a call to an address of this machine ends where nothing listens, or can: also where its IPv6 is switched off. */
+const nobodyListens: readonly string[] = ['ECONNREFUSED', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'ENETUNREACH'];
 
 /** The address of a host; empty where nothing tells it, as on a machine that is not in the VPN yet: no node listens there. */
 function lookUp(host: string, signal: AbortSignal): Promise<string> {
