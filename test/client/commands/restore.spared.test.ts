@@ -59,6 +59,22 @@ describe('a server whose data lies in a folder that is backed up', () => {
   });
 });
 
+it('has what cannot be put into it named by what was asked for, and no more of the backup', async () => {
+  await hold([
+    ...treeWith('./config/data'),
+    { name: 'config/data/', type: '5', mode: 0o755 },
+    { name: 'config/data/x', body: 'x' },
+    { name: 'top', body: 'top' },
+  ]);
+  await keep('config/data');
+  await writeFile(
+    join(folder, 'config/config.yaml'),
+    'server: { name: FR1, listen: "127.0.0.1:7443", data: ./config/data }',
+  );
+  const { said } = await machine.restore({ include: ['/config/data', '/top'], takeover: false }, { json: true });
+  expect(JSON.parse(said.stdout).unplaceable).toMatchObject([{ path: 'config/data' }]);
+});
+
 describe('a server whose data has moved into a folder that an older backup brings', () => {
   beforeEach(async () => {
     const pages: readonly RawMember[] = [

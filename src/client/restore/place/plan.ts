@@ -49,7 +49,7 @@ export async function planRestore(
   const units = all.filter(({ path }) => differs(path));
   const there = stagingFolder(await workFolder(place), stamp);
   const { unplaceable } = await planExchanges({ ground, staging: there, units, stamp });
-  const leftOut = gathered(unplaceable, all, entries);
+  const leftOut = gathered(unplaceable, all, entries, selection);
   const isLeftOut = isInSome(leftOut);
   const isConfig = ({ path }: Unplaceable): boolean => `${after.file}/`.startsWith(`${join(place, path)}/`);
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
@@ -69,15 +69,16 @@ export async function planRestore(
   };
 }
 
-/** A folder that is taken apart stands for all that is in it, where nothing of that can be put into place. */
+/** A folder that is taken apart stands for all that is in it, where nothing of that can be put into place, and all was selected. */
 function gathered(
   unplaceable: readonly Unplaceable[],
   units: readonly UnpackedEntry[],
   entries: readonly UnpackedEntry[],
+  selects: Selection,
 ): readonly Unplaceable[] {
   const isLeftOut = isInSome(unplaceable);
   const withOthers = withFoldersAbove(units.map(({ path }) => path).filter((path) => !isLeftOut(path)));
-  const known = new Set(entries.map(({ path }) => path));
+  const known = new Set(entries.map(({ path }) => path).filter((path) => selects === null || selects(path, true)));
   const found = new Map<string, Unplaceable>();
   for (const { path, why } of unplaceable) {
     const name = foldersAbove(path).findLast((folder) => known.has(folder) && !withOthers.has(folder)) ?? path;
