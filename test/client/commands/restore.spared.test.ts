@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type BareMachine, makeBareMachine, treeOf } from '../../support/bare-machine.js';
@@ -112,6 +112,32 @@ describe('a server whose data has moved into a folder that an older backup bring
     await writeFile(join(folder, 'srv/page'), 'of today');
     await machine.restore({ set: 'pages', takeover: false });
     expect([await read('srv/page'), await read(`srv/anemone/${kept}`)]).toEqual(['page', 'of FR2']);
+  });
+
+  it('keeps it where the configuration that tells so is broken', async () => {
+    await moveData('srv/anemone');
+    await writeFile(join(folder, 'srv/page'), 'of today');
+    await writeFile(join(folder, 'config/config.yaml'), `${await read('config/config.yaml')}retntion: {}\n`);
+    expect((await machine.restore()).code).toBe(0);
+    expect([await read('srv/page'), await read(`srv/anemone/${kept}`)]).toEqual(['page', 'of FR2']);
+  });
+
+  it('keeps it where no configuration can be read that tells so, by its node key', async () => {
+    await moveData('srv/anemone');
+    await writeFile(join(folder, 'srv/page'), 'of today');
+    await writeFile(join(folder, 'config/config.yaml'), 'server: {');
+    expect((await machine.restore()).code).toBe(0);
+    expect([await read('srv/page'), await read(`srv/anemone/${kept}`)]).toEqual(['page', 'of FR2']);
+  });
+
+  it('keeps it below a link, which stays: what would take its place is left out, and named', async () => {
+    await moveData('srv/anemone');
+    await mkdir(join(folder, 'disk'));
+    await rename(join(folder, 'srv'), join(folder, 'disk/srv'));
+    await symlink('disk/srv', join(folder, 'srv'));
+    const { code, said } = await machine.restore({}, { json: true });
+    expect([code, JSON.parse(said.stdout).unplaceable]).toMatchObject([3, [{ path: 'srv' }]]);
+    expect(await read(`srv/anemone/${kept}`)).toBe('of FR2');
   });
 
   it('has nothing put into it: that is left out, and named', async () => {

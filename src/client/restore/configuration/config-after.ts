@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { Config } from '../../../mesh/config/config.js';
-import { decodeConfig } from '../../../mesh/config/document.js';
+import { decodeConfig, readDocument } from '../../../mesh/config/document.js';
+import { baseOf } from '../../../mesh/config/find.js';
 import { parseConfig, readConfigBytes } from '../../../mesh/config/load.js';
 import type { Context } from '../../session/context.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
+import { configFileHere } from './server-here.js';
 
 /** What was unpacked, and is not in its place yet. */
 export interface Unpacked {
@@ -44,9 +46,22 @@ export async function dataFolders(context: Context, after: Config | null, target
   const file = placesIn(context, target)
     .map((path) => join(target, path))
     .find((path) => existsSync(path));
-  const there = file === undefined ? null : await readIfFine(file, file);
-  const own = await context.loadConfig().catch(() => null);
-  return [after, there, own].flatMap((config) => config?.server.data ?? []);
+  const files = [file ?? null, configFileHere(context)];
+  const told = await Promise.all(files.map((file) => (file === null ? null : dataIn(file))));
+  return [after?.server.data ?? null, ...told].filter((folder) => folder !== null);
+}
+
+/** Where a configuration has the data, also one in which something else is wrong; null where nothing there tells it. */
+async function dataIn(file: string): Promise<string | null> {
+  const config = await readIfFine(file, file);
+  if (config !== null) return config.server.data;
+  try {
+    const { value } = readDocument(decodeConfig(file, await readConfigBytes(file)));
+    const data = (value as { server?: { data?: unknown } | null } | null | undefined)?.server?.data;
+    return typeof data === 'string' ? resolve(baseOf(file), data) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Where a restore finds the configuration of a server without being told, relative to the target. */

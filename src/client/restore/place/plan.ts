@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import type { Context } from '../../session/context.js';
@@ -9,7 +10,7 @@ import type { UnpackedEntry } from '../unpack/unpack.js';
 import { type Comparison, compareTrees } from './compare.js';
 import { type Placement, planExchanges, type Unplaceable } from './exchanges.js';
 import type { Selection } from './selection.js';
-import { readGround, unitsOf } from './units.js';
+import { type Ground, readGround, unitsOf } from './units.js';
 
 /** What is restored where. */
 export interface PlanOptions {
@@ -39,12 +40,12 @@ export async function planRestore(
   { manifest }: { readonly manifest: VerifiedManifest | null },
   entries: readonly UnpackedEntry[],
   { staging, stamp }: Pick<Placement, 'staging' | 'stamp'>,
-  { target, place = target, selection, ownership }: PlanOptions,
+  options: PlanOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
+  const { target, place = target, selection } = options;
   const after = await configAfter(context, { entries, staging, target: place });
-  const ground = await readGround(place, { data: await dataFolders(context, after.config, place), selects: selection });
-  const all = await unitsOf(entries, ground);
-  const comparison = await compareTrees(entries, all, { target, ownership, signal: context.signal });
+  const data = await dataFolders(context, after.config, place);
+  const { ground, all, comparison } = await compareAround(data, entries, options, context.signal);
   const differs = differing(comparison);
   const units = all.filter(({ path }) => differs(path));
   const there = stagingFolder(await workFolder(place), stamp);
@@ -67,6 +68,24 @@ export async function planRestore(
     units: units.filter(({ path }) => !isLeftOut(path)),
     ...undone,
   };
+}
+
+/** Compares around the data of nodes: also around what only its node key tells, where no configuration can be read. */
+async function compareAround(
+  data: readonly string[],
+  entries: readonly UnpackedEntry[],
+  options: PlanOptions,
+  signal: AbortSignal,
+): Promise<{ readonly ground: Ground; readonly all: readonly UnpackedEntry[]; readonly comparison: Comparison }> {
+  const { target, place = target, selection, ownership } = options;
+  const ground = await readGround(place, { data, selects: selection });
+  const all = await unitsOf(entries, ground);
+  const comparison = await compareTrees(entries, all, { target, ownership, signal });
+  const untold = comparison.dropped
+    .map((path) => join(place, path))
+    .filter((folder) => !data.includes(folder) && existsSync(join(folder, '.state/node.key')));
+  if (untold.length === 0) return { ground, all, comparison };
+  return compareAround([...data, ...untold], entries, options, signal);
 }
 
 /** A folder that is taken apart stands for all that is in it, where nothing of that can be put into place, and all was selected. */

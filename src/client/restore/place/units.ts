@@ -13,8 +13,8 @@ export interface Ground {
   readonly target: string;
   readonly mounts: Mounts;
   /**
-   * Absolute: the data of nodes, which no backup has. Only what is there, by its name and as what a link there leads to, and
-   * not what the target lies in: nothing there goes with what is put aside.
+   * Absolute: the data of nodes, which no backup has. Only what is there, by its name and as what a link there leads to, with
+   * the links above it; not what the target lies in: nothing there goes with what is put aside.
    */
   readonly spared: readonly string[];
   readonly selects: Selection;
@@ -28,12 +28,16 @@ export async function readGround(
   const real = await realPath(target);
   const spared = new Set<string>();
   for (const folder of data) {
-    const named = join(await realPath(dirname(folder)), basename(folder));
+    const named = await withoutLinksAbove(folder);
     const isThere = await unlessBarred(
       examine(named).then((stats) => stats !== null),
       true,
     );
     if (isThere) spared.add(named).add(await realPath(folder));
+    for (let above = dirname(folder); above !== dirname(above); above = dirname(above)) {
+      const link = await withoutLinksAbove(above);
+      if ((await unlessBarred(examine(link), null))?.isSymbolicLink()) spared.add(link);
+    }
   }
   const outside = [...spared].filter((folder) => !isWithin(real, folder));
   return { target: real, mounts: await readMounts(), spared: outside, selects };
@@ -72,6 +76,10 @@ export function stayingIn(path: string, { mounts, spared }: Ground): string | un
   if (mount !== undefined) return `the file system mounted at ${mount}`;
   const data = spared.find((folder) => isWithin(folder, path));
   return data === undefined ? undefined : `the data of the node, ${data},`;
+}
+
+async function withoutLinksAbove(path: string): Promise<string> {
+  return join(await realPath(dirname(path)), basename(path));
 }
 
 /** The path without links, as far as it can be followed. */
