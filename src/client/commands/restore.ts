@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
-import { findFirst } from '../../mesh/identity/server-identity.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { bringBack } from '../restore/bring-back.js';
 import { type Chosen, findInMesh } from '../restore/choosing/find.js';
+import type { ConfigAfter } from '../restore/configuration/config-after.js';
 import { refuseFolderOfAnother, type ServerHere, serverHere } from '../restore/configuration/server-here.js';
 import { roomForRestore, withRoom } from '../restore/download/disk-space.js';
 import { downloadInto } from '../restore/download/download-into.js';
@@ -12,17 +12,22 @@ import { runDrill } from '../restore/drill.js';
 import { sealedFromFile } from '../restore/opening/from-file.js';
 import { type Keys, keysFrom } from '../restore/opening/keys.js';
 import type { SealedFile } from '../restore/opening/sealed-file.js';
-import { type BringBackOptions, bringBackOptionsOf, checkCall, type RestoreOptions } from '../restore/options.js';
+import {
+  type BringBackOptions,
+  bringBackOptionsOf,
+  checkCall,
+  isWhole,
+  type RestoreOptions,
+} from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { ageIdentityFor, openSource } from '../restore/source/source.js';
 import type { Bare } from '../restore/source/visit.js';
-import { refuseBesideLiving } from '../restore/takeover/living-server.js';
+import { missesData, refuseBesideLiving } from '../restore/takeover/living-server.js';
 import { type Rebuilt, rebuild } from '../restore/takeover/rebuild.js';
 import { remainingAfter } from '../restore/telling/remaining.js';
-import { noConfiguration, tellRestored } from '../restore/telling/result.js';
+import { noConfiguration, noServer, tellRestored } from '../restore/telling/result.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
-import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
 import type { Mesh } from '../survey/mesh.js';
@@ -78,7 +83,11 @@ async function restoreSealed(
     const { size } = await sealed.file.stat();
     const hint = roomForRestore(work, target);
     const need = { label: sealed.label, size, part: null, work, isWhole: isWhole(options), hint };
-    const call = { ...bringBackOptionsOf(options, keys, target, work), question: plainQuestion };
+    // A file without a manifest says only now whose it is.
+    const check = async ({ config }: ConfigAfter): Promise<void> => {
+      if (options.target === undefined && config !== null) refuseFolderOfAnother(here, config.server.name, target);
+    };
+    const call = { ...bringBackOptionsOf(options, keys, target, work), question: plainQuestion, check };
     const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
     const again = { label: sealed.label, config: null, options };
@@ -91,11 +100,7 @@ async function restoreSealed(
     // Behind a configuration that cannot be read, there may be a server.
     const isNone = here === null || (here.name !== null && here.owners === null);
     if (isNone && options.dryRun !== true) {
-      const server = sealed.manifest?.facts.owner ?? 'NAME';
-      context.screen.note(
-        'The files are in place, but this machine is no server of a mesh. To have it take its place there, with its ' +
-          `recovery key: anemone-peer restore --server ${server} --peer ADDRESS`,
-      );
+      context.screen.note(noServer(sealed.manifest?.facts.owner ?? 'NAME'));
     }
     return remaining?.matters === true ? 3 : 0;
   } finally {
@@ -206,21 +211,9 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
   return false;
 }
 
-/** Whether the data folder of the configuration here is gone, as where its disk is not mounted; a person is told then. */
-async function missesData({ screen, loadConfig }: Context): Promise<boolean> {
-  const config = await loadConfig().catch(() => null);
-  const first = config && (await findFirst(stateFolder(config)));
-  if (first !== null) screen.warn(`${first} A new node key made without it locks out the one that lies there.`);
-  return first !== null;
-}
-
 /** The configuration through which a call reaches the peers that it does not name. */
 async function configNamedBy(context: Context, { kit, server }: RestoreOptions): Promise<string | null> {
   return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
-}
-
-function isWhole({ include, exclude }: RestoreOptions): boolean {
-  return include === undefined && exclude === undefined;
 }
 
 /** What an interrupted restore left goes first: it may be what there would be no room for. */

@@ -94,6 +94,10 @@ export function selectionOf({ include = [], exclude = [] }: RestoreOptions): Sel
   return (name, isFolder) => isIncluded(name, isFolder) && !isExcluded(name, isFolder);
 }
 
+export function isWhole({ include, exclude }: RestoreOptions): boolean {
+  return include === undefined && exclude === undefined;
+}
+
 /** How much an archive may hold. */
 export function limitsOf({ maxSize, maxFiles }: RestoreOptions): Partial<UnpackLimits> {
   return {

@@ -97,10 +97,13 @@ describe('a file from disk', () => {
       expect(await config()).toContain('name: FR1');
     });
 
-    it('is told by its name where it has no manifest', async () => {
-      const path = join(folder, newer.manifest.facts.name);
+    it.each([
+      ['its name', () => newer.manifest.facts.name],
+      ['the configuration in it, where it has another name', () => 'old.enc'],
+    ])('is told by %s where it has no manifest', async (_how, name) => {
+      const path = join(folder, name());
       await writeFile(path, newer.bytes);
-      const trial = commandTrial({ cwd: folder });
+      const trial = commandTrial({ cwd: folder, stdin: fr1.recoveryKey });
       const options = { from: path, allowUnauthenticated: true, yes: true, keyStdin: true, takeover: true };
       await expect(restore(trial.context, undefined, options)).rejects.toMatchObject({ kind: 'usage' });
       expect(await config()).toBe(configOf('FR2'));

@@ -12,7 +12,11 @@ import { readOwnRecipient } from '../../../src/client/server/own-recipient.js';
 import { ageSealer } from '../../../src/mesh/envelope/age.js';
 import { cbc1Sealer } from '../../../src/mesh/envelope/anemone-cbc1.js';
 import type { Sealer } from '../../../src/mesh/envelope/envelope.js';
-import { loadServerIdentity, makeServerIdentity } from '../../../src/mesh/identity/server-identity.js';
+import {
+  loadServerIdentity,
+  makeServerIdentity,
+  storeServerIdentity,
+} from '../../../src/mesh/identity/server-identity.js';
 import { readChainHead } from '../../../src/mesh/manifest/chain.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
@@ -402,6 +406,22 @@ describe('the folder of another server', () => {
     expect(await readFile(join(folder, 'config/config.yaml'), 'utf8')).toBe(config);
     expect((await bare({ target: join(folder, 'its place') })).code).toBe(0);
   });
+});
+
+it('is no place to come back in where the node key of another server is, though no configuration can be read', async () => {
+  await pushTo(fr2, fr1, newer);
+  const state = join(folder, 'config-backups/.state');
+  await mkdir(join(folder, 'config'));
+  await writeFile(join(folder, 'config/config.yaml'), 'server: { name: DE1');
+  await storeServerIdentity(throwawayServer('DE1'), state);
+  const key = await readFile(join(state, 'node.key'), 'utf8');
+  await expect(bare()).rejects.toMatchObject({
+    kind: 'conflict',
+    message: expect.stringContaining('has the node key of another server'),
+    hint: expect.stringContaining('--target'),
+  });
+  expect(await readFile(join(state, 'node.key'), 'utf8')).toBe(key);
+  expect(await readFile(join(folder, 'config/config.yaml'), 'utf8')).toContain('DE1');
 });
 
 describe('a configuration elsewhere on this machine that cannot be read', () => {

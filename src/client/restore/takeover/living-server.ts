@@ -1,9 +1,11 @@
 import { lookup } from 'node:dns/promises';
 import type { Config } from '../../../mesh/config/config.js';
 import type { Identity } from '../../../mesh/identity/identity.js';
+import { findFirst, loadServerIdentity } from '../../../mesh/identity/server-identity.js';
 import { askIdentity } from '../../../mesh/identity/trust.js';
 import { formatAddress } from '../../../mesh/terms/address.js';
 import { Failure } from '../../../mesh/terms/failure.js';
+import { stateFolder } from '../../server/state-folder.js';
 import { askOwnNode } from '../../session/ask-own-node.js';
 import { patienceOf } from '../../session/ask-peers.js';
 import type { Context } from '../../session/context.js';
@@ -22,6 +24,7 @@ interface Newcomer {
 
 /**
  * Refuses to make a machine the server that lives on it already, from another folder than its own: peers would refuse its node.
+ * Nor does it take the place of the node key of another one.
  * @throws Failure `conflict`
  */
 export async function refuseBesideLiving(
@@ -31,6 +34,7 @@ export async function refuseBesideLiving(
 ): Promise<void> {
   if (file === undefined || config === null) return;
   const { name, listen } = config.server;
+  await refuseKeyOfAnother(stateFolder(config), name, identity);
   // In its own folder the server may be put back while its node runs, which is then to be restarted.
   const isInPlace = home === target;
   if (isInPlace && (await runsOwnNode(context, config))) return;
@@ -48,6 +52,25 @@ export async function refuseBesideLiving(
         `To have ${name} here from now on, stop that node first.`,
       ].join(' '),
     },
+  );
+}
+
+/** Whether the data folder of the configuration here is gone, as where its disk is not mounted; a person is told then. */
+export async function missesData({ screen, loadConfig }: Context): Promise<boolean> {
+  const config = await loadConfig().catch(() => null);
+  const first = config && (await findFirst(stateFolder(config)));
+  if (first !== null) screen.warn(`${first} A new node key made without it locks out the one that lies there.`);
+  return first !== null;
+}
+
+/** The configuration there may be one that cannot be read, and so not tell that the folder is another server's. */
+async function refuseKeyOfAnother(state: string, name: string, identity: Identity): Promise<void> {
+  const there = await loadServerIdentity(state).catch(() => null);
+  if (there === null || there.identity === identity) return;
+  throw new Failure(
+    'conflict',
+    `nothing was restored: ${state} has the node key of another server than ${name}, with the identity ${there.identity}`,
+    { hint: `Restore into another --target. If that server is gone for good, move ${state} away first.` },
   );
 }
 

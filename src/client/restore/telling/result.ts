@@ -65,6 +65,14 @@ export function noConfiguration(owner: string): string {
   );
 }
 
+/** After a restore from a file: what makes a machine the server that is none. */
+export function noServer(owner: string): string {
+  return (
+    'The files are in place, but this machine is no server of a mesh. To have it take its place there, with its ' +
+    `recovery key: anemone-peer restore --server ${owner} --peer ADDRESS`
+  );
+}
+
 /** For documents. */
 export function reasonsOf(unplaceable: BroughtBack['unplaceable']): readonly { path: string; reason: string }[] {
   return unplaceable.map(({ path, why }) => ({ path, reason: why.message }));
