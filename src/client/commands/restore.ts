@@ -16,6 +16,7 @@ import {
   type BringBackOptions,
   bringBackOptionsOf,
   checkCall,
+  isAllBut,
   isWhole,
   type RestoreOptions,
 } from '../restore/options.js';
@@ -25,7 +26,7 @@ import type { Bare } from '../restore/source/visit.js';
 import { missesData, refuseBesideLiving } from '../restore/takeover/living-server.js';
 import { type Rebuilt, rebuild } from '../restore/takeover/rebuild.js';
 import { remainingAfter } from '../restore/telling/remaining.js';
-import { noConfiguration, noServer, tellRestored } from '../restore/telling/result.js';
+import { noConfiguration, noServer, tellRestored, withoutParts } from '../restore/telling/result.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
 import { asUsage } from '../session/as-usage.js';
@@ -193,6 +194,11 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       const isNamed = options.set !== undefined;
       context.screen[isNamed ? 'note' : 'warn'](noConfiguration(mesh.owner));
       return isNamed && isDone ? 0 : 3;
+    }
+    const isHere = (home ?? target) === target && configFor(context, target, outcome.entries) !== undefined;
+    if (bare !== null && isAllBut(options) && isHere) {
+      context.screen.warn(withoutParts(mesh.owner));
+      return 3;
     }
     return isDone && (told === null || told.untold.length + told.refusing.length === 0) ? 0 : 3;
   } finally {

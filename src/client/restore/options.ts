@@ -98,6 +98,11 @@ export function isWhole({ include, exclude }: RestoreOptions): boolean {
   return include === undefined && exclude === undefined;
 }
 
+/** Whether a server is wanted back, without something that stands in its way. */
+export function isAllBut({ include, exclude, takeover, dryRun }: RestoreOptions): boolean {
+  return takeover && dryRun !== true && include === undefined && exclude !== undefined;
+}
+
 /** How much an archive may hold. */
 export function limitsOf({ maxSize, maxFiles }: RestoreOptions): Partial<UnpackLimits> {
   return {

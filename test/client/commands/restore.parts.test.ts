@@ -144,6 +144,13 @@ describe('a restore of parts', () => {
     expect(await files()).toEqual(['config/config.yaml']);
   });
 
+  it('ends partly where only --exclude kept it from that, and says what does it', async () => {
+    const { code, said } = await machine.restore({ exclude: ['/config/secret.key'] });
+    expect([code, said.stderr]).toEqual([3, expect.stringMatching(/not FR1 yet.* without --exclude/s)]);
+    const living = await machine.restore({ exclude: ['/config/secret.key'], takeover: false });
+    expect([living.code, living.said.stderr]).toEqual([0, expect.not.stringContaining('not FR1 yet')]);
+  });
+
   it('needs both names of one file', async () => {
     await expect(parts({ include: ['config/twin'] })).rejects.toMatchObject({
       kind: 'usage',

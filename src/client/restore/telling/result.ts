@@ -65,6 +65,14 @@ export function noConfiguration(owner: string): string {
   );
 }
 
+/** What makes a machine the server after a restore that brought all but something. */
+export function withoutParts(owner: string): string {
+  return (
+    `This machine is not ${owner} yet, since a part was left out: the same command without --exclude makes it the server, ` +
+    'once nothing stands in the way of that part.'
+  );
+}
+
 /** After a restore from a file: what makes a machine the server that is none. */
 export function noServer(owner: string): string {
   return (
