@@ -59,6 +59,12 @@ function spliceIn(text: string, peer: PeerEntry): string | undefined {
     if (dash === undefined || end === undefined) return undefined;
     return endLine(text.slice(0, end)) + block(text, peer, dash) + text.slice(end);
   }
+  const keyEnd = rangeOf(pair.key)?.[1];
+  if (keyEnd !== undefined && isScalar(pair.value) && pair.value.source === '') {
+    // Nothing is written there, and what yaml gives as its range lies behind the comments that follow.
+    const at = lineEnd(text, keyEnd);
+    return endLine(text.slice(0, at)) + block(text, peer, 2) + text.slice(at);
+  }
   const [from, to] = rangeOf(pair.value) ?? [];
   if (from === undefined || to === undefined) return undefined;
   const end = lineEnd(text, to);

@@ -55,6 +55,12 @@ describe('adding a peer', () => {
     ['after the last one', `${head}peers:\n${fr2}${tail}`, `${head}peers:\n${fr2}${us1Lines}${tail}`],
     ['to an empty list', `${head}peers: []   # none yet\n${tail}`, `${head}peers:   # none yet\n${us1Lines}${tail}`],
     ['to a list without items', `${head}peers:\n${tail}`, `${head}peers:\n${us1Lines}${tail}`],
+    [
+      'to one with comments beside and below it',
+      `${head}peers: # mine\n${fr3Off}${tail}`,
+      `${head}peers: # mine\n${us1Lines}${fr3Off}${tail}`,
+    ],
+    ['to one with a comment at the end of the file', `${head}peers: # mine`, `${head}peers: # mine\n${us1Lines}`],
     ['to a file without peers', `${head}${tail}`, `${head}${tail}peers:\n${us1Lines}`],
     ['to a file that ends without a newline', `${head}peers:\n${fr2.trimEnd()}`, `${head}peers:\n${fr2}${us1Lines}`],
     [
@@ -71,6 +77,14 @@ describe('adding a peer', () => {
     writeFileSync(file, before);
     expect(await addPeer(file, us1)).toBe('added');
     expect(read()).toBe(after);
+  });
+
+  it('is possible again where the only one was removed, and a comment stands beside the list', async () => {
+    const before = `${head}peers: # mine\n${us1Lines}${tail}`;
+    writeFileSync(file, before);
+    await removePeer(file, 'US1');
+    expect(await addPeer(file, us1)).toBe('added');
+    expect(read()).toBe(before);
   });
 
   it('comes after the keys that are left out of the last one', async () => {
