@@ -5,7 +5,7 @@ import { Failure } from '../terms/failure.js';
 import type { PeerConfig } from './config.js';
 import { decodeConfig } from './document.js';
 import { type LoadedConfig, parseConfig, readConfigBytes } from './load.js';
-import { changePeer, deletePeer, insertPeer, type PeerEntry } from './peer-list.js';
+import { changePeer, deletePeer, insertPeer, isInBrackets, type PeerEntry } from './peer-list.js';
 import { replaceConfig } from './replace-config.js';
 import { didYouMean } from './values.js';
 
@@ -32,8 +32,9 @@ export async function addPeer(file: string, peer: NewPeer): Promise<'added' | 'c
   if (Object.keys(fields).length === 0) return 'same';
   const changed = present === undefined ? insertPeer(text, fields) : changePeer(text, peers.indexOf(present), fields);
   if (changed === undefined) {
-    const lines = stringify(fields, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
-    throw byHand(file, `${present === undefined ? 'add to `peers`' : `write into the peer ${peer.name}`}:\n${lines}`);
+    const line = stringify(fields, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
+    if (present !== undefined) throw byHand(file, `write into the peer ${peer.name}:\n${line}`);
+    throw byHand(file, `add to \`peers\`:\n${isInBrackets(text) ? '' : '- '}${line}`);
   }
   parseConfig(file, changed);
   await replaceConfig(file, bytes, changed);
@@ -88,7 +89,7 @@ export async function removePeer(file: string, name: string): Promise<void> {
 }
 
 function byHand(file: string, what: string): Failure {
-  const message = `the peers in ${file} are laid out so that only a person can edit them, as in brackets or with YAML anchors`;
+  const message = `the peers in ${file} are laid out so that this program cannot change them without moving other lines`;
   return new Failure('config', message, { hint: `Edit the file by hand: ${what}` });
 }
 

@@ -24,6 +24,12 @@ export function deletePeer(text: string, index: number): string | undefined {
   return checked(text, spliceOut(text, index), (peers) => peers.toSpliced(index, 1));
 }
 
+/** Whether the list of peers is in brackets, where an item has no dash. */
+export function isInBrackets(text: string): boolean {
+  const peers = parseDocument(text).get('peers');
+  return isSeq(peers) && peers.flow === true;
+}
+
 /**
  * What was cut leaves every other byte alone, and is taken only if it reads back as exactly the change that was meant: an
  * anchor, for one, may give what was changed to other lines as well.

@@ -96,12 +96,20 @@ describe('adding a peer', () => {
   it.each([
     ['in braces', `{ server: { name: FR1 }, peers: [ ${fr2Flow} ] } # end\n`],
     ['with a list in brackets', `server: { name: FR1 } # me\npeers: [ ${fr2Flow} ]\n`],
-    ['with each item below its dash', `server: { name: FR1 }\npeers:\n  -\n    ${fr2.slice(fr2.indexOf('name'))}`],
-    ['that names a list elsewhere', `storage: &mesh\n${fr2}${head}peers: *mesh\n`],
-  ])('leaves a layout to a person that it could not keep, and says what to write: %s', async (_, before) => {
+    [
+      'with each item below its dash',
+      `server: { name: FR1 }\npeers:\n  -\n    ${fr2.slice(fr2.indexOf('name'))}`,
+      '- ',
+    ],
+    ['that names a list elsewhere', `storage: &mesh\n${fr2}${head}peers: *mesh\n`, '- '],
+  ])('leaves a layout to a person that it could not keep, and says what to write: %s', async (_, before, dash = '') => {
     writeFileSync(file, before);
-    const written = `{ name: US1, vpn_ip: 10.8.0.3:7444, identity: ${second}, quota: 50GB }`;
-    await expect(addPeer(file, us1)).rejects.toMatchObject({ kind: 'config', hint: expect.stringContaining(written) });
+    const written = `:\n${dash}{ name: US1, vpn_ip: 10.8.0.3:7444, identity: ${second}, quota: 50GB }`;
+    await expect(addPeer(file, us1)).rejects.toMatchObject({
+      kind: 'config',
+      message: `the peers in ${file} are laid out so that this program cannot change them without moving other lines`,
+      hint: expect.stringContaining(written),
+    });
     await expect(removePeer(file, 'FR2')).rejects.toMatchObject({ kind: 'config', hint: byHand });
     expect(read()).toBe(before);
   });
