@@ -40,6 +40,8 @@ export async function openEpochs(
   const seen = new Map(kept);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   const inTurn = turnsOf(1);
+  /** Identities with a newer key than one that was seen, until it is remembered: also where that one never was. */
+  const renewed = new Set<Identity>();
   /** Fingerprints of newer keys that the disk did not take: told once each. */
   const reported = new Set<string>();
   const isNewestOf = (keys: ReadonlyMap<string, NodeCertificate>, certificate: NodeCertificate): boolean => {
@@ -48,9 +50,10 @@ export async function openEpochs(
   };
   const keep = async (certificate: NodeCertificate, name: Hostname): Promise<void> => {
     const { identity } = certificate;
-    if (kept.has(identity)) await rebuilt(name);
+    if (renewed.has(identity)) await rebuilt(name);
     await replaceFile(file, formatSeenKeys(new Map([...kept, [identity, certificate]])));
     kept.set(identity, certificate);
+    renewed.delete(identity);
   };
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch, fingerprint } = certificate;
@@ -59,6 +62,7 @@ export async function openEpochs(
     // Before the disk is asked: where it takes nothing, a stolen key would have more rights than the server that was rebuilt.
     seen.set(identity, certificate);
     if (known !== undefined && !isSameKey(certificate, known)) {
+      renewed.add(identity);
       for (const follow of followers) follow(certificate);
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
     }
@@ -66,7 +70,10 @@ export async function openEpochs(
     await keep(certificate, name).catch((thrown) => {
       const reason = Failure.from(thrown).message;
       if (!reported.has(fingerprint)) {
-        log.error('newer node key not remembered: a restart before it is lets older ones in', { peer: name, reason });
+        log.error('newer node key not remembered: older ones are let in again if the node restarts before it is', {
+          peer: name,
+          reason,
+        });
       }
       reported.add(fingerprint);
       throw thrown;

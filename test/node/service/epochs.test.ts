@@ -189,4 +189,14 @@ describe('the epochs that a node has seen', () => {
     expect(await epochs.admit(at(1000), fr1)).toBe(false);
     expect(told).toEqual(['FR1 1000', 'FR1 1000']);
   });
+
+  it('tell that a server was rebuilt also where the disk did not take its older key', async () => {
+    const told: string[] = [];
+    const epochs = await openEpochs(file, silent, async (name) => void told.push(name));
+    await mkdir(`${file}.new`);
+    await expect(epochs.admit(at(1000), fr1)).rejects.toThrow();
+    await rmdir(`${file}.new`);
+    expect(await epochs.admit(at(2000), fr1)).toBe(true);
+    expect(told).toEqual(['FR1']);
+  });
 });
