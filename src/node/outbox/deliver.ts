@@ -36,6 +36,14 @@ export interface Delivery {
   failed(backup: OwnBackup, failure: Failure): void;
 }
 
+/** How a round ended. */
+export interface RoundEnd {
+  /** The failure to tell, if any: the one that ended the round, or else the first. */
+  readonly failure: Failure | undefined;
+  /** Whether something was left untried because another round waits. */
+  readonly isCut: boolean;
+}
+
 /** Backups of one peer that may be on their way at once, and their bytes together. */
 const atOnce = 8;
 const bytesAtOnce = 4 * 2 ** 20;
@@ -45,13 +53,13 @@ const bytesAtOnce = 4 * 2 ** 20;
  * fsyncs; one that is large has the link to itself, and so has the first: a peer that is away is asked once. A failure that
  * is the backup's own (a conflict, a backup beyond the quota) does not stop the others; after one that may pass no other is
  * begun, because the peer would fail it too. One that was removed meanwhile is owed to nobody.
- * @returns the failure to tell, if any: the one that ended the round, or else the first
  */
-export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<Failure | undefined> {
+export async function deliver(backups: readonly OwnBackup[], delivery: Delivery): Promise<RoundEnd> {
   const underWay = new Map<OwnBackup, Promise<void>>();
   let answered = false;
   let first: Failure | undefined;
   let ending: Failure | undefined;
+  let isCut = false;
   const bring = async (backup: OwnBackup): Promise<void> => {
     try {
       const receipt = await attempt(backup, delivery);
@@ -70,11 +78,12 @@ export async function deliver(backups: readonly OwnBackup[], delivery: Delivery)
   for (const backup of backups) {
     while (underWay.size > 0 && !(answered && fits(backup, [...underWay.keys()])))
       await Promise.race(underWay.values());
-    if (ending !== undefined || (backup !== backups[0] && delivery.isOverdue())) break;
+    isCut = ending === undefined && backup !== backups[0] && delivery.isOverdue();
+    if (ending !== undefined || isCut) break;
     underWay.set(backup, bring(backup));
   }
   await Promise.all(underWay.values());
-  return ending ?? first;
+  return { failure: ending ?? first, isCut };
 }
 
 function fits(next: OwnBackup, underWay: readonly OwnBackup[]): boolean {

@@ -3,7 +3,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { Attempts } from './attempts.js';
 import { backoff, longestWait } from './backoff.js';
-import { type Delivery, deliver, isRefusal, mayPass, type OutboxPeer } from './deliver.js';
+import { type Delivery, deliver, isRefusal, mayPass, type OutboxPeer, type RoundEnd } from './deliver.js';
 import { type OwnBackup, owed } from './owed.js';
 import type { Holder, Receipts } from './receipts.js';
 import type { RunSignals } from './run-signals.js';
@@ -19,6 +19,13 @@ export interface OutboxParts {
 
 /** Whoever waits for a round: it is told what the lane does meanwhile. */
 export type LaneListener = Pick<Delivery, 'progress' | 'delivered'>;
+
+/** What became of a round. */
+interface Round extends RoundEnd {
+  /** Whether the peer took a backup whole. */
+  readonly moved: boolean;
+  readonly answered: boolean;
+}
 
 /** Who is busy for longer than so many rounds is not only busy: a disk that takes nothing is told in the same way. */
 const mostBusyRounds = 5;
@@ -98,8 +105,8 @@ export class Lane {
   }
 
   /**
-   * Tries now. Resolves when all that is owed was tried once, to the failure that remains, if any; with `hurry`, at once, and what
-   * is under way goes on.
+   * Tries now. Resolves when all that is owed was tried once, or what is left waits for another try that was wanted meanwhile, to
+   * the failure that remains, if any; with `hurry`, at once, and what is under way goes on.
    */
   async tryNow(listener: LaneListener, { stop, hurry }: RunSignals): Promise<Failure | undefined> {
     const either = AbortSignal.any([stop, this.#stopping.signal]);
@@ -141,17 +148,19 @@ export class Lane {
     this.#cancelTimer();
     this.#dueAt = null;
     this.#kicked = false;
-    const { failure, moved, answered } = await this.#deliver(signal);
+    const round = await this.#deliver(signal);
     this.#lastTry = this.#parts.clock.monotonic();
+    if (round.moved) [this.#failures, this.#stuck] = [0, 0];
     if (signal.aborted) this.#plan(kickGap);
-    else this.#settle(failure, moved, answered);
-    return failure;
+    // After one that was cut short the next begins at once, and goes through what is left.
+    else if (!round.isCut) this.#settle(round);
+    return round.failure;
   }
 
   /** Draws the conclusions of a round: what to tell, and when to try again. */
-  #settle(failure: Failure | undefined, moved: boolean, answered: boolean): void {
+  #settle({ failure, moved, answered }: Round): void {
     const { name } = this.peer;
-    if (moved || failure === undefined) [this.#failures, this.#stuck] = [0, 0];
+    if (failure === undefined) [this.#failures, this.#stuck] = [0, 0];
     if (failure !== undefined) this.#failures += 1;
     const isStuck = answered && !moved && failure?.kind === 'timeout' && this.#attempts.begun.size === 0;
     if (isStuck) this.#stuck += 1;
@@ -163,14 +172,14 @@ export class Lane {
     else if (failure !== undefined) this.#plan(mayPass(failure) ? backoff(this.#failures, name) : longestWait);
   }
 
-  async #deliver(signal: AbortSignal): Promise<{ failure: Failure | undefined; moved: boolean; answered: boolean }> {
+  async #deliver(signal: AbortSignal): Promise<Round> {
     let moved = false;
     let answered = false;
     const tell = (act: (listener: LaneListener) => void): void => {
       for (const listener of this.#listeners) act(listener);
     };
     try {
-      const failure = await deliver(await this.owed(), {
+      const end = await deliver(await this.owed(), {
         ...this.#parts,
         peer: this.peer,
         signal,
@@ -188,9 +197,10 @@ export class Lane {
           tell((listener) => listener.delivered(backup));
         },
       });
-      return { failure, moved, answered };
+      return { ...end, moved, answered };
     } catch (thrown) {
-      return { failure: Failure.from(thrown, `what ${this.peer.name} is owed`), moved, answered };
+      const failure = Failure.from(thrown, `what ${this.peer.name} is owed`);
+      return { failure, isCut: false, moved, answered };
     }
   }
 

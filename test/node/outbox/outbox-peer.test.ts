@@ -46,7 +46,7 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
   faulty.fail('EIO', (call) => faulty.trace[call] === bad);
   const delivered: string[] = [];
   const failed: string[] = [];
-  const failure = await deliver(owed(vault.list(), new Set()), {
+  const { failure } = await deliver(owed(vault.list(), new Set()), {
     clock: fixture.clock,
     peer: outboxPeer(
       node.callAs(servers.FR1),

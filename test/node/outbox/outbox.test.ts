@@ -470,6 +470,29 @@ describe('the outbox', () => {
     expect(fr2.taken).toEqual([second.name, third.name, first.name]);
   });
 
+  it('goes on telling what a peer refused while it brings what is newer, one run after the other', async () => {
+    const release = new Map<string, () => void>();
+    fr2.instead = ({ name }) =>
+      name === first.name
+        ? Promise.reject(new Failure('no-space', 'the quota of FR1 at FR2 is used up'))
+        : new Promise((resolve) => void release.set(name, resolve));
+    backups = [first];
+    await start(fr2);
+    await planned();
+    const runs: Promise<unknown>[] = [];
+    for (const newer of [second, third]) {
+      backups = [...backups, newer];
+      runs.push(deliverNow());
+      if (newer === second) await until(() => release.has(second.name));
+    }
+    release.get(second.name)?.();
+    await until(() => release.has(third.name));
+    expect(await outbox.status()).toMatchObject([{ owed: [third.name, first.name], problem: { kind: 'no-space' } }]);
+    release.get(third.name)?.();
+    await Promise.all(runs);
+    expect(await outbox.status()).toMatchObject([{ owed: [first.name], problem: { kind: 'no-space' } }]);
+  });
+
   it('passes over a backup that retention has removed since the round began', async () => {
     let release = (): void => {};
     fr2.instead = ({ name }) =>
