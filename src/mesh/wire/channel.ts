@@ -13,7 +13,7 @@ const connectPatience = 20_000;
 export interface Whom {
   /** As a person calls it: `FR2 (10.8.0.2:7443)`. Every failure of a call names it. */
   readonly whom: string;
-  /** Whether it is the node of this server, whose hints are ours. */
+  /** Whether it is the node of this server, whose hints are ours, and whose lists may be of any length. */
   readonly isOwnNode?: boolean;
   readonly clock: Clock;
   /** Milliseconds without any progress after which a call is given up. */

@@ -4,7 +4,8 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { NodeServiceDefinition } from '../../../src/mesh/generated/anemone/node/v1/node.js';
-import { listPages } from '../../../src/mesh/peers/list-backups.js';
+import { ListBackupsResponse, PeerServiceDefinition } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
+import { listBackups, listPages } from '../../../src/mesh/peers/list-backups.js';
 import { askOwnHealth } from '../../../src/mesh/peers/own-health.js';
 import { connectToOwnNode } from '../../../src/mesh/peers/own-node.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
@@ -49,6 +50,22 @@ describe('the node of this server', () => {
     expect(await node.reload()).toEqual(['server.listen']);
     const run = node.runBackup({ set: '', force: false });
     await expect(run.next()).rejects.toMatchObject({ kind: 'locked', hint: 'Wait.' });
+    node.close();
+    server.forceShutdown();
+  });
+
+  it('gives a list that is longer than any that a peer may give', async () => {
+    const server = new Server();
+    const page = ListBackupsResponse.fromPartial({ backups: new Array(100_001).fill({}) });
+    server.addService(grpcService(PeerServiceDefinition), {
+      listBackups(call: { write(message: unknown): void; end(): void }) {
+        call.write(page);
+        call.end();
+      },
+    });
+    await new Promise((resolve) => server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), resolve));
+    const node = await connectToOwnNode(socket, systemClock);
+    await expect(listBackups(node, { owner: '', set: '' })).resolves.toHaveLength(100_001);
     node.close();
     server.forceShutdown();
   });
