@@ -78,8 +78,8 @@ export async function readConfigBytes(file: string): Promise<Buffer> {
   try {
     return await readSmallFile(file, { most: largestConfig, follow: true });
   } catch (cause) {
-    const { code = '' } = cause as NodeJS.ErrnoException;
-    const [why, hint] = unreadable[code] ?? [`cannot be read (${code})`];
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    const [why, hint] = unreadable[code] ?? [`cannot be read (${code || message})`];
     throw new Failure('config', `${file} ${why}`, { cause, hint });
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Decrypter, Encrypter, type Stanza } from 'age-encryption';
-import type { Bytes } from '../terms/bytes.js';
+import type { Bytes, LentBytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
 import { dearmor } from './age-armor.js';
 import { isArmoredAge } from './age-magic.js';
@@ -73,7 +73,7 @@ export async function openAge(file: PeekedBytes, keys: EnvelopeKeys): Promise<By
  * Whether an age file opens with a passphrase, and with no key. The file is read no further than that, and released.
  * @throws Failure `damaged`
  */
-export async function opensWithPassphrase(ciphertext: Bytes): Promise<boolean> {
+export async function opensWithPassphrase(ciphertext: LentBytes): Promise<boolean> {
   const file = await peek(ciphertext, ageHeadSize);
   try {
     const { head } = await withoutArmor(file);

@@ -4,7 +4,7 @@ import type { Bytes, LentBytes } from '../terms/bytes.js';
 export interface PeekedBytes {
   /** The first bytes: at least as many as were asked for, unless the stream is shorter. */
   readonly head: Buffer;
-  /** The stream from byte `offset` on, which lies inside the head. */
+  /** The stream from byte `offset` on, which lies inside the head. Chunks that its source only lends are lent on. */
   from(offset: number): Bytes;
   /** Lets go of the stream without reading it. */
   release(): Promise<void>;

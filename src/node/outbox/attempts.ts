@@ -72,8 +72,8 @@ export class Attempts {
 }
 
 /**
- * Whether an attempt brought more than the one before it: what gets no further may not hold up newer ones for long. A peer that has another part than before took something, or
- * lost it: then nothing that was brought before counts.
+ * Whether an attempt brought more than the one before it: what gets no further may not hold up newer ones for long. A peer that
+ * has another part than before took something, or lost it: then nothing that was brought before counts.
  */
 function gotFurther(attempt: Attempt, before: Attempt | undefined): boolean {
   return attempt.to > 0 && (attempt.from !== before?.from || attempt.to > before.to);
