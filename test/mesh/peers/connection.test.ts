@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { getEventListeners } from 'node:events';
+import { getEventListeners, once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
@@ -8,6 +9,7 @@ import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { formatAddress, parseAddress } from '../../../src/mesh/terms/address.js';
 import { type Clock, systemClock } from '../../../src/mesh/terms/clock.js';
+import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
@@ -68,6 +70,32 @@ it('says that another server answers at the address of a peer, and what to look 
   } finally {
     connection.close();
     await node.stop();
+  }
+});
+
+it('gives up a connection that nobody answers after 20 seconds, and not before', async () => {
+  const silent = createServer(() => {});
+  await once(silent.listen(0, '127.0.0.1'), 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const clock = new FakeClock();
+  const address = parseAddress(`127.0.0.1:${port}`);
+  const peer = { name: parseHostname('FR2'), address, identity: throwawayServer('FR2').identity };
+  const connection = connectTo(peer, throwawayServer('FR1'), clock);
+  try {
+    let failure: unknown;
+    const connected = connection.bulk.connect().catch((thrown) => {
+      failure = thrown;
+    });
+    await once(silent, 'connection');
+    await clock.advance(19_999);
+    expect(failure).toBeUndefined();
+    await clock.advance(1);
+    await connected;
+    expect(failure).toMatchObject({ message: 'nobody answers' });
+    expect(clock.pending()).toBe(0);
+  } finally {
+    connection.close();
+    silent.close();
   }
 });
 

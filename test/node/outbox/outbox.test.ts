@@ -86,9 +86,11 @@ describe('the outbox', () => {
     ]);
   });
 
-  it('brings small backups side by side once the first is there, but a large one alone', async () => {
+  it('brings small backups side by side once the first is there, as long as they have 4 MiB together', async () => {
     const large = { ...night(12), size: 2 ** 30 };
-    backups = [...[11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22].map(night), large];
+    const ofTwo = [7, 8].map((day) => ({ ...night(day), size: 2 * 2 ** 20 }));
+    const ofThree = [9, 10].map((day) => ({ ...night(day), size: 3 * 2 ** 20 }));
+    backups = [...[13, 14, 15, 16, 17, 18, 19, 20, 21, 22].map(night), large, ...ofThree, ...ofTwo];
     let here = 0;
     const beside = new Map<string, number>();
     fr2.instead = async (backup) => {
@@ -101,7 +103,8 @@ describe('the outbox', () => {
     await start(fr2);
     await caughtUp();
     expect(beside.get(second.name)).toBe(1);
-    expect(beside.get(large.name)).toBe(1);
+    for (const { name } of [large, ...ofThree]) expect(beside.get(name)).toBe(1);
+    for (const { name } of ofTwo) expect(beside.get(name)).toBe(2);
     expect(beside.get(night(18).name)).toBe(8);
     expect(Math.max(...beside.values())).toBe(8);
   });
