@@ -32,12 +32,12 @@ const ownersTurn = 36 * 3_600_000;
 /**
  * Takes again what was damaged here, from a peer that holds the very same backup: own ones, and those of owners that did not send
  * them themselves, because they are gone. The manifest that lies beside the damaged copy, or that of an own one which a peer
- * shows, says which one; its digest is what the peer lets it be read for. What comes is taken like a push of the owner, into its quota, once each leaf is proven to be
- * what the owner signed.
+ * shows, says which one; its digest is what the peer lets it be read for. What comes is taken like a push of the owner, into its
+ * quota, once each leaf is proven to be what the owner signed.
  * Yields the file name of each that is held again.
  */
 export async function* heal(parts: HealParts, signal: AbortSignal): AsyncGenerator<string> {
-  const { vault, host, clock } = parts;
+  const { vault, host, clock, log } = parts;
   for (const owner of parts.owners()) {
     for (const { name, since, manifests } of await vault.lost(owner.name)) {
       signal.throwIfAborted();
@@ -51,6 +51,7 @@ export async function* heal(parts: HealParts, signal: AbortSignal): AsyncGenerat
       if (manifest === null) continue;
       try {
         if (await healOne(owner, manifest, parts, signal)) yield name;
+        else if (isOwn) log.warn('own backup not healed', { backup: name });
       } finally {
         // What nobody has would take the owner's room from what it makes now, every night again.
         await vault.withdraw(manifest);

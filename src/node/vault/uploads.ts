@@ -31,8 +31,8 @@ export interface UploadsOptions {
   identityOf(host: Hostname): Identity | null;
   /** Bytes that an owner may store; 0 means no limit. */
   quotaOf(owner: Hostname): number;
-  /** Bytes of disk that stay free. */
-  minimumFree(): number;
+  /** Bytes of disk that an owner's backups leave free. */
+  floorOf(owner: Hostname): number;
 }
 
 /**
@@ -88,7 +88,7 @@ export class Uploads {
     const begun = await this.find(manifest.digest);
     if (begun === null) return this.#begin(manifest);
     const { promised } = begun;
-    if (promised.isSilent) this.#checkDisk(promised.expected, await this.#free());
+    if (promised.isSilent) this.#checkDisk(begun.owner, promised.expected, await this.#free());
     promised.renew();
     return begun;
   }
@@ -152,7 +152,7 @@ export class Uploads {
     const free = await this.#free();
     // From here to the promise nothing waits: two offers never see the same free bytes.
     // Nothing makes room where the disk refuses the backup all the same.
-    this.#checkDisk(spaceOf(manifest.facts.size), free);
+    this.#checkDisk(manifest.name.owner, spaceOf(manifest.facts.size), free);
     const leaving = this.#leavingFor(manifest);
     for (const { manifest } of leaving) this.#uploads.delete(keyOf(manifest.digest));
     const upload = new Upload({ manifest, files: layout.upload(manifest.digest), disk, clock, begun: null });
@@ -162,11 +162,11 @@ export class Uploads {
   }
 
   /** @throws Failure `no-space` where the disk does not have so many bytes beside what others were promised */
-  #checkDisk(bytes: number, free: number): void {
+  #checkDisk(owner: Hostname, bytes: number, free: number): void {
     const promised = [...this.#uploads.values()].reduce((sum, { promised }) => {
       return sum + (promised.isSilent ? 0 : promised.expected);
     }, 0);
-    checkDisk(bytes, { free, minimumFree: this.#options.minimumFree(), promised });
+    checkDisk(bytes, { free, minimumFree: this.#options.floorOf(owner), promised });
   }
 
   async #free(): Promise<number> {

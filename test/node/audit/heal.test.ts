@@ -297,6 +297,16 @@ describe('an own backup that was damaged here', () => {
     expect((await readFile(path())).equals(content)).toBe(true);
   });
 
+  it('is taken back also where less of the disk is free than others have to leave, and a person is told where it is not', async () => {
+    vault = await fixture.open({ minimumFree: () => Number.MAX_SAFE_INTEGER });
+    const log = watchEvents();
+    const owners = () => [{ name: FR1, identity: servers.FR1.identity }];
+    const parts = { vault, host: FR1, clock: fixture.clock, log, owners };
+    expect(await all({ ...parts, peers: () => [peer(null)] }, never)).toEqual([]);
+    expect(log.all.at(-1)).toMatchObject({ level: 'warn', event: 'own backup not healed' });
+    expect(await all({ ...parts, peers: () => [peer(honest)] }, never)).toEqual([own.facts.name]);
+  });
+
   it('is asked of no other peer by a node that stops', async () => {
     const stopping = new AbortController();
     const stops = peer(() => {
