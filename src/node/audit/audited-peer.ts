@@ -23,13 +23,14 @@ const mostDamaged = 1000;
 const mostSets = 100;
 
 const day = 86_400_000;
+const mostDays = 7;
 
 /** What an audit asks of a peer. */
 export interface AuditedPeer extends Holder, Prover {
   standing(signal: AbortSignal): Promise<Standing>;
   /**
-   * By its own clock, milliseconds since 1970: what it received later, its retention has not removed, and a day is left for rules
-   * that were just changed. Infinity from version 0.1.0, which does not tell it.
+   * By its own clock, milliseconds since 1970: what it received later, its retention has not removed. A day is left for rules that
+   * were just changed, and more than a week is not relied on: they may have said less until then. Infinity from version 0.1.0, which does not tell it.
    */
   keptSince(signal: AbortSignal): Promise<number>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
@@ -49,7 +50,8 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     },
     async keptSince(signal) {
       const { timeMs, minimumDays } = await getNode(connection, signal);
-      return minimumDays === undefined ? Number.POSITIVE_INFINITY : timeMs - (minimumDays.peers - 1) * day;
+      if (minimumDays === undefined) return Number.POSITIVE_INFINITY;
+      return timeMs - (Math.min(minimumDays.peers, mostDays) - 1) * day;
     },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),

@@ -21,7 +21,7 @@ import { FakeClock } from '../../support/fake-clock.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
-import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
 
 const owner = throwawayServer('FR1');
@@ -36,12 +36,16 @@ let receipts: Receipts;
 let proofs: Proofs;
 let backups: { manifest: VerifiedManifest; content: Buffer }[];
 let log: Events;
+/** Of the peer, for backups of others. */
+let minimumDays: number;
 
 beforeEach(async () => {
   clock = new FakeClock('2026-11-23T03:00:00Z');
   folder = await temporaryFolder();
   log = watchEvents();
-  node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock });
+  minimumDays = 7;
+  const retention = () => keepDays(0, minimumDays);
+  node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock, retention });
   connection = node.callAs(owner);
   receipts = openReceipts(join(folder, 'receipts'), log);
   proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
@@ -156,6 +160,14 @@ describe('the audit of a peer', () => {
     await node.vault.remove(second);
     expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [second] });
     expect(await owedNow()).toEqual([first]);
+  });
+
+  it('does not call lost what the former rules of a peer removed, which has just raised its minimum of days', async () => {
+    const [first = ''] = names();
+    clock.jump(8 * day);
+    await node.vault.remove(first);
+    minimumDays = 30;
+    expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [first] });
   });
 
   it('owes nothing again where a peer of version 0.1.0 does not tell for how many days it removes nothing', async () => {
