@@ -39,6 +39,7 @@ export class Receiving {
   readonly #running = new Map<Hostname, number>();
   /** Ranges that are ending: their last bytes are written before it is anybody's turn. */
   readonly #ending = new Set<Promise<unknown>>();
+  #isStopping = false;
 
   constructor(parts: Parts, examining: Examining) {
     this.#parts = parts;
@@ -83,8 +84,9 @@ export class Receiving {
     return this.#receiver(upload, openRangeWriter(upload, range));
   }
 
-  /** Resolves when no range is ending. */
-  async settled(): Promise<void> {
+  /** Lets no range end any more but by `abort`, and resolves when none is ending. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
     while (this.#ending.size > 0) await Promise.allSettled(this.#ending);
   }
 
@@ -93,6 +95,7 @@ export class Receiving {
     const { log } = this.#parts;
     let over = false;
     const checkOpen = (): void => {
+      if (this.#isStopping) throw new Failure('interrupted', 'the node is stopping');
       if (over) throw new Failure('failed', `the range of ${name} has ended`);
     };
     return {

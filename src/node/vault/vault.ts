@@ -188,7 +188,7 @@ export class Vault {
    */
   async close(): Promise<void> {
     await this.#examining.stop();
-    await this.#receiving.settled();
+    await this.#receiving.stop();
     await this.#parts.settled();
     await this.#parts.knownFacts.close();
   }

@@ -415,6 +415,18 @@ describe('a vault that is closed while the last leaf of a backup is written', ()
   });
 });
 
+describe('a range that ends when the vault is closed', () => {
+  it('commits nothing any more', async () => {
+    await vault.offer(FR2, manifest);
+    const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
+    await receiver.write(content);
+    await vault.close();
+    await expect(receiver.finish()).rejects.toMatchObject({ kind: 'interrupted' });
+    await receiver.abort();
+    expect(await fixture.files('FR2')).toEqual([]);
+  });
+});
+
 describe('a backup of which the disk cannot read a file', () => {
   const openWith = async (fault: Fault, step: string) => {
     await push(vault, manifest, content);

@@ -53,7 +53,7 @@ describe('a start after a stop', () => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ['a backup came in', () => push(vault, later, content)],
+    ['a backup came in', async () => push(await fixture.open(), later, content)],
     ['a backup was removed', () => vault.remove(name)],
     ['a backup was put into quarantine', () => vault.quarantine(name, 'a test')],
     ['a file was taken away', () => rm(join(folder, name))],
