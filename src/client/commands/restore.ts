@@ -195,7 +195,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       context.screen[isNamed ? 'note' : 'warn'](noConfiguration(mesh.owner));
       return isNamed && isDone ? 0 : 3;
     }
-    const isHere = (home ?? target) === target && configFor(context, target, outcome.entries) !== undefined;
+    const isHere = (home ?? target) === target && outcome.after.file !== undefined;
     if (bare !== null && isAllBut(options) && isHere) {
       context.screen.warn(withoutParts(mesh.owner));
       return 3;
