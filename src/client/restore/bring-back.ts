@@ -5,6 +5,7 @@ import { peek } from '../../mesh/envelope/peek.js';
 import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
 import { configAfter, type Unpacked } from './configuration/config-after.js';
 import { formatOf, openSealed, type SealedFile } from './opening/sealed-file.js';
@@ -65,7 +66,7 @@ async function unpackPlaintext(
   sealed: SealedFile,
   { plaintext, keyProven }: OpenedEnvelope,
   staging: string,
-  { ownership, limits, selection, target }: BringBackOptions,
+  { ownership, limits, selection, target, place }: BringBackOptions,
 ): Promise<UnpackSummary> {
   const { screen, signal, clock } = context;
   const facts = sealed.manifest?.facts;
@@ -81,11 +82,9 @@ async function unpackPlaintext(
     });
     const { entries, leftOut } = unpacked;
     if (selection !== null && entries.length === 0) throw nothingSelected(sealed.label);
-    if (facts !== undefined && (await isOfCommand(facts, context, { entries, staging, target }))) {
-      screen.note(
-        `${sealed.label} is an archive that a command wrote, and is unpacked. Where it is wanted as it was written, as for ` +
-          `pg_restore or docker load: \`anemone-peer fetch ${sealed.label}\`, and open that with \`age -d\`, as the kit says.`,
-      );
+    const isDrill = place !== undefined;
+    if (facts !== undefined && !isDrill && (await isOfCommand(facts, context, { entries, staging, target }))) {
+      screen.note(ofCommand(sealed.label, facts));
     }
     if (!hasPredecessorLayout([...entries, ...leftOut])) return unpacked;
     return { ...unpacked, entries: await applyPredecessorLayout(staging, entries, selection === null) };
@@ -105,6 +104,16 @@ async function unpackPlaintext(
   }
   const mtime = new Date(facts?.createdAtMs ?? clock.now());
   return writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
+}
+
+/** How an archive is got as it was written: a file from disk, which is not called by the name of the backup, is here already. */
+function ofCommand(label: string, { name, format }: Manifest): string {
+  const got = label === name ? `\`anemone-peer fetch ${name}\`, and open that` : `open ${shellWord(label)}`;
+  const how = format === 'age' ? '`age -d`, as the kit says' : 'openssl: docs/formats.md says how';
+  return (
+    `${label} is an archive that a command wrote, and is unpacked. Where it is wanted as it was written, as for ` +
+    `pg_restore or docker load: ${got} with ${how}.`
+  );
 }
 
 /** Whether a command made this backup, by the configuration that is known. */

@@ -121,6 +121,16 @@ describe('a file from disk', () => {
     expect(trial.said.stderr).not.toContain('no server of a mesh');
   });
 
+  it('that a command wrote is to be opened where it lies, if it is wanted as it was written', async () => {
+    const { bytes, manifest } = await sealTree(fr1, [{ name: 'toc.dat', body: 'rows' }], { set: 'db' });
+    await mkdir(join(folder, 'config'));
+    const recipient = await identityToRecipient(fr1.keys.ageIdentity);
+    const backup = `backup: { sets: { db: { command: [pg_dump] } }, encryption: { recipients: [${recipient}] } }`;
+    await writeFile(join(folder, 'config/config.yaml'), `server: { name: FR1, listen: '10.8.0.1:7443' }\n${backup}\n`);
+    const { notes } = await from(await put(bytes, manifest));
+    expect(notes).toContain(`docker load: open ${join(folder, 'fr1.enc')} with \`age -d\``);
+  });
+
   it('is refused without its manifest, unless that is allowed', async () => {
     const path = await put(newer.bytes);
     await expect(from(path)).rejects.toMatchObject({
