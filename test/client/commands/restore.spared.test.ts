@@ -152,6 +152,17 @@ describe('a server whose data has moved into a folder that an older backup bring
   });
 });
 
+it('has what lies below a link left out, and named, where the backup only implies a folder', async () => {
+  await hold([...treeWith('./config-backups'), { name: 'srv/page', body: 'page' }]);
+  await symlink('/etc', join(folder, 'srv'));
+  const { code, said } = await machine.restore({}, { json: true });
+  expect([code, JSON.parse(said.stdout).unplaceable]).toEqual([
+    3,
+    [{ path: 'srv/page', reason: expect.stringContaining('is a symbolic link') }],
+  ]);
+  expect(await read('config/secret.key')).toBe('secret new');
+});
+
 describe('a target that lies in the data of the node', () => {
   it('takes a backup that is only looked at', async () => {
     await hold(treeWith('./data'));

@@ -39,7 +39,7 @@ export interface Copy {
 export interface Unplaceable {
   /** In the archive. */
   readonly path: string;
-  /** Failure `invalid`: a file system that is read-only, a folder of somebody else, something in it that has to stay. */
+  /** Failure `invalid`: a file system that is read-only, a folder of somebody else, a link above, something that has to stay. */
   readonly why: Failure;
 }
 
@@ -51,8 +51,7 @@ export interface Plan {
 
 /**
  * What has to be renamed, without touching anything; target and staging folder need not be there yet.
- * @throws Failure `forbidden` when a folder above a unit is a link or no folder, `conflict` when the name for the previous
- *   one is taken
+ * @throws Failure `conflict` when the name for the previous one is taken
  */
 export async function planExchanges(placement: Placement): Promise<Plan> {
   const staging = await realPath(placement.staging);
@@ -106,7 +105,7 @@ async function missingFolders(target: string, name: string): Promise<string[]> {
     if (stats === null) missing.push(folder);
     else if (!stats.isDirectory()) {
       const what = stats.isSymbolicLink() ? 'a symbolic link' : 'no folder';
-      throw new Failure('forbidden', `${name} cannot be restored: ${folder} is ${what}`, {
+      throw new Failure('invalid', `${name} cannot be restored: ${folder} is ${what}`, {
         hint: 'Move it away, or restore into another --target.',
       });
     }

@@ -24,7 +24,7 @@ type Undo = () => Promise<void>;
  * Exchanges what was unpacked for what is there, one rename a unit, and keeps what was there beside it. Everything that
  * can be known to go wrong is found before the first rename; when one fails all the same, those before are taken back.
  * A folder that an overlay cannot rename stays, with its mode and time, and what is in it is exchanged one by one.
- * @throws Failure `forbidden`, `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
+ * @throws Failure `invalid` or `conflict` before anything was changed; `failed` or `no-space` after
  *   everything was put back, or saying what could not be
  * @param signal heeded until the first rename: copies may take minutes
  */

@@ -169,7 +169,7 @@ describe('a restore that cannot be put into place', () => {
     const entries = await prepare({ name: 'a', body: 'new' }, { name: 'etc/passwd', body: 'new' });
     const placing = putIntoPlace({ staging, target, entries, stamp });
     await expect(placing).rejects.toMatchObject({
-      kind: 'forbidden',
+      kind: 'invalid',
       message: expect.stringContaining('symbolic link'),
     });
     expect(await tree()).toEqual(before);
@@ -187,7 +187,7 @@ describe('a restore that cannot be put into place', () => {
   it('is refused when a folder above a root is a file', async () => {
     await put('etc', 'a file');
     const entries = await prepare({ name: 'etc/passwd', body: 'new' });
-    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(putIntoPlace({ staging, target, entries, stamp })).rejects.toMatchObject({ kind: 'invalid' });
     expect(await tree()).toEqual({ etc: 'a file' });
   });
 
