@@ -109,7 +109,7 @@ export async function removeLeftovers(disk: Disk, paths: readonly string[]): Pro
   await Promise.allSettled(paths.map((path) => disk.unlink(path)));
 }
 
-/** Removes a file that nobody else would find before the next start, so that a person is told where that fails. */
+/** Removes a file that is in nobody's way: where that fails, a person is told, for nobody else would come across it. */
 export async function removeTold(disk: Disk, path: string, log: Log): Promise<void> {
   await removeFile(disk, path).catch((thrown) => {
     log.warn('file cannot be removed', { file: path, reason: Failure.from(thrown).message });

@@ -126,7 +126,8 @@ export class Keeping {
     try {
       if ((await sizeOf(disk, files.data)) === -1) throw new Failure('failed', `${files.data} is no ordinary file`);
       await this.#options.quarantine.take(files, name, why);
-      if (entry !== null) await leaves.forget(entry.digest);
+      // Where that fails, a sweep does it.
+      if (entry !== null) await leaves.forget(entry.digest).catch(() => undefined);
       log.error('backup put into quarantine', { owner, backup: name, reason: why });
     } catch (thrown) {
       const { message } = diskFailure(thrown, name);

@@ -318,6 +318,16 @@ describe('a backup that is found damaged', () => {
     expect(vault.damaged(FR2)).toEqual([]);
   });
 
+  it('is not said to be stuck where only the hashes of its leaves cannot be removed', async () => {
+    await pushInParts(vault, manifest, content);
+    const faulty = faultyDisk();
+    const log = watchEvents();
+    vault = await fixture.open({ disk: faulty.disk, log });
+    faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${manifest.digest.toString('hex')}`);
+    await vault.quarantine(name, 'a leaf does not match');
+    expect(log.all.at(-1)).toMatchObject({ level: 'error', event: 'backup put into quarantine' });
+  });
+
   it('is called damaged by all who find it at once', async () => {
     await push(vault, manifest, content);
     const faulty = faultyDisk();
