@@ -86,13 +86,13 @@ let code = await runCommandLine(process.argv.slice(2), {
   stdin: process.stdin,
   version: readVersion(),
 });
-process.off('exit', tellUnsettled);
 const lost = [await out.flushed(), await err.flushed()].find((error) => error !== null && error.code !== 'EPIPE');
 if (lost && (code === 0 || code === 3)) {
   err.write(`error: not all that this command had to say could be written: ${lost.message}\n`);
   await err.flushed();
   code = exitCodes.failed;
 }
+process.off('exit', tellUnsettled);
 if (hasHungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
   // Node.js breaks down at an exit without its terminal, and may leave a core that holds keys. By the signal it just ends.
   process.removeAllListeners('SIGHUP');

@@ -135,7 +135,10 @@ const reasons: Readonly<Record<string, string>> = {
 };
 const elsewhere = 'Restore into another --target, and copy it from there.';
 
-/** What has to stay is taken out of no folder here: that the backup has a file instead, or that it came since, is seen now. */
+/**
+ * A folder with something that has to stay in it was taken apart before, so it is whole here only where the backup has a file
+ * in its place, or where that has come since. What lies in the data of a node is never replaced.
+ */
 function checkStaying(path: string, ground: Ground): void {
   const staying = stayingIn(path, ground);
   const data = ground.spared.find((folder) => isWithin(path, folder));

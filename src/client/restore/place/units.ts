@@ -62,12 +62,12 @@ export async function unitsOf(entries: readonly UnpackedEntry[], ground: Ground)
 
 async function isSplit(name: string, ground: Ground): Promise<boolean> {
   const { target, selects } = ground;
-  // Where this user may not look, there may be something that was not selected.
-  if (selects !== null && !(await unlessBarred(isForTaking(target, name, selects), false))) return true;
   const path = join(target, name);
-  // Nor can anything be exchanged there, which is for the planning to say.
+  // Where this user may not look, nothing can be exchanged, which is for the planning to say.
   const stats = await unlessBarred(examine(path), null);
-  return stats?.isDirectory() === true && stayingIn(path, ground) !== undefined;
+  if (stats?.isDirectory() === true && stayingIn(path, ground) !== undefined) return true;
+  // Nor is it known there whether something was not selected.
+  return selects !== null && !(await unlessBarred(isForTaking(target, name, selects), false));
 }
 
 /** What would go with a path that is put aside, whoever asked for that, in words; undefined for nothing. */
