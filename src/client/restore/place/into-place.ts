@@ -9,6 +9,7 @@ import { readMounts } from '../unpack/mounts.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
 import { copyTree } from './copy-tree.js';
 import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
+import { isHeld } from './target.js';
 
 export interface Switched {
   /** Absolute path that now holds what was restored. */
@@ -49,7 +50,8 @@ export async function intoPlace(
       copied.set(mount, joined);
       await step(dirname(folder), undos, async () => {
         if (!leftovers.includes(folder)) {
-          warnings.push(...(await removeStaleStaging(dirname(folder))));
+          const shelf = dirname(folder);
+          if (!(await isHeld(shelf))) warnings.push(...(await removeStaleStaging(shelf)));
           leftovers.push(folder);
           await mkdir(folder, { mode: 0o700 });
         }

@@ -14,9 +14,10 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { planExchanges } from '../../../../src/client/restore/place/exchanges.js';
 import { intoPlace } from '../../../../src/client/restore/place/into-place.js';
+import { openTarget } from '../../../../src/client/restore/place/target.js';
 import { readGround, unitsOf } from '../../../../src/client/restore/place/units.js';
 import {
   removeStaleStaging,
@@ -339,6 +340,18 @@ describe('what an interrupted restore leaves', () => {
       `config.before-${stamp}`,
       `config.before-${stamp}/mine`,
     ]);
+  });
+
+  it('is not what another one has in a folder on another disk, which is at work there', async () => {
+    const disk = await mkdtemp('/dev/shm/anemone-place-');
+    onTestFinished(() => removeTree(disk));
+    staging = stagingFolder(disk, stamp);
+    const entries = await prepare({ name: 'a', body: 'new' });
+    await put('.anemone-restore-20261123-020000/b', 'of the other one');
+    const { close } = await openTarget(target);
+    await putIntoPlace({ staging, target, entries, stamp });
+    await close();
+    expect(await tree()).toMatchObject({ a: 'new', '.anemone-restore-20261123-020000/b': 'of the other one' });
   });
 
   it('is nothing where the target does not exist yet', async () => {
