@@ -185,7 +185,10 @@ function makeNight(base: Base, stores: Stores, { outbox }: Deliveries, auditing:
     history,
     async sweep() {
       const { retention: rules, backup } = base.config;
-      const pruneReceipts = async () => receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
+      const pruneReceipts = async () => {
+        // Of what the node cannot read now, peers may well hold what they acknowledged.
+        if (!vault.hasLock) await receipts.prune(new Set((await ownBackups()).map(({ name }) => name)));
+      };
       const identityOf = (owner: Hostname) => ownerIdentity(base.config, self.identity, owner);
       const { isHalfway } = outbox;
       const { timezone } = backup;

@@ -48,7 +48,10 @@ export async function* heal(parts: HealParts, signal: AbortSignal): AsyncGenerat
       const manifest =
         signedBy(owner, name, manifests) ?? (isOwn ? await shownByPeers(owner, name, parts, signal) : null);
       // Its owner, or a person, has to bring the backup back.
-      if (manifest === null) continue;
+      if (manifest === null) {
+        if (isOwn) log.warn('own backup not healed', { backup: name });
+        continue;
+      }
       try {
         if (await healOne(owner, manifest, parts, signal)) yield name;
         else if (isOwn) log.warn('own backup not healed', { backup: name });
@@ -117,8 +120,8 @@ async function healOne(
       const isOurs = thrown instanceof NotTaken;
       const { kind, message } = Failure.from(isOurs ? thrown.cause : thrown);
       parts.log.info('backup not healed', { owner: owner.name, backup: name, peer: peer.name, kind, reason: message });
-      // What had arrived before, and was wrong, is gone: the next peer sends all of it.
-      if (isOurs && kind !== 'damaged') return false;
+      // What had arrived before, and was wrong, is gone: the next peer sends all of it. Too much came from this peer only.
+      if (isOurs && kind !== 'damaged' && kind !== 'invalid') return false;
     }
   }
   return false;

@@ -152,8 +152,10 @@ export class Lane {
     this.#lastTry = this.#parts.clock.monotonic();
     if (round.moved) [this.#failures, this.#stuck] = [0, 0];
     if (signal.aborted) this.#plan(kickGap);
-    // After one that was cut short the next begins at once, and goes through what is left.
-    else if (!round.isCut) this.#settle(round);
+    // After one that was cut short the next begins at once, and goes through what is left: what it met is told all the same.
+    else if (!round.isCut || round.failure !== undefined) this.#settle(round);
+    // What may pass has passed where the peer took a backup since.
+    else if (round.moved && this.#problem !== undefined && mayPass(this.#problem)) this.#problem = undefined;
     return round.failure;
   }
 

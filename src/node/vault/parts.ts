@@ -85,7 +85,9 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
   const keeping = new Keeping({ layout, disk, log, inventory, leaves, quarantine, trouble });
   for (const sidecar of unfinished) await keeping.clearAway(sidecar);
   for (const [name, why] of lost) await keeping.putAside(name, why);
-  const floorOf = (owner: Hostname): number => (owner === host ? 0 : minimumFree());
+  // A night makes own backups below that floor; what is healed leaves room for one more like the newest.
+  const floorOf = (owner: Hostname): number =>
+    owner === host ? Math.min(minimumFree(), inventory.list({ owner })[0]?.size ?? 0) : minimumFree();
   const uploads = await Uploads.open({ layout, disk, clock, log, inventory, identityOf, quotaOf, floorOf });
   const { turnOf, settled } = turnsByKey();
   const putAside = (entry: HeldEntry, why: string): Promise<void> =>

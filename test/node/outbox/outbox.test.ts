@@ -496,6 +496,22 @@ describe('the outbox', () => {
     expect(await outbox.status()).toMatchObject([{ owed: [first.name], problem: { kind: 'no-space' } }]);
   });
 
+  it('tells what a peer refuses also of a round that is cut short for the next one', async () => {
+    let release = (): void => {};
+    fr2.instead = ({ name }) =>
+      name === second.name
+        ? Promise.reject(new Failure('conflict', 'another backup has this name'))
+        : new Promise((resolve) => {
+            release = resolve;
+          });
+    await start(fr2);
+    await until(() => fr2.tries === 2);
+    const later = deliverNow();
+    release();
+    await later;
+    expect(await outbox.status()).toMatchObject([{ owed: [second.name], problem: { kind: 'conflict' } }]);
+  });
+
   it('passes over a backup that retention has removed since the round began', async () => {
     let release = (): void => {};
     fr2.instead = ({ name }) =>
