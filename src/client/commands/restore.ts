@@ -23,7 +23,7 @@ import {
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
 import { ageIdentityFor, openSource } from '../restore/source/source.js';
 import type { Bare } from '../restore/source/visit.js';
-import { missesData, refuseBesideLiving } from '../restore/takeover/living-server.js';
+import { isServerAlready, missesData, refuseBesideLiving } from '../restore/takeover/living-server.js';
 import { type Rebuilt, rebuild } from '../restore/takeover/rebuild.js';
 import { remainingAfter } from '../restore/telling/remaining.js';
 import { noConfiguration, noServer, tellRestored, withoutParts } from '../restore/telling/result.js';
@@ -196,7 +196,7 @@ async function restoreChosen(context: Context, chosen: Chosen, choice: Choice): 
       return isNamed && isDone ? 0 : 3;
     }
     const isHere = (home ?? target) === target && outcome.after.file !== undefined;
-    if (bare !== null && isAllBut(options) && isHere) {
+    if (bare !== null && isAllBut(options) && isHere && !(await isServerAlready(outcome.after, bare.keys.identity))) {
       context.screen.warn(withoutParts(mesh.owner));
       return 3;
     }

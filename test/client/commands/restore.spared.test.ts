@@ -48,6 +48,11 @@ describe('a server whose data lies in a folder that is backed up', () => {
     expect([await read(`config/data/${kept}`), await putAside()]).toEqual(['of FR2', []]);
   });
 
+  it('is not told that it is none where a part of it is left out', async () => {
+    const { code, said } = await machine.restore({ exclude: ['/config/secret.key'] });
+    expect([code, said.stderr]).toEqual([0, expect.not.stringContaining('not FR1 yet')]);
+  });
+
   it('has only what changes exchanged, and keeps what the backup does not have where it is', async () => {
     await writeFile(join(folder, 'config/secret.key'), 'secret of today');
     await writeFile(join(folder, 'config/mine'), 'mine');
@@ -128,6 +133,15 @@ describe('a server whose data has moved into a folder that an older backup bring
     await writeFile(join(folder, 'config/config.yaml'), 'server: {');
     expect((await machine.restore()).code).toBe(0);
     expect([await read('srv/page'), await read(`srv/anemone/${kept}`)]).toEqual(['page', 'of FR2']);
+  });
+
+  it('keeps it there also where the backup has that folder, and no configuration can be read that tells so', async () => {
+    await rm(join(folder, 'srv/blog'), { recursive: true });
+    await moveData('srv/blog');
+    await writeFile(join(folder, 'config/config.yaml'), 'server: {');
+    const key = await keyIn('srv/blog');
+    await machine.restore({ takeover: false });
+    expect([await keyIn('srv/blog'), await read(`srv/blog/${kept}`)]).toEqual([key, 'of FR2']);
   });
 
   it('keeps it below a link, which stays: what would take its place is left out, and named', async () => {

@@ -417,7 +417,7 @@ it('is no place to come back in where the node key of another server is, though 
   const key = await readFile(join(state, 'node.key'), 'utf8');
   await expect(bare()).rejects.toMatchObject({
     kind: 'conflict',
-    message: expect.stringContaining('has the node key of another server'),
+    message: expect.stringContaining('has a node key of another identity'),
     hint: expect.stringContaining('--target'),
   });
   expect(await readFile(join(state, 'node.key'), 'utf8')).toBe(key);

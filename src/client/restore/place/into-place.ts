@@ -52,8 +52,9 @@ export async function intoPlace(
         if (!leftovers.includes(folder)) {
           const shelf = dirname(folder);
           if (!(await isHeld(shelf))) warnings.push(...(await removeStaleStaging(shelf)));
-          leftovers.push(folder);
+          // One that is there already is another restore's.
           await mkdir(folder, { mode: 0o700 });
+          leftovers.push(folder);
         }
         await copyTree(from, to, { copied: joined, signal });
       });

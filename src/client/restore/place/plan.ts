@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import type { Context } from '../../session/context.js';
 import { type ConfigAfter, configAfter, dataFolders } from '../configuration/config-after.js';
@@ -83,6 +83,7 @@ async function compareAround(
   const comparison = await compareTrees(entries, all, { target, ownership, signal });
   const untold = comparison.dropped
     .map((path) => join(place, path))
+    .map((path) => (basename(path) === '.state' ? dirname(path) : path))
     .filter((folder) => !data.includes(folder) && existsSync(join(folder, '.state/node.key')));
   if (untold.length === 0) return { ground, all, comparison };
   return compareAround([...data, ...untold], entries, options, signal);

@@ -14,7 +14,8 @@ export interface Ground {
   readonly mounts: Mounts;
   /**
    * Absolute: the data of nodes, which no backup has. Only what is there, by its name and as what a link there leads to, with
-   * the links above it; not what the target lies in: nothing there goes with what is put aside.
+   * the links above it; not what the target lies in: nothing there goes with what is put aside. Of a target that is the data
+   * itself, the state in it, by the name that an archive may have as well.
    */
   readonly spared: readonly string[];
   readonly selects: Selection;
@@ -39,7 +40,10 @@ export async function readGround(
       if ((await unlessBarred(examine(link), null))?.isSymbolicLink()) spared.add(link);
     }
   }
-  const outside = [...spared].filter((folder) => !isWithin(real, folder));
+  const outside = [...spared].flatMap((folder) => {
+    if (folder === real) return [join(folder, '.state')];
+    return isWithin(real, folder) ? [] : [folder];
+  });
   return { target: real, mounts: await readMounts(), spared: outside, selects };
 }
 

@@ -3,7 +3,7 @@ import type { Config } from '../../../mesh/config/config.js';
 import type { Identity } from '../../../mesh/identity/identity.js';
 import { findFirst, loadServerIdentity } from '../../../mesh/identity/server-identity.js';
 import { askIdentity } from '../../../mesh/identity/trust.js';
-import { formatAddress } from '../../../mesh/terms/address.js';
+import { formatAddress, isEveryAddress } from '../../../mesh/terms/address.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import { stateFolder } from '../../server/state-folder.js';
 import { askOwnNode } from '../../session/ask-own-node.js';
@@ -63,14 +63,23 @@ export async function missesData({ screen, loadConfig }: Context): Promise<boole
   return first !== null;
 }
 
+/** Whether this machine has a node key of the server already, where the configuration that counts has it. */
+export async function isServerAlready({ config }: ConfigAfter, identity: Identity): Promise<boolean> {
+  if (config === null) return false;
+  const there = await loadServerIdentity(stateFolder(config)).catch(() => null);
+  return there?.identity === identity;
+}
+
 /** The configuration there may be one that cannot be read, and so not tell that the folder is another server's. */
 async function refuseKeyOfAnother(state: string, name: string, identity: Identity): Promise<void> {
   const there = await loadServerIdentity(state).catch(() => null);
   if (there === null || there.identity === identity) return;
   throw new Failure(
     'conflict',
-    `nothing was restored: ${state} has the node key of another server than ${name}, with the identity ${there.identity}`,
-    { hint: `Restore into another --target. If that server is gone for good, move ${state} away first.` },
+    `nothing was restored: ${state} has a node key of another identity than the recovery key of ${name}: ${there.identity}`,
+    {
+      hint: `Where it is not needed any more, as one that \`init\` has just made, move ${state} away; else give another --target.`,
+    },
   );
 }
 
@@ -83,7 +92,8 @@ async function answersHere(
   { server }: Config,
   identity: Identity,
 ): Promise<boolean> {
-  const host = await lookUp(server.listen.host, signal);
+  // A node that listens at every address may be found at this one only, as where IPv6 is switched off.
+  const host = isEveryAddress(server.listen) ? '127.0.0.1' : await lookUp(server.listen.host, signal);
   const listen = { ...server.listen, host };
   if (host === '' || absentAddress(listen) !== null) return false;
   try {
