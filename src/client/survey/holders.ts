@@ -65,6 +65,7 @@ export function ownHolder(
   });
   return {
     ...holder,
+    // In brief, the whole entries would be asked for right afterwards: nobody else shows them sooner.
     list: ({ owner, set }, signal) => holder.list({ owner, set }, signal),
     close: () => void node?.then((open) => open.close()).catch(() => undefined),
   };

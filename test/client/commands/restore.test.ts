@@ -21,18 +21,16 @@ import { readChainHead } from '../../../src/mesh/manifest/chain.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
 import { formatAddress } from '../../../src/mesh/terms/address.js';
-import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
 import { openEpochs } from '../../../src/node/service/epochs.js';
-import { serveOwnClient } from '../../../src/node/service/own-server.js';
-import { openThrottledLog } from '../../../src/node/service/throttled-log.js';
 import { type BareMachine, entryOf, makeBareMachine, pinned, treeOf } from '../../support/bare-machine.js';
 import { commandTrial } from '../../support/command.js';
 import { silent } from '../../support/events.js';
 import { throwawayServer } from '../../support/identities.js';
 import { hashesOf, manifestOf } from '../../support/manifests.js';
-import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
+import { ownSocket, serveOwn } from '../../support/own-server.js';
+import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { openAsPredecessor } from '../../support/predecessor.js';
 import { openRelay } from '../../support/relay.js';
 import { pushTo, type Restorable, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
@@ -475,10 +473,14 @@ describe('a server that lives on this machine', () => {
     const config = { name: 'config/config.yaml', body: configOf(listen), mode: 0o644 };
     await pushTo(fr2, fr1, await sealTree(fr1, [...tree, config]));
   };
-  const runNodeIn = (base: string) => {
-    const log = openThrottledLog(living.log, systemClock);
-    const config = { retention: () => keepDays(0, 7) } as never;
-    return serveOwnClient(join(base, 'config-backups/.state/node.sock'), config, living.vault, systemClock, log);
+  const isToldToRestart = async () => {
+    const node = await serveOwn(ownSocket(folder), living.vault);
+    try {
+      const { code, said } = await bare();
+      expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
+    } finally {
+      await node.close();
+    }
   };
   beforeEach(async () => {
     living = await startPeerNode({ name: 'FR1', server: fr1.server });
@@ -508,13 +510,7 @@ describe('a server that lives on this machine', () => {
     await mkdir(join(folder, 'config'));
     await writeFile(join(folder, 'config/config.yaml'), configOf(at(living)));
     await expect(bare()).rejects.toMatchObject({ kind: 'conflict' });
-    const node = await runNodeIn(folder);
-    try {
-      const { code, said } = await bare();
-      expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
-    } finally {
-      await node.close(0);
-    }
+    await isToldToRestart();
     expect(await newestEpoch()).toBeGreaterThan(fr1.server.certificate.epoch);
   });
 
@@ -527,13 +523,7 @@ describe('a server that lives on this machine', () => {
       kind: 'config',
       hint: expect.stringContaining('restore --server NAME --peer ADDRESS'),
     });
-    const node = await runNodeIn(folder);
-    try {
-      const { code, said } = await bare();
-      expect([code, said.stderr]).toEqual([0, expect.stringContaining('Restart it now')]);
-    } finally {
-      await node.close(0);
-    }
+    await isToldToRestart();
   });
 
   it('is put back in its own folder only when its node, which does not answer there, is stopped', async () => {
@@ -696,21 +686,13 @@ describe('the step that makes this machine the server', () => {
     await pushTo(us1, fr1, newer);
     // What root starts by hand, a service with a user of its own could not go on with.
     expect((await bare()).said.stderr).toMatch(/Start the node now: `systemctl start anemone-node`, .*docker compose/);
-    const socket = join(folder, 'config-backups/.state/node.sock');
-    const log = openThrottledLog(us1.log, systemClock);
-    const node = await serveOwnClient(
-      socket,
-      { retention: () => keepDays(0, 7) } as never,
-      us1.vault,
-      systemClock,
-      log,
-    );
+    const node = await serveOwn(ownSocket(folder), us1.vault);
     try {
       const { said } = await bare();
       expect(said.stderr).toMatch(/warning: The node is running with the former node key, .*\. Restart it now: /);
       expect(said.stderr).not.toContain('Start the node now');
     } finally {
-      await node.close(0);
+      await node.close();
     }
   });
 
