@@ -2,7 +2,7 @@ import type { SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
 import type { PushBackupRequest, Range } from '../generated/anemone/peer/v1/peer.js';
 import { leafSize } from '../manifest/digest-tree.js';
 import type { VerifiedManifest } from '../manifest/manifest.js';
-import type { Bytes } from '../terms/bytes.js';
+import type { LentBytes } from '../terms/bytes.js';
 import { Failure } from '../terms/failure.js';
 import { callClientStream } from '../wire/calls.js';
 import type { Channel } from '../wire/channel.js';
@@ -13,8 +13,11 @@ import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
 
 /** Where the bytes of a backup come from and who hears of the progress. */
 export interface PushOptions {
-  /** Reads a range of the sealed file. Chunks are at most 1 MiB. A large file is read at several places at once. */
-  read(offset: number, length: number): Bytes;
+  /**
+   * Reads a range of the sealed file. Chunks are at most 1 MiB, and each counts as progress once all of it was sent. A large file
+   * is read at several places at once.
+   */
+  read(offset: number, length: number): LentBytes;
   /** Told how many bytes of the backup the peer has: first as it says, then with those handed to the network. */
   progress?(bytes: number): void;
   readonly signal?: AbortSignal;

@@ -31,7 +31,11 @@ export function framedChunk(field: number, chunk: Uint8Array): Framed {
   return [head, chunk];
 }
 
-/** Writes a message, and returns when the stream takes the next one. @throws when the signal aborts, or the stream breaks */
+/**
+ * Writes a message, and returns when the stream takes the next one. A piece of 64 KiB or more has been handed to the network by
+ * then, and whoever lent it may use its memory again.
+ * @throws when the signal aborts, or the stream breaks
+ */
 export async function writeFramed(stream: Writable, pieces: Framed, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   stream.cork();

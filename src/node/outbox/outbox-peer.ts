@@ -2,25 +2,38 @@ import type { Identity } from '../../mesh/identity/identity.js';
 import { readManifest } from '../../mesh/manifest/manifest.js';
 import type { Connection } from '../../mesh/peers/connection.js';
 import { pushBackup } from '../../mesh/peers/push-backup.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { LentBytes } from '../../mesh/terms/bytes.js';
 import type { Vault } from '../vault/vault.js';
 import type { OutboxPeer } from './deliver.js';
 import type { RateLimit } from './rate-limit.js';
 
+/** Milliseconds that a chunk may take. After a slower one the peer is sent little at a time, each of which is progress. */
+const slow = 5_000;
+/** Bytes; what is no more in a minute is given up, on either side. */
+const little = 64 * 1024;
+
 /** A peer over its connection: what it is given is read from the own vault, at the rate that all peers share. */
 export function outboxPeer(connection: Connection, vault: Vault, self: Identity, limit: RateLimit): OutboxPeer {
   const { name, identity } = connection.peer;
+  const { clock } = connection.control;
+  let most = Number.POSITIVE_INFINITY;
   return {
     name,
     identity,
     async push(backup, { progress, signal }) {
       const { manifest } = await vault.held(backup.name);
-      async function* read(offset: number, length: number): Bytes & AsyncGenerator<Uint8Array> {
+      async function* read(offset: number, length: number): LentBytes & AsyncGenerator<Uint8Array> {
         for await (const chunk of vault.read(backup.name, offset, length)) {
           for (let start = 0; start < chunk.length; ) {
-            const piece = chunk.subarray(start, start + limit.piece());
+            const piece = chunk.subarray(start, start + Math.min(most, limit.piece()));
             await limit.take(name, piece.length, signal);
-            yield piece;
+            const begun = clock.monotonic();
+            try {
+              yield piece;
+            } finally {
+              // Also when it was given up: the next try goes on in smaller steps.
+              most = clock.monotonic() - begun > slow ? little : Number.POSITIVE_INFINITY;
+            }
             start += piece.length;
           }
         }

@@ -7,8 +7,8 @@ import type { Parts } from './parts.js';
 /** Streams that are open at the same time: each has a file open, for as long as its reader takes. */
 const mostReaders = 128;
 
-/** Bytes of a chunk: one message of a transfer carries it whole, and a dozen wait on either side. */
-const chunkSize = 2 ** 18;
+/** Bytes of a chunk: one message of a transfer carries it whole. */
+const chunkSize = 2 ** 19;
 
 /** Checks a range of a backup. @throws Failure `invalid` */
 export function checkReadable(entry: HeldEntry, offset: number, length: number): void {
@@ -24,7 +24,10 @@ export interface Span {
   readonly length: number;
 }
 
-/** Reads spans of a backup, one after the other. One that is not longer than a chunk comes as one. */
+/**
+ * Reads spans of a backup, one after the other, as chunks that are only lent. One that is not longer than 512 KiB comes in one
+ * piece.
+ */
 export type ReadSpans = (entry: HeldEntry, spans: readonly Span[]) => AsyncGenerator<Uint8Array>;
 
 /** Shares out the files that may be open for reading. */
@@ -56,8 +59,16 @@ async function* chunks(disk: Disk, path: string, entry: HeldEntry, spans: readon
   const handle = await open(disk, path, entry);
   try {
     if ((await handle.stat()).size !== entry.size) throw broken(entry, 'has another size than its manifest says');
+    // A new buffer for each chunk would cost as much as sending it: a whole chunk is read into one of two.
+    const buffers: Buffer[] = [];
+    const bufferFor = (length: number): Buffer => {
+      if (length < chunkSize) return Buffer.allocUnsafe(length);
+      const buffer = (buffers.length === 2 ? buffers.shift() : undefined) ?? Buffer.allocUnsafe(chunkSize);
+      buffers.push(buffer);
+      return buffer;
+    };
     const read = async ({ offset, length }: Span): Promise<Uint8Array> => {
-      const chunk = Buffer.allocUnsafe(length);
+      const chunk = bufferFor(length);
       if ((await readInto(handle, chunk, offset)) < length) throw broken(entry, 'was cut off while it was read');
       return chunk;
     };

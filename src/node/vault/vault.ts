@@ -1,7 +1,7 @@
 import { withOwnerHint } from '../../mesh/files/owner-hint.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { Bytes } from '../../mesh/terms/bytes.js';
+import type { Bytes, LentBytes } from '../../mesh/terms/bytes.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { diskFailure, onDisk } from './disk.js';
@@ -84,12 +84,12 @@ export class Vault {
    * The bytes of a range of a backup.
    * @throws Failure `not-found`, `invalid` at once; `damaged` from the stream, and then the backup is in quarantine
    */
-  read(name: string, offset: number, length: number): Bytes {
+  read(name: string, offset: number, length: number): LentBytes {
     return this.readSpans(name, [{ offset, length }]);
   }
 
-  /** The same for several parts, in this order, with the file opened once. A part of up to 256 KiB comes in one piece. */
-  readSpans(name: string, spans: readonly Span[]): Bytes {
+  /** The same for several parts, in this order, with the file opened once. A part of up to 512 KiB comes in one piece. */
+  readSpans(name: string, spans: readonly Span[]): LentBytes {
     const entry = this.#entryOf(name);
     for (const { offset, length } of spans) checkReadable(entry, offset, length);
     return this.#read(entry, spans);

@@ -1,7 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { FetchBackupResponse, PushBackupRequest } from '../../../src/mesh/generated/anemone/peer/v1/peer.js';
-import { type FrameLimits, framed, framedChunk, frameReader, type Part } from '../../../src/mesh/wire/frames.js';
+import {
+  type FrameLimits,
+  framed,
+  framedChunk,
+  frameReader,
+  type Part,
+  writeFramed,
+} from '../../../src/mesh/wire/frames.js';
 import { peerService } from '../../../src/mesh/wire/methods.js';
 
 /** What comes out when the bytes arrive in pieces of this size. */
@@ -115,4 +126,31 @@ describe('a stream of messages', () => {
   it('that ends in the middle of a message is known to do so', () => {
     for (const end of [1, 5, 6, 9]) expect(read(stream.subarray(0, end), 3, limits).whole).toBe(false);
   });
+});
+
+it('is written before the memory of a piece of 64 KiB may be used for the next one, also to a reader that is late', async () => {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  try {
+    const stream = session.request({ ':method': 'POST' });
+    const [arrived] = (await once(server, 'stream')) as [ServerHttp2Stream];
+    const pieces = Array.from({ length: 3 }, () => randomBytes(2 ** 16));
+    const lent = Buffer.alloc(2 ** 16);
+    const sent = (async () => {
+      for (const piece of pieces) {
+        lent.set(piece);
+        await writeFramed(stream, framedChunk(2, lent), new AbortController().signal);
+      }
+      stream.end();
+    })();
+    arrived.respond({ ':status': 200 });
+    const expected = Buffer.concat(pieces.flatMap((piece) => framedChunk(2, piece)));
+    expect((await buffer(arrived)).equals(expected)).toBe(true);
+    await sent;
+  } finally {
+    session.destroy();
+    server.close();
+  }
 });

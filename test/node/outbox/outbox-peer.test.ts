@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { connectTo } from '../../../src/mesh/peers/connection.js';
+import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
 import { owed } from '../../../src/node/outbox/owed.js';
@@ -87,4 +89,34 @@ it('waits for the limit in the name of its peer, for each byte, so that all peer
   } finally {
     await us1.stop();
   }
+});
+
+it('sends 64 KiB at a time once a larger piece took long, so that each is progress, until one goes quickly', async () => {
+  const content = randomBytes(3 * 2 ** 19);
+  const large = manifestOf(content, servers.FR1.signer, {
+    owner: 'FR1',
+    createdAtMs: Date.parse('2026-11-24T01:00:00Z'),
+  });
+  const draft = await vault.draft();
+  await draft.write(content);
+  await draft.commit(large.signed);
+  const asked: number[] = [];
+  const limit: RateLimit = {
+    take: async (_, bytes) => void asked.push(bytes),
+    piece: () => Number.POSITIVE_INFINITY,
+    refresh() {},
+  };
+  let elapsed = 0;
+  const clock = { ...systemClock, monotonic: () => elapsed };
+  const connection = connectTo(node.callAs(servers.FR1).peer, servers.FR1, clock);
+  const peer = outboxPeer(connection, vault, servers.FR1.identity, limit);
+  const [backup] = owed(vault.list(), new Set());
+  if (backup === undefined) throw new Error('nothing is owed');
+  const slowUpTo = 2 ** 19 + 2 ** 16;
+  const progress = (bytes: number): void => {
+    if (bytes > 0 && bytes <= slowUpTo) elapsed += 6_000;
+  };
+  await peer.push(backup, { progress, signal: new AbortController().signal });
+  connection.close();
+  expect(asked).toEqual([2 ** 19, 2 ** 16, 2 ** 16, 2 ** 19 - 2 ** 17, 2 ** 19]);
 });

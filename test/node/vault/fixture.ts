@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import type { Manifest } from '../../../src/mesh/generated/anemone/backup/v1/backup.js';
 import type { Identity } from '../../../src/mesh/identity/identity.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
@@ -119,6 +118,8 @@ export async function writeAll(receiver: RangeReceiver, bytes: Uint8Array, chunk
   for (let at = 0; at < bytes.length; at += chunkSize) await receiver.write(bytes.subarray(at, at + chunkSize));
 }
 
-export function readAll(vault: Vault, manifest: VerifiedManifest): Promise<Buffer> {
-  return buffer(vault.read(manifest.facts.name, 0, manifest.facts.size));
+export async function readAll(vault: Vault, manifest: VerifiedManifest): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of vault.read(manifest.facts.name, 0, manifest.facts.size)) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
 }
