@@ -67,6 +67,16 @@ describe('anemone-node', { timeout: 60_000 }, () => {
     expect(await readFile(file, 'utf8')).toBe('precious');
   });
 
+  it('does not start, and says so at once, where there can be no folder for its socket', async () => {
+    const other = join(fr1.folder, 'other.yaml');
+    const text = await readFile(fr1.config, 'utf8');
+    await writeFile(other, text.replace('server:\n', 'server:\n  socket: /proc/anemone/node.sock\n'));
+    expect(await run('--config', other)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/cannot listen on server\.socket.*'\/proc\/anemone'/),
+    });
+  });
+
   it('with --health tells whether the node of this server serves, on a socket for its user only', async () => {
     expect(await run('--health')).toMatchObject({
       code: 1,

@@ -1,8 +1,9 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { connect, createServer, type Server as Door } from 'node:net';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { Config } from '../../mesh/config/config.js';
+import { makeFolders } from '../../mesh/files/make-folders.js';
 import { statsIfThere } from '../../mesh/files/stats-if-there.js';
 import type {
   GetStatusResponse,
@@ -173,7 +174,12 @@ export async function isServed(socket: string): Promise<boolean> {
 
 /** Removes the socket that a killed node left behind, and refuses to take the one of a living node, or what is no socket. */
 async function claimSocket(socket: string): Promise<void> {
-  await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(socket), 0o700).catch((cause: Error) => {
+    throw new Failure('config', `the node cannot listen on server.socket, ${socket}: ${cause.message}`, {
+      cause,
+      hint: 'Name another path as server.socket.',
+    });
+  });
   await checkNobodyServes(socket);
   const stats = await statsIfThere(socket);
   if (stats !== null && !stats.isSocket()) {

@@ -6,7 +6,10 @@ import type { Log } from '../../mesh/terms/log.js';
 export { writeAll } from '../../mesh/files/write-all.js';
 
 /** The calls that the vault makes: whatever it does to a disk goes through here, but for the facts, which may be lost. */
-export type Disk = Pick<typeof fs, 'link' | 'lstat' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'statfs' | 'unlink'> &
+export type Disk = Pick<
+  typeof fs,
+  'link' | 'lstat' | 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'statfs' | 'unlink'
+> &
   typeof atStart;
 
 /** Calls that wait for the disk, for the start, when nobody else waits yet: each costs a quarter of one that does not. */

@@ -1,16 +1,17 @@
 import { dirname } from 'node:path';
+import { makeFolders } from '../../mesh/files/make-folders.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { create, type Disk, hasCode, removeLeftovers, syncFolder } from './disk.js';
 import type { Layout } from './layout.js';
 
 /** The folders that every vault has, with names that outlast a power cut. */
-export async function makeFolders(disk: Disk, layout: Layout): Promise<void> {
-  const first = await disk.mkdir(layout.data, { recursive: true, mode: 0o700 });
+export async function makeVaultFolders(disk: Disk, layout: Layout): Promise<void> {
+  const first = await makeFolders(layout.data, 0o700, disk);
   if (first !== undefined) {
     for (let made = layout.data; made !== dirname(first); made = dirname(made)) await syncFolder(disk, dirname(made));
   }
   for (const folder of [layout.local, layout.incoming, layout.quarantine, layout.state, layout.leaves]) {
-    await disk.mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700, disk);
   }
   await syncFolder(disk, layout.data);
 }

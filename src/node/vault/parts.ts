@@ -5,7 +5,7 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Turn, turnsByKey } from '../../mesh/terms/turns.js';
 import { type Disk, realDisk } from './disk.js';
-import { makeFolders, troubleWithLinks } from './folders.js';
+import { makeVaultFolders, troubleWithLinks } from './folders.js';
 import type { HeldEntry } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { Keeping } from './keeping.js';
@@ -58,7 +58,7 @@ export interface Parts extends Pick<VaultOptions, 'host' | 'clock' | 'log' | 'id
 export async function openParts(options: VaultOptions): Promise<Parts> {
   const { data, host, clock, log, identityOf, acknowledge, quotaOf, minimumFree, disk = realDisk } = options;
   const layout = layoutOf(data, host);
-  await makeFolders(disk, layout);
+  await makeVaultFolders(disk, layout);
   const unknown: Hostname[] = [];
   const lost = new Map<string, string>();
   const unfinished: string[] = [];

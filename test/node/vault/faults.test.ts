@@ -137,7 +137,7 @@ describe('the order of a start', () => {
     await fixture.open({ disk, data: join(fixture.data, 'mesh', 'data') });
     const steps = trace.filter((step) => /^(mkdir|handle.sync) /.test(step));
     expect(steps).toEqual([
-      'mkdir data',
+      ...['data', 'mesh', 'data'].map((folder) => `mkdir ${folder}`),
       'handle.sync mesh',
       `handle.sync ${basename(fixture.data)}`,
       ...['local', '.incoming', '.quarantine', '.state', 'leaves'].map((folder) => `mkdir ${folder}`),

@@ -1115,6 +1115,14 @@ describe('reading', () => {
 });
 
 describe('what is on the disk', () => {
+  it('is told at once as what cannot be opened where no folder can be made', async () => {
+    const opening = fixture.open({ data: '/proc/anemone/data' });
+    await expect(opening).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringMatching(/^the vault in \/proc\/anemone\/data cannot be opened: .*'\/proc\/anemone'$/),
+    });
+  });
+
   it.skipIf(process.getuid?.() !== 0)(
     'of another user, such as root, is told with the command that gives it back',
     async () => {
