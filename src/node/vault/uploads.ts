@@ -1,23 +1,21 @@
 import { join } from 'node:path';
 import type { Identity } from '../../mesh/identity/identity.js';
-import { epochOf, type VerifiedManifest } from '../../mesh/manifest/manifest.js';
+import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { Clock } from '../../mesh/terms/clock.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import { type Disk, diskFailure, isUnreadable, removeTold, sizeOf } from './disk.js';
+import { givingWayTo } from './giving-way.js';
 import { longestOffer } from './held-entry.js';
 import type { Inventory } from './inventory.js';
 import { digestOfOffer, isTemporary, type Layout, uploadOf } from './layout.js';
-import { checkDisk, overLimit, spaceOf } from './quota.js';
+import { checkDisk, spaceOf } from './quota.js';
 import { Upload } from './upload.js';
 import { offerOf, readOffer } from './upload-record.js';
 
 /** How long an upload is kept for its owner to go on with, in milliseconds. */
 const patience = 7 * 86_400_000;
-
-/** An owner that goes on with an upload tries more often than this, in milliseconds: one left for so long gives way to a newer. */
-const longestPause = 86_400_000;
 
 /** Bytes of a block, as `lstat` counts what a file takes on the disk. */
 const blockSize = 512;
@@ -145,15 +143,17 @@ export class Uploads {
   }
 
   async #begin(manifest: VerifiedManifest): Promise<Upload> {
-    const { layout, disk, clock } = this.#options;
+    const { layout, disk, clock, inventory, quotaOf } = this.#options;
+    const { owner } = manifest.name;
     if (offerOf(manifest).length > longestOffer) {
       throw new Failure('invalid', `the manifest of ${manifest.facts.name} is too long`);
     }
     const free = await this.#free();
     // From here to the promise nothing waits: two offers never see the same free bytes.
     // Nothing makes room where the disk refuses the backup all the same.
-    this.#checkDisk(manifest.name.owner, spaceOf(manifest.facts.size), free);
-    const leaving = this.#leavingFor(manifest);
+    this.#checkDisk(owner, spaceOf(manifest.facts.size), free);
+    const limits = { quota: quotaOf(owner), used: inventory.used(owner), now: clock.now() };
+    const leaving = givingWayTo(manifest, this.#unfinishedOf(owner), limits);
     for (const { manifest } of leaving) this.#uploads.delete(keyOf(manifest.digest));
     const upload = new Upload({ manifest, files: layout.upload(manifest.digest), disk, clock, begun: null });
     this.#uploads.set(keyOf(manifest.digest), upload);
@@ -175,55 +175,16 @@ export class Uploads {
     return bavail * bsize;
   }
 
-  /**
-   * The uploads that have to give way to a backup, the oldest first; none where there is room for all.
-   * @throws Failure where there would not be enough for it all the same
-   */
-  #leavingFor(manifest: VerifiedManifest): readonly Upload[] {
-    const { inventory, quotaOf } = this.#options;
-    const { owner } = manifest.name;
-    // One that was just committed counts among what is held.
-    const staying = new Set(
-      [...this.#uploads.values()].filter((other) => other.owner === owner && !this.#isHeld(other)),
-    );
-    const mayLeave = [...staying]
-      .filter((other) => this.#givesWay(other, manifest))
-      .sort((a, b) => a.epoch - b.epoch || a.manifest.facts.sequence - b.manifest.facts.sequence);
-    const limits = { quota: quotaOf(owner), used: inventory.used(owner) };
-    const left: Upload[] = [];
-    for (;;) {
-      const trouble = overLimit(
-        owner,
-        spaceOf(manifest.facts.size),
-        [...staying].map(({ promised }) => promised),
-        limits,
-      );
-      if (trouble === null) return left;
-      const next = mayLeave.shift();
-      if (next === undefined) throw trouble;
-      staying.delete(next);
-      left.push(next);
-    }
-  }
-
   /** Whether the file with what has arrived is there: a person may have removed it while nobody used it. */
   async #isThere({ empty, files, idle }: Upload): Promise<boolean> {
     return empty || !idle || (await sizeOf(this.#options.disk, files.part)) !== null;
   }
 
-  #isHeld({ manifest }: Upload): boolean {
-    return this.#options.inventory.find(manifest.facts.name)?.digest.equals(manifest.digest) ?? false;
-  }
-
-  /**
-   * Whether nothing of an upload is on its way, and a backup comes before it: it is newer in its set, and the owner has not gone on
-   * with the upload for a day; or it is of a newer node key, and whoever began the upload may be a thief of the former one.
-   */
-  #givesWay({ idle, epoch, manifest: { facts }, touched }: Upload, newer: VerifiedManifest): boolean {
-    if (!idle) return false;
-    if (epoch < epochOf(newer)) return true;
-    const { set, sequence } = newer.facts;
-    return facts.set === set && facts.sequence < sequence && this.#options.clock.now() - touched >= longestPause;
+  /** One that was just committed counts among what is held. */
+  #unfinishedOf(owner: Hostname): Upload[] {
+    const isHeld = ({ manifest: { digest, facts } }: Upload): boolean =>
+      this.#options.inventory.find(facts.name)?.digest.equals(digest) ?? false;
+    return [...this.#uploads.values()].filter((upload) => upload.owner === owner && !isHeld(upload));
   }
 
   /** Takes up an upload that an earlier process left, when there is something to go on with. */
