@@ -99,9 +99,15 @@ async function placeSidecar(disk: Disk, temporary: string, final: string, hasDat
   } catch (thrown) {
     if (!hasCode(thrown, 'EEXIST')) throw thrown;
   }
-  if (hasData && !(await haveSameManifest(disk, temporary, final))) throw conflict(final);
+  if (!hasData) {
+    // Not renamed: by its second name a start knows what it is, until the data has its name.
+    await disk.unlink(final);
+    await disk.link(temporary, final);
+    return true;
+  }
+  if (!(await haveSameManifest(disk, temporary, final))) throw conflict(final);
   await disk.rename(temporary, final);
-  return !hasData;
+  return false;
 }
 
 async function haveSameManifest(disk: Disk, sidecar: string, other: string): Promise<boolean> {

@@ -309,6 +309,24 @@ describe('a backup of a peer', () => {
     },
   );
 
+  it('is not missed when the node was killed in the midst of its commit, where a removal had left its manifest', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${name}.manifest`);
+    await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'failed' });
+    let dead = false;
+    faulty.fail('EIO', (call) => {
+      dead ||= faulty.trace[call] === `link ${name}`;
+      return dead;
+    });
+    await expect(push(vault, manifest, content)).rejects.toMatchObject({ kind: 'failed' });
+    expect(await fixture.files('FR2')).toEqual([`${name}.manifest`]);
+    vault = await fixture.open();
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(await fixture.files('FR2')).toEqual([]);
+  });
+
   describe('whose manifest the disk could not read at the start', () => {
     const openPastIt = async (fault: Fault = 'EIO') => {
       const faulty = faultyDisk();
