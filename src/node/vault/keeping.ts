@@ -135,15 +135,20 @@ export class Keeping {
     }
   }
 
-  /** Removes the sidecar of a backup that was not committed yet, or removed already. Where that fails, it stays a finding. */
-  async clearAway(sidecar: string): Promise<void> {
-    const { disk, inventory } = this.#options;
+  /**
+   * Removes the sidecar of a backup that was not committed yet, or removed already.
+   * @returns whether it is gone; where it is not, a person is told, and the next start needs its second name to try again
+   */
+  async clearAway(sidecar: string): Promise<boolean> {
+    const { disk, inventory, log } = this.#options;
     try {
       await removeFile(disk, sidecar);
       await syncFolder(disk, dirname(sidecar));
       inventory.findings.settle(sidecar);
-    } catch {
-      // A later start tries again.
+      return true;
+    } catch (thrown) {
+      log.warn('file cannot be removed', { file: sidecar, reason: Failure.from(thrown).message });
+      return false;
     }
   }
 

@@ -83,12 +83,13 @@ export async function openParts(options: VaultOptions): Promise<Parts> {
     findings.report(data, trouble.message);
   }
   const keeping = new Keeping({ layout, disk, log, inventory, leaves, quarantine, trouble });
-  for (const sidecar of unfinished) await keeping.clearAway(sidecar);
+  const cleared = await Promise.all(unfinished.map((sidecar) => keeping.clearAway(sidecar)));
   for (const [name, why] of lost) await keeping.putAside(name, why);
   // A night makes own backups below that floor; what is healed leaves room for one more like the newest.
   const floorOf = (owner: Hostname): number =>
     owner === host ? Math.min(minimumFree(), inventory.list({ owner })[0]?.size ?? 0) : minimumFree();
   const uploads = await Uploads.open({ layout, disk, clock, log, inventory, identityOf, quotaOf, floorOf });
+  if (cleared.every(Boolean)) await uploads.tidyAtStart();
   const { turnOf, settled } = turnsByKey();
   const putAside = (entry: HeldEntry, why: string): Promise<void> =>
     turnOf(entry.name)(async () => {

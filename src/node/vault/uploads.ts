@@ -46,15 +46,13 @@ export class Uploads {
     this.#options = options;
   }
 
-  /** Finds what an earlier process left; what cannot be gone on with is removed. */
+  /** Finds what an earlier process left. */
   static async open(options: UploadsOptions): Promise<Uploads> {
     const uploads = new Uploads(options);
     for (const file of await options.disk.readdir(options.layout.incoming)) {
       const digest = digestOfOffer(file);
       if (digest !== null) await uploads.#resume(digest);
     }
-    // Whatever else lies there, nothing of this process uses it yet.
-    await uploads.#tidy(() => true);
     return uploads;
   }
 
@@ -121,6 +119,11 @@ export class Uploads {
   async withdraw(digest: Uint8Array): Promise<void> {
     const upload = this.#uploads.get(keyOf(digest));
     if (upload?.idle && upload.empty) await this.end(upload);
+  }
+
+  /** The same as {@link tidy}, with the temporaries of an earlier process: nothing of this one uses any yet. */
+  tidyAtStart(): Promise<void> {
+    return this.#tidy(() => true);
   }
 
   /** Removes uploads to which nothing was written for 7 days, and files of such as are no more. */

@@ -28,7 +28,7 @@ import { signReceipt, verifyReceipt } from '../../../src/mesh/manifest/receipt.j
 import { type Disk, realDisk } from '../../../src/node/vault/disk.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
-import { silent } from '../../support/events.js';
+import { silent, watchEvents } from '../../support/events.js';
 import { flipBit, flipped } from '../../support/flip-bit.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
@@ -1198,6 +1198,28 @@ describe('what is on the disk', () => {
     await vault.tidy();
     expect((await fixture.open()).damaged(FR2)).toEqual([]);
     expect(await fixture.files('FR2')).toEqual([]);
+  });
+
+  it('is told, and not missed by a later start, when a start cannot remove what a removal left', async () => {
+    await push(vault, manifest, content);
+    const faulty = faultyDisk();
+    const log = watchEvents();
+    faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${name}.manifest`);
+    await expect((await fixture.open({ disk: faulty.disk })).remove(name)).rejects.toMatchObject({ kind: 'failed' });
+    vault = await fixture.open({ disk: faulty.disk, log });
+    const file = join(fixture.data, 'FR2', `${name}.manifest`);
+    expect(log.all).toContainEqual(
+      expect.objectContaining({
+        event: 'file cannot be removed',
+        fields: { file, reason: expect.stringContaining('EIO') },
+      }),
+    );
+    expect(vault.findings()).toEqual([expect.stringContaining(file)]);
+    await vault.tidy();
+    vault = await fixture.open();
+    expect(vault.damaged(FR2)).toEqual([]);
+    expect(vault.findings()).toEqual([]);
+    expect([await fixture.files('FR2'), await fixture.files('.incoming')]).toEqual([[], []]);
   });
 
   it('is listed newest first, by owner and by set', async () => {
