@@ -26,8 +26,8 @@ export interface EnvelopeKeys {
 export interface OpenedEnvelope {
   readonly format: EnvelopeFormat;
   /**
-   * To be read once; the ciphertext is released at its end, or when it is left in its middle. It throws `damaged`, after bytes that were already handed out, as soon as damage shows; only a
-   * plaintext that was read to its end is complete.
+   * To be read once; the ciphertext is released at its end, or when it is left in its middle. It throws `damaged`, after bytes
+   * that were already handed out, as soon as damage shows; only a plaintext that was read to its end is complete.
    */
   readonly plaintext: Bytes;
   /**

@@ -7,9 +7,9 @@ import { Failure } from '../terms/failure.js';
 import { type VerifiedManifest, verifyManifest } from './manifest.js';
 
 /**
- * The newest manifest of a set that this server made, or that it has seen on its peers, at its restore or at the beginning of a run. A rebuilt vault
- * is empty, and the newest backup in another may be damaged; with this file the sequence goes on where it was, and no peer
- * sees a rollback, or another backup of the same number.
+ * The newest manifest of a set that this server made, or that it has seen on its peers, at its restore or at the beginning of
+ * a run. A rebuilt vault is empty, and the newest backup in another may be damaged; with this file the sequence goes on where it
+ * was, and no peer sees a rollback, or another backup of the same number.
  * @returns null also for one of an identity that this server had before: what that signed is no part of the new chain
  * @throws Failure `damaged` when it is no manifest that its owner signed, `failed` when it cannot be read
  */

@@ -30,7 +30,8 @@ export interface AuditedPeer extends Holder, Prover {
   standing(signal: AbortSignal): Promise<Standing>;
   /**
    * By its own clock, milliseconds since 1970: what it received later, its retention has not removed. A day is left for rules that
-   * were just changed, and more than a week is not relied on: they may have said less until then. Infinity from version 0.1.0, which does not tell it.
+   * were just changed, and more than a week is not relied on: they may have said less until then. Infinity from version 0.1.0,
+   * which does not tell it.
    */
   keptSince(signal: AbortSignal): Promise<number>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;

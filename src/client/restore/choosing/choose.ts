@@ -53,7 +53,7 @@ function newestOf(candidates: readonly Candidate[]): Candidate | undefined {
   return setBySet(candidates.filter(({ manifest }) => manifest.facts.set !== kitSet))[0];
 }
 
-/** The backups set by set, each from the end of its chain on, whatever the clock of its owner did; the set whose end was made last first. */
+/** Set by set, each from the end of its chain on, whatever the clock of its owner did; the set whose end was made last first. */
 export function setBySet(candidates: readonly Candidate[]): Candidate[] {
   const chains = new Map<string, Candidate[]>();
   for (const candidate of candidates) {

@@ -111,7 +111,7 @@ function ownerOfKey({ keys }: Bare, backups: readonly FoundBackup[]): string | u
   return backups.find(({ facts }) => Buffer.from(facts.identity).toString('base64') === keys.identity)?.facts.owner;
 }
 
-/** Shows the backups that can be restored, numbered from the usual set on, and each from the end of its chain; a person picks one. */
+/** Shows what can be restored, numbered from the usual set on, and each set from the end of its chain; a person picks one. */
 async function askWhich({ screen, prompts, clock }: Context, backups: readonly FoundBackup[]): Promise<Candidate> {
   const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
   // The first one is what most people take: a dump, which is often made last, brings no server back.

@@ -13,8 +13,8 @@ const units: Readonly<Record<string, number>> = {
 
 /**
  * Reads a point in time as a person gives it, in milliseconds since 1970: `3 days ago`, `last week`, `yesterday`,
- * `2026-11-01` (the end of that day, in local time), `2026-11-01 14:30` (local), `2026-11-01 14:30:00 UTC` (as `show` prints it), or
- * a full ISO 8601 time such as `2026-11-01T14:30:00Z`.
+ * `2026-11-01` (the end of that day, in local time), `2026-11-01 14:30` (local), `2026-11-01 14:30:00 UTC` (as `show` prints
+ * it), or a full ISO 8601 time such as `2026-11-01T14:30:00Z`.
  * @throws Failure `usage`
  */
 export function parseMoment(text: string, now: number): number {

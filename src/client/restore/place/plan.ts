@@ -89,7 +89,7 @@ async function compareAround(
   return compareAround([...data, ...untold], entries, options, signal);
 }
 
-/** A folder that is taken apart stands for all that is in it, where nothing of that can be put into place, and all was selected. */
+/** A folder that is taken apart stands for all in it, where nothing of that can be put into place, and all was selected. */
 function gathered(
   unplaceable: readonly Unplaceable[],
   units: readonly UnpackedEntry[],

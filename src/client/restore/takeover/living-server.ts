@@ -18,7 +18,7 @@ interface Newcomer {
   readonly target: string;
   /** Of the server. */
   readonly identity: Identity;
-  /** The folder that the server's own configuration on this machine, or one that cannot be read, is for; null where none was found. */
+  /** The folder that the server's own configuration here, or one that cannot be read, is for; null where none was found. */
   readonly home: string | null;
 }
 
