@@ -7,7 +7,7 @@ import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import type { Context } from '../session/context.js';
-import { configAfter, type Unpacked } from './configuration/config-after.js';
+import type { ConfigAfter } from './configuration/config-after.js';
 import { formatOf, openSealed, type SealedFile } from './opening/sealed-file.js';
 import type { BringBackOptions } from './options.js';
 import { inSwitched, intoPlace, type Switched } from './place/into-place.js';
@@ -31,8 +31,13 @@ export async function bringBack(context: Context, sealed: SealedFile, options: B
   const format = await formatOf(sealed);
   const opened = await openSealed(sealed, format, options.keys);
   try {
-    const { entries, bytes } = await unpackPlaintext(context, sealed, opened, staging, options);
+    const { entries, bytes, isArchive } = await unpackPlaintext(context, sealed, opened, staging, options);
     const { ground, units, ...planned } = await planRestore(context, sealed, entries, { staging, stamp }, options);
+    const isDrill = options.place !== undefined;
+    const facts = sealed.manifest?.facts;
+    if (isArchive && facts !== undefined && !isDrill && isOfCommand(facts, planned.after)) {
+      screen.note(ofCommand(sealed.label, facts));
+    }
     const { comparison, unplaceable } = planned;
     const result = { format, entries, bytes, ...planned };
     if (options.dryRun) return { ...result, switched: [] };
@@ -66,8 +71,8 @@ async function unpackPlaintext(
   sealed: SealedFile,
   { plaintext, keyProven }: OpenedEnvelope,
   staging: string,
-  { ownership, limits, selection, target, place }: BringBackOptions,
-): Promise<UnpackSummary> {
+  { ownership, limits, selection, target }: BringBackOptions,
+): Promise<UnpackSummary & { readonly isArchive: boolean }> {
   const { screen, signal, clock } = context;
   const facts = sealed.manifest?.facts;
   const peeked = await peek(plaintext, archiveHead);
@@ -82,12 +87,9 @@ async function unpackPlaintext(
     });
     const { entries, leftOut } = unpacked;
     if (selection !== null && entries.length === 0) throw nothingSelected(sealed.label);
-    const isDrill = place !== undefined;
-    if (facts !== undefined && !isDrill && (await isOfCommand(facts, context, { entries, staging, target }))) {
-      screen.note(ofCommand(sealed.label, facts));
-    }
-    if (!hasPredecessorLayout([...entries, ...leftOut])) return unpacked;
-    return { ...unpacked, entries: await applyPredecessorLayout(staging, entries, selection === null) };
+    if (!hasPredecessorLayout([...entries, ...leftOut])) return { ...unpacked, isArchive: true };
+    const laidOut = await applyPredecessorLayout(staging, entries, selection === null);
+    return { ...unpacked, entries: laidOut, isArchive: true };
   }
   const name = nameOfContent(facts?.name ?? sealed.label);
   const refusal = selection === null ? await taken(target, name) : noParts(sealed.label);
@@ -103,7 +105,8 @@ async function unpackPlaintext(
     );
   }
   const mtime = new Date(facts?.createdAtMs ?? clock.now());
-  return writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
+  const written = await writeSingle(peeked.from(0), staging, { name, mtime }, { limits, signal });
+  return { ...written, isArchive: false };
 }
 
 /** How an archive is got as it was written: a file from disk, which is not called by the name of the backup, is here already. */
@@ -117,12 +120,7 @@ function ofCommand(label: string, { name, format }: Manifest): string {
 }
 
 /** Whether a command made this backup, by the configuration that is known. */
-async function isOfCommand(
-  { owner, set }: Pick<Manifest, 'owner' | 'set'>,
-  context: Context,
-  unpacked: Unpacked,
-): Promise<boolean> {
-  const { config } = await configAfter(context, unpacked);
+function isOfCommand({ owner, set }: Pick<Manifest, 'owner' | 'set'>, { config }: ConfigAfter): boolean {
   const source = config?.backup.sets.find(({ name }) => name === set)?.source;
   return config?.server.name === owner && source?.kind === 'command';
 }

@@ -950,6 +950,31 @@ describe('a configuration that is not called config.yaml', () => {
   });
 });
 
+describe('a configuration that has another place in the backup', () => {
+  const fromTop = async (isWithFolder: boolean) => {
+    const tree = treeOf('new', fr2, us1)
+      .filter(({ name }) => isWithFolder || name === 'config/config.yaml')
+      .map((member) => (member.name === 'config/config.yaml' ? { ...member, name: 'config.yaml' } : member));
+    await pushTo(fr2, fr1, await sealTree(fr1, tree));
+    await mkdir(join(folder, 'config'));
+    await writeFile(join(folder, 'config/config.yaml'), 'server: { name: FR1, listen: "127.0.0.1:7443" }\n');
+  };
+
+  it('makes this machine the server at once: the one that was here is put aside with its folder', async () => {
+    await fromTop(true);
+    const { code, said } = await bare();
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining(`anemone-node --config ${folder}/config.yaml`)]);
+    expect(existsSync(join(folder, 'config/config.yaml'))).toBe(false);
+  });
+
+  it('counts less than the one that is here and stays, which the node finds first', async () => {
+    await fromTop(false);
+    const { code, said } = await bare();
+    const start = `anemone-node --config ${folder}/config/config.yaml`;
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining(start)]);
+  });
+});
+
 describe('an archive that a command wrote, as `pg_dump --format=tar` does', () => {
   it('is unpacked, which is told before anything is changed, with the way to the archive itself', async () => {
     const dump = await sealTree(fr1, [{ name: 'toc.dat', body: 'rows' }], { set: 'db' });

@@ -27,36 +27,47 @@ export interface ConfigAfter {
   readonly isBrought: boolean;
 }
 
-export async function configAfter(context: Context, { entries, staging, target }: Unpacked): Promise<ConfigAfter> {
-  const brought = new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
+/** @param isPutAside whether what is at a path of the target goes with what the restore exchanges */
+export async function configAfter(
+  context: Context,
+  { entries, staging, target }: Unpacked,
+  isPutAside: (path: string) => boolean,
+): Promise<ConfigAfter> {
+  const brought = filesOf(entries);
   const places = placesIn(context, target);
   const isBrought = places.some((path) => brought.has(path));
-  const place = places.find((path) => brought.has(path) || existsSync(join(target, path)));
+  const place = places.find((path) => brought.has(path) || (existsSync(join(target, path)) && !isPutAside(path)));
   if (place === undefined) return { file: undefined, config: await context.loadConfig().catch(() => null), isBrought };
   const file = join(target, place);
   const staged = join(staging, place);
   return { file, config: await readIfFine(file, existsSync(staged) ? staged : file), isBrought };
 }
 
-/**
- * Where nodes keep their data, which no backup has: by the configuration that counts after a restore, by the one that is in the
- * target until then, and by this machine's.
- */
-export async function dataFolders(context: Context, after: Config | null, target: string): Promise<readonly string[]> {
-  const file = placesIn(context, target)
-    .map((path) => join(target, path))
-    .find((path) => existsSync(path));
-  const files = [file ?? null, configFileHere(context)];
-  const told = await Promise.all(files.map((file) => (file === null ? null : dataIn(file))));
-  return [after?.server.data ?? null, ...told].filter((folder) => folder !== null);
+/** Where nodes keep their data, which no backup has: by what the backup brings, by what is in the target, and by this machine's. */
+export async function dataFolders(
+  context: Context,
+  { entries, staging, target }: Unpacked,
+): Promise<readonly string[]> {
+  const brought = filesOf(entries);
+  const here = configFileHere(context);
+  const told = placesIn(context, target).flatMap((place) => {
+    const file = join(target, place);
+    return [dataIn(file, file), ...(brought.has(place) ? [dataIn(file, join(staging, place))] : [])];
+  });
+  if (here !== null) told.push(dataIn(here, here));
+  return (await Promise.all(told)).filter((folder) => folder !== null);
+}
+
+function filesOf(entries: Unpacked['entries']): ReadonlySet<string> {
+  return new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
 }
 
 /** Where a configuration has the data, also one in which something else is wrong; null where nothing there tells it. */
-async function dataIn(file: string): Promise<string | null> {
-  const config = await readIfFine(file, file);
+async function dataIn(file: string, at: string): Promise<string | null> {
+  const config = await readIfFine(file, at);
   if (config !== null) return config.server.data;
   try {
-    const { value } = readDocument(decodeConfig(file, await readConfigBytes(file)));
+    const { value } = readDocument(decodeConfig(file, await readConfigBytes(at)));
     const data = (value as { server?: { data?: unknown } | null } | null | undefined)?.server?.data;
     return typeof data === 'string' ? resolve(baseOf(file), data) : null;
   } catch {
@@ -74,6 +85,7 @@ function placesIn({ flags, env, cwd }: Context, target: string): readonly string
   return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
 }
 
+/** The configuration of a file that may lie elsewhere as yet; null where it is not there, or wrong. */
 async function readIfFine(file: string, at: string): Promise<Config | null> {
   try {
     return parseConfig(file, decodeConfig(file, await readConfigBytes(at))).config;

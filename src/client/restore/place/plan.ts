@@ -43,8 +43,8 @@ export async function planRestore(
   options: PlanOptions,
 ): Promise<Planned & Pick<Placement, 'ground' | 'units'>> {
   const { target, place = target, selection } = options;
-  const after = await configAfter(context, { entries, staging, target: place });
-  const data = await dataFolders(context, after.config, place);
+  const unpacked = { entries, staging, target: place };
+  const data = await dataFolders(context, unpacked);
   const { ground, all, comparison } = await compareAround(data, entries, options, context.signal);
   const differs = differing(comparison);
   const units = all.filter(({ path }) => differs(path));
@@ -52,6 +52,8 @@ export async function planRestore(
   const { unplaceable } = await planExchanges({ ground, staging: there, units, stamp });
   const leftOut = gathered(unplaceable, all, entries, selection);
   const isLeftOut = isInSome(leftOut);
+  const done = without(comparison, isLeftOut);
+  const after = await configAfter(context, unpacked, isInSome(done.dropped.map((path) => ({ path }))));
   const isConfig = ({ path }: Unplaceable): boolean => `${after.file}/`.startsWith(`${join(place, path)}/`);
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
@@ -62,7 +64,7 @@ export async function planRestore(
       : { elsewhere: [], absent: [] };
   return {
     after,
-    comparison: without(comparison, isLeftOut),
+    comparison: done,
     unplaceable: leftOut,
     ground,
     units: units.filter(({ path }) => !isLeftOut(path)),
