@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { findConfig } from '../../mesh/config/find.js';
 import { loadConfig } from '../../mesh/config/load.js';
@@ -39,7 +39,7 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
     askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
     tcpFacts(),
     partsIn(config.base),
-    stagingIn(config.base).catch(() => []),
+    leftIn([config.base, dirname(config.file)]),
     lastDrill(stateFolder(config)),
   ]);
   const { version, clock } = context;
@@ -47,6 +47,12 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const overdue = overdueBefore(config, now);
   const nodeVersion = process.versions.node;
   return { now, version, nodeVersion, config, hints, keys, overdue, free, node, tcp, parts, staging, drill, ...proven };
+}
+
+/** What restores that were cut off left: in a container, `config/` is a mount of its own, into which they copy. */
+async function leftIn(folders: readonly string[]): Promise<readonly string[]> {
+  const left = await Promise.all([...new Set(folders)].map((folder) => stagingIn(folder).catch(() => [])));
+  return left.flat();
 }
 
 /** What only a server that can prove who it is can ask, or tell from another's. */

@@ -79,6 +79,14 @@ afterEach(async () => {
 
 const trial = (options: Partial<CommandOptions> = {}) => commandTrial({ cwd: folder, ...options });
 
+it('names by doctor what a restore that was cut off left beside the configuration, as where that is a mount of its own', async () => {
+  const left = join(folder, 'config/.anemone-restore-20261123-010000');
+  await mkdir(left);
+  const { context, said } = trial();
+  await examine(context);
+  expect(said.stdout).toContain(`a restore that was cut off has left opened files in ${left}`);
+});
+
 describe('list', () => {
   it('names the server that answers in the place of another, as status does', async () => {
     const { identity } = throwawayServer('DE1');

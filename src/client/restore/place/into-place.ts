@@ -9,7 +9,7 @@ import { readMounts } from '../unpack/mounts.js';
 import { removeStaleStaging, removeTree } from '../unpack/staging.js';
 import { copyTree } from './copy-tree.js';
 import { type Exchange, type Placement, planExchanges, previousOf } from './exchanges.js';
-import { isHeld } from './target.js';
+import { lockIfFree } from './target.js';
 
 export interface Switched {
   /** Absolute path that now holds what was restored. */
@@ -35,6 +35,7 @@ export async function intoPlace(
 ): Promise<{ readonly switched: readonly Switched[]; readonly warnings: readonly string[] }> {
   const { target } = placement.ground;
   const leftovers = [placement.staging];
+  const unlocks: (() => Promise<void>)[] = [];
   const undos: Undo[] = [];
   const warnings: string[] = [];
   try {
@@ -51,7 +52,11 @@ export async function intoPlace(
       await step(dirname(folder), undos, async () => {
         if (!leftovers.includes(folder)) {
           const shelf = dirname(folder);
-          if (!(await isHeld(shelf))) warnings.push(...(await removeStaleStaging(shelf)));
+          const unlock = await lockIfFree(shelf);
+          if (unlock !== null) {
+            unlocks.push(unlock);
+            warnings.push(...(await removeStaleStaging(shelf)));
+          }
           // One that is there already is another restore's.
           await mkdir(folder, { mode: 0o700 });
           leftovers.push(folder);
@@ -73,6 +78,7 @@ export async function intoPlace(
   } finally {
     // What cannot be removed now does no harm: the next restore recognises it by its name.
     for (const path of leftovers) await removeTree(path).catch(() => {});
+    for (const unlock of unlocks) await unlock();
   }
 }
 

@@ -39,12 +39,18 @@ export async function openTarget(target: string): Promise<Target> {
 
 /** Whether a restore is at work in a folder, whoever runs it: also where this user may not look into it. */
 export async function isHeld(folder: string): Promise<boolean> {
+  const unlock = await lockIfFree(folder).catch(() => undefined);
+  await unlock?.();
+  return unlock === null;
+}
+
+/** Keeps other restores out of a folder. @returns what lets them in; null where one is at work there */
+export async function lockIfFree(folder: string): Promise<(() => Promise<void>) | null> {
   try {
-    const unlock = await lock(folder);
-    await unlock();
-    return false;
+    return await lock(folder);
   } catch (thrown) {
-    return Failure.from(thrown).kind === 'locked';
+    if (Failure.from(thrown).kind === 'locked') return null;
+    throw thrown;
   }
 }
 

@@ -354,6 +354,20 @@ describe('what an interrupted restore leaves', () => {
     expect(await tree()).toMatchObject({ a: 'new', '.anemone-restore-20261123-020000/b': 'of the other one' });
   });
 
+  it('is not what is being copied there from another disk: none begins there meanwhile', async () => {
+    const disk = await mkdtemp('/dev/shm/anemone-place-');
+    onTestFinished(() => removeTree(disk));
+    staging = stagingFolder(disk, stamp);
+    const many = Array.from({ length: 50 }, (_, nth) => ({ name: `a/${nth}`, body: 'new' }));
+    const entries = await prepare(...many);
+    const { signal } = new AbortController();
+    const others: Promise<unknown>[] = [];
+    signal.throwIfAborted = () => void others.push(openTarget(target).catch(({ kind }) => kind));
+    await putIntoPlace({ staging, target, entries, stamp }, signal);
+    expect(await others[0]).toBe('locked');
+    await (await openTarget(target)).close();
+  });
+
   it('is nothing where the target does not exist yet', async () => {
     expect(await removeStaleStaging(join(target, 'missing'))).toEqual([]);
   });
