@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { faultsOf } from '../render/faults.js';
 import {
   type MeshStatus,
@@ -31,7 +32,10 @@ export async function showStatus(context: Context): Promise<ExitCode> {
   const self = await context.self();
   const drill = await lastDrill(stateFolder(config));
   const now = context.clock.now();
-  const status: MeshStatus = { config, self, node, peers, drill, overdue: overdueBefore(config, now), now };
+  // Not the time of its content, which a copy may bring along.
+  const { ctimeMs: configuredAt } = await stat(config.file);
+  const standard = { config, self, configuredAt, overdue: overdueBefore(config, now), now };
+  const status: MeshStatus = { ...standard, node, peers, drill };
   context.screen.result(statusDocument(status), (look) => statusText(status, look));
   for (const hint of statusHints(status)) context.screen.note(hint);
   const silent = peers.some(({ answer }) => answer !== undefined && 'failure' in answer);

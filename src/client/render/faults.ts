@@ -7,6 +7,8 @@ import { formatMoment } from './moments.js';
 export interface Standard {
   readonly config: Pick<Config, 'peers' | 'backup'>;
   readonly self: ServerIdentity;
+  /** When the file of the configuration changed last: a set in it may be as new. */
+  readonly configuredAt: number;
   /** A last run that began before this moment is too long ago. */
   readonly overdue: number;
   readonly now: number;
@@ -35,18 +37,23 @@ export function notSaved({ set, triedAtMs, problem }: SetStatus, now: number): s
 }
 
 /** That the last run is too long ago; null when it is not, when none is known, or when one is under way. */
-export function lateRun({ lastRun, running }: GetStatusResponse, measure: Omit<Standard, 'self'>): string | null {
+export function lateRun(
+  { lastRun, running }: GetStatusResponse,
+  measure: Pick<Standard, 'config' | 'overdue' | 'now'>,
+): string | null {
   const { config, overdue, now } = measure;
   if (running || lastRun === undefined || lastRun.startedAtMs >= overdue) return null;
   const missed = config.backup.schedule === null ? 'none is scheduled' : 'two nights were due since';
   return `the last run was ${formatMoment(lastRun.startedAtMs, now)}, and ${missed}`;
 }
 
-/** The sets that no run ever saved, once the nights have passed that a server which was just set up waits for. */
-function neverSaved(node: GetStatusResponse, { config, self, overdue }: Standard): string[] {
+/** The sets that no run ever saved, once the nights have passed that a server or set which is new waits for. */
+function neverSaved(node: GetStatusResponse, { config, self, configuredAt, overdue }: Standard): string[] {
   // Where past runs are not known, they may have saved each set.
   const isKnown = node.historyProblem === undefined || node.lastRun !== undefined;
-  if (!isKnown || self.certificate.epoch >= overdue) return [];
+  // Where there are none at all, it is not the set that is new.
+  const since = node.lastRun === undefined ? self.certificate.epoch : Math.max(self.certificate.epoch, configuredAt);
+  if (!isKnown || since >= overdue) return [];
   const told = node.sets.filter(({ savedAtMs, problem }) => savedAtMs > 0 || problem !== undefined);
   return config.backup.sets
     .filter(({ name }) => !told.some(({ set }) => set === name))

@@ -99,6 +99,7 @@ const statusOf = (changes: Partial<MeshStatus>): MeshStatus => ({
   self,
   node,
   peers: [],
+  configuredAt: 0,
   overdue: now - 34 * hour,
   now,
   ...changes,
@@ -282,6 +283,16 @@ describe('the status', () => {
     expect(faults({})).toEqual([never('backup'), never('db')]);
     expect(faultsOf({ ...node, sets: [db] }, statusOf({ config }))).toEqual([never('backup')]);
     expect(faults({ self: makeServerIdentity(keys, 'FR1', now - 30 * hour) })).toEqual([]);
+  });
+
+  it('waits as long for a set that the configuration has since its last change, unless no run is known at all', () => {
+    const config = configOf(', sets: { backup: { paths: [x] } }');
+    const faults = (lastRun: GetStatusResponse['lastRun'], configuredAt: number) =>
+      faultsOf({ ...node, lastRun }, statusOf({ config, configuredAt }));
+    const done = runOf(Outcome.OUTCOME_DONE);
+    expect(faults(done, now - 30 * hour)).toEqual([]);
+    expect(faults(done, now - 35 * hour)).toEqual(['no run is known that saved the set backup']);
+    expect(faults(undefined, now - 30 * hour)).toEqual(['no run is known that saved the set backup']);
   });
 
   it('says nothing of sets that were never saved where past runs are not known', () => {
