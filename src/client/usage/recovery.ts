@@ -15,11 +15,14 @@ export function declareRecovery(program: Command, run: Run): void {
       run(async (context) => (await import('../commands/list.js')).listMesh(context, host, options)),
     );
   declare(program, 'show <backup>', 'one backup: its manifest, who holds it, receipts', [
-    ['anemone-peer show latest', 'the newest of this server'],
+    ['anemone-peer show latest', 'the one that `restore latest` would bring back'],
     ['anemone-peer show 3f2a9c', 'by the beginning of its digest'],
   ]).action((backup) => run(async (context) => (await import('../commands/show.js')).showBackup(context, backup)));
   declare(program, 'fetch <backup>', 'download a backup as it is, sealed, with its manifest beside it', [
-    ['anemone-peer fetch latest -o /media/usb/fr1.enc', 'verified before the file has its name'],
+    [
+      'anemone-peer fetch latest -o /media/usb/fr1.enc',
+      'the one that `restore latest` would bring back, verified before the file has its name',
+    ],
   ])
     .option('--peer <name>', 'from this server only')
     .option('-o, --output <file>', 'where to write it (default: its name, in this folder)')

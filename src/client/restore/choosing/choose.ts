@@ -6,17 +6,16 @@ import { type Candidate, candidatesOf, type FoundBackup } from '../../survey/fou
 
 /**
  * The backup that a person means.
- * @param reference a file name, the beginning of a digest (of the file, or of the manifest), or `latest`
+ * @param reference a file name, the beginning of a digest (of the file, or of the manifest), or `latest` of the usual set
  * @throws Failure `not-found`; `usage` when it fits several; `untrusted` when it is there, but not to be believed
  */
 export function choose(backups: readonly FoundBackup[], reference: string): Candidate {
-  const candidates = candidatesOf(backups);
   if (reference === 'latest') {
-    const newest = newestOf(candidates);
+    const newest = newestOf(ofUsualSet(backups));
     if (newest === undefined) throw nothing('there is no verified backup', backups);
     return newest;
   }
-  const fitting = candidates.filter((candidate) => fits(candidate.manifest, reference));
+  const fitting = candidatesOf(backups).filter((candidate) => fits(candidate.manifest, reference));
   const [only, another] = fitting;
   if (only === undefined)
     throw nothing(`there is no verified backup ${JSON.stringify(reference)}`, backups, { reference });
@@ -25,15 +24,16 @@ export function choose(backups: readonly FoundBackup[], reference: string): Cand
 }
 
 /**
- * The newest backup made at a moment or before, by its owner's clock.
+ * The newest backup of the usual set made at a moment or before, by its owner's clock.
  * @param moment milliseconds since 1970
  * @throws Failure `not-found`
  */
 export function chooseAt(backups: readonly FoundBackup[], moment: number): Candidate {
-  const early = backups.filter(({ facts }) => facts.createdAtMs <= moment);
-  const newest = newestOf(candidatesOf(early));
+  const usual = ofUsualSet(backups);
+  const early = usual.filter(({ facts }) => facts.createdAtMs <= moment);
+  const newest = newestOf(early);
   if (newest === undefined) {
-    const oldest = candidatesOf(backups).sort((a, b) => a.manifest.facts.createdAtMs - b.manifest.facts.createdAtMs)[0];
+    const oldest = candidatesOf(usual).sort((a, b) => a.manifest.facts.createdAtMs - b.manifest.facts.createdAtMs)[0];
     throw nothing(`there is no verified backup from ${formatTime(moment)} or before`, early, { oldest });
   }
   return newest;
@@ -43,14 +43,14 @@ export function chooseAt(backups: readonly FoundBackup[], moment: number): Candi
  * Those of the set `backup`, which brings a server back; all of them where it is not held. The sets of one night are made one
  * after the other, so the backup that was made last is of whichever set is configured last.
  */
-export function ofUsualSet(backups: readonly FoundBackup[]): readonly FoundBackup[] {
+function ofUsualSet(backups: readonly FoundBackup[]): readonly FoundBackup[] {
   const usual = backups.filter(({ facts }) => facts.set === defaultSet);
   return candidatesOf(usual).length > 0 ? usual : backups;
 }
 
 /** Of each set but the kits the end of its chain; of those, the one made last. */
-function newestOf(candidates: readonly Candidate[]): Candidate | undefined {
-  return setBySet(candidates.filter(({ manifest }) => manifest.facts.set !== kitSet))[0];
+function newestOf(backups: readonly FoundBackup[]): Candidate | undefined {
+  return setBySet(candidatesOf(backups).filter(({ manifest }) => manifest.facts.set !== kitSet))[0];
 }
 
 /** Set by set, each from the end of its chain on, whatever the clock of its owner did; the set whose end was made last first. */

@@ -10,7 +10,7 @@ import { type Candidate, candidatesOf, type FoundBackup } from '../../survey/fou
 import { findingsAbout, nobodyAnswered, silence, survey } from '../../survey/survey.js';
 import type { Source } from '../source/source.js';
 import type { Bare } from '../source/visit.js';
-import { choose, chooseAt, ofUsualSet, setBySet } from './choose.js';
+import { choose, chooseAt, setBySet } from './choose.js';
 import { parseMoment } from './moment.js';
 
 /** Which backup is meant: a reference, a point in time, or neither, so that a person is asked. */
@@ -57,8 +57,7 @@ async function chooseAmong(
   backups: readonly FoundBackup[],
   { at, reference }: Wanted,
 ): Promise<Candidate> {
-  if (at !== undefined) return chooseAt(ofUsualSet(backups), parseMoment(at, context.clock.now()));
-  if (reference === 'latest') return choose(ofUsualSet(backups), reference);
+  if (at !== undefined) return chooseAt(backups, parseMoment(at, context.clock.now()));
   return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
 }
 

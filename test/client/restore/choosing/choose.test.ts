@@ -38,8 +38,10 @@ describe('choosing a backup', () => {
     expect(choose(found(first, second, third), 'latest').manifest.facts.sequence).toBe(3);
   });
 
-  it('takes the set that was backed up last for `latest` over several sets', () => {
-    expect(choose(found(first, database), 'latest').manifest.facts.set).toBe('backup');
+  it('takes the set that brings a server back for `latest`, and without one that which was backed up last', () => {
+    const pages = manifestOf(Buffer.from('pages'), owner.signer, { createdAtMs: at(22), set: 'pages' });
+    expect(choose(found(first, database, pages), 'latest').manifest.facts.set).toBe('backup');
+    expect(choose(found(database, pages), 'latest').manifest.facts.set).toBe('pages');
   });
 
   it.each(['nothing', '', 'f', '0000000000', 'anemone-backup-FR1-20200101-000000.enc'])(
