@@ -117,24 +117,27 @@ async function healOne(
       return true;
     } catch (thrown) {
       signal.throwIfAborted();
-      const isOurs = thrown instanceof NotTaken;
-      const { kind, message } = Failure.from(isOurs ? thrown.cause : thrown);
-      parts.log.info('backup not healed', { owner: owner.name, backup: name, peer: peer.name, kind, reason: message });
+      const isNotSent = thrown instanceof NotSent;
+      const { kind, message } = Failure.from(isNotSent ? thrown.cause : thrown);
       // What had arrived before, and was wrong, is gone: the next peer sends all of it. Too much came from this peer only.
-      if (isOurs && kind !== 'damaged' && kind !== 'invalid') return false;
+      const isOurs = !isNotSent && kind !== 'damaged' && kind !== 'invalid';
+      const where = isOurs ? {} : { peer: peer.name };
+      parts.log.info('backup not healed', { owner: owner.name, backup: name, ...where, kind, reason: message });
+      // This server would take the backup from no other peer either.
+      if (isOurs) return false;
     }
   }
   return false;
 }
 
-/** What the vault threw, as its cause: it would take the backup from no other peer either. */
-class NotTaken extends Error {}
+/** What a peer threw instead of sending, as its cause: another one may send it. */
+class NotSent extends Error {}
 
-async function taking<T>(work: Promise<T>): Promise<T> {
+async function* sentBy(peer: Bytes): AsyncGenerator<Uint8Array> {
   try {
-    return await work;
+    yield* peer;
   } catch (cause) {
-    throw new NotTaken('', { cause });
+    throw new NotSent('', { cause });
   }
 }
 
@@ -145,19 +148,20 @@ async function takeFrom(
   { vault }: HealParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const offer = await taking(vault.offer(owner.name, manifest));
+  const offer = await vault.offer(owner.name, manifest);
   if ('held' in offer) return;
   // What a peer sent stays here when it breaks off, and the next one, or the owner, only sends the rest: so nothing of it may
   // be wrong.
-  const hashes = await takeLeafHashes(manifest, peer.leaves(manifest, signal), peer.name, vault.layout.incoming);
+  const sent = sentBy(peer.leaves(manifest, signal));
+  const hashes = await takeLeafHashes(manifest, sent, peer.name, vault.layout.incoming);
   try {
     let held = false;
     for (const range of offer.missing) {
-      const receiver = await taking(vault.receive(owner.name, manifest.digest, range));
+      const receiver = await vault.receive(owner.name, manifest.digest, range);
       try {
-        const leaves = provenLeaves(peer.fetch(manifest, range, signal), range.offset / leafSize, hashes);
-        for await (const leaf of leaves) await taking(receiver.write(leaf));
-        held = 'held' in (await taking(receiver.finish()));
+        const leaves = provenLeaves(sentBy(peer.fetch(manifest, range, signal)), range.offset / leafSize, hashes);
+        for await (const leaf of leaves) await receiver.write(leaf);
+        held = 'held' in (await receiver.finish());
       } catch (thrown) {
         await receiver.abort();
         throw thrown;

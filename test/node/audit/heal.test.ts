@@ -237,6 +237,26 @@ describe('a backup that was damaged here', () => {
     expect(await healWith(...peers)).toEqual([name]);
   });
 
+  it('is asked of no other peer, and not told as the failure of one, where this disk does not take the hashes of its leaves', async () => {
+    fixture.clock.jump(2 * day);
+    const log = watchEvents();
+    const elsewhere = join(fixture.data, 'gone');
+    const full = {
+      layout: { ...vault.layout, incoming: elsewhere },
+      lost: vault.lost.bind(vault),
+      offer: vault.offer.bind(vault),
+      withdraw: vault.withdraw.bind(vault),
+      receive: vault.receive.bind(vault),
+    };
+    const peers = () => [peerThat(honest), peerThat(honest)];
+    const parts = { vault: full, host: FR1, clock: fixture.clock, log, owners: () => [owner], peers };
+    expect(await all(parts, never)).toEqual([]);
+    const reason = expect.stringContaining(`${elsewhere} cannot be written`);
+    expect(log.all).toEqual([
+      { level: 'info', event: 'backup not healed', fields: { owner: FR2, backup: name, kind: 'failed', reason } },
+    ]);
+  });
+
   it('is not taken beyond the quota of its owner', async () => {
     fixture.clock.jump(2 * day);
     vault = await fixture.open({ quotaOf: () => content.length - 1 });
