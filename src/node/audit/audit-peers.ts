@@ -1,6 +1,7 @@
 import type { PeerAudit, Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { problemOf } from '../report/problem.js';
+import type { Vault } from '../vault/vault.js';
 import { type AuditParts, askPeer, auditPeer, type Told } from './audit-peer.js';
 import type { AuditedPeer } from './audited-peer.js';
 
@@ -24,6 +25,7 @@ export interface Audit {
 }
 
 export interface AuditOptions extends AuditParts {
+  readonly vault: Pick<Vault, 'hasLock'>;
   /** The peers of this moment. */
   peers(): readonly AuditedPeer[];
   /** Told of a peer that is owed something again. */
@@ -31,7 +33,7 @@ export interface AuditOptions extends AuditParts {
 }
 
 export function openAudit(options: AuditOptions): Audit {
-  const { peers, owed, proofs, ownBackups } = options;
+  const { peers, owed, proofs, ownBackups, vault } = options;
   return {
     ask: (signal) => Promise.all(peers().map((peer) => askPeer(peer, options, signal))),
     async proofs(before, signal) {
@@ -43,7 +45,7 @@ export function openAudit(options: AuditOptions): Audit {
           return result;
         }),
       );
-      const unsaved = await proofs.save(peers(), await ownBackups());
+      const unsaved = await proofs.save(vault.hasLock ? null : { peers: peers(), backups: await ownBackups() });
       // What is damaged here may be met by each peer's audit.
       const found = new Map(results.flatMap((result) => result.problems.map((each) => [each.message, each])));
       const problems = [...found.values(), ...(unsaved === null ? [] : [problemOf(unsaved)])];

@@ -35,10 +35,13 @@ export interface Proofs {
    */
   lastOf(peer: Holder, backups: readonly OwnBackup[]): number;
   /**
-   * Writes the file; what is not about these peers and backups is forgotten.
+   * Writes the file; what is not about these is forgotten.
+   * @param there null where the node cannot read all that it has: of that nothing is forgotten
    * @returns why it could not be written, or null
    */
-  save(peers: readonly Holder[], backups: readonly OwnBackup[]): Promise<Failure | null>;
+  save(
+    there: { readonly peers: readonly Holder[]; readonly backups: readonly OwnBackup[] } | null,
+  ): Promise<Failure | null>;
 }
 
 /** @param times kept as `<data>/.state/proofs.json` */
@@ -69,7 +72,9 @@ export function openProofs(times: Times, clock: Clock): Proofs {
       const asked = owing(peer, backups);
       return asked.length === 0 ? 0 : Math.min(...asked.map((set) => past(ofSet(peer, set))));
     },
-    save(peers, backups) {
+    save(there) {
+      if (there === null) return times.save(() => true);
+      const { peers, backups } = there;
       const known = new Set(
         peers.flatMap((peer) => [
           ...backups.flatMap(({ name }) => [ofBackup(peer, name), goneOf(peer, name)]),

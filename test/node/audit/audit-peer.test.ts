@@ -10,7 +10,7 @@ import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { failureFromTrailers, statusCode } from '../../../src/mesh/wire/status.js';
 import { type AuditParts, askPeer, auditPeer } from '../../../src/node/audit/audit-peer.js';
-import { openAudit } from '../../../src/node/audit/audit-peers.js';
+import { type Audit, openAudit } from '../../../src/node/audit/audit-peers.js';
 import { type AuditedPeer, auditedPeer } from '../../../src/node/audit/audited-peer.js';
 import { openProofs, type Proofs } from '../../../src/node/audit/proofs.js';
 import { openTimes } from '../../../src/node/audit/times.js';
@@ -38,12 +38,14 @@ let backups: { manifest: VerifiedManifest; content: Buffer }[];
 let log: Events;
 /** Of the peer, for backups of others. */
 let minimumDays: number;
+let hasLock: boolean;
 
 beforeEach(async () => {
   clock = new FakeClock('2026-11-23T03:00:00Z');
   folder = await temporaryFolder();
   log = watchEvents();
   minimumDays = 7;
+  hasLock = false;
   const retention = () => keepDays(0, minimumDays);
   node = await startPeerNode({ peers: [peerConfig('FR1', owner)], clock, retention });
   connection = node.callAs(owner);
@@ -97,6 +99,9 @@ const parts = (): AuditParts => ({
   },
 });
 
+const auditOf = (of: AuditedPeer, owed = (_: string): void => {}): Audit =>
+  openAudit({ ...parts(), vault: { hasLock }, peers: () => [of], owed });
+
 /** A peer that answers, but proves nothing of the set `backup`. */
 const evasive = (): AuditedPeer => {
   const honest = peer();
@@ -122,7 +127,7 @@ describe('the audit of a peer', () => {
     clock.jump(8 * day);
     for (const name of [first, second]) await node.vault.remove(name);
     await auditPeer(peer(), parts(), never);
-    await proofs.save([peer()], await parts().ownBackups());
+    await proofs.save({ peers: [peer()], backups: await parts().ownBackups() });
     proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
     const asked: string[] = [];
     const watched: AuditedPeer = {
@@ -239,7 +244,7 @@ describe('the audit of a peer', () => {
   it('has a peer brought at once what it just lost, and nothing for what it had told before', async () => {
     const [first = '', , newest = ''] = names();
     const told: string[] = [];
-    const audit = openAudit({ ...parts(), peers: () => [peer()], owed: (name) => told.push(name) });
+    const audit = auditOf(peer(), (name) => told.push(name));
     await audit.proofs([], never);
     await node.vault.quarantine(first, 'the disk is dying');
     const asked = await audit.ask(never);
@@ -389,7 +394,7 @@ describe('the audit of a peer', () => {
   it('calls it a problem after a week that a set is not proven, also when it changes nightly and another one is proven', async () => {
     await deliver(1, 'kit');
     const fr2 = evasive();
-    const audit = openAudit({ ...parts(), peers: () => [fr2], owed: () => {} });
+    const audit = auditOf(fr2);
     const told: string[][] = [];
     for (let night = 1; night <= 8; night += 1) {
       const { peers, problems } = await audit.proofs([], never);
@@ -404,7 +409,7 @@ describe('the audit of a peer', () => {
     ]);
     expect(await audit.lastProof(peer().name)).toBe(0);
 
-    const honest = openAudit({ ...parts(), peers: () => [peer()], owed: () => {} });
+    const honest = auditOf(peer());
     expect((await honest.proofs([], never)).problems).toEqual([]);
     const proven = clock.now();
     clock.jump(day);
@@ -501,12 +506,21 @@ describe('the audit of a peer', () => {
     expect(asked.size).toBe(20);
   });
 
+  it('remembers what was proven of backups that the node may not read now', async () => {
+    const proven = clock.now();
+    await auditOf(peer()).proofs([], never);
+    const readable = backups;
+    [hasLock, backups] = [true, []];
+    await auditOf(peer()).proofs([], never);
+    [hasLock, backups] = [false, readable];
+    expect(await auditOf(peer()).lastProof(peer().name)).toBe(proven);
+  });
+
   it('counts no proof of the server that was called FR2 before', async () => {
-    const server = (of: AuditedPeer) => openAudit({ ...parts(), peers: () => [of], owed: () => {} });
-    const former = server(peer());
+    const former = auditOf(peer());
     await former.proofs([], never);
     expect(await former.lastProof(peer().name)).toBe(clock.now());
-    const rebuilt = server({ ...peer(), identity: throwawayServer('FR2').identity });
+    const rebuilt = auditOf({ ...peer(), identity: throwawayServer('FR2').identity });
     expect(await rebuilt.lastProof(peer().name)).toBe(0);
   });
 
@@ -516,7 +530,7 @@ describe('the audit of a peer', () => {
     proofs = openProofs(await openTimes(file), clock);
     const [first = '', , newest = ''] = names();
     await node.vault.remove(newest);
-    const audit = openAudit({ ...parts(), peers: () => [peer()], owed: () => {} });
+    const audit = auditOf(peer());
     const { peers, problems } = await audit.proofs([], never);
     expect(peers[0]).toMatchObject({ lost: [newest], proven: expect.arrayContaining([first]) });
     expect(problems.map(({ message }) => message)).toEqual([
