@@ -55,12 +55,12 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     return setsOf(backups).filter((set) => times.get(owedSince(peer, set)) !== undefined);
   };
   return {
-    askedAt: (peer, { name }) => past(ofBackup(peer, name)),
-    asked: (peer, { name }) => times.set(ofBackup(peer, name), clock.now()),
-    gone: (peer, { name }, receivedAt) => times.set(goneOf(peer, name), receivedAt),
-    goneReceipt: (peer, { name }) => times.get(goneOf(peer, name)),
+    askedAt: (peer, { name }) => past(keyOf(peer, name)),
+    asked: (peer, { name }) => times.set(keyOf(peer, name), clock.now()),
+    gone: (peer, { name }, receivedAt) => times.set(`${keyOf(peer, name)} gone`, receivedAt),
+    goneReceipt: (peer, { name }) => times.get(`${keyOf(peer, name)} gone`),
     proven(peer, set) {
-      times.set(ofSet(peer, set), clock.now());
+      times.set(keyOf(peer, set), clock.now());
       times.set(owedSince(peer, set), clock.now());
     },
     expect(peer, set) {
@@ -70,18 +70,13 @@ export function openProofs(times: Times, clock: Clock): Proofs {
       owing(peer, backups).filter((set) => clock.now() - past(owedSince(peer, set)) > longestExcuse),
     lastOf(peer, backups) {
       const asked = owing(peer, backups);
-      return asked.length === 0 ? 0 : Math.min(...asked.map((set) => past(ofSet(peer, set))));
+      return asked.length === 0 ? 0 : Math.min(...asked.map((set) => past(keyOf(peer, set))));
     },
     save(there) {
       if (there === null) return times.save(() => true);
-      const { peers, backups } = there;
-      const known = new Set(
-        peers.flatMap((peer) => [
-          ...backups.flatMap(({ name }) => [ofBackup(peer, name), goneOf(peer, name)]),
-          ...setsOf(backups).flatMap((set) => [ofSet(peer, set), owedSince(peer, set)]),
-        ]),
-      );
-      return times.save((key) => known.has(key));
+      const subjects = [...there.backups.map(({ name }) => name), ...setsOf(there.backups)];
+      const known = new Set(there.peers.flatMap((peer) => subjects.map((subject) => keyOf(peer, subject))));
+      return times.save((key) => known.has(key.replace(/ .*/, '')));
     },
   };
 }
@@ -90,21 +85,12 @@ function setsOf(backups: readonly OwnBackup[]): string[] {
   return [...new Set(backups.map(({ set }) => set))];
 }
 
-function ofBackup({ name, identity }: Holder, backup: string): string {
-  return `${name}/${identity}/${backup}`;
+/** @param subject a backup, or a set, which no backup is called like */
+function keyOf({ name, identity }: Holder, subject: string): string {
+  return `${name}/${identity}/${subject}`;
 }
 
-/** When the peer received the backup that it does not hold any more. */
-function goneOf(peer: Holder, backup: string): string {
-  return `${ofBackup(peer, backup)} gone`;
-}
-
-/** When the peer last proved the newest backup of the set. No backup is called like a set. */
-function ofSet({ name, identity }: Holder, set: string): string {
-  return `${name}/${identity}/${set}`;
-}
-
-/** When that was, or when its first proof was expected. */
+/** When the peer last proved the newest backup of the set, or when its first proof was expected. */
 function owedSince(peer: Holder, set: string): string {
-  return `${ofSet(peer, set)} owed since`;
+  return `${keyOf(peer, set)} owed since`;
 }
