@@ -43,6 +43,7 @@ export interface Told {
   readonly newest: readonly SignedManifest[];
 }
 
+const day = 86_400_000;
 /** Milliseconds that the proofs of one peer may take: a slow one does not hold up the night. */
 const patience = 15 * 60_000;
 
@@ -56,7 +57,8 @@ const patience = 15 * 60_000;
 export async function askPeer(peer: AuditedPeer, parts: AuditParts, signal: AbortSignal): Promise<Told> {
   const acknowledged = await acknowledgedBy(peer, parts);
   try {
-    const { damaged, newest } = await peer.standing(signal);
+    const { damaged, newest, minimum } = await peer.standing(signal);
+    if (minimum !== undefined) parts.proofs.saidSince(peer, minimum);
     const isDamaged = new Set(damaged);
     const lost = acknowledged.filter(({ name }) => isDamaged.has(name));
     for (const backup of lost) await drop(peer, backup, 'it found its own copy damaged', parts);
@@ -212,7 +214,12 @@ async function lossIn(
   if (failure.kind !== 'not-found') return null;
   const missing = 'it does not hold it any more, although';
   if (newest) return `${missing} it is the newest of its set`;
-  const isKept = (await receivedAt(peer, backup, parts)) > (await peer.keptSince(signal));
+  const { minimum } = await peer.standing(signal);
+  if (minimum === undefined) return 'gone';
+  const since = parts.proofs.saidSince(peer, minimum);
+  // A day is left for clocks.
+  const keptSince = Math.max(since, minimum.saidAt - (minimum.days - 1) * day);
+  const isKept = (await receivedAt(peer, backup, parts)) >= keptSince;
   return isKept ? `${missing} its retention removes nothing that came so lately` : 'gone';
 }
 

@@ -16,24 +16,24 @@ export interface Standing {
   readonly damaged: readonly string[];
   /** Of each set the one with the highest number; none from version 0.1.0. Nothing is proven yet. */
   readonly newest: readonly SignedManifest[];
+  /** Undefined from version 0.1.0, which does not tell it. */
+  readonly minimum: Minimum | undefined;
+}
+
+/** For how long the retention of a peer removes nothing that it has received. */
+export interface Minimum {
+  readonly days: number;
+  /** What its clock shows as it says so, milliseconds since 1970. */
+  readonly saidAt: number;
 }
 
 /** More is not looked at: a liar could fill a message with what takes long to disprove. */
 const mostDamaged = 1000;
 const mostSets = 100;
 
-const day = 86_400_000;
-const mostDays = 7;
-
 /** What an audit asks of a peer. */
 export interface AuditedPeer extends Holder, Prover {
   standing(signal: AbortSignal): Promise<Standing>;
-  /**
-   * By its own clock, milliseconds since 1970: what it received later, its retention has not removed. A day is left for rules that
-   * were just changed, and more than a week is not relied on: they may have said less until then. Infinity from version 0.1.0,
-   * which does not tell it.
-   */
-  keptSince(signal: AbortSignal): Promise<number>;
   list(filter: ListFilter, signal: AbortSignal): Promise<readonly HeldBackup[]>;
   /** A range of a backup, also of another server's: the digest of its manifest stands for the permission. */
   fetch(manifest: VerifiedManifest, range: ByteRange, signal: AbortSignal): Bytes;
@@ -46,13 +46,13 @@ export function auditedPeer(connection: Connection): AuditedPeer {
     name,
     identity,
     async standing(signal) {
-      const { damaged, newestBackups } = await getNode(connection, signal, { newestBackups: true });
-      return { damaged: damaged.slice(0, mostDamaged), newest: newestBackups.slice(0, mostSets) };
-    },
-    async keptSince(signal) {
-      const { timeMs, minimumDays } = await getNode(connection, signal);
-      if (minimumDays === undefined) return Number.POSITIVE_INFINITY;
-      return timeMs - (Math.min(minimumDays.peers, mostDays) - 1) * day;
+      const told = await getNode(connection, signal, { newestBackups: true });
+      const { minimumDays, timeMs } = told;
+      return {
+        damaged: told.damaged.slice(0, mostDamaged),
+        newest: told.newestBackups.slice(0, mostSets),
+        minimum: minimumDays === undefined ? undefined : { days: minimumDays.peers, saidAt: timeMs },
+      };
     },
     list: (filter, signal) => listBackups(connection, filter, signal),
     fetch: ({ facts, digest }, range, signal) => fetchBackup(connection, facts.name, range, signal, digest),

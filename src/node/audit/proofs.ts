@@ -2,6 +2,7 @@ import type { Clock } from '../../mesh/terms/clock.js';
 import type { Failure } from '../../mesh/terms/failure.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Holder } from '../outbox/receipts.js';
+import type { Minimum } from './audited-peer.js';
 import type { Times } from './times.js';
 
 /** Milliseconds without a proof after which excuses of a peer are a problem: a week, as nights are not a day apart exactly. */
@@ -20,6 +21,11 @@ export interface Proofs {
   gone(peer: Holder, backup: OwnBackup, receivedAt: number): void;
   /** That time, of a backup that the peer was found not to hold any more; undefined where that was not found. */
   goneReceipt(peer: Holder, backup: OwnBackup): number | undefined;
+  /**
+   * A peer says for how many days it removes nothing.
+   * @returns since when it has been saying at least that, by its own clock: what came before, its former rules may have removed
+   */
+  saidSince(peer: Holder, minimum: Minimum): number;
   /** A peer has proved the newest backup of a set that it acknowledged. */
   proven(peer: Holder, set: string): void;
   /** A peer has something of a set to prove: from now on it owes a proof, unless it did before. */
@@ -59,6 +65,12 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     asked: (peer, { name }) => times.set(keyOf(peer, name), clock.now()),
     gone: (peer, { name }, receivedAt) => times.set(`${keyOf(peer, name)} gone`, receivedAt),
     goneReceipt: (peer, { name }) => times.get(`${keyOf(peer, name)} gone`),
+    saidSince(peer, { days, saidAt }) {
+      const [ofDays, ofSince] = [`${keyOf(peer, '')} keeps days`, `${keyOf(peer, '')} keeps since`];
+      if (days > (times.get(ofDays) ?? 0) || (times.get(ofSince) ?? 0) > saidAt) times.set(ofSince, saidAt);
+      times.set(ofDays, days);
+      return times.get(ofSince) ?? saidAt;
+    },
     proven(peer, set) {
       times.set(keyOf(peer, set), clock.now());
       times.set(owedSince(peer, set), clock.now());
@@ -74,7 +86,7 @@ export function openProofs(times: Times, clock: Clock): Proofs {
     },
     save(there) {
       if (there === null) return times.save(() => true);
-      const subjects = [...there.backups.map(({ name }) => name), ...setsOf(there.backups)];
+      const subjects = ['', ...there.backups.map(({ name }) => name), ...setsOf(there.backups)];
       const known = new Set(there.peers.flatMap((peer) => subjects.map((subject) => keyOf(peer, subject))));
       return times.save((key) => known.has(key.replace(/ .*/, '')));
     },
@@ -85,7 +97,7 @@ function setsOf(backups: readonly OwnBackup[]): string[] {
   return [...new Set(backups.map(({ set }) => set))];
 }
 
-/** @param subject a backup, or a set, which no backup is called like */
+/** @param subject a backup, or a set, which no backup is called like; empty for the peer itself */
 function keyOf({ name, identity }: Holder, subject: string): string {
   return `${name}/${identity}/${subject}`;
 }

@@ -152,6 +152,7 @@ describe('the audit of a peer', () => {
 
   it('owes again what a peer does not hold any more that its own minimum of days covers', async () => {
     const [first = '', second = ''] = names();
+    await askPeer(peer(), parts(), never);
     await node.vault.remove(first);
     clock.jump(5 * day);
     const { report, problems } = await auditPeer(peer(), parts(), never);
@@ -167,12 +168,34 @@ describe('the audit of a peer', () => {
     expect(await owedNow()).toEqual([first]);
   });
 
-  it('does not call lost what the former rules of a peer removed, which has just raised its minimum of days', async () => {
-    const [first = ''] = names();
-    clock.jump(8 * day);
+  it('does not call lost what the former rules of a peer removed, which has raised its minimum of days since', async () => {
+    const [first = '', second = ''] = names();
+    minimumDays = 2;
+    await askPeer(peer(), parts(), never);
+    clock.jump(3 * day);
     await node.vault.remove(first);
     minimumDays = 30;
+    await askPeer(peer(), parts(), never);
     expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [first] });
+    clock.jump(2 * day);
+    await node.vault.remove(second);
+    await askPeer(peer(), parts(), never);
+    expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [second] });
+  });
+
+  it('holds a peer to all the days for which it has said so ever since, also after a restart and while it says less', async () => {
+    const [first = '', second = ''] = names();
+    minimumDays = 60;
+    await auditOf(peer()).ask(never);
+    await auditOf(peer()).proofs([], never);
+    proofs = openProofs(await openTimes(join(folder, 'proofs.json')), clock);
+    minimumDays = 30;
+    clock.jump(28 * day);
+    await node.vault.remove(first);
+    expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [first], gone: [] });
+    clock.jump(2 * day);
+    await node.vault.remove(second);
+    expect((await auditPeer(peer(), parts(), never)).report).toMatchObject({ lost: [], gone: [second] });
   });
 
   it('owes nothing again where a peer of version 0.1.0 does not tell for how many days it removes nothing', async () => {
@@ -181,7 +204,7 @@ describe('the audit of a peer', () => {
     const old = await startHostilePeer('DE1', owner, () => ({ list: () => [], fetch: () => [] }));
     const connection = connectTo(old.peer, owner, systemClock);
     try {
-      const silent: AuditedPeer = { ...peer(), keptSince: auditedPeer(connection).keptSince };
+      const silent: AuditedPeer = { ...peer(), standing: auditedPeer(connection).standing };
       expect((await auditPeer(silent, parts(), never)).report).toMatchObject({ lost: [], gone: [first] });
       expect(await owedNow()).toEqual([]);
     } finally {

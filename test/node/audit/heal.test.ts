@@ -49,7 +49,6 @@ function peerThat(sends: Sends | null, host = US1, of = manifest): AuditedPeer &
     name: host,
     identity: servers[host as 'US1'].identity,
     standing: unasked,
-    keptSince: unasked,
     list: unasked,
     prove: unasked,
     async *fetch({ digest }, { offset, length }) {
