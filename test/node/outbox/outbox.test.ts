@@ -496,6 +496,26 @@ describe('the outbox', () => {
     expect(await outbox.status()).toMatchObject([{ owed: [first.name], problem: { kind: 'no-space' } }]);
   });
 
+  it('forgets that a peer was away once it takes what is newest, also in a round that is cut short for the next one', async () => {
+    fr2.instead = unreachable;
+    await start(fr2);
+    await planned();
+    const release = new Map<string, () => void>();
+    fr2.instead = ({ name }) => new Promise((resolve) => void release.set(name, resolve));
+    const runs = [deliverNow()];
+    await until(() => release.has(second.name));
+    backups = [...backups, third];
+    runs.push(deliverNow());
+    expect(await outbox.status()).toMatchObject([{ problem: { kind: 'unreachable' } }]);
+    release.get(second.name)?.();
+    await until(() => release.has(third.name));
+    expect(await outbox.status()).toMatchObject([{ owed: [third.name, first.name], problem: undefined }]);
+    release.get(third.name)?.();
+    await until(() => release.has(first.name));
+    release.get(first.name)?.();
+    await Promise.all(runs);
+  });
+
   it('tells what a peer refuses also of a round that is cut short for the next one', async () => {
     let release = (): void => {};
     fr2.instead = ({ name }) =>
