@@ -36,9 +36,10 @@ export interface RangeReceiver {
 export class Receiving {
   readonly #parts: Parts;
   readonly #examining: Examining;
-  readonly #running = new Map<Hostname, number>();
-  /** Ranges that are ending: their last bytes are written before it is anybody's turn. */
-  readonly #ending = new Set<Promise<unknown>>();
+  /** Ranges that have not ended, with the owner that sends each. */
+  readonly #open = new Map<RangeReceiver, Hostname>();
+  /** What is asked of ranges and not answered yet. */
+  readonly #calls = new Set<Promise<unknown>>();
   #isStopping = false;
 
   constructor(parts: Parts, examining: Examining) {
@@ -58,92 +59,97 @@ export class Receiving {
     });
   }
 
-  async receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
-    const upload = await this.#parts.uploads.find(manifestDigest);
-    if (upload === null || upload.owner !== owner) {
-      throw new Failure('not-found', 'no backup with this manifest was offered here', {
-        hint: 'Offer it first: the answer says what is missing.',
-        // One that was may have ended meanwhile: it was taken back, or expired, or the node was started anew.
-        retryable: true,
-      });
-    }
-    checkRange(range, upload.manifest.facts.size);
-    const running = this.#running.get(owner) ?? 0;
-    if (running >= mostOfOneOwner) {
-      throw new Failure('failed', `${owner} sends ${running} ranges already: wait for one of them`, {
-        retryable: true,
-      });
-    }
-    this.#count(owner, 1);
-    try {
-      await upload.enter();
-    } catch (thrown) {
-      this.#count(owner, -1);
-      throw diskFailure(thrown, upload.manifest.facts.name);
-    }
-    return this.#receiver(upload, openRangeWriter(upload, range));
+  receive(owner: Hostname, manifestDigest: Uint8Array, range: Range): Promise<RangeReceiver> {
+    return this.#call(async () => {
+      this.#checkOpen();
+      const upload = await this.#parts.uploads.find(manifestDigest);
+      if (upload === null || upload.owner !== owner) {
+        throw new Failure('not-found', 'no backup with this manifest was offered here', {
+          hint: 'Offer it first: the answer says what is missing.',
+          // One that was may have ended meanwhile: it was taken back, or expired, or the node was started anew.
+          retryable: true,
+        });
+      }
+      checkRange(range, upload.manifest.facts.size);
+      const open = [...this.#open.values()].filter((other) => other === owner).length;
+      if (open >= mostOfOneOwner) {
+        throw new Failure('failed', `${owner} sends ${open} ranges already: wait for one of them`, { retryable: true });
+      }
+      const receiver = this.#receiver(upload, openRangeWriter(upload, range));
+      this.#open.set(receiver, owner);
+      try {
+        await upload.enter();
+      } catch (thrown) {
+        this.#open.delete(receiver);
+        throw diskFailure(thrown, upload.manifest.facts.name);
+      }
+      return receiver;
+    });
   }
 
-  /** Lets no range end any more but by `abort`, and resolves when none is ending. */
+  /** Ends every range where it is: what has arrived of it stays. Nothing is written when it resolves. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    while (this.#ending.size > 0) await Promise.allSettled(this.#ending);
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+    await Promise.all([...this.#open.keys()].map((receiver) => receiver.abort()));
+  }
+
+  #checkOpen(): void {
+    if (this.#isStopping) throw new Failure('interrupted', 'the node is stopping');
   }
 
   #receiver(upload: Upload, writer: RangeWriter): RangeReceiver {
     const { name } = upload.manifest.facts;
-    const { log } = this.#parts;
+    const { log, uploads } = this.#parts;
     let over = false;
     const checkOpen = (): void => {
-      if (this.#isStopping) throw new Failure('interrupted', 'the node is stopping');
+      this.#checkOpen();
       if (over) throw new Failure('failed', `the range of ${name} has ended`);
     };
-    return {
-      write: async (...chunks) => {
-        checkOpen();
-        await onDisk(name, () => writer.write(chunks));
-      },
-      finish: async () => {
-        checkOpen();
-        over = true;
-        return this.#end(() => onDisk(name, () => this.#finish(upload, writer)));
-      },
+    const leave = (): Promise<void> => {
+      this.#open.delete(receiver);
+      return uploads.leave(upload);
+    };
+    const receiver: RangeReceiver = {
+      write: (...chunks) =>
+        this.#call(() => {
+          checkOpen();
+          return onDisk(name, () => writer.write(chunks));
+        }),
+      finish: () =>
+        this.#call(() => {
+          checkOpen();
+          over = true;
+          return onDisk(name, () => this.#finish(upload, writer).finally(leave));
+        }),
       abort: async () => {
         if (over) return;
         over = true;
         const told = (what: string) => (thrown: unknown) => log.warn(what, { backup: name, reason: String(thrown) });
-        await this.#end(async () => {
+        await this.#call(async () => {
           await writer.flush().catch(told('range lost'));
-          await this.#leave(upload).catch(told('upload lost'));
+          await leave().catch(told('upload lost'));
         });
       },
     };
+    return receiver;
   }
 
-  async #end<T>(work: () => Promise<T>): Promise<T> {
-    const ending = work();
-    this.#ending.add(ending);
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    const call = work();
+    this.#calls.add(call);
     try {
-      return await ending;
+      return await call;
     } finally {
-      this.#ending.delete(ending);
+      this.#calls.delete(call);
     }
   }
 
   async #finish(upload: Upload, writer: RangeWriter): Promise<PushAnswer> {
-    try {
-      await writer.flush();
-      if (!upload.complete) return { missing: upload.missing() };
-      const { name } = upload.manifest.facts;
-      return { held: await this.#parts.turnOf(name)(() => this.#commit(upload)) };
-    } finally {
-      await this.#leave(upload);
-    }
-  }
-
-  async #leave(upload: Upload): Promise<void> {
-    this.#count(upload.owner, -1);
-    await this.#parts.uploads.leave(upload);
+    await writer.flush();
+    if (!upload.complete) return { missing: upload.missing() };
+    const { name } = upload.manifest.facts;
+    return { held: await this.#parts.turnOf(name)(() => this.#commit(upload)) };
   }
 
   // What follows runs in the turn of the backup's name.
@@ -216,10 +222,6 @@ export class Receiving {
       await data.handle.close().catch(() => undefined);
       await uploads.end(upload);
     }
-  }
-
-  #count(owner: Hostname, change: number): void {
-    this.#running.set(owner, (this.#running.get(owner) ?? 0) + change);
   }
 }
 

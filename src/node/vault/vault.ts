@@ -183,8 +183,8 @@ export class Vault {
   }
 
   /**
-   * Ends what is being examined, waits for what is being changed, and writes down what the next start would otherwise have to
-   * read. Nobody may ask for anything any more.
+   * Ends what is being examined and what arrives, waits for what is being changed, and writes down what the next start would
+   * otherwise have to read. Nobody may ask for anything any more.
    */
   async close(): Promise<void> {
     await this.#examining.stop();

@@ -425,7 +425,39 @@ describe('a vault that is closed while the last leaf of a backup is written', ()
   });
 });
 
-describe('a range that ends when the vault is closed', () => {
+describe('a range that is open when the vault is closed', () => {
+  const receive = async () => {
+    const faulty = faultyDisk();
+    vault = await fixture.open({ disk: faulty.disk });
+    await vault.offer(FR2, manifest);
+    return { faulty, receiver: await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length }) };
+  };
+  const missing = async () => (await fixture.open()).offer(FR2, manifest);
+
+  it('ends with it: what has arrived stays, and nothing is written after it, where another node may have the folder', async () => {
+    const { faulty, receiver } = await receive();
+    await receiver.write(content.subarray(0, leafSize));
+    await vault.close();
+    expect([...faulty.open]).toEqual([]);
+    const calls = faulty.calls.length;
+    await receiver.abort();
+    expect(faulty.calls).toHaveLength(calls);
+    expect(await missing()).toEqual({ missing: [{ offset: leafSize, length: content.length - leafSize }] });
+  });
+
+  it('is waited for where it waits for the disk', async () => {
+    const { faulty, receiver } = await receive();
+    const writing = faulty.hold(/^handle.write .*part$/);
+    await receiver.write(content);
+    await writing.reached;
+    const closed = vault.close().then(() => 'closed');
+    expect(await Promise.race([closed, settle().then(() => 'waits')])).toBe('waits');
+    writing.letGo();
+    await closed;
+    expect([...faulty.open]).toEqual([]);
+    await expect(receiver.write(content)).rejects.toMatchObject({ kind: 'interrupted' });
+  });
+
   it('commits nothing any more', async () => {
     await vault.offer(FR2, manifest);
     const receiver = await vault.receive(FR2, manifest.digest, { offset: 0, length: content.length });
