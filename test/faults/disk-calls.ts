@@ -2,7 +2,7 @@ import { leafSize } from '../../src/mesh/manifest/digest-tree.js';
 import { Failure } from '../../src/mesh/terms/failure.js';
 import { keepOwn, type Story, suffer } from '../node/vault/failing-disk.js';
 import type { Fault } from '../node/vault/faulty-disk.js';
-import { backupOfFR2, FR2, push, send, servers } from '../node/vault/fixture.js';
+import { backupOfFR2, damage, FR2, push, send, servers } from '../node/vault/fixture.js';
 import { manifestOf } from '../support/manifests.js';
 import { bytesOf, type Random, seeded } from './random.js';
 import type { Kind, Recorder } from './tally.js';
@@ -59,7 +59,7 @@ function storiesOf(label: string, random: Random): Readonly<Record<string, Story
       ...pushed,
       async prepare(vault) {
         await push(vault, received, content);
-        await vault.quarantine(received.facts.name, 'a leaf does not match');
+        await damage(vault, received.facts.name);
       },
     },
     'own backup': {

@@ -154,11 +154,6 @@ export class Vault {
     return this.#change(name, () => this.#parts.keeping.remove(this.#entryOf(name)));
   }
 
-  /** Puts a backup that is damaged aside, for a person to look at. It is not held any more. @throws Failure `not-found` */
-  quarantine(name: string, why: string): Promise<void> {
-    return this.#parts.putAside(this.#entryOf(name), why);
-  }
-
   /** Bytes for which an owner's backups count against its quota: each for 16 KiB at least. */
   used(owner: Hostname): number {
     return this.#parts.inventory.used(owner);

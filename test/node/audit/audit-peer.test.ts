@@ -23,6 +23,7 @@ import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { keepDays, type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
+import { damage } from '../vault/fixture.js';
 
 const owner = throwawayServer('FR1');
 const never = new AbortController().signal;
@@ -230,7 +231,7 @@ describe('the audit of a peer', () => {
 
   it('names what the peer found damaged itself, also an older one, and owes it again: once', async () => {
     const [first = ''] = names();
-    await node.vault.quarantine(first, 'the disk is dying');
+    await damage(node.vault, first);
     const before = await askPeer(peer(), parts(), never);
     expect(before.audit.lost).toEqual([first]);
     expect(await owedNow()).toEqual([first]);
@@ -269,7 +270,7 @@ describe('the audit of a peer', () => {
     const told: string[] = [];
     const audit = auditOf(peer(), (name) => told.push(name));
     await audit.proofs([], never);
-    await node.vault.quarantine(first, 'the disk is dying');
+    await damage(node.vault, first);
     const asked = await audit.ask(never);
     await audit.proofs(
       asked.map((each) => each.audit),
@@ -284,7 +285,7 @@ describe('the audit of a peer', () => {
   it('does not owe again for ever what was damaged, sent again, and then removed by retention', async () => {
     const { manifest, content } = backups[0] ?? { manifest: undefined, content: Buffer.alloc(0) };
     if (manifest === undefined) throw new Error('no backup');
-    await node.vault.quarantine(manifest.facts.name, 'the disk is dying');
+    await damage(node.vault, manifest.facts.name);
     await askPeer(peer(), parts(), never);
     async function* read(offset: number, length: number) {
       yield content.subarray(offset, offset + length);

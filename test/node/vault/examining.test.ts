@@ -20,6 +20,7 @@ import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
+  damage,
   FR1,
   FR2,
   identityOf,
@@ -324,7 +325,7 @@ describe('a backup that is found damaged', () => {
     const log = watchEvents();
     vault = await fixture.open({ disk: faulty.disk, log });
     faulty.fail('EIO', (call) => faulty.trace[call] === `unlink ${manifest.digest.toString('hex')}`);
-    await vault.quarantine(name, 'a leaf does not match');
+    await damage(vault, name);
     expect(log.all.at(-1)).toMatchObject({ level: 'error', event: 'backup put into quarantine' });
   });
 
@@ -358,7 +359,8 @@ describe('a backup that is found damaged', () => {
     const reading = faulty.hold(new RegExp(`^handle.read ${name}$`));
     const late = vault.examine(name);
     await reading.reached;
-    await vault.quarantine(name, 'a leaf does not match');
+    await truncate(dataFile(), 100);
+    await vault.prove();
     fixture.clock.jump(60_000);
     await push(vault, manifest, content);
     reading.letGo();
@@ -617,7 +619,8 @@ describe('an offer of what is held and just being read', () => {
     const reading = faulty.hold(new RegExp(`^open ${name}.manifest$`));
     const offer = vault.offer(FR2, manifest);
     await reading.reached;
-    await vault.quarantine(name, 'a leaf does not match');
+    await rm(dataFile());
+    await vault.prove();
     reading.letGo();
     expect(await offer).toEqual({ missing: [{ offset: 0, length: content.length }] });
   });

@@ -7,12 +7,14 @@ import type { Identity } from '../../../src/mesh/identity/identity.js';
 import { leafSize } from '../../../src/mesh/manifest/digest-tree.js';
 import type { VerifiedManifest } from '../../../src/mesh/manifest/manifest.js';
 import { signReceipt } from '../../../src/mesh/manifest/receipt.js';
+import { Failure } from '../../../src/mesh/terms/failure.js';
 import { type Hostname, parseHostname } from '../../../src/mesh/terms/hostname.js';
 import type { VaultOptions } from '../../../src/node/vault/parts.js';
 import type { PushAnswer, RangeReceiver } from '../../../src/node/vault/receiving.js';
 import { openVault, type Vault } from '../../../src/node/vault/vault.js';
 import { silent } from '../../support/events.js';
 import { FakeClock } from '../../support/fake-clock.js';
+import { flipBit } from '../../support/flip-bit.js';
 import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 
@@ -116,6 +118,13 @@ export async function send(
 
 export async function writeAll(receiver: RangeReceiver, bytes: Uint8Array, chunkSize: number): Promise<void> {
   for (let at = 0; at < bytes.length; at += chunkSize) await receiver.write(bytes.subarray(at, at + chunkSize));
+}
+
+/** Damages a backup and has the vault read it again, which puts it into quarantine. */
+export async function damage(vault: Vault, name: string): Promise<void> {
+  await flipBit(vault.layout.backup(name).data, 0);
+  const found = await vault.examine(name).catch((thrown: unknown) => thrown);
+  if (!(found instanceof Failure) || found.kind !== 'damaged') throw found ?? new Error('no damage was found');
 }
 
 export async function readAll(vault: Vault, manifest: VerifiedManifest): Promise<Buffer> {

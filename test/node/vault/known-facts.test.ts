@@ -9,7 +9,7 @@ import type { Vault } from '../../../src/node/vault/vault.js';
 import { settle } from '../../support/fake-clock.js';
 import { flipped } from '../../support/flip-bit.js';
 import { faultyDisk } from './faulty-disk.js';
-import { backupOfFR2, FR1, FR2, identityOf, push, servers, type VaultFixture } from './fixture.js';
+import { backupOfFR2, damage, FR1, FR2, identityOf, push, servers, type VaultFixture } from './fixture.js';
 import { temporaryVault } from './temporary-vault.js';
 
 const content = randomBytes(1000);
@@ -55,7 +55,7 @@ describe('a start after a stop', () => {
   it.each<[string, () => Promise<unknown>]>([
     ['a backup came in', async () => push(await fixture.open(), later, content)],
     ['a backup was removed', () => vault.remove(name)],
-    ['a backup was put into quarantine', () => vault.quarantine(name, 'a test')],
+    ['a backup was put into quarantine', async () => damage(await fixture.open(), name)],
     ['a file was taken away', () => rm(join(folder, name))],
     ['a file was put there', () => writeFile(join(folder, 'notes.txt'), 'x')],
     ['a file was put in the place of another', () => replace(join(folder, name))],

@@ -34,6 +34,7 @@ import { manifestOf } from '../../support/manifests.js';
 import { type Fault, faultyDisk } from './faulty-disk.js';
 import {
   backupOfFR2,
+  damage,
   FR2,
   identityOf,
   push,
@@ -408,7 +409,7 @@ describe('a backup of a peer', () => {
 
     it('is not lost behind a lock because an earlier copy of it is in quarantine, and its leaf hashes stay', async () => {
       await pushInParts(vault, manifest, content);
-      await vault.quarantine(name, 'a leaf does not match');
+      await damage(vault, name);
       await pushInParts(vault, manifest, content);
       for (const bad of ['readdir FR2', `openSync ${name}.manifest`]) {
         const faulty = faultyDisk();
@@ -1389,7 +1390,7 @@ describe('what is on the disk', () => {
       expect(vault.findings()).toEqual(wanted);
     };
     await push(vault, manifest, content);
-    await vault.quarantine(name, 'a leaf does not match');
+    await damage(vault, name);
     await told(`${away}: was put into quarantine`);
     await push(vault, manifest, content);
     await told(
@@ -1417,9 +1418,9 @@ describe('what is on the disk', () => {
 
   it('goes to quarantine with its manifest and is reported after a restart', async () => {
     await push(vault, manifest, content);
-    await vault.quarantine(name, 'a leaf does not match');
+    await damage(vault, name);
     expect(vault.find(name)).toBeNull();
-    expect(vault.findings()).toEqual([expect.stringContaining('a leaf does not match')]);
+    expect(vault.findings()).toEqual([expect.stringContaining('are not those of its manifest')]);
     expect(await fixture.files('.quarantine')).toHaveLength(2);
     expect((await fixture.open()).findings()).toEqual([expect.stringContaining('was put into quarantine')]);
     await expect(vault.remove(name)).rejects.toMatchObject({ kind: 'not-found' });
