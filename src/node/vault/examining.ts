@@ -1,10 +1,11 @@
 import { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
 import { FileDigest, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import { diskFailure, isLost, mayBeReadAgain, readFailure } from './disk.js';
-import type { HeldEntry, Sidecar } from './held-entry.js';
+import { isLost, mayBeReadAgain, readFailure } from './disk.js';
+import type { HeldEntry } from './held-entry.js';
 import type { LeafRecorder } from './leaves.js';
 import type { Parts } from './parts.js';
+import type { Proving } from './proving.js';
 import type { ReadSpans } from './reading.js';
 
 /** Told of bytes that were read; the reading goes on when it resolves. */
@@ -24,17 +25,19 @@ const atOnce: Pace = async () => {};
 /** How long an owner waits for an examination before it is told to ask again, in milliseconds. */
 const patience = 5_000;
 
-/** Says whether backups still are what their owner signed: by what stands beside them, or by reading them whole again. */
+/** Says whether backups still are what their owner signed, by reading them whole again. */
 export class Examining {
   readonly #parts: Parts;
+  readonly #proving: Proving;
   readonly #read: ReadSpans;
   readonly #running = new Map<HeldEntry, Promise<void>>();
   readonly #stopping = new AbortController();
   /** When a backup was found right, by the monotonic clock. */
   readonly #foundRight = new WeakMap<HeldEntry, number>();
 
-  constructor(parts: Parts, read: ReadSpans) {
+  constructor(parts: Parts, proving: Proving, read: ReadSpans) {
     this.#parts = parts;
+    this.#proving = proving;
     this.#read = read;
   }
 
@@ -84,65 +87,12 @@ export class Examining {
   }
 
   /**
-   * What the sidecar of a backup says, proven.
-   * @throws Failure `damaged`, and then the backup is in quarantine; `not-found` when it was removed meanwhile; `untrusted`
-   * when its owner has another identity by now, which has damaged nothing
-   */
-  async sidecar(entry: HeldEntry): Promise<Sidecar> {
-    const { sidecars, putAside } = this.#parts;
-    try {
-      return await sidecars.read(entry);
-    } catch (thrown) {
-      const { kind, message } = Failure.from(thrown);
-      if (kind === 'damaged') await putAside(entry, message);
-      throw thrown;
-    }
-  }
-
-  /**
-   * The same, with the receipt as this server gives it now: nobody else believes one of an identity or of a node key that it had
-   * before. Under the same key it is the same one.
-   * @throws Failure as {@link sidecar} does
-   */
-  async held(entry: HeldEntry): Promise<Sidecar> {
-    const sidecar = await this.sidecar(entry);
-    const { digest, receivedAt } = entry;
-    return receivedAt === null ? sidecar : { ...sidecar, receipt: this.#parts.acknowledge(digest, receivedAt) };
-  }
-
-  /**
-   * Proves the manifest of a backup, unless that was done since the start.
-   * @throws Failure as {@link sidecar} does
-   */
-  async proven(entry: HeldEntry): Promise<void> {
-    if (!this.#parts.sidecars.isProven(entry)) await this.sidecar(entry);
-  }
-
-  /**
-   * Proves the manifests of backups, and the sizes of their files. Those that are damaged go to quarantine; one whose owner
-   * has another identity by now is left as it is, and so is one that is removed meanwhile.
-   * @throws Failure when the disk cannot read one: whether it is lost is for an examination to say, not for all at once
-   */
-  async prove(entries: readonly HeldEntry[]): Promise<void> {
-    const { inventory, keeping, turnOf } = this.#parts;
-    for (const entry of entries) {
-      const isIntact = async () => inventory.find(entry.name) === entry && keeping.isIntact(entry);
-      try {
-        if (await turnOf(entry.name)(isIntact)) await this.sidecar(entry);
-      } catch (thrown) {
-        const failure = diskFailure(thrown, entry.name);
-        if (!['damaged', 'untrusted', 'not-found'].includes(failure.kind)) throw failure;
-      }
-    }
-  }
-
-  /**
    * The hashes of the leaves of a backup from one on; all of them together lead to the root in its manifest. Where they are not
    * kept, they come as the backup is read: that takes minutes where it is large, and nobody waits that long for the first one.
    * @throws Failure `damaged`, and then the backup is in quarantine; `not-found` when it was removed meanwhile
    */
   async *leavesOf(entry: HeldEntry, first: number): AsyncGenerator<Uint8Array> {
-    const { manifest } = await this.sidecar(entry);
+    const { manifest } = await this.#proving.sidecar(entry);
     const { treeRoot } = Manifest.decode(manifest.manifest);
     if (await this.#parts.leaves.areRight(entry, treeRoot)) yield* this.#keptLeaves(entry, first);
     else if (first === 0) yield* this.#compare(entry);
@@ -181,7 +131,7 @@ export class Examining {
 
   async *#readAgain(entry: HeldEntry, pace: Pace): AsyncGenerator<Uint8Array> {
     const { clock, inventory, layout, leaves } = this.#parts;
-    const { manifest } = await this.sidecar(entry);
+    const { manifest } = await this.#proving.sidecar(entry);
     const facts = Manifest.decode(manifest.manifest);
     const recorder = leaves.record(entry.name);
     try {

@@ -11,6 +11,7 @@ import type { HeldEntry, Sidecar } from './held-entry.js';
 import type { ListFilter } from './inventory.js';
 import type { Layout } from './layout.js';
 import { openParts, type Parts, type VaultOptions } from './parts.js';
+import { Proving } from './proving.js';
 import type { LostBackup } from './quarantine.js';
 import { checkReadable, openReading, type ReadSpans, type Span } from './reading.js';
 import { notAllowed, type PushAnswer, type RangeReceiver, Receiving } from './receiving.js';
@@ -23,6 +24,7 @@ export class Vault {
   readonly layout: Layout;
   readonly #parts: Parts;
   readonly #receiving: Receiving;
+  readonly #proving: Proving;
   readonly #examining: Examining;
   readonly #read: ReadSpans;
 
@@ -30,7 +32,8 @@ export class Vault {
     this.layout = parts.layout;
     this.#parts = parts;
     this.#read = openReading(parts);
-    this.#examining = new Examining(parts, this.#read);
+    this.#proving = new Proving(parts);
+    this.#examining = new Examining(parts, this.#proving, this.#read);
     this.#receiving = new Receiving(parts, this.#examining);
   }
 
@@ -72,12 +75,12 @@ export class Vault {
    * @throws Failure `not-found`; `damaged`, and then the backup is in quarantine
    */
   async held(name: string): Promise<Sidecar> {
-    return this.#examining.held(this.#entryOf(name));
+    return this.#proving.held(this.#entryOf(name));
   }
 
   /** Proves the manifest of a backup, unless that was done since the start. @throws Failure as {@link held} does */
   async proven(name: string): Promise<void> {
-    await this.#examining.proven(this.#entryOf(name));
+    await this.#proving.proven(this.#entryOf(name));
   }
 
   /**
@@ -118,7 +121,7 @@ export class Vault {
    * @throws Failure when nothing can be said about one
    */
   prove(owner?: Hostname): Promise<void> {
-    return this.#examining.prove(this.list(owner === undefined ? {} : { owner }));
+    return this.#proving.prove(this.list(owner === undefined ? {} : { owner }));
   }
 
   /** Why a backup of this name that may lie here is not held: the node cannot read it; null where nothing is in the way. */
