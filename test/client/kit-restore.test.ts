@@ -73,12 +73,25 @@ describe('a restore with the kit', () => {
     expect(said.stderr).toContain('is the kit of FR1. Its peers: FR2, US1.');
   });
 
-  it('leaves the folder of another server alone', async () => {
+  it('leaves the folder of another server alone: nobody types a key before that is said', async () => {
     await mkdir(join(machine.folder, 'config'));
     await writeFile(join(machine.folder, 'config/config.yaml'), 'server: { name: DE1, listen: "127.0.0.1:7443" }\n');
-    await expect(fromKit({ kit: await kitOf(machine.us1) })).rejects.toMatchObject({
+    await expect(fromKit({ kit: await kitOf(machine.us1) }, { stdin: '' })).rejects.toMatchObject({
       kind: 'usage',
       message: expect.stringContaining('is the folder of DE1'),
+    });
+  });
+
+  it('asks for no key where nothing names a peer, or what is named is no address', async () => {
+    const none = await kitOf();
+    const misnamed = { kit: none, peer: ['10.8.0.2#nobody'] };
+    await expect(fromKit({ kit: none }, { stdin: '' })).rejects.toMatchObject({
+      kind: 'usage',
+      hint: 'Name one: --peer 10.8.0.2',
+    });
+    await expect(machine.restore({ ...misnamed, server: undefined } as never, { stdin: '' })).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('--peer 10.8.0.2#nobody'),
     });
   });
 

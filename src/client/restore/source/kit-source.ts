@@ -3,7 +3,7 @@ import type { DerivedKeys } from '../../../mesh/identity/recovery-key.js';
 import { type Kit, largestKit, type VpnFile } from '../../../mesh/kit/kit.js';
 import { parseKit } from '../../../mesh/kit/parse-kit.js';
 import { openVpn } from '../../../mesh/kit/seal-vpn.js';
-import { verifyKit } from '../../../mesh/kit/signed-kit.js';
+import { type SignedKit, verifyKit } from '../../../mesh/kit/signed-kit.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Context } from '../../session/context.js';
 import type { Keys } from '../opening/keys.js';
@@ -15,17 +15,27 @@ export interface OpenedKit {
   readonly vpn: readonly VpnFile[];
 }
 
+/** A kit as it lies on disk: nothing proves yet what it says. */
+export interface KitFile {
+  readonly signed: SignedKit;
+  readonly path: string;
+}
+
+/** @throws Failure `not-found`; `damaged` */
+export async function readKitFile({ cwd }: Context, file: string): Promise<KitFile> {
+  const path = resolve(cwd, file);
+  return { signed: parseKit(await readBytes(path), path), path };
+}
+
 /**
- * Reads a kit from disk, and opens it with the recovery key, which is asked for once the kit is known to be one.
- * @throws Failure `not-found`; `damaged`; `wrong-key` for the key of another server; `untrusted` for a changed kit
+ * Opens a kit with the recovery key, which is asked for.
+ * @throws Failure `wrong-key` for the key of another server; `untrusted` for a changed kit
  */
 export async function openKitFile(
   context: Context,
-  file: string,
+  { signed, path }: KitFile,
   keys: Keys,
 ): Promise<OpenedKit & { readonly derived: DerivedKeys }> {
-  const path = resolve(context.cwd, file);
-  const signed = parseKit(await readKitFile(path), path);
   const { server, peers } = signed.kit;
   const names = peers.map(({ name }) => name).join(', ');
   context.screen.note(
@@ -76,7 +86,7 @@ async function vpnOf({ vpn }: Kit, { ageIdentity }: Pick<DerivedKeys, 'ageIdenti
   return vpn.kind === 'open' ? vpn.files : openVpn(vpn.armor, vpn.files, ageIdentity);
 }
 
-async function readKitFile(path: string): Promise<Buffer> {
+async function readBytes(path: string): Promise<Buffer> {
   const file = await openForRestore(path, 'Without a kit: restore --server HOST --peer ADDRESS');
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(largestKit + 1), 0, largestKit + 1, 0);

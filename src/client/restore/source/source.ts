@@ -10,7 +10,7 @@ import { type Mesh, openMesh } from '../../survey/mesh.js';
 import { configFileHere, refuseFolderOfAnother, serverHere } from '../configuration/server-here.js';
 import { checkOwner, type Keys } from '../opening/keys.js';
 import { confirmPeers, parsePeerAddress } from './confirm-peers.js';
-import { openKitFile } from './kit-source.js';
+import { openKitFile, readKitFile } from './kit-source.js';
 import { openLearnedMesh } from './learn-peers.js';
 import { offerVpn, type VpnOptions } from './offer-vpn.js';
 import type { Bare } from './visit.js';
@@ -85,13 +85,16 @@ async function hasNodeKey(context: Context): Promise<boolean> {
 
 /** The peers of a kit, and those that are named beside it because one has moved; then those of a newer kit that they hold. */
 async function sourceOfKit(context: Context, file: string, options: SourceOptions, keys: Keys): Promise<Source> {
-  const { kit, derived, vpn } = await openKitFile(context, file, keys);
-  const home = await homeOf(context, kit.server, options);
-  await offerVpn(context, kit.server, vpn, options);
   const named = (options.peer ?? []).map(parsePeerAddress);
-  if (kit.peers.length + named.length === 0) {
-    throw new Failure('usage', `the kit of ${kit.server} names no peers`, { hint: 'Name one: --peer 10.8.0.2' });
+  const kitFile = await readKitFile(context, file);
+  const claimed = kitFile.signed.kit;
+  // First what the kit says of itself, then the key: nobody types 58 characters for a restore that is refused.
+  const home = await homeOf(context, claimed.server, options);
+  if (claimed.peers.length + named.length === 0) {
+    throw new Failure('usage', `the kit of ${claimed.server} names no peers`, { hint: 'Name one: --peer 10.8.0.2' });
   }
+  const { kit, derived, vpn } = await openKitFile(context, kitFile, keys);
+  await offerVpn(context, kit.server, vpn, options);
   const peers = await confirmPeers(context, [...kit.peers, ...named], { yes: options.yes ?? false });
   return { ...(await openLearnedMesh(context, kit.server, peers, derived, {})), base: context.cwd, home };
 }
