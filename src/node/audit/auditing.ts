@@ -8,14 +8,13 @@ import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { OwnBackup } from '../outbox/owed.js';
 import type { Receipts } from '../outbox/receipts.js';
-import type { RunSignals } from '../outbox/run-signals.js';
 import type { Vault } from '../vault/vault.js';
 import { type Audit, openAudit } from './audit-peers.js';
 import { auditedPeer } from './audited-peer.js';
 import { byLot } from './by-lot.js';
 import { heal, type Owner } from './heal.js';
 import { openProofs } from './proofs.js';
-import { type ScrubResult, scrub } from './scrub.js';
+import { openScrub, type ScrubRun } from './scrub.js';
 import { openTimes } from './times.js';
 
 export interface AuditingParts {
@@ -37,12 +36,7 @@ export interface AuditingParts {
 }
 
 export interface Auditing extends Audit {
-  /**
-   * Reads a part of the vault again.
-   * @param atNight a night's part; else little, because somebody waits
-   * @param signals with `hurry` it ends, and what is left is for later runs
-   */
-  scrub(atNight: boolean, signals: RunSignals): Promise<ScrubResult>;
+  readonly scrub: ScrubRun;
 }
 
 /** What looks after that which is kept: on peers by proofs, here by reading it again. */
@@ -51,7 +45,6 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
   const { state } = vault.layout;
   const proofs = openProofs(await openTimes(join(state, 'proofs.json')), parts.clock);
   const checks = await openTimes(join(state, 'scrub.json'));
-  const abandoned = new Set<string>();
   const peers = () => parts.connections().map(auditedPeer);
   const healing = { ...parts, peers: () => byLot(peers(), randomInt) };
   const audit = openAudit({
@@ -63,6 +56,5 @@ export async function openAuditing(parts: AuditingParts): Promise<Auditing> {
     owed: parts.kick,
   });
   const healFromPeers = (stopping: AbortSignal) => heal(healing, stopping);
-  const scrubbing = { ...parts, times: checks, abandoned, heal: healFromPeers };
-  return { ...audit, scrub: (atNight, signals) => scrub(scrubbing, atNight, signals) };
+  return { ...audit, scrub: openScrub({ ...parts, times: checks, heal: healFromPeers }) };
 }

@@ -40,8 +40,8 @@ export interface NightParts extends SetParts {
 /** What a night hears while it lasts, and what it tells of itself. */
 export interface NightSignals extends RunSignals {
   /**
-   * Aborts when somebody asks for a run: proofs and the reading again are left to later ones. A night that is due does not abort
-   * it: a peer that takes days for its delivery would keep all others from being asked for proofs.
+   * Aborts when somebody asks for a run: proofs are left to later ones. A night that is due does not abort it: a peer that takes
+   * days for its delivery would keep all others from being asked for proofs.
    */
   readonly waitedFor: AbortSignal;
   /** Called when nothing is saved by it any more: what is left may end early. */
@@ -162,13 +162,11 @@ async function auditKept(
   { stop, hurry, waitedFor }: NightSignals,
 ): Promise<{ audit: Audit | undefined; found: readonly Problem[] }> {
   if (stop.aborted) return { audit: undefined, found: [] };
-  const signals = { stop: AbortSignal.any([stop, waitedFor]), hurry };
-  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, signals.stop), {
-    peers: lost,
-    problems: [],
-  });
+  const stopping = AbortSignal.any([stop, waitedFor]);
+  const unproven = { peers: lost, problems: [] };
+  const proofs = await attempt('the proofs of peers', () => auditing.proofs(lost, stopping), unproven);
   const atNight = trigger !== 'request';
-  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, signals), null);
+  const scrub = await attempt('the scrub', () => auditing.scrub(atNight, { stop, hurry }), null);
   return {
     audit: { peers: proofs.peers, scrub: scrub?.report },
     found: [...proofs.problems, ...(scrub?.problems ?? [])],

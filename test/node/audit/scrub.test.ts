@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Failure } from '../../../src/mesh/terms/failure.js';
 import { parseHostname } from '../../../src/mesh/terms/hostname.js';
-import { type ScrubParts, scrub } from '../../../src/node/audit/scrub.js';
+import { openScrub, type ScrubParts } from '../../../src/node/audit/scrub.js';
 import { openTimes, type Times } from '../../../src/node/audit/times.js';
+import type { RunSignals } from '../../../src/node/outbox/run-signals.js';
 import type { HeldEntry } from '../../../src/node/vault/held-entry.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
@@ -18,7 +19,6 @@ const undisturbed = { stop: never, hurry: never };
 let folder: string;
 let clock: FakeClock;
 let times: Times;
-let abandoned: Set<string>;
 let held: HeldEntry[];
 let read: string[];
 let doubted: Set<string>;
@@ -29,7 +29,6 @@ beforeEach(async () => {
   folder = await temporaryFolder();
   clock = new FakeClock('2026-11-23T03:00:00Z');
   times = await openTimes(join(folder, 'scrub.json'));
-  abandoned = new Set();
   held = Array.from({ length: 60 }, (_, nth) => entry(`b${nth}`, 500 * mib, clock.now() - (40 - nth / 10) * day));
   read = [];
   doubted = new Set();
@@ -61,7 +60,6 @@ async function* healing(...names: readonly string[]): AsyncGenerator<string> {
 const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   clock,
   times,
-  abandoned,
   vault: {
     list: () => [...held],
     find: (name) => held.find((each) => each.name === name) ?? null,
@@ -79,6 +77,9 @@ const parts = (changes: Partial<ScrubParts> = {}): ScrubParts => ({
   nights: () => true,
   ...changes,
 });
+
+/** The first run of a node. */
+const scrub = (of: ScrubParts, atNight: boolean, signals: RunSignals) => openScrub(of)(atNight, signals);
 
 describe('a scrub', () => {
   it('begins with what could not be read just now', async () => {
@@ -133,23 +134,62 @@ describe('a scrub', () => {
     expect((await scrub(unscheduled, false, undisturbed)).report.checked).toBe(1);
   });
 
-  it('leaves the backup that it reads, for later runs, when the next one is due', async () => {
-    const due = new AbortController();
+  /** Parts of which the backups are read when they are let go, and how many were begun. */
+  function slowReading() {
     const usual = parts();
-    const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-      read.push(name);
-      if (read.length < 3) return;
-      due.abort('the next night was due');
-      await pace?.(mib);
-      expect.fail('the next night waits');
+    const letGo = new Map<string, () => void>();
+    let begun = 0;
+    const examine: ScrubParts['vault']['examine'] = async (name) => {
+      begun += 1;
+      await new Promise<void>((resolve) => void letGo.set(name, resolve));
+      await usual.vault.examine(name);
     };
-    const { report, problems } = await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, {
-      ...undisturbed,
-      hurry: due.signal,
+    const reads = async (name: string): Promise<void> => {
+      while (!letGo.has(name)) await clock.advance(0);
+    };
+    return { parts: { ...usual, vault: { ...usual.vault, examine } }, letGo, reads, begun: () => begun };
+  }
+
+  it.each([
+    ['at night, and the next night is due', true, true],
+    ['on request where no nights are scheduled, and somebody asks for the next run', false, false],
+  ])('reads on what takes longer than the time between two runs: %s', async (_, atNight, nights) => {
+    held = held.slice(0, 2).map((each) => ({ ...each, size: mib }));
+    const slow = slowReading();
+    const run = openScrub({ ...slow.parts, nights: () => nights });
+    for (let runs = 0; runs < 3; runs += 1) {
+      const due = new AbortController();
+      const cut = run(atNight, { ...undisturbed, hurry: due.signal });
+      await slow.reads('b0');
+      due.abort('the next run is due');
+      expect(await cut).toMatchObject({ report: { checked: 0 }, problems: [] });
+    }
+    const last = run(atNight, undisturbed);
+    slow.letGo.get('b0')?.();
+    await slow.reads('b1');
+    slow.letGo.get('b1')?.();
+    expect((await last).report.checked).toBe(2);
+    expect(slow.begun()).toBe(2);
+    expect(read).toEqual(['b0', 'b1']);
+  });
+
+  it('tells in the next report what it found in a backup that it read on between two runs', async () => {
+    held = held.slice(0, 1);
+    broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
+    const slow = slowReading();
+    const run = openScrub(slow.parts);
+    const due = new AbortController();
+    const cut = run(true, { ...undisturbed, hurry: due.signal });
+    await slow.reads('b0');
+    due.abort('the next run is due');
+    expect((await cut).problems).toEqual([]);
+    slow.letGo.get('b0')?.();
+    while (held.length > 0) await clock.advance(0);
+    expect(await run(true, undisturbed)).toMatchObject({
+      report: { damaged: ['b0'] },
+      problems: [{ kind: 'damaged' }],
     });
-    expect(report.checked).toBe(2);
-    expect(problems).toEqual([]);
-    expect(abandoned).toEqual(new Set(['b2']));
+    expect(await run(true, undisturbed)).toMatchObject({ report: { damaged: [] }, problems: [] });
   });
 
   it('ends what it would heal when the next run is due, and tells what it has healed', async () => {
@@ -163,76 +203,6 @@ describe('a scrub', () => {
     const { report, problems } = await scrub(parts({ heal: forever }), true, { ...undisturbed, hurry: due.signal });
     expect(report.recovered).toEqual(['b1']);
     expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
-  });
-
-  it('leaves the backup that it reads when somebody waits for the next run, and tells what it found before', async () => {
-    const [due, stop] = [new AbortController(), new AbortController()];
-    broken.set('b0', new Failure('damaged', 'the bytes of b0 are not those of its manifest any more'));
-    const usual = parts();
-    const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-      await usual.vault.examine(name);
-      if (read.length < 3) return;
-      due.abort();
-      stop.abort();
-      await pace?.(mib);
-    };
-    const { report, problems } = await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, {
-      stop: stop.signal,
-      hurry: due.signal,
-    });
-    expect(report).toMatchObject({ checked: 1, damaged: ['b0'] });
-    expect(problems.map(({ kind }) => kind)).toEqual(['damaged']);
-  });
-
-  it('reads last what it had to leave for somebody who waited, and each in turn, so that nothing starves', async () => {
-    held = held.map((each, nth) => ({ ...each, size: nth < 2 ? 10_000 * mib : 500 * mib }));
-    // Somebody asks for a run in each, when so many MiB are read.
-    const night = async (most: number): Promise<readonly string[]> => {
-      const begun = read.length;
-      const [due, stop] = [new AbortController(), new AbortController()];
-      const usual = parts();
-      let left = most * mib;
-      const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-        await usual.vault.examine(name);
-        left -= usual.vault.find(name)?.size ?? 0;
-        if (left > 0) return;
-        due.abort();
-        stop.abort();
-        await pace?.(mib);
-      };
-      await scrub({ ...usual, vault: { ...usual.vault, examine } }, true, { stop: stop.signal, hurry: due.signal });
-      clock.jump(day);
-      return read.slice(begun);
-    };
-    expect(await night(5_000)).toEqual(['b0']);
-    expect(await night(5_000)).toEqual(['b1']);
-    const third = await night(16_000);
-    expect(third.slice(0, 2)).toEqual(['b2', 'b3']);
-    expect(third.at(-1)).toBe('b0');
-    expect((await night(30_000)).at(-1)).toBe('b1');
-    expect((await night(30_000)).at(-1)).toBe('b0');
-    expect(abandoned).toEqual(new Set());
-  });
-
-  it('lets the next night wait for a backup that it had to leave before: else none would read it to its end', async () => {
-    held = held.slice(0, 1);
-    const usual = parts();
-    /** A night that is over before the backup is read. */
-    const night = () => {
-      const due = new AbortController();
-      const examine: ScrubParts['vault']['examine'] = async (name, pace) => {
-        await pace?.(mib);
-        due.abort('the next night was due');
-        await pace?.(mib);
-        read.push(name);
-      };
-      return scrub({ ...usual, vault: { ...usual.vault, examine } }, true, { ...undisturbed, hurry: due.signal });
-    };
-    expect((await night()).report.checked).toBe(0);
-    clock.jump(day);
-    expect((await night()).report.checked).toBe(1);
-    expect(read).toEqual(['b0']);
-    expect(abandoned).toEqual(new Set());
   });
 
   it('remembers when it read what the node may not read now', async () => {
@@ -341,13 +311,12 @@ describe('a scrub', () => {
     const vault = {
       ...forAnOwner.vault,
       examine: () => {
-        void Promise.resolve().then(() => stopping.abort('the next night was due'));
+        void Promise.resolve().then(() => stopping.abort('the node stops'));
         return new Promise<void>(() => {});
       },
     };
     const signals = { ...undisturbed, stop: stopping.signal };
-    await expect(scrub({ ...forAnOwner, vault }, true, signals)).rejects.toMatchObject({ kind: 'interrupted' });
-    expect(abandoned).toEqual(new Set(['b0']));
+    await expect(scrub({ ...forAnOwner, vault }, true, signals)).rejects.toBe('the node stops');
   });
 
   it('takes a check at a time yet to come for none', async () => {
