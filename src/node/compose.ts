@@ -130,11 +130,11 @@ async function openStores(base: Base) {
     minimumFree: () => base.config.limits.minimumFree,
   });
   const { state, runs } = vault.layout;
-  const receipts = openReceipts(join(state, 'receipts'), log);
+  const epochs = await openEpochs(join(state, 'epochs.json'), log);
   return {
     vault,
-    epochs: await openEpochs(join(state, 'epochs.json'), log, receipts.dropAll),
-    receipts,
+    epochs,
+    receipts: openReceipts(join(state, 'receipts'), log, epochs.isSuperseded),
     fingerprints: openFingerprints(join(state, 'fingerprints')),
     history: openHistory(runs, { clock, setUpAt: self.certificate.epoch }),
     ownBackups: async () => vault.list().filter(({ own }) => own),

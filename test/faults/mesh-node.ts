@@ -41,7 +41,7 @@ export class MeshNode {
     this.clock = new FakeClock('2026-11-23T01:00:00Z');
     this.#network = network;
     this.#random = random;
-    this.receipts = openReceipts(join(this.data, '.state/receipts'), silent);
+    this.receipts = openReceipts(join(this.data, '.state/receipts'), silent, () => false);
   }
 
   async start(): Promise<void> {

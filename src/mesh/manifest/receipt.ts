@@ -1,5 +1,6 @@
 import { Receipt, type SignedReceipt } from '../generated/anemone/backup/v1/backup.js';
 import { type Identity, identityBytes, identityFromBytes } from '../identity/identity.js';
+import type { NodeCertificate } from '../identity/node-certificate.js';
 import { type Signer, verifySignature } from '../identity/signer.js';
 import { Failure } from '../terms/failure.js';
 
@@ -24,16 +25,17 @@ export function signReceipt(
 /**
  * Believes that a holder keeps the backup with this manifest, or says why not.
  * @param holder the identity pinned for the peer; never from the message
+ * @returns when it was received, by the holder's clock, and the certificate of the node key that signed it
  * @throws Failure `untrusted` when another signed it, or for another backup
  */
 export function verifyReceipt(
   signed: SignedReceipt,
   holder: Identity,
   manifestDigest: Uint8Array,
-): { readonly receivedAt: number } {
+): { readonly receivedAt: number; readonly certificate: NodeCertificate } {
   if (signed.receipt.length > longestReceipt) throw new Failure('damaged', 'the receipt is too long');
-  verifySignature('receipt', { ...signed, bytes: signed.receipt }, holder);
-  return readReceipt(signed, holder, manifestDigest);
+  const certificate = verifySignature('receipt', { ...signed, bytes: signed.receipt }, holder);
+  return { ...readReceipt(signed, holder, manifestDigest), certificate };
 }
 
 /**

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { readSmallFile } from '../../mesh/files/read-small-file.js';
 import { replaceFile } from '../../mesh/files/replace-file.js';
 import { SignedReceipt } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { NodeCertificate } from '../../mesh/identity/node-certificate.js';
 import { readReceipt, verifyReceipt } from '../../mesh/manifest/receipt.js';
 import type { Peer } from '../../mesh/peers/peer.js';
 import { Failure } from '../../mesh/terms/failure.js';
-import type { Hostname } from '../../mesh/terms/hostname.js';
 import type { Log } from '../../mesh/terms/log.js';
 import type { HeldEntry } from '../vault/held-entry.js';
 
@@ -26,16 +26,12 @@ export interface Receipts {
   keep(peer: Holder, backup: Acknowledged, receipt: SignedReceipt): Promise<void>;
   /**
    * File names of those of the backups that the peer holds by a receipt that proves it. One that is damaged or cannot be read
-   * counts as none, and is logged: the peer is offered the backup again, and its answer is a new receipt.
+   * counts as none, and is logged: the peer is offered the backup again, and its answer is a new receipt. One that was signed with
+   * a superseded node key counts as none either: the server that was rebuilt may have lost its disk.
    */
   held(peer: Holder, backups: readonly Acknowledged[]): Promise<Set<string>>;
   /** Forgets a receipt that the peer did not live up to: the backup is owed to it again. */
   drop(peer: Holder, backup: Acknowledged): Promise<void>;
-  /**
-   * Forgets all receipts of a peer that was rebuilt: it may have lost its disk, and what it holds all the same it acknowledges
-   * again when it is offered. From the call on none is read.
-   */
-  dropAll(peer: Hostname): Promise<void>;
   /** The receipt of one backup as it was given, or undefined when there is none that proves anything. */
   read(peer: Holder, backup: Acknowledged): Promise<SignedReceipt | undefined>;
   /** Removes the receipts of backups that no longer exist here. @param names file names of those that do */
@@ -44,11 +40,16 @@ export interface Receipts {
 
 const ending = '.receipt';
 
-/** @param folder `<data>/.state/receipts`: a folder a peer, a file a receipt */
-export function openReceipts(folder: string, log: Log): Receipts {
+/**
+ * @param folder `<data>/.state/receipts`: a folder a peer, a file a receipt
+ * @param isSuperseded whether a newer node key of the same server was seen
+ */
+export function openReceipts(
+  folder: string,
+  log: Log,
+  isSuperseded: (certificate: NodeCertificate) => boolean,
+): Receipts {
   const reported = new Set<string>();
-  const beingKept = new Set<Promise<void>>();
-  let dropped: Promise<unknown> = Promise.resolve();
   const fileOf = (peer: Holder, backup: Acknowledged): string => join(folder, peer.name, backup.name + ending);
 
   const report = (peer: Holder, backup: Acknowledged, failure: Failure): void => {
@@ -60,13 +61,12 @@ export function openReceipts(folder: string, log: Log): Receipts {
 
   const read = async (peer: Holder, backup: Acknowledged): Promise<SignedReceipt | undefined> => {
     const path = fileOf(peer, backup);
-    await dropped;
     try {
       const bytes = await readIfThere(path);
       if (bytes === undefined) return undefined;
       const receipt = decode(bytes);
-      verifyReceipt(receipt, peer.identity, backup.digest);
-      return receipt;
+      const { certificate } = verifyReceipt(receipt, peer.identity, backup.digest);
+      return isSuperseded(certificate) ? undefined : receipt;
     } catch (thrown) {
       report(peer, backup, Failure.from(thrown, path));
       return undefined;
@@ -77,16 +77,9 @@ export function openReceipts(folder: string, log: Log): Receipts {
     read,
     async keep(peer, backup, receipt) {
       readReceipt(receipt, peer.identity, backup.digest);
-      const kept = replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
-      beingKept.add(kept);
-      await kept.finally(() => beingKept.delete(kept));
+      await replaceFile(fileOf(peer, backup), SignedReceipt.encode(receipt).finish());
     },
     drop: (peer, backup) => rm(fileOf(peer, backup), { force: true }),
-    async dropAll(peer) {
-      const drop = Promise.allSettled(beingKept).then(() => rm(join(folder, peer), { recursive: true, force: true }));
-      dropped = Promise.allSettled([dropped, drop]);
-      await drop;
-    },
     async held(peer, backups) {
       const names = new Set<string>();
       for (const backup of backups) {

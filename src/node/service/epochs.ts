@@ -25,35 +25,23 @@ export interface Epochs {
   settled(): Promise<unknown>;
 }
 
-/**
- * @param rebuilt awaited when an identity that is known has a newer key: once whoever has an older one is locked out, and before
- *   the newer one is remembered, so that it happens again where it was cut off
- * @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again
- */
-export async function openEpochs(
-  file: string,
-  log: Log,
-  rebuilt: (name: Hostname) => Promise<void> = async () => {},
-): Promise<Epochs> {
+/** @throws Failure `damaged` when the file is there and cannot be read: forgetting it would let a stolen key in again */
+export async function openEpochs(file: string, log: Log): Promise<Epochs> {
   /** What the file has. */
-  const kept = await readSeenKeys(file);
+  let kept: ReadonlyMap<string, NodeCertificate> = await readSeenKeys(file);
   const seen = new Map(kept);
   const followers: ((newest: NodeCertificate) => void)[] = [];
   const inTurn = turnsOf(1);
-  /** Identities with a newer key than one that was seen, until it is remembered: also where that one never was. */
-  const renewed = new Set<Identity>();
   /** Fingerprints of newer keys that the disk did not take: told once each. */
   const reported = new Set<string>();
   const isNewestOf = (keys: ReadonlyMap<string, NodeCertificate>, certificate: NodeCertificate): boolean => {
     const newest = keys.get(certificate.identity);
     return newest !== undefined && isSameKey(certificate, newest);
   };
-  const keep = async (certificate: NodeCertificate, name: Hostname): Promise<void> => {
-    const { identity } = certificate;
-    if (renewed.has(identity)) await rebuilt(name);
-    await replaceFile(file, formatSeenKeys(new Map([...kept, [identity, certificate]])));
-    kept.set(identity, certificate);
-    renewed.delete(identity);
+  const keep = async (): Promise<void> => {
+    const all = new Map(seen);
+    await replaceFile(file, formatSeenKeys(all));
+    kept = all;
   };
   const decide = async (certificate: NodeCertificate, name: Hostname): Promise<boolean> => {
     const { identity, epoch, fingerprint } = certificate;
@@ -62,12 +50,11 @@ export async function openEpochs(
     // Before the disk is asked: where it takes nothing, a stolen key would have more rights than the server that was rebuilt.
     seen.set(identity, certificate);
     if (known !== undefined && !isSameKey(certificate, known)) {
-      renewed.add(identity);
       for (const follow of followers) follow(certificate);
       log.warn('node key superseded', { peer: name, since: new Date(epoch).toISOString() });
     }
     if (isNewestOf(kept, certificate)) return true;
-    await keep(certificate, name).catch((thrown) => {
+    await keep().catch((thrown) => {
       const reason = Failure.from(thrown).message;
       if (!reported.has(fingerprint)) {
         log.error('newer node key not remembered: older ones are let in again if the node restarts before it is', {

@@ -89,7 +89,7 @@ export const senderTasks = {
     opened = {
       self,
       vault,
-      receipts: openReceipts(join(vault.layout.state, 'receipts'), silent),
+      receipts: openReceipts(join(vault.layout.state, 'receipts'), silent, () => false),
       limit: rateLimit(systemClock, () => allowed),
       connections: new Map(connections),
     };

@@ -56,7 +56,7 @@ it.each(['manifest', 'file'])('a %s that cannot be read here holds up no other b
       servers.FR1.identity,
       rateLimit(fixture.clock, () => 0),
     ),
-    receipts: openReceipts(join(fixture.data, '.state', 'receipts'), silent),
+    receipts: openReceipts(join(fixture.data, '.state', 'receipts'), silent, () => false),
     signal: new AbortController().signal,
     ownBackups: async () => vault.list(),
     isOverdue: () => false,

@@ -55,7 +55,7 @@ async function start(...peers: TestPeer[]): Promise<void> {
   outbox = openOutbox({
     clock,
     log: silent,
-    receipts: openReceipts(join(folder, 'receipts'), silent),
+    receipts: openReceipts(join(folder, 'receipts'), silent, () => false),
     ownBackups: async () => backups,
   });
   await outbox.follow(peers);

@@ -90,7 +90,7 @@ export class Stage {
     this.outbox = openOutbox({
       clock: this.clock,
       log: this.#log,
-      receipts: openReceipts(join(vault.layout.state, 'receipts'), this.#log),
+      receipts: openReceipts(join(vault.layout.state, 'receipts'), this.#log, () => false),
       ownBackups: async () => vault.list(),
     });
     this.#night = this.#openNight();
