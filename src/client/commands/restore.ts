@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isSameFolder } from '../../mesh/files/real-path.js';
 import { parseSetName } from '../../mesh/terms/backup-name.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import { bringBack } from '../restore/bring-back.js';
@@ -18,6 +19,7 @@ import {
   checkCall,
   isAllBut,
   isWhole,
+  plainQuestion,
   type RestoreOptions,
 } from '../restore/options.js';
 import { openTarget, openTrial, type Target } from '../restore/place/target.js';
@@ -27,6 +29,7 @@ import { isServerAlready, missesData, refuseBesideLiving } from '../restore/take
 import { type Rebuilt, rebuild } from '../restore/takeover/rebuild.js';
 import { remainingAfter } from '../restore/telling/remaining.js';
 import { noConfiguration, noServer, tellRestored, withoutParts } from '../restore/telling/result.js';
+import { configNamedBy } from '../restore/telling/second-command.js';
 import { checkInside } from '../restore/unpack/folder-chain.js';
 import { removeStaleStaging } from '../restore/unpack/staging.js';
 import { asUsage } from '../session/as-usage.js';
@@ -62,7 +65,9 @@ async function restoreFromFile(context: Context, from: string, options: RestoreO
     path: resolve(context.cwd, from),
     allowUnauthenticated: options.allowUnauthenticated ?? false,
     owners: here?.owners ?? null,
-    accept: (owner) => options.target === undefined && refuseFolderOfAnother(here, owner, target),
+    accept: async (owner) => {
+      if (options.target === undefined) await refuseFolderOfAnother(here, owner, target);
+    },
     keys,
     signal: context.signal,
     warn: context.screen.warn,
@@ -86,16 +91,17 @@ async function restoreSealed(
     const need = { label: sealed.label, size, part: null, work, isWhole: isWhole(options), hint };
     // A file without a manifest says only now whose it is.
     const check = async ({ config }: ConfigAfter): Promise<void> => {
-      if (options.target === undefined && config !== null) refuseFolderOfAnother(here, config.server.name, target);
+      if (options.target === undefined && config !== null)
+        await refuseFolderOfAnother(here, config.server.name, target);
     };
-    const call = { ...bringBackOptionsOf(options, keys, target, work), question: plainQuestion, check };
+    const call = { ...bringBackOptionsOf(options, keys, target, work), check };
     const outcome = await withRoom(context, need, () => bringBack(context, sealed, call));
     const dryRun = options.dryRun ?? false;
     const again = { label: sealed.label, config: null, options };
     const remaining = await remainingAfter(context, outcome, {
       again,
       isTrial: dryRun,
-      isLook: options.target !== undefined && target !== here?.base,
+      isLook: options.target !== undefined && !(await isSameFolder(target, here?.base ?? null)),
     });
     await tellRestored(context, { sealed, target, dryRun, outcome, rebuilt: null, again, remaining });
     // Behind a configuration that cannot be read, there may be a server.
@@ -116,11 +122,13 @@ async function restoreFromMesh(
   keys: Keys,
 ): Promise<ExitCode> {
   const source = await openSource(context, options, keys);
-  const { mesh, bare, base, home } = source;
+  const { mesh, bare, base } = source;
   try {
     const set = options.set === undefined ? '' : asUsage('--set', () => parseSetName(options.set ?? ''));
     const chosen = await findInMesh(context, source, { reference, at: options.at, set });
     const target = resolve(context.cwd, options.target ?? base);
+    // In one spelling, where it is the same folder.
+    const home = (await isSameFolder(target, source.home)) ? target : source.home;
     const ageIdentity = await ageIdentityFor(chosen, mesh, bare?.keys ?? null, keys);
     const { work, close } = await open(context, target, options);
     try {
@@ -217,11 +225,6 @@ function mayTakeOver({ screen }: Context, { mesh, home, target, options }: Choic
   return false;
 }
 
-/** The configuration through which a call reaches the peers that it does not name. */
-async function configNamedBy(context: Context, { kit, server }: RestoreOptions): Promise<string | null> {
-  return (kit ?? server) === undefined ? (await context.loadConfig()).file : null;
-}
-
 /** What an interrupted restore left goes first: it may be what there would be no room for. */
 async function open({ screen }: Context, target: string, { dryRun }: RestoreOptions): Promise<Target> {
   if (dryRun === true) return openTrial(screen.warn);
@@ -234,8 +237,6 @@ function takeoverQuestion(owner: string, hasLostData: boolean): string {
   const how = hasLostData ? 'this makes a new node key in a data folder that is not there, and the' : 'its';
   return `Put it in place, and let this machine be ${owner} from now on (${how} former node key ends)?`;
 }
-
-const plainQuestion = (): string => 'Put it in place?';
 
 /** A failure here takes nothing back: the files are in place. */
 async function takeOver(...call: Parameters<typeof rebuild>): Promise<Rebuilt | null | Failure> {

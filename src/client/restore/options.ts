@@ -111,13 +111,15 @@ export function limitsOf({ maxSize, maxFiles }: RestoreOptions): Partial<UnpackL
   };
 }
 
-/** How what a person asked for is brought back, but for the question; `work` is where it is prepared. */
+export const plainQuestion = (): string => 'Put it in place?';
+
+/** How what a person asked for is brought back; `work` is where it is prepared. */
 export function bringBackOptionsOf(
   options: RestoreOptions,
   keys: Keys,
   target: string,
   work: string,
-): Omit<BringBackOptions, 'question'> {
+): BringBackOptions {
   const { dryRun, yes, ownership } = options;
   return {
     keys,
@@ -125,6 +127,7 @@ export function bringBackOptionsOf(
     work,
     dryRun: dryRun ?? false,
     yes: yes ?? false,
+    question: plainQuestion,
     selection: selectionOf(options),
     ownership: ownership ?? false,
     limits: limitsOf(options),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chown, mkdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { armor, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
@@ -972,6 +972,39 @@ describe('a configuration that has another place in the backup', () => {
     const { code, said } = await bare();
     const start = `anemone-node --config ${folder}/config/config.yaml`;
     expect([code, said.stderr]).toEqual([0, expect.stringContaining(start)]);
+  });
+});
+
+describe('a configuration that is named by another way to its folder', () => {
+  let through: string;
+  beforeEach(async () => {
+    await pushTo(fr2, fr1, newer);
+    through = join(await temporaryFolder(), 'link');
+    await symlink(folder, through);
+    await mkdir(join(folder, 'config'));
+  });
+  const here = (name: string) =>
+    writeFile(join(folder, 'config/config.yaml'), `server: { name: ${name}, listen: "127.0.0.1:7443" }\n`);
+  const named = () => ({ env: { ANEMONE_CONFIG: join(through, 'config/config.yaml') } });
+
+  it('is the one of this folder: the server comes back', async () => {
+    await here('FR1');
+    const { code, said } = await bare({}, named());
+    expect([code, said.stderr]).toEqual([0, expect.stringContaining('This machine has a new node key')]);
+  });
+
+  it('is the one of this folder, which a backup of another server does not take', async () => {
+    await here('DE1');
+    await expect(bare({}, { ...named(), stdin: '' })).rejects.toMatchObject({ kind: 'usage' });
+  });
+
+  it('is found in the backup under a name of its own', async () => {
+    const tree = treeOf('newest', fr2, us1).map((member) =>
+      member.name === 'config/config.yaml' ? { ...member, name: 'config/fr1.yaml' } : member,
+    );
+    const facts = { sequence: 3, previous: newer.manifest.digest, createdAtMs: Date.UTC(2026, 10, 22, 1) };
+    await pushTo(fr2, fr1, await sealTree(fr1, tree, facts));
+    expect((await bare({}, { config: join(through, 'config/fr1.yaml') })).code).toBe(0);
   });
 });
 

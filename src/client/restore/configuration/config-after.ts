@@ -4,6 +4,7 @@ import type { Config } from '../../../mesh/config/config.js';
 import { decodeConfig, readDocument } from '../../../mesh/config/document.js';
 import { baseOf } from '../../../mesh/config/find.js';
 import { parseConfig, readConfigBytes } from '../../../mesh/config/load.js';
+import { realPath, withoutLinksAbove } from '../../../mesh/files/real-path.js';
 import type { Context } from '../../session/context.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
 import { configFileHere } from './server-here.js';
@@ -34,7 +35,7 @@ export async function configAfter(
   isPutAside: (path: string) => boolean,
 ): Promise<ConfigAfter> {
   const brought = filesOf(entries);
-  const places = placesIn(context, target);
+  const places = await placesIn(context, target);
   const isBrought = places.some((path) => brought.has(path));
   const place = places.find((path) => brought.has(path) || (existsSync(join(target, path)) && !isPutAside(path)));
   if (place === undefined) return { file: undefined, config: await context.loadConfig().catch(() => null), isBrought };
@@ -50,7 +51,7 @@ export async function dataFolders(
 ): Promise<readonly string[]> {
   const brought = filesOf(entries);
   const here = configFileHere(context);
-  const told = placesIn(context, target).flatMap((place) => {
+  const told = (await placesIn(context, target)).flatMap((place) => {
     const file = join(target, place);
     return [dataIn(file, file), ...(brought.has(place) ? [dataIn(file, join(staging, place))] : [])];
   });
@@ -79,9 +80,10 @@ async function dataIn(file: string, at: string): Promise<string | null> {
 const usualPlaces = ['config/config.yaml', 'config.yaml'];
 
 /** Where the configuration may be: what was named counts more, in the target or below it. */
-function placesIn({ flags, env, cwd }: Context, target: string): readonly string[] {
+async function placesIn({ flags, env, cwd }: Context, target: string): Promise<readonly string[]> {
   const named = flags.config ?? (env['ANEMONE_CONFIG'] || undefined);
-  const place = named === undefined ? '' : relative(target, resolve(cwd, named));
+  if (named === undefined) return usualPlaces;
+  const place = relative(await realPath(target), await withoutLinksAbove(resolve(cwd, named)));
   return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
 }
 

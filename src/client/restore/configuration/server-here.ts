@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { baseOf, findConfig } from '../../../mesh/config/find.js';
+import { isSameFolder } from '../../../mesh/files/real-path.js';
 import type { Identity } from '../../../mesh/identity/identity.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { Hostname } from '../../../mesh/terms/hostname.js';
@@ -44,8 +45,9 @@ export function configFileHere({ flags, env, cwd }: Context): string | null {
  * @param folder that is restored into, where no --target names one
  * @throws Failure `usage`
  */
-export function refuseFolderOfAnother(here: ServerHere | null, owner: string, folder: string): void {
-  if (here === null || here.name === null || here.name === owner || here.base !== folder) return;
+export async function refuseFolderOfAnother(here: ServerHere | null, owner: string, folder: string): Promise<void> {
+  if (here === null || here.name === null || here.name === owner) return;
+  if (!(await isSameFolder(here.base, folder))) return;
   throw new Failure('usage', `${folder} is the folder of ${here.name}, and a backup of ${owner} would take its place`, {
     hint: 'Name another folder to restore into, with --target.',
   });

@@ -18,7 +18,7 @@ export interface FromFileOptions {
   /** The identities that the configuration knows, by hostname; null on a bare machine. */
   readonly owners: ReadonlyMap<string, Identity> | null;
   /** Told whose backup it says it is, where anything says so; throws where that must not be restored. */
-  accept(owner: string): void;
+  accept(owner: string): Promise<void>;
   readonly keys: Keys;
   readonly signal: AbortSignal;
   warn(text: string): void;
@@ -43,14 +43,14 @@ export async function sealedFromFile({
   try {
     const signed = await readManifest(`${path}.manifest`);
     if (signed === null) {
-      ownerInName(path).forEach(accept);
+      for (const owner of ownerInName(path)) await accept(owner);
       if (allowUnauthenticated) return { label: path, file, manifest: null, ageIdentity: null };
       throw new Failure('untrusted', `nothing proves who made ${path}: there is no ${path}.manifest`, {
         hint: 'If you know where the file comes from, open it with --allow-unauthenticated.',
       });
     }
     const { owner, identity } = claimOf(signed, path);
-    accept(owner);
+    await accept(owner);
     const known = owners?.get(owner);
     const trusted =
       known === undefined

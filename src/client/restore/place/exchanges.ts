@@ -1,10 +1,11 @@
 import { access, constants } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { realPath } from '../../../mesh/files/real-path.js';
 import { statsIfThere } from '../../../mesh/files/stats-if-there.js';
 import { isWithin } from '../../../mesh/terms/archive-roots.js';
 import { Failure } from '../../../mesh/terms/failure.js';
 import type { UnpackedEntry } from '../unpack/unpack.js';
-import { type Ground, realPath, stayingIn } from './units.js';
+import { type Ground, stayingIn } from './units.js';
 
 export interface Placement {
   /** Absolute; made by `unpack`. It is gone after the exchange, whatever happens. */

@@ -1,5 +1,5 @@
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { realPath, withoutLinksAbove } from '../../../mesh/files/real-path.js';
 import { isWithin } from '../../../mesh/terms/archive-roots.js';
 import { rootsOf } from '../unpack/folders-above.js';
 import { type Mounts, readMounts } from '../unpack/mounts.js';
@@ -80,13 +80,4 @@ export function stayingIn(path: string, { mounts, spared }: Ground): string | un
   if (mount !== undefined) return `the file system mounted at ${mount}`;
   const data = spared.find((folder) => isWithin(folder, path));
   return data === undefined ? undefined : `the data of the node, ${data},`;
-}
-
-async function withoutLinksAbove(path: string): Promise<string> {
-  return join(await realPath(dirname(path)), basename(path));
-}
-
-/** The path without links, as far as it can be followed. */
-export async function realPath(path: string): Promise<string> {
-  return realpath(path).catch(async () => join(await realPath(dirname(path)), basename(path)));
 }

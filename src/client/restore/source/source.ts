@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isSameFolder } from '../../../mesh/files/real-path.js';
 import type { DerivedKeys } from '../../../mesh/identity/recovery-key.js';
 import { enabledPeers } from '../../../mesh/peers/configured-peers.js';
 import { Failure } from '../../../mesh/terms/failure.js';
@@ -106,9 +107,10 @@ async function sourceOfKit(context: Context, file: string, options: SourceOption
  */
 async function homeOf(context: Context, server: string, { target }: SourceOptions): Promise<string | null> {
   const here = await serverHere(context);
-  if (target === undefined) refuseFolderOfAnother(here, server, context.cwd);
+  if (target === undefined) await refuseFolderOfAnother(here, server, context.cwd);
   if (here === null) return null;
-  const isHome = here.name === null ? here.base === resolve(context.cwd, target ?? '.') : here.name === server;
+  const goal = resolve(context.cwd, target ?? '.');
+  const isHome = here.name === null ? await isSameFolder(here.base, goal) : here.name === server;
   return isHome ? here.base : null;
 }
 

@@ -23,6 +23,11 @@ export interface Again {
   readonly options: AgainOptions;
 }
 
+/** The configuration through which a call reaches the peers that it does not name. */
+export async function configNamedBy({ loadConfig }: Context, { kit, server }: AgainOptions): Promise<string | null> {
+  return (kit ?? server) === undefined ? (await loadConfig()).file : null;
+}
+
 /**
  * The command that brings parts of the same backup to another folder, to be pasted into a shell.
  * @param names of the parts, in the archive
