@@ -1,5 +1,4 @@
 import type { FileHandle } from 'node:fs/promises';
-import { SyncBehind } from '../../mesh/files/sync-behind.js';
 import type { Range } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import { DigestTree, leafHash, leafSize } from '../../mesh/manifest/digest-tree.js';
 import { epochOf, type VerifiedManifest } from '../../mesh/manifest/manifest.js';
@@ -10,14 +9,9 @@ import { settleAll } from '../../mesh/terms/settle-all.js';
 import { type Disk, diskFailure, openForWriting, openOrCreate, removeLeftovers, writeAll } from './disk.js';
 import type { UploadFiles } from './layout.js';
 import { LeafMap } from './leaf-map.js';
+import { PartFile } from './part-file.js';
 import { Promised } from './quota.js';
 import { type Begun, UploadRecord } from './upload-record.js';
-
-/** The file of an upload while it is open. */
-interface OpenPart {
-  readonly handle: FileHandle;
-  readonly behind: SyncBehind;
-}
 
 export interface UploadOptions {
   readonly manifest: VerifiedManifest;
@@ -48,14 +42,13 @@ export class Upload {
   readonly #disk: Disk;
   readonly #clock: Clock;
   readonly #map: LeafMap;
+  readonly #part: PartFile;
   readonly #record: UploadRecord;
   /** The reading of what an earlier process left; null until somebody asks for it. */
   #ready: Promise<void> | null;
   readonly #beingWritten = new Set<number>();
   /** The hashes of all leaves, where they came whole. */
   #whole: readonly Buffer[] | null = null;
-  #part: Promise<OpenPart> | null = null;
-  #users = 0;
 
   constructor(options: UploadOptions) {
     const { manifest, files, disk, clock, begun } = options;
@@ -68,6 +61,8 @@ export class Upload {
     this.#disk = disk;
     this.#clock = clock;
     this.#map = new LeafMap(manifest.facts.size);
+    // Made anew, the file would have zeros where leaves are that count as arrived.
+    this.#part = new PartFile(() => (this.#map.empty ? openOrCreate : openForWriting)(disk, files.part));
     this.#record = new UploadRecord(disk, files, manifest, begun !== null);
     this.#ready = begun === null ? Promise.resolve() : null;
   }
@@ -82,7 +77,7 @@ export class Upload {
   }
 
   get idle(): boolean {
-    return this.#users === 0;
+    return this.#part.idle;
   }
 
   /** The file with the hashes of its leaves; null where it came whole. */
@@ -110,16 +105,7 @@ export class Upload {
   /** Opens its file, for as long as the caller needs it; every call is followed by one of {@link leave}. */
   async enter(): Promise<void> {
     this.#checkThere();
-    this.#users += 1;
-    this.#part ??= this.#openPart();
-    const opening = this.#part;
-    try {
-      await opening;
-    } catch (thrown) {
-      this.#users -= 1;
-      if (this.#part === opening) this.#part = null;
-      throw thrown;
-    }
+    await this.#part.enter();
   }
 
   /**
@@ -128,11 +114,9 @@ export class Upload {
    * @throws what the disk threw; then the upload is worth nothing any more, and has to be ended
    */
   async leave(): Promise<void> {
-    this.#users -= 1;
-    if (this.#users > 0 || this.#part === null) return;
-    const opening = Promise.all([this.#part, this.#record.letGo()]);
-    this.#part = null;
-    const [{ handle, behind }, record] = await opening;
+    const part = this.#part.leave();
+    if (part === null) return;
+    const [{ handle, behind }, record] = await Promise.all([part, this.#record.letGo()]);
     const files = record === null ? [handle] : [handle, record];
     try {
       await behind.settled();
@@ -168,7 +152,7 @@ export class Upload {
     this.#checkThere();
     const tree = new DigestTree();
     for await (const hash of this.#whole ?? this.#record.read(this.#map.count)) tree.addLeaf(hash);
-    const { handle, behind } = await this.#openedPart();
+    const { handle, behind } = await this.#part.opened();
     await behind.settled();
     const { size, treeRoot, name } = this.manifest.facts;
     if (!tree.root().equals(treeRoot) || (await handle.stat()).size !== size) {
@@ -193,7 +177,7 @@ export class Upload {
   async #examine(): Promise<void> {
     await this.enter();
     try {
-      const { handle } = await this.#openedPart();
+      const { handle } = await this.#part.opened();
       await this.#record.compare(handle, this.#map);
     } finally {
       await this.leave();
@@ -216,7 +200,7 @@ export class Upload {
       hashes.push(leafHash(bytes.subarray(offset, offset + leafSize)));
     }
     try {
-      const { handle, behind } = await this.#openedPart();
+      const { handle, behind } = await this.#part.opened();
       const isWhole = hashes.length === this.#map.count;
       const writing = [writeAll(handle, bytes, first * leafSize)];
       if (!isWhole) writing.push(this.#record.write(first, hashes));
@@ -234,17 +218,5 @@ export class Upload {
     this.#map.add(leaf);
     this.touched = this.#clock.now();
     this.promised.arrived(this.#map.lengthOf(leaf));
-  }
-
-  async #openPart(): Promise<OpenPart> {
-    // Made anew, the file would have zeros where leaves are that count as arrived.
-    const open = this.#map.empty ? openOrCreate : openForWriting;
-    const handle = await open(this.#disk, this.files.part);
-    return { handle, behind: new SyncBehind(handle) };
-  }
-
-  #openedPart(): Promise<OpenPart> {
-    if (this.#part === null) throw new Failure('failed', `the upload of ${this.manifest.facts.name} is not open`);
-    return this.#part;
   }
 }
