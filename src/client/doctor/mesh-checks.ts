@@ -24,7 +24,7 @@ export const checkNode: Check = (facts) => {
   const findings: Finding[] = node.findings.map((finding) =>
     warning(
       finding,
-      'A file in the vault that is no good backup helps nobody.',
+      'What the node does not hold as a good backup, nobody gets back from it.',
       `Look at it in ${config.server.data}.`,
     ),
   );

@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+import type { Identity } from '../../mesh/identity/identity.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { type BackupFiles, dataOfSidecar, sidecarOf } from './layout.js';
@@ -27,13 +29,32 @@ interface Finding {
   readonly backup: Owned | null;
 }
 
+/** A backup that is left alone, since it is whole. */
+interface Left {
+  readonly owner: Hostname;
+  readonly folder: string;
+  /** That signed it. */
+  readonly identity: Identity;
+}
+
+export interface FindingsOptions {
+  /** @param name of a backup's file */
+  isHeld(name: string): boolean;
+  /** Who an owner is now; null for one that is no peer. */
+  identityOf(owner: Hostname): Identity | null;
+}
+
 /** What was found on the disk, by its path: for a person to look at, and for what it means for backups. */
 export class Findings {
   readonly #byPath = new Map<string, Finding>();
-  readonly #isHeld: (name: string) => boolean;
+  /** Whole backups of an identity that their owner did not have when they were read, by the path of their sidecar. */
+  readonly #left = new Map<string, Left>();
+  readonly #isHeld: FindingsOptions['isHeld'];
+  readonly #identityOf: FindingsOptions['identityOf'];
 
-  constructor(isHeld: (name: string) => boolean) {
+  constructor({ isHeld, identityOf }: FindingsOptions) {
     this.#isHeld = isHeld;
+    this.#identityOf = identityOf;
   }
 
   /** Notes something that a person should look at. A path has one finding; a later one replaces it. */
@@ -51,9 +72,15 @@ export class Findings {
     this.#byPath.set(path, { what, trouble: 'locked', backup: null });
   }
 
+  /** Notes a whole backup that another identity signed than its owner has now: all of an identity are told in one line. */
+  leave(sidecar: string, owner: Hostname, identity: Identity): void {
+    this.#left.set(sidecar, { owner, folder: dirname(sidecar), identity });
+  }
+
   /** A finding that no longer holds. */
   settle(path: string): void {
     this.#byPath.delete(path);
+    this.#left.delete(path);
   }
 
   /**
@@ -106,7 +133,23 @@ export class Findings {
       const isHeldAgain = trouble === 'aside' && backup !== null && this.#isHeld(backup.name);
       return `${path}: ${what}${isHeldAgain ? `; it is held again: ${howToEnd(dataOfSidecar(path) ?? path)}` : ''}`;
     };
-    return [...this.#byPath].map(line).sort();
+    return [...[...this.#byPath].map(line), ...this.#leftLines()].sort();
+  }
+
+  #leftLines(): string[] {
+    const former = [...this.#left.values()].filter(({ owner, identity }) => {
+      return ![null, identity].includes(this.#identityOf(owner));
+    });
+    const each = new Map(former.map((left) => [`${left.folder} ${left.identity}`, left]));
+    return [...each.values()].map(({ owner, folder, identity }) => {
+      const count = former.filter((left) => left.folder === folder && left.identity === identity).length;
+      const backups = count === 1 ? '1 backup' : `${count} backups`;
+      const remove = `cd ${shellWord(folder)} && rm $(grep -lF '${identity}' *.manifest | sed 'p; s/.manifest$//')`;
+      return (
+        `${folder}: ${backups} of another identity than ${owner} has now, ${identity}, left alone. ` +
+        `To remove what is of that one, and nothing else, stop the node, and then: ${remove}`
+      );
+    });
   }
 }
 

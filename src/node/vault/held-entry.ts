@@ -94,14 +94,18 @@ function read(bytes: Uint8Array, { owner, name, own, identity }: Expected, belie
   return { entry: makeEntry(facts, digest, owner, receivedAt, identity), held };
 }
 
-/** Whether a sidecar is whole, and signed by another identity than the one that its owner has in the configuration now. */
-export function isOfAnotherIdentity(bytes: Uint8Array, name: string, identity: Identity): boolean {
+/** The identity that signed a sidecar which is whole, where it is another than its owner has in the configuration now; else null. */
+export function otherIdentity(
+  bytes: Uint8Array,
+  { name, identity }: Pick<Expected, 'name' | 'identity'>,
+): Identity | null {
+  if (identity === null) return null;
   try {
     const { manifest } = decodeSidecar(bytes);
     const claimed = identityFromBytes(Buffer.from(Manifest.decode(manifest.manifest).identity));
-    return claimed !== identity && verifyManifest(manifest, claimed).facts.name === name;
+    return claimed !== identity && verifyManifest(manifest, claimed).facts.name === name ? claimed : null;
   } catch {
-    return false;
+    return null;
   }
 }
 

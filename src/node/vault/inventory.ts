@@ -1,3 +1,4 @@
+import type { Identity } from '../../mesh/identity/identity.js';
 import { Failure } from '../../mesh/terms/failure.js';
 import type { Hostname } from '../../mesh/terms/hostname.js';
 import { isUnreadable, mayBeReadAgain } from './disk.js';
@@ -13,11 +14,16 @@ export interface ListFilter {
 
 /** What the vault holds, in memory: read from the disk at start, and kept up to date by whoever changes the disk. */
 export class Inventory {
-  readonly findings = new Findings((name) => this.#byName.has(name));
+  readonly findings: Findings;
   readonly #byName = new Map<string, HeldEntry>();
   readonly #used = new Map<Hostname, number>();
   #sorted: HeldEntry[] | null = null;
   #changed: (owner: Hostname) => void = () => {};
+
+  /** @param identityOf who an owner is now; null for one that is no peer */
+  constructor(identityOf: (owner: Hostname) => Identity | null) {
+    this.findings = new Findings({ isHeld: (name) => this.#byName.has(name), identityOf });
+  }
 
   /** Calls back when another backup is held of an owner, or one less. */
   watch(changed: (owner: Hostname) => void): void {

@@ -6,7 +6,7 @@ import { type Hostname, parseHostname } from '../../mesh/terms/hostname.js';
 import { type Disk, isLost, isUnreadable, readSmallNow, syncFolder } from './disk.js';
 import { readFacts, stateOf } from './facts-file.js';
 import type { Owned } from './findings.js';
-import { type Expected, isOfAnotherIdentity, longestSidecar, readSidecar } from './held-entry.js';
+import { type Expected, longestSidecar, otherIdentity, readSidecar } from './held-entry.js';
 import { Inventory } from './inventory.js';
 import { backupInQuarantine, dataOfSidecar, type Layout, nameBeforeSettled, settledName, sidecarOf } from './layout.js';
 
@@ -37,7 +37,7 @@ const notOurs = 'lost+found';
  */
 export async function readInventory(options: ReadInventoryOptions): Promise<Inventory> {
   const { layout, host, disk } = options;
-  const inventory = new Inventory();
+  const inventory = new Inventory(options.identityOf);
   const { findings } = inventory;
   const incoming = await inodesIn(disk, layout.incoming);
   /** What cannot be read of one peer must not keep all others from theirs. */
@@ -165,13 +165,14 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
     inventory.add(entry);
   } catch (thrown) {
     const { kind, message } = Failure.from(thrown);
-    const another = bytes !== null && pair.identity !== null && isOfAnotherIdentity(bytes, pair.name, pair.identity);
+    const other = bytes === null ? null : otherIdentity(bytes, pair);
     const what = looked === data ? message : `is not a manifest to rely on: ${message}`;
     const { findings } = inventory;
     // In each case but one, its owner hears of it, and can send it again. What the disk did not read just now may be whole.
     if (isLost(thrown)) findings.note('unread', looked, pair, what);
     else if (isUnreadable(thrown)) findings.lock(looked, what);
-    else if ((kind === 'damaged' || kind === 'untrusted') && !another) {
+    else if (other !== null) findings.leave(sidecar, pair.owner, other);
+    else if (kind === 'damaged' || kind === 'untrusted') {
       findings.note('lost', looked, pair, what);
       options.lost?.(pair.name, looked === data ? `its file ${message}` : `its manifest is not to rely on: ${message}`);
     } else findings.report(looked, what);

@@ -7,8 +7,8 @@ import { type Disk, hasCode, readFailure, readSmall } from './disk.js';
 import {
   decodeSidecar,
   type HeldEntry,
-  isOfAnotherIdentity,
   longestSidecar,
+  otherIdentity,
   proveSidecar,
   type Sidecar,
 } from './held-entry.js';
@@ -69,8 +69,9 @@ export function openSidecars(options: SidecarsOptions): Sidecars {
     try {
       read = proveSidecar(bytes, { ...entry, identity });
     } catch (thrown) {
-      const damage = unreliable(entry, `is damaged: ${Failure.from(thrown).message}`);
-      if (identity === null || !isOfAnotherIdentity(bytes, entry.name, identity)) throw damage;
+      const other = otherIdentity(bytes, { name: entry.name, identity });
+      if (other === null) throw unreliable(entry, `is damaged: ${Failure.from(thrown).message}`);
+      inventory.findings.leave(pathOf(entry), entry.owner, other);
       throw new Failure('untrusted', `${entry.name} is of another identity than ${entry.owner} has now`);
     }
     if (!read.entry.digest.equals(entry.digest)) throw unreliable(entry, 'was replaced by another');
