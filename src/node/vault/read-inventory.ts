@@ -44,7 +44,7 @@ export async function readInventory(options: ReadInventoryOptions): Promise<Inve
   const passOver = (owner: Hostname, folder: string, thrown: unknown): void => {
     if (owner === host || !isUnreadable(thrown)) throw thrown;
     const { message } = Failure.from(thrown);
-    findings.lock(folder, `cannot be read, so nothing of ${owner} is shown or taken: ${message}`);
+    findings.lock(folder, `cannot be read, so nothing of ${owner} is shown or taken: ${message}. ${mendOf(thrown)}`);
   };
   for (const item of await disk.readdir(layout.data, { withFileTypes: true })) {
     const path = join(layout.data, item.name);
@@ -170,7 +170,7 @@ function readPair(pair: Expected, scratch: Buffer, options: ReadInventoryOptions
     const { findings } = inventory;
     // In each case but one, its owner hears of it, and can send it again. What the disk did not read just now may be whole.
     if (isLost(thrown)) findings.note('unread', looked, pair, what);
-    else if (isUnreadable(thrown)) findings.lock(looked, what);
+    else if (isUnreadable(thrown)) findings.lock(looked, `${what}. ${mendOf(thrown)}`);
     else if (other !== null) findings.leave(sidecar, pair.owner, other);
     else if (kind === 'damaged' || kind === 'untrusted') {
       findings.note('lost', looked, pair, what);
@@ -216,6 +216,12 @@ async function inodesIn(disk: Disk, folder: string): Promise<Set<bigint | undefi
 function inodesOf(disk: Disk, paths: readonly string[]): Promise<(bigint | undefined)[]> {
   const inodeOf = async (path: string): Promise<bigint> => (await disk.lstat(path, { bigint: true })).ino;
   return Promise.all(paths.map((path) => inodeOf(path).catch(() => undefined)));
+}
+
+/** What a person has to do about what could not be read. */
+function mendOf(thrown: unknown): string {
+  const mend = isLost(thrown) ? 'Look at the disk' : "Give it to the node's user (chown -R)";
+  return `${mend}, and restart the node, which reads it at its start`;
 }
 
 /** What a name says; null for one that is not of this kind. */

@@ -387,26 +387,36 @@ describe('a backup of a peer', () => {
       await push(vault, manifest, content);
       const faulty = await openPastIt('EACCES');
       expect(vault.damaged(FR2)).toEqual([]);
-      expect(vault.findings()).toEqual([expect.stringContaining('EACCES')]);
+      expect(vault.findings()).toEqual([
+        expect.stringMatching(/EACCES.*Give it to the node's user.* restart the node/),
+      ]);
       await expect(vault.offer(FR2, manifest)).rejects.toMatchObject({ kind: 'failed', retryable: false });
       faulty.fail('EACCES', () => false);
       expect(await isHeldWhole(await fixture.open())).toBe(true);
     });
 
-    it('stands in the way of no other owner where it is a whole folder, and is neither lost nor taken again', async () => {
-      await push(vault, manifest, content);
-      await makeOwn(content, manifestOf(content, servers.FR1.signer));
-      const faulty = faultyDisk();
-      faulty.fail('EIO', (call) => faulty.trace[call] === 'readdir FR2');
-      vault = await fixture.open({ disk: faulty.disk });
-      expect(vault.list().map(({ owner }) => owner)).toEqual(['FR1']);
-      expect(vault.damaged(FR2)).toEqual([]);
-      expect(vault.findings()).toEqual([expect.stringContaining('nothing of FR2 is shown or taken: EIO')]);
-      expect(vault.whyLocked(name)).toMatchObject({ kind: 'failed' });
-      await expect(vault.offer(FR2, another)).rejects.toMatchObject({ kind: 'failed', retryable: false });
-      vault = await fixture.open();
-      expect(await isHeldWhole(vault)).toBe(true);
-    });
+    it.each<[Fault, string]>([
+      ['EIO', 'Look at the disk, and'],
+      ['EACCES', "Give it to the node's user (chown -R), and"],
+    ])(
+      "stands in no other owner's way where it is a whole folder (%s), and is neither lost nor taken again",
+      async (code, mend) => {
+        await push(vault, manifest, content);
+        await makeOwn(content, manifestOf(content, servers.FR1.signer));
+        const faulty = faultyDisk();
+        faulty.fail(code, (call) => faulty.trace[call] === 'readdir FR2');
+        vault = await fixture.open({ disk: faulty.disk });
+        expect(vault.list().map(({ owner }) => owner)).toEqual(['FR1']);
+        expect(vault.damaged(FR2)).toEqual([]);
+        const [told] = vault.findings();
+        expect(told).toContain(`nothing of FR2 is shown or taken: ${code}`);
+        expect(told).toContain(`${mend} restart the node, which reads it at its start`);
+        expect(vault.whyLocked(name)).toMatchObject({ kind: 'failed' });
+        await expect(vault.offer(FR2, another)).rejects.toMatchObject({ kind: 'failed', retryable: false });
+        vault = await fixture.open();
+        expect(await isHeldWhole(vault)).toBe(true);
+      },
+    );
 
     it('is not lost behind a lock because an earlier copy of it is in quarantine, and its leaf hashes stay', async () => {
       await pushInParts(vault, manifest, content);
