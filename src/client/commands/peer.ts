@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { addPeer as addToFile, removePeer as removeFromFile } from '../../mesh/config/edit.js';
 import { parseIdentity } from '../../mesh/identity/identity.js';
@@ -45,7 +46,11 @@ export async function addPeer(context: Context, name: string, options: AddPeerOp
 export async function removePeer(context: Context, name: string): Promise<ExitCode> {
   const config = await context.loadConfig();
   await removeFromFile(config.file, name);
-  return conclude(context, config, { peer: name, changed: true, text: `${name} is no longer in ${config.file}.` });
+  const folder = join(config.server.data, name);
+  const text =
+    `${name} is no longer in ${config.file}. ` +
+    `What it had backed up stays in ${folder}: docs/deploy.md says how to remove it.`;
+  return conclude(context, config, { peer: name, changed: true, text });
 }
 
 export async function listPeers({ screen, loadConfig }: Context): Promise<ExitCode> {
