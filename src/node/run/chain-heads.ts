@@ -115,21 +115,33 @@ export function openChainHeads(
         }
       }
       const newestFirst = [...proven.values()].sort((a, b) => b.manifest.facts.sequence - a.manifest.facts.sequence);
-      const problems: Problem[] = [];
+      const failures: Failure[] = [];
       for (const { peer, manifest } of newestFirst) {
         const failure = await goOn(peer, manifest).catch((thrown) => Failure.from(thrown, `set ${manifest.facts.set}`));
-        if (failure !== null) problems.push(problemOf(failure));
+        if (failure !== null) failures.push(failure);
       }
-      return problems;
+      return toldTogether(failures);
     },
   };
 }
 
+/** One problem for all that a person mends in the same way: what befell several sets is most likely one thing. */
+function toldTogether(failures: readonly Failure[]): Problem[] {
+  const problems = new Map<string, Problem>();
+  for (const problem of failures.map(problemOf)) {
+    const mend = `${problem.kind} ${problem.hint}`;
+    const before = problems.get(mend);
+    problems.set(
+      mend,
+      before === undefined ? problem : { ...before, message: `${before.message}; ${problem.message}` },
+    );
+  }
+  return [...problems.values()];
+}
+
 type Facts = VerifiedManifest['facts'];
 
-/** Where nobody but this machine has the key that signed what it does not know of. */
-const orElse =
-  'If nobody did that, somebody else has its node key: restore this server on a clean machine, which makes a new one.';
+const stolen = 'somebody else has its node key: restore this server on a clean machine, which makes a new one.';
 
 function forgotten(peer: string, { name, set, sequence }: Facts, known: ChainHead | null): Failure {
   const newest = known === null ? 'none' : `none after number ${known.sequence}`;
@@ -137,7 +149,10 @@ function forgotten(peer: string, { name, set, sequence }: Facts, known: ChainHea
     'conflict',
     `${peer} holds ${name}, number ${sequence} of set ${set}, which this server signed; it knew of ${newest}`,
     {
-      hint: `Its data folder was put back to an earlier state, such as a snapshot: the set goes on from number ${sequence}. ${orElse}`,
+      hint:
+        'The next backup has the number after that. Either the data folder of this server was put back to an earlier state, such ' +
+        'as a snapshot; or a copy of this machine is running: stop the node there (docs/deploy.md, "A copy of a server"). ' +
+        `If it is neither, ${stolen}`,
     },
   );
 }
@@ -146,6 +161,8 @@ function tooFarAhead(peer: string, { name, set, sequence }: Facts, next: number)
   return new Failure(
     'conflict',
     `${peer} holds ${name}, number ${sequence} of set ${set}, which a node key of this server signed; the next one is ${next}`,
-    { hint: `No earlier state of this server is so far behind: the set goes on from number ${next}. ${orElse}` },
+    {
+      hint: `No earlier state and no copy of this server is so far behind, so the set does not go on from there: ${stolen}`,
+    },
   );
 }
