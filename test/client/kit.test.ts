@@ -274,14 +274,17 @@ describe('doctor', () => {
     await init();
     const file = join(cwd, 'config-backups/.state/epochs.json');
     await writeFile(file, '{');
-    expect(JSON.parse((await run('doctor', '--json')).stdout).findings).toContainEqual(
+    const { findings } = JSON.parse((await run('doctor', '--json')).stdout);
+    expect(findings).toContainEqual(
       expect.objectContaining({
         check: 'keys',
         severity: 'error',
         problem: expect.stringContaining(`${file} cannot be read`),
-        mend: expect.stringContaining('Restore it, or remove it'),
+        mend: expect.stringContaining(`mv ${file} `),
       }),
     );
+    const { mend } = findings.find(({ check }: { check: string }) => check === 'node');
+    expect(mend).toBe(`Start it when ${file} is mended.`);
   });
 
   it('says so when the kit is not current any more', async () => {

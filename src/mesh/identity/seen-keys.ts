@@ -1,7 +1,10 @@
+import { dirname } from 'node:path';
+import { withOwnerHint } from '../files/owner-hint.js';
 import { readSmallFile } from '../files/read-small-file.js';
 import { Failure } from '../terms/failure.js';
 import type { Hostname } from '../terms/hostname.js';
 import { isMoment } from '../terms/moment.js';
+import { shellWord } from '../terms/shell-word.js';
 import { parseIdentity } from './identity.js';
 import { type NodeCertificate, verifyWhateverEpoch } from './node-certificate.js';
 
@@ -24,11 +27,17 @@ export async function readSeenKeys(file: string): Promise<Map<string, NodeCertif
     if (typeof entries !== 'object' || entries === null || Array.isArray(entries)) throw new Error('it is no object');
     return new Map(Object.entries(entries).map(([identity, entry]) => [identity, parseSeenKey(identity, entry)]));
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-    throw new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return new Map();
+    const hint =
+      `It remembers which node keys are superseded. Move it away: mv ${shellWord(file)} ${shellWord(`${file}.damaged`)}; then ` +
+      'start the node. The former, lost or stolen key of a rebuilt server is let in too until that has called again: run ' +
+      '`anemone-peer backup` there.';
+    const failure = new Failure('damaged', `${file} cannot be read: ${Failure.from(cause).message}`, {
       cause,
-      hint: 'It remembers which node keys are superseded. Restore it, or remove it if no server of the mesh was ever rebuilt.',
+      hint: code === 'EACCES' ? undefined : hint,
     });
+    throw await withOwnerHint(failure, dirname(file));
   }
 }
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, sign, X509Certificate } from 'node:crypto';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { publicKeyBytes } from '../../../src/mesh/identity/identity.js';
@@ -123,6 +123,25 @@ describe('the epochs that a node has seen', () => {
     }
     await writeFile(file, right);
     expect((await open()).newest(keys.identity)?.epoch).toBe(2000);
+  });
+
+  it('can be moved away where their file is damaged, and the hint says what that costs', async () => {
+    await writeFile(file, '');
+    const hint = expect.stringContaining(`mv ${file} ${file}.damaged`);
+    await expect(open()).rejects.toMatchObject({ kind: 'damaged', hint });
+    await rename(file, `${file}.damaged`);
+    expect((await open()).newest(keys.identity)).toBeUndefined();
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)('stay where they are when another user may not read them', async () => {
+    await (await open()).admit(at(2000), fr1);
+    await chmod(folder, 0o755);
+    process.seteuid?.(65_534);
+    const opening = open().finally(() => process.seteuid?.(0));
+    await expect(opening).rejects.toMatchObject({
+      kind: 'damaged',
+      hint: expect.stringMatching(/ belongs to uid 0\. .*`chown -R 65534/),
+    });
   });
 
   it('are without a key that version 0.1.0 took and no calendar has, which keeps no node from starting', async () => {
