@@ -55,7 +55,9 @@ describe('the configuration file', () => {
     const { code, stderr } = await run('identity');
     expect(code).toBe(2);
     expect(stderr).toContain(join(cwd, 'config/config.yaml'));
-    expect(stderr).toContain('anemone-peer init');
+    expect(stderr).toContain('For a new server, run `anemone-peer init`');
+    // Which refuses where there is an identity.
+    expect(stderr).toContain('restore latest --kit FILE --include config/config.yaml');
   });
 
   it('is the one of the flag, before the one of the environment', async () => {

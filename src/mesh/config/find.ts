@@ -13,10 +13,13 @@ export function findConfig(explicit: string | undefined, env: NodeJS.ProcessEnv,
   const places = [resolve(cwd, 'config/config.yaml'), '/config/config.yaml', '/etc/anemone/config.yaml'];
   const found = places.find(exists);
   if (found !== undefined) return found;
-  throw new Failure('config', `no configuration: looked for ${places.join(', ')}`, {
-    hint: 'Run `anemone-peer init` to make one, or name yours with --config FILE or ANEMONE_CONFIG.',
-  });
+  throw new Failure('config', `no configuration: looked for ${places.join(', ')}`, { hint: withoutConfig });
 }
+
+/** What to do where there is no configuration. `init` makes none for a server that has an identity. */
+export const withoutConfig =
+  'If yours is elsewhere, name it with --config FILE or ANEMONE_CONFIG. For a new server, run `anemone-peer init`. For one that ' +
+  'lost it, `anemone-peer restore latest --kit FILE --include config/config.yaml`.';
 
 /** A place that may not be looked at counts as existing, so that the error is about the right file. */
 function exists(path: string): boolean {

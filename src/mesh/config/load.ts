@@ -5,6 +5,7 @@ import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem } from './document.js';
+import { withoutConfig } from './find.js';
 import { configFailure, keyText, type LineOf, type Problem } from './problem.js';
 import { remarks } from './remarks.js';
 import { resolveConfig } from './resolve.js';
@@ -86,7 +87,7 @@ export async function readConfigBytes(file: string): Promise<Buffer> {
 
 /** What is the matter with a file, and what to do, by the code of the error. */
 const unreadable: Readonly<Record<string, readonly [string, string?]>> = {
-  ENOENT: ['does not exist', 'Run `anemone-peer init` to make one, or name another with --config FILE.'],
+  ENOENT: ['does not exist', withoutConfig],
   EACCES: ['may not be read', 'Run this as root, or as the user of the node, who has to be able to read it.'],
   NOT_A_FILE: ['is not a file', 'Name the file itself.'],
   TOO_LARGE: [`has more than ${largestConfig} bytes: it is not a configuration`],
