@@ -17,6 +17,11 @@ export const checkNode: Check = (facts) => {
     const why = 'Only the node knows what it has found, and how its last run went.';
     return [warning(node.failure.message, why, node.failure.hint ?? 'Run this as the user of the node.')];
   }
+  if ('failure' in node && node.failure.kind === 'timeout') {
+    const why = 'It is there, and busy, or it hangs: then no night runs, and no peer can leave its backups here.';
+    const mend = `Wait a minute, and ask again. If it stays so: look into its log, in ${config.server.logs}, and restart the node.`;
+    return [error(node.failure.message, why, mend)];
+  }
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
     const start = node.failure.hint ?? `anemone-node --config ${shellWord(config.file)}`;

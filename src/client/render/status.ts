@@ -130,7 +130,10 @@ function serverRows(status: MeshStatus, look: Look): Cell[][] {
   const { server } = status.config;
   const rows: Cell[][] = [['server', `${server.name} (${formatAddress(server.listen)})`]];
   const recovery: Cell[] = ['recovery', provenInWords(drill, now)];
-  if ('failure' in node) return [...rows, ['node', { text: 'not running', dress: look.bad }], recovery];
+  if ('failure' in node) {
+    const text = node.failure.kind === 'unreachable' ? 'not running' : 'no answer';
+    return [...rows, ['node', { text, dress: look.bad }], recovery];
+  }
   const { lastRun } = node;
   const none = node.historyProblem === undefined ? 'none yet' : 'not known';
   const last =

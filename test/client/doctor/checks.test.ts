@@ -276,6 +276,12 @@ const cases: Case[] = [
     ],
   ],
   ['a node that does not run', checkNode, { node: noNode }, [['error', 'not running', 'Start it.']]],
+  [
+    'a node that is there and does not answer, and no second one to start',
+    checkNode,
+    { node: { failure: new Failure('timeout', 'the node did not answer for 10 s') } },
+    [['error', 'did not answer', 'Wait a minute, and ask again. If it stays so: look into']],
+  ],
   ['a last run that failed', checkRuns, { node: status({ lastRun: failedRun }) }, [['error', 'failed', 'backup']]],
   [
     'a set that fails every night while the others are saved',

@@ -150,6 +150,11 @@ describe('the status', () => {
     expect(lines).toContain('FR2\tok\t?\t1.00 GiB of 4.00 GiB\t?\t');
   });
 
+  it('does not say of a node that is there and gives no answer that it is not running', () => {
+    const lines = text({ node: { failure: new Failure('timeout', 'it did not answer for 10 s') } });
+    expect(lines).toContain('node\tno answer');
+  });
+
   it('tells what is owed to a peer that does not answer, why, and when it is tried again', () => {
     const message = 'FR2 (10.8.0.2:7443): no connection';
     const status = {
