@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Outcome, type Problem, type RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
+import { Outcome, type RunReport, type SetStatus } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { Failure } from '../../mesh/terms/failure.js';
@@ -9,7 +9,8 @@ import { formatMoment } from '../render/moments.js';
 import { needsRestart } from '../render/status.js';
 import { seenKeysFile } from '../server/state-folder.js';
 import type { DoctorFacts } from './facts.js';
-import { type Check, error, type Finding, warning } from './finding.js';
+import { type Check, error, type Finding, inWords, warning } from './finding.js';
+import { hasOldKey, refusalBy } from './peer-checks.js';
 
 export const checkNode: Check = (facts) => {
   const { node, version, config, keys } = facts;
@@ -48,11 +49,6 @@ export const checkNode: Check = (facts) => {
   }
   return findings;
 };
-
-/** Whether the running node has another node key than lies on the disk now. */
-function hasOldKey({ node, keys: { certificate } }: DoctorFacts): boolean {
-  return !('failure' in node) && !(certificate instanceof Failure) && certificate.epoch > node.epochMs;
-}
 
 export const checkRuns: Check = (facts) => {
   const { node, now, config, newest } = facts;
@@ -141,36 +137,40 @@ export const checkBackups: Check = (facts) => {
   // A peer that refuses to show its list has said nothing about backups.
   const answered = peers.map(({ name }) => name).filter((name) => listed.includes(name));
   if (answered.length === 0) return null;
-  const why = 'If this server were lost now, that is how old its files would be.';
   return sets.flatMap((set) => {
     const found = newest.find((backup) => backup.set === set);
     if (found === undefined) {
       return [error(`there is no backup of the set ${set} anywhere`, 'It cannot be brought back.', again(facts, []))];
     }
-    const lacking = answered.filter((name) => !found.holders.includes(name));
-    const what = `${found.name}, the newest of its set (made ${formatMoment(found.createdAt, now)})`;
-    const told = (start: string, names: readonly string[]): Parameters<typeof error> => {
-      const refusals = names.flatMap((name) => refusal(name, found.name, facts));
-      return [[`${start} ${what}`, ...refusals.map(({ message }) => message)].join(': '), why, again(facts, refusals)];
-    };
-    return lacking.length === answered.length
-      ? [error(...told('no peer holds', lacking))]
-      : lacking.map((name) => warning(...told(`${name} does not hold`, [name])));
+    const { name, holders, createdAt } = found;
+    const lacking = answered.filter((peer) => !holders.includes(peer) && !isOnItsWay(name, peer, facts));
+    const what = `${name}, the newest of its set (made ${formatMoment(createdAt, now)})`;
+    if (lacking.length > 0 && !answered.some((peer) => holders.includes(peer))) {
+      const why = 'If this server were lost now, that is how old its files would be.';
+      return [error(`no peer holds ${what}`, why, again(facts, lacking))];
+    }
+    // Who refuses it is told among the peers, with the reason.
+    const others = lacking.filter((peer) => refusalBy(peer, facts) === null);
+    if (others.length === 0) return [];
+    const problem = `${inWords(others)} ${others.length === 1 ? 'does' : 'do'} not hold ${what}`;
+    return [warning(problem, 'Fewer peers than there are can bring it back.', again(facts, []))];
   });
 };
 
-/** Why a peer did not take a backup, where trying again changes nothing as long as that lasts. */
-function refusal(peer: string, backup: string, { node }: DoctorFacts): Problem[] {
-  const status = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer);
-  if (status?.problem === undefined || !status.owed.includes(backup) || status.problemMayPass) return [];
-  return [status.problem];
+/** Whether a run that is under way brings a backup to a peer, or will. */
+function isOnItsWay(backup: string, peer: string, { node }: DoctorFacts): boolean {
+  if ('failure' in node || !node.running) return false;
+  return node.peers.some(({ name, owed }) => name === peer && owed.includes(backup));
 }
 
 /** Brings what peers lack, once that is mended which they refuse it for. */
-function again(facts: DoctorFacts, refusals: readonly Problem[]): string {
-  const restart = hasOldKey(facts) ? ['Restart the node.'] : [];
-  const first = [...restart, ...refusals.flatMap(({ hint }) => hint || [])];
-  return [...new Set(first), first.length === 0 ? 'anemone-peer backup' : 'Then: anemone-peer backup'].join(' ');
+function again(facts: DoctorFacts, lacking: readonly string[]): string {
+  const refusing = lacking.filter((peer) => refusalBy(peer, facts) !== null);
+  const first = [
+    ...(hasOldKey(facts) ? ['Restart the node.'] : []),
+    ...(refusing.length > 0 ? [`Mend what is said of ${inWords(refusing)}.`] : []),
+  ];
+  return [...first, first.length === 0 ? 'anemone-peer backup' : 'Then: anemone-peer backup'].join(' ');
 }
 
 export const checkKit: Check = ({ kit }) => {

@@ -1,3 +1,4 @@
+import type { Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { hasSeenNewer, type TimedNode } from '../../mesh/peers/get-node.js';
 import { formatAddress } from '../../mesh/terms/address.js';
@@ -43,10 +44,14 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
   const { version, keys } = facts;
   const findings: Finding[] = [];
   const night = sizeOfNight(facts);
+  const refusal = refusalBy(name, facts);
   if (!(keys.certificate instanceof Failure) && hasSeenNewer(node, keys.certificate)) {
     const problem = `${name} has seen a newer node key of this server`;
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
     findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
+  } else if (refusal !== null) {
+    const mend = refusal.hint || '`anemone-peer backup` tries it again.';
+    findings.push(error(refusal.message, 'What it is owed is not kept there while this lasts.', mend));
   }
   findings.push(...damagedOn(name, node.damaged, facts));
   if (node.hostname !== name) {
@@ -105,4 +110,17 @@ function takeBack(name: string, { config }: DoctorFacts): string {
   const words = ['--server', config.server.name, '--peer', where, '--target', config.base];
   const command = `anemone-peer restore ${words.map(shellWord).join(' ')}`;
   return `${command}, with the recovery key; then start the node again.`;
+}
+
+/** Whether the running node has another node key than lies on the disk now. */
+export function hasOldKey({ node, keys: { certificate } }: DoctorFacts): boolean {
+  return !('failure' in node) && !(certificate instanceof Failure) && certificate.epoch > node.epochMs;
+}
+
+/** Why a peer does not take what it is owed, where trying again changes nothing as long as that lasts; else null. */
+export function refusalBy(peer: string, facts: DoctorFacts): Problem | null {
+  const { node } = facts;
+  const status = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer);
+  if (status?.problem === undefined || status.owed.length === 0 || status.problemMayPass) return null;
+  return hasOldKey(facts) ? null : status.problem;
 }

@@ -146,6 +146,9 @@ const storing = (name: string, stored: Partial<PeerStatus>) =>
   status({ peers: [PeerStatus.fromPartial({ name, ...stored })] });
 const heldBy = (...holders: string[]) => [{ ...well.newest[0], holders }] as DoctorFacts['newest'];
 const failedRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_FAILED, startedAtMs: now - hour });
+const many = ['A', 'B', 'C', 'D', 'E', 'US1'];
+const delivering = (...names: string[]) =>
+  status({ running: true, peers: names.map((name) => PeerStatus.fromPartial({ name, owed: ['the newest'] })) });
 const doneRun = RunReport.fromPartial({ outcome: Outcome.OUTCOME_PARTLY, startedAtMs: now - hour });
 const problem = { kind: 'failed', message: 'pg_dump ended with 1', hint: 'Start PostgreSQL.' };
 const lonely = { kind: 'config', message: 'no peer is configured and enabled', hint: 'Add a peer.' };
@@ -439,6 +442,30 @@ const cases: Case[] = [
   ['a peer without a quota here', checkPeers, { node: storing('FR2', { quota: 0, used: 9e12, night: 1e9 }) }, []],
   ['a full peer', checkPeers, { peers: [peer('FR2', { free: 10 })] }, [['error', 'disk of FR2', 'make room']]],
   [
+    'a peer that refuses what it is owed, also an older backup than the newest, which it holds',
+    checkPeers,
+    { node: storing('FR2', { owed: ['old.enc', 'x.enc'], problem: noRoom }) },
+    [['error', noRoom.message, 'FR2 says: Free some disk.']],
+  ],
+  [
+    'nothing of a peer that refuses what it is owed, where that may pass',
+    checkPeers,
+    { node: storing('FR2', { owed: ['old.enc'], problem: noRoom, problemMayPass: true }) },
+    [],
+  ],
+  [
+    'a peer that does not answer once, and not what it said before',
+    checkPeers,
+    { peers: [silent('FR2'), peer('US1')], node: storing('FR2', { owed: ['old.enc'], problem: noRoom }) },
+    [['warning', 'FR2 does not answer', 'VPN']],
+  ],
+  [
+    'no refusal of the key from before a restore, with which the node still runs',
+    checkPeers,
+    { node: status({ peers: [refusedBy('FR2', noRoom)] }), keys: restored },
+    [],
+  ],
+  [
     'a peer of another version',
     checkPeers,
     { peers: [peer('FR2', { version: '9.0.0' })] },
@@ -481,16 +508,34 @@ const cases: Case[] = [
   ],
   ['a peer that lacks it', checkBackups, { newest: heldBy('US1') }, [['warning', 'FR2 does not hold', 'anemone-peer']]],
   [
-    'a peer that lacks it because it has no room, which another run does not change',
+    'nothing twice of a peer that lacks it because it has no room',
     checkBackups,
     { newest: heldBy('US1'), node: status({ peers: [refusedBy('FR2', noRoom)] }) },
-    [['warning', 'too little free', 'FR2 says: Free some disk. Then: anemone-peer backup']],
+    [],
   ],
   [
     'a backup that no peer holds, because one of them has no room',
     checkBackups,
     { newest: heldBy(), node: status({ peers: [refusedBy('FR2', noRoom)] }) },
-    [['error', 'too little free', 'FR2 says: Free some disk. Then: anemone-peer backup']],
+    [['error', 'no peer holds', 'Mend what is said of FR2. Then: anemone-peer backup']],
+  ],
+  [
+    'many peers that lack it at once',
+    checkBackups,
+    { peers: many.map((name) => peer(name)), listed: many, newest: heldBy('US1') },
+    [['warning', 'A, B, C and 2 others do not hold the newest, the newest of its set', 'anemone-peer backup']],
+  ],
+  [
+    'nothing of a backup that is on its way in a run',
+    checkBackups,
+    { newest: heldBy(), node: delivering('FR2', 'US1') },
+    [],
+  ],
+  [
+    'in a run only who is not owed what it lacks',
+    checkBackups,
+    { newest: heldBy(), node: delivering('FR2') },
+    [['error', 'no peer holds', 'anemone-peer backup']],
   ],
   ['nobody who can be asked', checkBackups, { newest: [], listed: [], peers: [silent('FR2')] }, null],
   ['peers that answer, and refuse to show their lists', checkBackups, { listed: ['FR1'] }, null],
