@@ -284,7 +284,7 @@ describe('doctor', () => {
       }),
     );
     const { mend } = findings.find(({ check }: { check: string }) => check === 'node');
-    expect(mend).toBe(`Start it when ${file} is mended.`);
+    expect(mend).toBe('Mend what is said above of its files; then start it.');
   });
 
   it('says so when the kit is not current any more', async () => {
@@ -377,6 +377,68 @@ describe('doctor', () => {
       );
     },
   );
+
+  describe.skipIf(process.geteuid?.() !== 0)('where root has left things in the folders of the node', () => {
+    const nodeUser = 65_534;
+    const asNodeUser = <T>(work: () => Promise<T>): Promise<T> => {
+      process.seteuid?.(nodeUser);
+      return work().finally(() => process.seteuid?.(0));
+    };
+    const filesOf = async () => {
+      const { checks, findings } = JSON.parse((await run('doctor', '--json')).stdout);
+      const of = ({ check }: { check: string }) => check === 'files';
+      return { ok: checks.find(of).ok, findings: findings.filter(of) };
+    };
+    let data: string;
+    beforeEach(async () => {
+      await init();
+      data = join(cwd, 'config-backups');
+      for (const folder of ['.incoming', 'local', 'FR2', 'lost+found', '.state/receipts/FR2']) {
+        await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
+      }
+      for (const file of ['.state/runs.jsonl', '.state/receipts/FR2/x', 'FR2/x']) await writeFile(join(data, file), '');
+      execFileSync('chown', ['-R', `${nodeUser}:${nodeUser}`, cwd]);
+      await chown(join(data, 'lost+found'), 0, 0);
+    });
+
+    it('finds nothing but what the node has to use, and lets it read a configuration of root', async () => {
+      await chown(join(cwd, 'config/config.yaml'), 0, 0);
+      expect(await filesOf()).toEqual({ ok: true, findings: [] });
+      expect(await asNodeUser(filesOf)).toEqual({ ok: true, findings: [] });
+    });
+
+    it('names all of it at once, with the one command that gives it back', async () => {
+      for (const path of ['.state/receipts', '.state/runs.jsonl', 'FR2/x', '.incoming'])
+        await chown(join(data, path), 0, 0);
+      const wanted = {
+        check: 'files',
+        severity: 'error',
+        problem: `${data}/.incoming, ${data}/.state/receipts, ${data}/.state/runs.jsonl and 1 other belong to another user than the node's (uid 65534)`,
+        mend: `As root: chown -R 65534:65534 ${data}/.incoming ${data}/.state ${data}/FR2; then restart the node.`,
+      };
+      for (const found of [await filesOf(), await asNodeUser(filesOf)]) {
+        expect(found).toEqual({ ok: false, findings: [expect.objectContaining(wanted)] });
+      }
+      expect((await run('doctor')).stdout).not.toContain('Start it with');
+    });
+
+    it('names a configuration that only root may read, also to the user of the node, who reads nothing then', async () => {
+      const file = join(cwd, 'config/config.yaml');
+      await chown(file, 0, 0);
+      await chmod(file, 0o600);
+      const { findings } = await filesOf();
+      expect(findings).toMatchObject([{ mend: `As root: chown -R 65534:65534 ${file}; then restart the node.` }]);
+      const { stdout } = await asNodeUser(() => run('doctor'));
+      expect(stdout).toContain(`Where this is the user of the node, as root: chown 65534 ${file}`);
+    });
+
+    it('has nothing to say to a user who may not look', async () => {
+      await chmod(cwd, 0o755);
+      process.seteuid?.(1234);
+      const found = await filesOf().finally(() => process.seteuid?.(0));
+      expect(found).toEqual({ ok: null, findings: [] });
+    });
+  });
 
   it('says what is wrong with a configuration that does not load', async () => {
     await init();

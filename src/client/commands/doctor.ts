@@ -6,6 +6,7 @@ import {
   checkClock,
   checkConfiguration,
   checkDisk,
+  checkFiles,
   checkKeys,
   checkNodeVersion,
   checkRestores,
@@ -21,6 +22,7 @@ import type { Context, ExitCode } from '../session/context.js';
 const checks: Readonly<Record<string, Check>> = {
   configuration: checkConfiguration,
   keys: checkKeys,
+  files: checkFiles,
   clock: checkClock,
   disk: checkDisk,
   node: checkNode,

@@ -18,6 +18,8 @@ export interface DoctorFacts {
   /** What is right in the configuration, but old or surprising. */
   readonly hints: readonly string[];
   readonly keys: KeyFacts;
+  /** What another user has of what the node has to use; null where this user may not look. */
+  readonly foreign: ForeignFiles | null;
   /** The public age key that the recovery key of this server opens, and the file that says so; null where it is not known. */
   readonly ownRecipient: { readonly key: string; readonly file: string } | null;
   /** A last run that began before this moment is too long ago. */
@@ -64,6 +66,15 @@ export interface KeyFile {
   readonly owner: number;
   /** `state` is the folder of the node's private files. */
   readonly holds: 'state' | 'node key' | 'password' | 'credentials';
+}
+
+export interface ForeignFiles {
+  /** User and group ids of the node. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly paths: readonly string[];
+  /** The configuration, and what of the data folder the paths are in. */
+  readonly places: readonly string[];
 }
 
 export interface PeerFacts {

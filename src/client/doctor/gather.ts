@@ -24,6 +24,7 @@ import { overdueBefore } from '../session/overdue.js';
 import { openMesh } from '../survey/mesh.js';
 import { survey } from '../survey/survey.js';
 import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, TcpFacts } from './facts.js';
+import { findForeignFiles } from './foreign-files.js';
 
 /**
  * Gathers everything that the checks look at. What cannot be asked is a fact too.
@@ -32,8 +33,9 @@ import type { DoctorFacts, KeyFacts, KeyFile, KitFacts, NewestBackup, TcpFacts }
 export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const { config, hints } = await loadConfig(findConfig(context.flags.config, context.env, context.cwd));
   const self = await context.self().catch((thrown: unknown) => Failure.from(thrown));
-  const [keys, proven, free, node, tcp, parts, staging, drill] = await Promise.all([
+  const [keys, foreign, proven, free, node, tcp, parts, staging, drill] = await Promise.all([
     keyFacts(config, self),
+    findForeignFiles(config),
     self instanceof Failure ? unproven : provenFacts(context, config, self),
     freeSpace(config.server.data),
     askOwnNode(context, config, (own, signal) => own.getStatus(signal)),
@@ -46,7 +48,8 @@ export async function gatherFacts(context: Context): Promise<DoctorFacts> {
   const now = clock.now();
   const overdue = overdueBefore(config, now);
   const nodeVersion = process.versions.node;
-  return { now, version, nodeVersion, config, hints, keys, overdue, free, node, tcp, parts, staging, drill, ...proven };
+  const here = { keys, foreign, free, node, tcp, parts, staging, drill };
+  return { now, version, nodeVersion, config, hints, overdue, ...here, ...proven };
 }
 
 /** What restores that were cut off left: in a container, `config/` is a mount of its own, into which they copy. */

@@ -6,7 +6,7 @@ import { Failure } from '../../mesh/terms/failure.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
-import { advice, type Check, error, type Finding, warning } from './finding.js';
+import { advice, type Check, error, type Finding, inWords, warning } from './finding.js';
 
 export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
   const findings = hints.map((hint) => {
@@ -66,6 +66,16 @@ const whoeverReads: Readonly<Record<KeyFile['holds'], string>> = {
   'node key': 'Whoever reads it can be this server to its peers, until it is rebuilt.',
   password: 'Whoever reads it can open the backups of this server.',
   credentials: 'Whoever reads it can get what the export sends.',
+};
+
+export const checkFiles: Check = ({ foreign }) => {
+  if (foreign === null) return null;
+  const { uid, gid, paths, places } = foreign;
+  if (paths.length === 0) return [];
+  const problem = `${inWords(paths)} ${paths.length === 1 ? 'belongs' : 'belong'} to another user than the node's (uid ${uid})`;
+  const why = 'What the node may not use keeps it from starting, or from taking, finding or delivering backups.';
+  const mend = `As root: chown -R ${uid}:${gid} ${places.map(shellWord).join(' ')}; then restart the node.`;
+  return [error(problem, why, mend)];
 };
 
 export const checkClock: Check = ({ peers }) => {

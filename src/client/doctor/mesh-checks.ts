@@ -7,13 +7,12 @@ import { shellWord } from '../../mesh/terms/shell-word.js';
 import { lateRun, notSaved } from '../render/faults.js';
 import { formatMoment } from '../render/moments.js';
 import { needsRestart } from '../render/status.js';
-import { seenKeysFile } from '../server/state-folder.js';
 import type { DoctorFacts } from './facts.js';
 import { type Check, error, type Finding, inWords, warning } from './finding.js';
 import { hasOldKey, refusalBy } from './peer-checks.js';
 
 export const checkNode: Check = (facts) => {
-  const { node, version, config, keys } = facts;
+  const { node, version, config, keys, foreign } = facts;
   if ('failure' in node && node.failure.kind === 'forbidden') {
     const why = 'Only the node knows what it has found, and how its last run went.';
     return [warning(node.failure.message, why, node.failure.hint ?? 'Run this as the user of the node.')];
@@ -26,7 +25,8 @@ export const checkNode: Check = (facts) => {
   if ('failure' in node) {
     const why = 'Without it no night runs, and no peer can leave its backups here.';
     const start = node.failure.hint ?? `anemone-node --config ${shellWord(config.file)}`;
-    const mend = keys.seenKeys === null ? start : `Start it when ${seenKeysFile(config)} is mended.`;
+    const isBarred = keys.seenKeys !== null || (foreign?.paths ?? []).length > 0;
+    const mend = isBarred ? 'Mend what is said above of its files; then start it.' : start;
     return [error(node.failure.message, why, mend)];
   }
   const findings: Finding[] = node.findings.map((finding) =>

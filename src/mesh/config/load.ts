@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { readSmallFile } from '../files/read-small-file.js';
 import { archiveRoots } from '../terms/archive-roots.js';
 import { Failure } from '../terms/failure.js';
+import { shellWord } from '../terms/shell-word.js';
 import type { Config } from './config.js';
 import { decodeConfig, largestConfig, readDocument, rootProblem } from './document.js';
 import { withoutConfig } from './find.js';
@@ -80,18 +81,21 @@ export async function readConfigBytes(file: string): Promise<Buffer> {
     return await readSmallFile(file, { most: largestConfig, follow: true });
   } catch (cause) {
     const { code = '', message } = cause as NodeJS.ErrnoException;
-    const [why, hint] = unreadable[code] ?? [`cannot be read (${code || message})`];
+    const [why, hint] = whyUnreadable(file)[code] ?? [`cannot be read (${code || message})`];
     throw new Failure('config', `${file} ${why}`, { cause, hint });
   }
 }
 
 /** What is the matter with a file, and what to do, by the code of the error. */
-const unreadable: Readonly<Record<string, readonly [string, string?]>> = {
+const whyUnreadable = (file: string): Readonly<Record<string, readonly [string, string?]>> => ({
   ENOENT: ['does not exist', withoutConfig],
-  EACCES: ['may not be read', 'Run this as root, or as the user of the node, who has to be able to read it.'],
+  EACCES: [
+    'may not be read',
+    `Run this as the user of the node, or as root. Where this is the user of the node, as root: chown ${process.geteuid?.()} ${shellWord(file)}`,
+  ],
   NOT_A_FILE: ['is not a file', 'Name the file itself.'],
   TOO_LARGE: [`has more than ${largestConfig} bytes: it is not a configuration`],
-};
+});
 
 /** What to write where something that must be there is not. */
 const whatIsMissing: Readonly<Record<string, string>> = {
