@@ -50,7 +50,7 @@ function answering(name: string, { node }: TimedNode, facts: DoctorFacts): Findi
     const why = 'It refuses this machine: another one was rebuilt with the recovery key and took its place.';
     findings.push(error(problem, why, `If this is the living server: ${takeBack(name, facts)}`));
   } else if (refusal !== null) {
-    const mend = refusal.hint || '`anemone-peer backup` tries it again.';
+    const mend = refusal.hint || 'Mend that. Then: anemone-peer backup';
     findings.push(error(refusal.message, 'What it is owed is not kept there while this lasts.', mend));
   }
   findings.push(...damagedOn(name, node.damaged, facts));
