@@ -140,7 +140,7 @@ export const checkRestores: Check = ({ parts, staging, drill, config }) => {
     ),
   );
   for (const path of staging) {
-    const why = 'They lie there in plain; the next restore removes them.';
+    const why = 'They lie there in plain, and nothing needs them any more.';
     const mend = `Unless a restore is under way: rm -r ${shellWord(path)}`;
     findings.push(warning(`a restore that was cut off has left opened files in ${path}`, why, mend));
   }

@@ -48,11 +48,12 @@ export function lateRun(
 }
 
 /** The sets that no run ever saved, once the nights have passed that a server or set which is new waits for. */
-function neverSaved(node: GetStatusResponse, { config, self, configuredAt, overdue }: Standard): string[] {
+function neverSaved(node: GetStatusResponse, { config, self, configuredAt, overdue, now }: Standard): string[] {
   // Where past runs are not known, they may have saved each set.
   const isKnown = node.historyProblem === undefined || node.lastRun !== undefined;
   // Where there are none at all, it is not the set that is new.
-  const since = node.lastRun === undefined ? self.certificate.epoch : Math.max(self.certificate.epoch, configuredAt);
+  const isNew = node.lastRun !== undefined && configuredAt <= now;
+  const since = isNew ? Math.max(self.certificate.epoch, configuredAt) : self.certificate.epoch;
   if (!isKnown || since >= overdue) return [];
   const told = node.sets.filter(({ savedAtMs, problem }) => savedAtMs > 0 || problem !== undefined);
   return config.backup.sets

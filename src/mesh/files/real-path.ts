@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** The path without links, as far as it can be followed. */
@@ -11,7 +11,11 @@ export async function withoutLinksAbove(path: string): Promise<string> {
   return join(await realPath(dirname(path)), basename(path));
 }
 
-/** Whether two paths lead to one folder, however they are spelled. Neither has to be there; null leads nowhere. */
+/** Whether two paths lead to one folder, by links, mounts or none. Neither has to be there; null leads nowhere. */
 export async function isSameFolder(one: string, other: string | null): Promise<boolean> {
-  return other !== null && (await realPath(one)) === (await realPath(other));
+  if (other === null) return false;
+  const statsOf = (path: string) => stat(path).catch(() => null);
+  const [a, b] = [await statsOf(one), await statsOf(other)];
+  if (a !== null && b !== null) return a.dev === b.dev && a.ino === b.ino;
+  return (await realPath(one)) === (await realPath(other));
 }

@@ -51,22 +51,26 @@ export async function dataFolders(
 ): Promise<readonly string[]> {
   const brought = filesOf(entries);
   const here = configFileHere(context);
-  const told = (await placesIn(context, target)).flatMap((place) => {
+  const places = await placesIn(context, target);
+  const first = places.find((place) => brought.has(place) || existsSync(join(target, place)));
+  const told = places.flatMap((place) => {
     const file = join(target, place);
-    return [dataIn(file, file), ...(brought.has(place) ? [dataIn(file, join(staging, place))] : [])];
+    // A file of this name that does not count may be another program's.
+    const read = place === first ? dataIn : dataOf;
+    return [read(file, file), ...(brought.has(place) ? [read(file, join(staging, place))] : [])];
   });
   if (here !== null) told.push(dataIn(here, here));
   return (await Promise.all(told)).filter((folder) => folder !== null);
 }
 
 function filesOf(entries: Unpacked['entries']): ReadonlySet<string> {
-  return new Set(entries.filter(({ kind }) => kind === 'file').map(({ path }) => path));
+  return new Set(entries.filter(({ kind }) => kind !== 'folder').map(({ path }) => path));
 }
 
 /** Where a configuration has the data, also one in which something else is wrong; null where nothing there tells it. */
 async function dataIn(file: string, at: string): Promise<string | null> {
-  const config = await readIfFine(file, at);
-  if (config !== null) return config.server.data;
+  const data = await dataOf(file, at);
+  if (data !== null) return data;
   try {
     const { value } = readDocument(decodeConfig(file, await readConfigBytes(at)));
     const data = (value as { server?: { data?: unknown } | null } | null | undefined)?.server?.data;
@@ -76,6 +80,10 @@ async function dataIn(file: string, at: string): Promise<string | null> {
   }
 }
 
+async function dataOf(file: string, at: string): Promise<string | null> {
+  return (await readIfFine(file, at))?.server.data ?? null;
+}
+
 /** Where a restore finds the configuration of a server without being told, relative to the target. */
 const usualPlaces = ['config/config.yaml', 'config.yaml'];
 
@@ -83,8 +91,9 @@ const usualPlaces = ['config/config.yaml', 'config.yaml'];
 async function placesIn({ flags, env, cwd }: Context, target: string): Promise<readonly string[]> {
   const named = flags.config ?? (env['ANEMONE_CONFIG'] || undefined);
   if (named === undefined) return usualPlaces;
-  const place = relative(await realPath(target), await withoutLinksAbove(resolve(cwd, named)));
-  return place === '' || place.split('/')[0] === '..' ? usualPlaces : [place, ...usualPlaces];
+  const path = resolve(cwd, named);
+  const places = [relative(target, path), relative(await realPath(target), await withoutLinksAbove(path))];
+  return [...places.filter((place) => place !== '' && place.split('/')[0] !== '..'), ...usualPlaces];
 }
 
 /** The configuration of a file that may lie elsewhere as yet; null where it is not there, or wrong. */

@@ -53,7 +53,7 @@ export async function planRestore(
   const leftOut = gathered(unplaceable, all, entries, selection);
   const isLeftOut = isInSome(leftOut);
   const done = without(comparison, isLeftOut);
-  const after = await configAfter(context, unpacked, isInSome(done.dropped.map((path) => ({ path }))));
+  const after = await configAfter(context, unpacked, isInSome(units.filter(({ path }) => !isLeftOut(path))));
   const isConfig = ({ path }: Unplaceable): boolean => `${after.file}/`.startsWith(`${join(place, path)}/`);
   const fatal = all.every(({ path }) => isLeftOut(path)) ? unplaceable[0] : unplaceable.find(isConfig);
   if (fatal !== undefined) throw fatal.why;
