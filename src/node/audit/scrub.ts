@@ -39,6 +39,8 @@ const round = 25;
 const shortestUnread = 20 * 3_600_000;
 /** Bytes that are read at most in a run that somebody waits for; what has more is left to the nights. */
 const whileWaitedFor = 64 * 2 ** 20;
+/** Backups that are being read at a time, with those of earlier runs: where the disk hangs, each holds one of few threads. */
+const mostUnderWay = 2;
 
 /** Reads a part of what is kept again, and ends early when it is told to. */
 export type ScrubRun = (atNight: boolean, signals: RunSignals) => Promise<ScrubResult>;
@@ -54,7 +56,7 @@ export type ScrubRun = (atNight: boolean, signals: RunSignals) => Promise<ScrubR
  */
 export function openScrub(parts: ScrubParts): ScrubRun {
   const { vault, clock, times } = parts;
-  const underWay = new Map<string, Promise<void>>();
+  const underWay = new Set<string>();
   let found = nothingFound();
   const pace = paced(clock, (bytes) => {
     found.report.bytes += bytes;
@@ -76,17 +78,17 @@ export function openScrub(parts: ScrubParts): ScrubRun {
     }
   };
   const reading = (name: string): Promise<void> => {
-    const begun = underWay.get(name) ?? read(name).finally(() => underWay.delete(name));
-    underWay.set(name, begun);
-    return begun;
+    underWay.add(name);
+    return read(name).finally(() => underWay.delete(name));
   };
 
   return async (atNight, { stop, hurry }) => {
     // To read a large backup, and to heal over a slow link, may take long, and the next run waits for the end of this one.
     const stopping = AbortSignal.any([stop, hurry]);
     try {
-      for (const { name } of due(parts, atNight)) {
+      for (const { name } of due(parts, atNight, underWay)) {
         stopping.throwIfAborted();
+        if (underWay.size === mostUnderWay) break;
         await untilAborted(reading(name), stopping);
       }
       if (atNight || !parts.nights()) {
@@ -122,13 +124,17 @@ function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What is read this time: what could not be read just now, and then what has waited longest. */
-function due({ vault, times, clock, nights }: ScrubParts, atNight: boolean): HeldEntry[] {
+/** What is read this time: what could not be read just now, and then what has waited longest; what is being read is. */
+function due(
+  { vault, times, clock, nights }: ScrubParts,
+  atNight: boolean,
+  underWay: ReadonlySet<string>,
+): HeldEntry[] {
   const now = clock.now();
   const waiting = vault
     .list()
     .map((entry) => ({ entry, since: vault.isDoubted(entry.name) ? 0 : lastCheck(entry, times, now) }))
-    .filter(({ since }) => now - since >= shortestUnread)
+    .filter(({ entry, since }) => now - since >= shortestUnread && !underWay.has(entry.name))
     .sort((a, b) => a.since - b.since);
   const total = vault.list().reduce((sum, { size }) => sum + size, 0);
   const part = Math.max(whileWaitedFor, total / round);

@@ -77,8 +77,6 @@ export class Examining {
       await Promise.race([this.examine(entry), late]);
     } catch (thrown) {
       const { kind } = Failure.from(thrown);
-      // A night that read it has left it for a later one.
-      if (kind === 'interrupted' && !this.#stopping.signal.aborted) throw stillReading(entry);
       // It is not held any more: it is in quarantine, or was removed meanwhile. So it may be sent again.
       if (!['damaged', 'not-found'].includes(kind)) throw thrown;
     } finally {

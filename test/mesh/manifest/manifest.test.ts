@@ -104,7 +104,7 @@ describe('a receipt', () => {
   const receipt = signReceipt({ manifestDigest: manifest.digest, receivedAt: 1234 }, holder.signer);
 
   it('proves who holds which backup since when', () => {
-    expect(verifyReceipt(receipt, holder.identity, manifest.digest)).toEqual({ receivedAt: 1234 });
+    expect(verifyReceipt(receipt, holder.identity, manifest.digest)).toMatchObject({ receivedAt: 1234 });
   });
 
   it('proves nothing for another backup, or from another holder', () => {

@@ -154,23 +154,29 @@ describe('a scrub', () => {
     ['at night, and the next night is due', true, true],
     ['on request where no nights are scheduled, and somebody asks for the next run', false, false],
   ])('reads on what takes longer than the time between two runs: %s', async (_, atNight, nights) => {
-    held = held.slice(0, 2).map((each) => ({ ...each, size: mib }));
+    held = held.slice(0, 3).map((each) => ({ ...each, size: mib }));
     const slow = slowReading();
-    const run = openScrub({ ...slow.parts, nights: () => nights });
-    for (let runs = 0; runs < 3; runs += 1) {
+    async function* heal(): AsyncGenerator<string> {
+      yield 'b9';
+    }
+    const run = openScrub({ ...slow.parts, heal, nights: () => nights });
+    for (const name of ['b0', 'b1']) {
       const due = new AbortController();
       const cut = run(atNight, { ...undisturbed, hurry: due.signal });
-      await slow.reads('b0');
+      await slow.reads(name);
       due.abort('the next run is due');
       expect(await cut).toMatchObject({ report: { checked: 0 }, problems: [] });
     }
+    expect((await run(atNight, undisturbed)).report).toMatchObject({ checked: 0, recovered: ['b9'] });
+    for (const name of ['b0', 'b1']) slow.letGo.get(name)?.();
+    while (read.length < 2) await clock.advance(0);
+    await clock.advance(0);
     const last = run(atNight, undisturbed);
-    slow.letGo.get('b0')?.();
-    await slow.reads('b1');
-    slow.letGo.get('b1')?.();
-    expect((await last).report.checked).toBe(2);
-    expect(slow.begun()).toBe(2);
-    expect(read).toEqual(['b0', 'b1']);
+    await slow.reads('b2');
+    slow.letGo.get('b2')?.();
+    expect((await last).report.checked).toBe(3);
+    expect(slow.begun()).toBe(3);
+    expect(read).toEqual(['b0', 'b1', 'b2']);
   });
 
   it('tells in the next report what it found in a backup that it read on between two runs', async () => {
