@@ -16,8 +16,8 @@ export type UploadLimit = readonly [UploadStep, ...UploadStep[]];
 const howToWrite = 'Write a size for a second, such as 5MB, or times and sizes, such as "08:00 512KiB, 23:00 off".';
 
 /**
- * Bytes a second. What is sent at once has 64 KiB, the peers get theirs in turn, and each gives an upload up after a minute
- * without a byte: below this, seven at a time would all get nothing.
+ * Bytes a second. A peer gives an upload up that brings less than 64 KiB in a minute, so this carries three at a time; the others
+ * wait for their turn.
  */
 const leastRate = 8 * 1024;
 

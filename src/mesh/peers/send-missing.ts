@@ -15,9 +15,11 @@ import { type Claim, openRangeQueue, type RangeQueue } from './range-queue.js';
 export interface PushOptions {
   /**
    * Reads a range of the sealed file. Chunks are at most 1 MiB, and each counts as progress once all of it was sent. A large file
-   * is read at several places at once.
+   * is read at several places at once. The peer hears of the range with its first chunk, however long that takes; where the
+   * stream ends early, behind a leaf, the rest is read as another range.
+   * @param wanted aborts when it is to be read no further
    */
-  read(offset: number, length: number): LentBytes;
+  read(offset: number, length: number, wanted: AbortSignal): LentBytes;
   /** Told how many bytes of the backup the peer has: first as it says, then with those handed to the network. */
   progress?(bytes: number): void;
   readonly signal?: AbortSignal;
@@ -119,9 +121,11 @@ async function useChannel(sending: Sending, number: number): Promise<void> {
     while (isWanted(sending, number)) {
       const claim = queue.take(number, Number.POSITIVE_INFINITY);
       if (claim === null) break;
-      const { sent, answered } = sendClaim(sending, claim, channel);
+      let answered: Promise<void>;
       try {
-        await Promise.race([sent, answered]);
+        const range = await sendClaim(sending, claim, channel);
+        answered = range.answered;
+        await Promise.race([range.sent, answered]);
       } finally {
         queue.release(claim);
       }
@@ -154,35 +158,46 @@ interface SentRange {
   readonly answered: Promise<void>;
 }
 
-/** Sends what is claimed, or as much of it as nobody takes over and the channel is wanted for. */
-function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): SentRange {
+/**
+ * Begins to send what is claimed, or as much of it as nobody takes over and the channel is wanted for. The call begins when its
+ * first bytes are there: whoever waits for them lets no peer wait.
+ */
+async function sendClaim(sending: Sending, claim: Claim<number>, channel: Channel): Promise<SentRange> {
   const { connection, manifest, options, over } = sending;
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
   let allSent = (): void => {};
   const sent = new Promise<void>((resolve) => {
     allSent = resolve;
   });
+  const parts = partsOf(sending, claim, signal);
+  const first = await parts.next();
   async function* requests(): AsyncGenerator<PushBackupRequest> {
-    yield* partsOf(sending, claim);
+    if (!first.done) yield first.value;
+    yield* parts;
     allSent();
   }
   const answered = callClientStream(channel, peerService.pushBackup, requests(), signal).then(({ answer }) => {
     if (answer?.$case === 'receipt') settle(sending, verifiedReceipt(connection, answer.value, manifest));
   });
-  // It is waited for later.
-  answered.catch(() => {});
+  // It is waited for later; a call that could not begin has left what it was to send.
+  answered.catch(() => parts.return(undefined)).catch(() => {});
   return { sent, answered };
 }
 
-async function* partsOf(sending: Sending, claim: Claim<number>): AsyncGenerator<PushBackupRequest> {
+async function* partsOf(
+  sending: Sending,
+  claim: Claim<number>,
+  wanted: AbortSignal,
+): AsyncGenerator<PushBackupRequest, undefined> {
   const { manifest, options, queue } = sending;
   const { digest, facts } = manifest;
   const endOf = (leaf: number): number => Math.min(leaf * leafSize, facts.size);
   const offset = claim.start * leafSize;
   const length = endOf(claim.end) - offset;
-  yield { part: { $case: 'header', value: { manifestDigest: digest, range: { offset, length } } } };
   let at = offset;
-  for await (const chunk of options.read(offset, length)) {
+  for await (const chunk of options.read(offset, length, wanted)) {
+    if (at === offset)
+      yield { part: { $case: 'header', value: { manifestDigest: digest, range: { offset, length } } } };
     at += chunk.length;
     // Whoever takes over the second half takes nothing of what is on its way.
     while (claim.next < claim.end && endOf(claim.next + 1) <= at) queue.arrived(claim);

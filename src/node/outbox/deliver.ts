@@ -11,11 +11,17 @@ export interface OutboxPeer extends Holder {
    * Brings it one backup, and resolves with its receipt once it holds it.
    * @param options.progress told the bytes of the backup that the peer has: first those that it had before, then with those
    *   sent so far; calling it again with the same number says that work goes on
+   * @param options.waitHere waits for something of this server, such as its limit: for as long as it takes, nobody looks whether
+   *   the peer takes anything
    * @throws Failure; `retryable` says whether the peer, rather than this backup, stands in the way for now
    */
   push(
     backup: OwnBackup,
-    options: { readonly progress: (bytes: number) => void; readonly signal: AbortSignal },
+    options: {
+      readonly progress: (bytes: number) => void;
+      readonly waitHere: <T>(wait: Promise<T>) => Promise<T>;
+      readonly signal: AbortSignal;
+    },
   ): Promise<SignedReceipt>;
 }
 
@@ -116,6 +122,7 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
   let cancelWatch = (): void => {};
   const watch = (): void => {
     cancelWatch();
+    if (over || givenUp.signal.aborted) return;
     cancelWatch = clock.after(bulkPatience, () => givenUp.abort(stalled(backup, peer)));
   };
   const progress = (bytes: number): void => {
@@ -123,12 +130,16 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
     watch();
     delivery.progress(backup, bytes);
   };
+  const waitHere = <T>(wait: Promise<T>): Promise<T> => {
+    cancelWatch();
+    return wait.finally(watch);
+  };
   const interrupt = (): void => givenUp.abort(signal.reason);
   signal.addEventListener('abort', interrupt, { once: true });
   watch();
   try {
     return await Promise.race([
-      peer.push(backup, { progress, signal: givenUp.signal }),
+      peer.push(backup, { progress, waitHere, signal: givenUp.signal }),
       new Promise<never>((_, reject) => {
         givenUp.signal.addEventListener('abort', () => reject(givenUp.signal.reason), { once: true });
       }),

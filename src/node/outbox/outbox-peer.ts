@@ -20,22 +20,38 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
   return {
     name,
     identity,
-    async push(backup, { progress, signal }) {
+    async push(backup, { progress, waitHere, signal }) {
       const { manifest } = await vault.held(backup.name);
-      async function* read(offset: number, length: number): LentBytes & AsyncGenerator<Uint8Array> {
-        for await (const chunk of vault.read(backup.name, offset, length)) {
-          for (let start = 0; start < chunk.length; ) {
-            const piece = chunk.subarray(start, start + Math.min(most, limit.piece()));
-            await limit.take(name, piece.length, signal);
-            const begun = clock.monotonic();
-            try {
-              yield piece;
-            } finally {
-              // Also when it was given up: the next try goes on in smaller steps.
-              most = clock.monotonic() - begun > slow ? little : Number.POSITIVE_INFINITY;
+      async function* read(
+        offset: number,
+        length: number,
+        wanted: AbortSignal,
+      ): LentBytes & AsyncGenerator<Uint8Array> {
+        const place = await waitHere(limit.place(name, wanted));
+        try {
+          // It brings something in any case: a range without a byte would be begun in vain.
+          const goesOn = AbortSignal.any([wanted, place.over]);
+          let until = wanted;
+          for await (const chunk of vault.read(backup.name, offset, length)) {
+            for (let start = 0; start < chunk.length; ) {
+              const piece = chunk.subarray(start, start + Math.min(most, limit.piece()));
+              await waitHere(limit.take(name, piece.length, until));
+              const begun = clock.monotonic();
+              try {
+                yield piece;
+              } finally {
+                // Also when it was given up: the next try goes on in smaller steps.
+                most = clock.monotonic() - begun > slow ? little : Number.POSITIVE_INFINITY;
+              }
+              start += piece.length;
+              until = goesOn;
             }
-            start += piece.length;
           }
+        } catch (thrown) {
+          // What is left of the range is sent when there is a place for it again.
+          if (thrown !== place.over.reason) throw thrown;
+        } finally {
+          place.leave();
         }
       }
       // The vault has proven its signature.

@@ -1,7 +1,10 @@
 import type { Clock } from '../../mesh/terms/clock.js';
+import { openPlaces, type Places } from './places.js';
 
 /** A limit that all uploads share. */
 export interface RateLimit {
+  /** Waits for a place to send a range, before its call is begun. */
+  readonly place: Places['take'];
   /**
    * Resolves when so many bytes may be sent. Peers that wait are served in turn, one request each, whoever asks for how
    * many connections. A piece larger than what the limit allows in a second is let through, and paid for by a longer wait
@@ -31,6 +34,7 @@ const smallPiece = 64 * 1024;
 export function rateLimit(clock: Clock, allowed: () => number): RateLimit {
   /** Requests that wait, by peer; the first peer is served next, and then becomes the last. */
   const queues = new Map<string, Request[]>();
+  const places = openPlaces(clock, allowed);
   let rate = allowed();
   /** Bytes that may be sent now; below zero, they were sent ahead of time. */
   let allowance = rate * burst;
@@ -60,6 +64,7 @@ export function rateLimit(clock: Clock, allowed: () => number): RateLimit {
   };
 
   return {
+    place: places.take,
     take(peer, bytes, signal) {
       return new Promise((resolve, reject) => {
         const request: Request = {
@@ -84,7 +89,10 @@ export function rateLimit(clock: Clock, allowed: () => number): RateLimit {
       });
     },
     piece: () => (allowed() === 0 ? Number.POSITIVE_INFINITY : smallPiece),
-    refresh: serve,
+    refresh() {
+      serve();
+      places.refresh();
+    },
   };
 }
 

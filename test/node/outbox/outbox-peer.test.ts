@@ -21,6 +21,9 @@ const nights = ['2026-11-21T01:00:00Z', '2026-11-22T01:00:00Z', '2026-11-23T01:0
   const manifest = manifestOf(content, servers.FR1.signer, { owner: 'FR1', createdAtMs: Date.parse(time) });
   return { content, manifest, name: manifest.facts.name };
 });
+const unlimited = rateLimit(systemClock, () => 0);
+/** How a push waits that nobody watches. */
+const waitHere = <T>(wait: Promise<T>): Promise<T> => wait;
 const names = nights.map(({ name }) => name);
 
 let fixture: VaultFixture;
@@ -75,15 +78,15 @@ it('waits for the limit in the name of its peer, for each byte, so that all peer
   try {
     const asked: [peer: string, bytes: number][] = [];
     const limit: RateLimit = {
+      ...unlimited,
       take: async (peer, bytes) => void asked.push([peer, bytes]),
       piece: () => 600,
-      refresh() {},
     };
     for (const each of [node, us1]) {
       const peer = outboxPeer(each.callAs(servers.FR1), vault, servers.FR1.identity, limit);
       const [backup] = owed(vault.list(), new Set());
       if (backup === undefined) throw new Error('nothing is owed');
-      await peer.push(backup, { progress() {}, signal: new AbortController().signal });
+      await peer.push(backup, { progress() {}, waitHere, signal: new AbortController().signal });
     }
     expect(asked).toEqual(['FR2', 'US1'].flatMap((peer) => [600, 400].map((bytes) => [peer, bytes])));
   } finally {
@@ -101,11 +104,7 @@ it('sends 64 KiB at a time once a larger piece took long, so that each is progre
   await draft.write(content);
   await draft.commit(large.signed);
   const asked: number[] = [];
-  const limit: RateLimit = {
-    take: async (_, bytes) => void asked.push(bytes),
-    piece: () => Number.POSITIVE_INFINITY,
-    refresh() {},
-  };
+  const limit: RateLimit = { ...unlimited, take: async (_, bytes) => void asked.push(bytes) };
   let elapsed = 0;
   const clock = { ...systemClock, monotonic: () => elapsed };
   const connection = connectTo(node.callAs(servers.FR1).peer, servers.FR1, clock);
@@ -116,7 +115,7 @@ it('sends 64 KiB at a time once a larger piece took long, so that each is progre
   const progress = (bytes: number): void => {
     if (bytes > 0 && bytes <= slowUpTo) elapsed += 6_000;
   };
-  await peer.push(backup, { progress, signal: new AbortController().signal });
+  await peer.push(backup, { progress, waitHere, signal: new AbortController().signal });
   connection.close();
   expect(asked).toEqual([2 ** 19, 2 ** 16, 2 ** 16, 2 ** 19 - 2 ** 17, 2 ** 19]);
 });
