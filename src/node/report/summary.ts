@@ -7,6 +7,9 @@ import {
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import { kitSet } from '../../mesh/terms/backup-name.js';
 
+/** Peers that did the same are counted where they are more. */
+const mostNamed = 3;
+
 type Parts = Pick<RunReport, 'sets' | 'peers' | 'problems'>;
 
 /**
@@ -25,14 +28,14 @@ export function outcomeOf({ sets, peers, problems }: Parts): Outcome {
     : Outcome.OUTCOME_DONE;
 }
 
-/** One plain sentence about a run, for the log. */
+/** One plain sentence about a run, for the log, where a long one is cut at its end: what a person has to know comes first. */
 export function summaryOf(report: RunReport): string {
   const parts = [
-    ...report.sets.map(setClause),
-    ...report.peers.map(peerClause),
-    ...(report.audit?.peers ?? []).flatMap(auditClause),
-    ...(report.audit?.scrub?.checked ? [`${counted(report.audit.scrub.checked, 'backup')} here read again`] : []),
     ...report.problems.map((problem) => problem.message),
+    ...report.sets.map(setClause),
+    ...clausesOf(report.peers.map((peer) => [peer.peer, deliveryTo(peer)])),
+    ...clausesOf((report.audit?.peers ?? []).flatMap((audit) => auditOf(audit).map((did) => [audit.peer, did]))),
+    ...(report.audit?.scrub?.checked ? [`${counted(report.audit.scrub.checked, 'backup')} here read again`] : []),
   ];
   return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
 }
@@ -62,19 +65,26 @@ function setClause(set: SetReport): string {
   return `set ${set.set} is in ${set.backup}${left}`;
 }
 
-function peerClause(peer: PeerReport): string {
+/** One clause for all peers that did the same. */
+function clausesOf(deeds: readonly (readonly [peer: string, did: string])[]): string[] {
+  const peers = new Map<string, string[]>();
+  for (const [peer, did] of deeds) peers.set(did, [...(peers.get(did) ?? []), peer]);
+  return [...peers].map(([did, who]) => `${who.length > mostNamed ? `${who.length} peers` : who.join(', ')} ${did}`);
+}
+
+function deliveryTo(peer: PeerReport): string {
   const owed = peer.owed === 0 ? '' : `, ${counted(peer.owed, 'backup')} still owed`;
   const problem = peer.problem === undefined ? '' : ` (${peer.problem.message})`;
   const got = peer.delivered.length === 0 ? 'took nothing' : `took ${counted(peer.delivered.length, 'backup')}`;
-  return `${peer.peer} ${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'has everything' : got}${owed}${problem}`;
+  return `${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'had everything' : got}${owed}${problem}`;
 }
 
 /** What a peer lost is among the problems of the run, and so is that it refuses this server. */
-function auditClause({ peer, proven, gone, problem }: PeerAudit): string[] {
+function auditOf({ proven, gone, problem }: PeerAudit): string[] {
   const clauses: string[] = [];
-  if (proven.length > 0) clauses.push(`${peer} proved ${counted(proven.length, 'backup')}`);
-  if (gone.length > 0) clauses.push(`${peer} no longer keeps ${counted(gone.length, 'older backup')}`);
-  if (problem !== undefined) clauses.push(`${peer} did not prove everything: ${problem.message}`);
+  if (proven.length > 0) clauses.push(`proved ${counted(proven.length, 'backup')}`);
+  if (gone.length > 0) clauses.push(`no longer kept ${counted(gone.length, 'older backup')}`);
+  if (problem !== undefined) clauses.push(`did not prove everything: ${problem.message}`);
   return clauses;
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
+  Audit,
   Outcome,
+  PeerAudit,
   PeerReport,
   type Problem,
   RunReport,
@@ -87,16 +89,34 @@ describe('the sentence about a run', () => {
       problems: [problem],
     };
     expect(summaryOf(report)).toBe(
-      'The backup is done in part: set backup is in anemone-backup-FR1-20261123-010000.enc; ' +
-        'set db: pg_dump ended with code 1; FR2 took 1 backup; US1 took nothing, 2 backups still owed (no answer); ' +
-        'the sweep failed.',
+      'The backup is done in part: the sweep failed; set backup is in anemone-backup-FR1-20261123-010000.enc; ' +
+        'set db: pg_dump ended with code 1; FR2 took 1 backup; US1 took nothing, 2 backups still owed (no answer).',
+    );
+  });
+
+  it('tells in one clause of all peers that did the same, and names them where they are few', () => {
+    const names = Array.from({ length: 23 }, (_, at) => `S${at + 1}`);
+    const audits = names.map((name, at) =>
+      PeerAudit.fromJSON({ peer: name, proven: ['a'], gone: at < 3 ? ['b'] : [] }),
+    );
+    const report: RunReport = {
+      ...base,
+      outcome: done,
+      peers: names.map((name, at) =>
+        at < 2 ? { ...peer(unchanged), peer: name } : { ...peer(done), peer: name, delivered: ['a', 'b', 'c'] },
+      ),
+      audit: { ...Audit.fromJSON({}), peers: audits },
+    };
+    expect(summaryOf(report)).toBe(
+      'The backup is done: S1, S2 had everything; 21 peers took 3 backups; 23 peers proved 1 backup; ' +
+        'S1, S2, S3 no longer kept 1 older backup.',
     );
   });
 
   it('is short where nothing happened', () => {
     const report = { ...base, outcome: unchanged, sets: [set(unchanged)], peers: [peer(unchanged)] };
     expect(summaryOf(report)).toBe(
-      'Nothing changed, and every peer has the last backup: set backup is unchanged; FR2 has everything.',
+      'Nothing changed, and every peer has the last backup: set backup is unchanged; FR2 had everything.',
     );
   });
 });
