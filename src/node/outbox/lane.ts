@@ -64,6 +64,11 @@ export class Lane {
     void this.#inTurn(this.#stopping.signal);
   }
 
+  /** Tries at once where the peer refused: whatever was changed meanwhile may be what it refused. */
+  reconsider(): void {
+    if (isRefusal(this.#problem)) this.start();
+  }
+
   /** The last failure, until a round brings everything. */
   get problem(): Failure | undefined {
     return this.#problem;

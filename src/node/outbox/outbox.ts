@@ -14,7 +14,10 @@ import type { RunSignals } from './run-signals.js';
 
 /** Brings every peer what it is owed, each at its own pace: none waits for another. */
 export interface Outbox {
-  /** Delivers to these peers from now on. One that was given before goes on; another object of its name starts anew. */
+  /**
+   * Delivers to these peers from now on, as the configuration that was read says. One that was given before goes on, at once where
+   * it refused; another object of its name starts anew.
+   */
   follow(peers: readonly OutboxPeer[]): Promise<void>;
   /** A peer was seen (it called, or answered), or is owed something again. */
   kick(name: Hostname): void;
@@ -45,7 +48,11 @@ export function openOutbox(parts: OutboxParts): Outbox {
       for (const { peer } of leaving) lanes.delete(peer);
       await Promise.all(leaving.map((lane) => lane.stop()));
       for (const peer of peers) {
-        if (lanes.has(peer)) continue;
+        const followed = lanes.get(peer);
+        if (followed !== undefined) {
+          followed.reconsider();
+          continue;
+        }
         const lane = new Lane(peer, parts);
         lanes.set(peer, lane);
         lane.start();

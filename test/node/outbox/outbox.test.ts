@@ -272,6 +272,17 @@ describe('the outbox', () => {
     expect((status?.nextTryAtMs ?? 0) - clock.now()).toBeGreaterThanOrEqual(24_000);
   });
 
+  it('tries a peer that refused at once when the configuration was read again, and no other one', async () => {
+    fr2.instead = () => Promise.reject(new Failure('untrusted', 'FR2 does not take FR1 for a peer'));
+    us1.instead = unreachable;
+    await start(fr2, us1);
+    await planned();
+    fr2.instead = undefined;
+    await outbox.follow([fr2, us1]);
+    await until(() => fr2.taken.length === 2);
+    expect(us1.tries).toBe(1);
+  });
+
   it('delivers to the others while one peer hangs, and one is full', async () => {
     const full = new TestPeer('DE1');
     fr2.instead = () => new Promise(() => {});
