@@ -7,7 +7,10 @@ import type { Vault } from '../vault/vault.js';
 import type { OutboxPeer } from './deliver.js';
 import type { RateLimit } from './rate-limit.js';
 
-/** Milliseconds that a chunk may take. After a slower one the peer is sent little at a time, each of which is progress. */
+/**
+ * Milliseconds that a chunk may take. At first and after a slower one the peer is sent little at a time, each of which is progress,
+ * and twice as much after each other one: many peers may share a thin uplink.
+ */
 const slow = 5_000;
 /** Bytes; what is no more in a minute is given up, on either side. */
 const little = 64 * 1024;
@@ -16,7 +19,7 @@ const little = 64 * 1024;
 export function outboxPeer(connection: Connection, vault: Vault, self: Identity, limit: RateLimit): OutboxPeer {
   const { name, identity } = connection.peer;
   const { clock } = connection.control;
-  let most = Number.POSITIVE_INFINITY;
+  let most = little;
   return {
     name,
     identity,
@@ -41,7 +44,7 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
                 yield piece;
               } finally {
                 // Also when it was given up: the next try goes on in smaller steps.
-                most = clock.monotonic() - begun > slow ? little : Number.POSITIVE_INFINITY;
+                most = clock.monotonic() - begun > slow ? little : 2 * most;
               }
               start += piece.length;
               until = goesOn;
