@@ -5,7 +5,7 @@ import { connectTo } from '../../../src/mesh/peers/connection.js';
 import { systemClock } from '../../../src/mesh/terms/clock.js';
 import { deliver } from '../../../src/node/outbox/deliver.js';
 import { outboxPeer } from '../../../src/node/outbox/outbox-peer.js';
-import { owed } from '../../../src/node/outbox/owed.js';
+import { type OwnBackup, owed } from '../../../src/node/outbox/owed.js';
 import { type RateLimit, rateLimit } from '../../../src/node/outbox/rate-limit.js';
 import { openReceipts } from '../../../src/node/outbox/receipts.js';
 import type { Vault } from '../../../src/node/vault/vault.js';
@@ -94,23 +94,50 @@ it('waits for the limit in the name of its peer, for each byte, so that all peer
   }
 });
 
-it('sends 64 KiB at first and once a piece took long, so that each is progress, and twice as much after each quick one', async () => {
+/** One of 1.5 MiB in the vault, newer than all others. */
+async function largeBackup(): Promise<OwnBackup> {
   const content = randomBytes(3 * 2 ** 19);
-  const large = manifestOf(content, servers.FR1.signer, {
+  const { signed } = manifestOf(content, servers.FR1.signer, {
     owner: 'FR1',
     createdAtMs: Date.parse('2026-11-24T01:00:00Z'),
   });
   const draft = await vault.draft();
   await draft.write(content);
-  await draft.commit(large.signed);
+  await draft.commit(signed);
+  const [backup] = owed(vault.list(), new Set());
+  if (backup === undefined) throw new Error('nothing is owed');
+  return backup;
+}
+
+it('goes on where it was when it has a place again, as often as it has to give it away', async () => {
+  const backup = await largeBackup();
+  let places = 0;
+  let left = 0;
+  const limit: RateLimit = {
+    ...unlimited,
+    piece: () => 2 ** 16,
+    async place() {
+      places += 1;
+      const leave = (): void => {
+        left += 1;
+      };
+      return { over: AbortSignal.abort(new Error('others wait')), leave };
+    },
+  };
+  const peer = outboxPeer(node.callAs(servers.FR1), vault, servers.FR1.identity, limit);
+  await peer.push(backup, { progress() {}, waitHere, signal: new AbortController().signal });
+  expect(node.vault.list().map(({ name }) => name)).toContain(backup.name);
+  expect([places, left]).toEqual([24, 24]);
+});
+
+it('sends 64 KiB at first and once a piece took long, so that each is progress, and twice as much after each quick one', async () => {
+  const backup = await largeBackup();
   const asked: number[] = [];
   const limit: RateLimit = { ...unlimited, take: async (_, bytes) => void asked.push(bytes) };
   let elapsed = 0;
   const clock = { ...systemClock, monotonic: () => elapsed };
   const connection = connectTo(node.callAs(servers.FR1).peer, servers.FR1, clock);
   const peer = outboxPeer(connection, vault, servers.FR1.identity, limit);
-  const [backup] = owed(vault.list(), new Set());
-  if (backup === undefined) throw new Error('nothing is owed');
   const slowUpTo = 2 ** 19 + 2 ** 16;
   const progress = (bytes: number): void => {
     if (bytes > 2 ** 18 && bytes <= slowUpTo) elapsed += 6_000;
