@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Time as a parameter. This is the only file that reads the machine's clock or starts a timer, so a night runs under test
  * without waiting for one.
@@ -38,7 +40,10 @@ export const systemClock: Clock = {
         resolve();
       };
       const cancel = inParts(ms, wake, (part, then) => setTimeout(then, part));
-      signal?.addEventListener('abort', abort, { once: true });
+      if (signal === undefined) return;
+      // Any number may sleep for one signal, and Node.js warns of more than ten.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', abort, { once: true });
     });
   },
 };

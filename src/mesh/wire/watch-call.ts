@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Failure } from '../terms/failure.js';
 import type { Whom } from './channel.js';
 
@@ -38,6 +39,8 @@ export function watchCall({ whom, clock, patience }: Whom, signal: AbortSignal |
     disarm = clock.after(patience, () => giveUp(new Failure('timeout', `${whom} did not answer for ${seconds} s`)));
   };
   const abort = (): void => giveUp(new Failure('interrupted', `${whom}: interrupted`));
+  // One signal ends the calls to any number of peers, and Node.js warns of more than ten.
+  if (signal !== undefined) setMaxListeners(0, signal);
   signal?.addEventListener('abort', abort, { once: true });
   progress();
   if (signal?.aborted) abort();

@@ -19,10 +19,12 @@ import { entryOf, treeOf } from '../../support/bare-machine.js';
 import { type CommandOptions, commandTrial } from '../../support/command.js';
 import { silent } from '../../support/events.js';
 import { startHostilePeer } from '../../support/hostile-peer.js';
+import { throwawayServer } from '../../support/identities.js';
 import { manifestOf } from '../../support/manifests.js';
 import { type PeerNode, peerConfig, startPeerNode } from '../../support/peer-node.js';
 import { pushTo, recoverableServer, sealBytes, sealTree } from '../../support/restorable.js';
 import { temporaryFolder } from '../../support/temporary-folder.js';
+import { warningsOf } from '../../support/warnings.js';
 
 const fr1 = recoverableServer('FR1');
 const keysOfFR2 = deriveKeys(generateRecoveryKey());
@@ -64,6 +66,15 @@ it('proves that the server can be brought back, says how long it takes, and chan
   expect(said.stdout).toContain('from FR2 (');
   expect((await readdir(folder)).sort()).toEqual(['config', 'config-backups']);
   expect((await getNode(fr2.callAs(fr1.server))).newestEpochMs).toBe(fr1.server.certificate.epoch);
+});
+
+it('visits any number of peers without a warning of Node.js, which warns of more than ten', async () => {
+  const away = Array.from({ length: 10 }, (_, index) => {
+    const { identity } = throwawayServer(`DE${index + 1}`);
+    return `  - { name: DE${index + 1}, vpn_ip: "127.0.0.1:${index + 1}", identity: "${identity}" }\n`;
+  });
+  await appendFile(join(folder, 'config/config.yaml'), away.join(''));
+  expect(await warningsOf(drill)).toEqual([]);
 });
 
 it('proves a server whose configuration has another name, which --config gives', async () => {

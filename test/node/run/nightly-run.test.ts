@@ -8,6 +8,7 @@ import { Failure } from '../../../src/mesh/terms/failure.js';
 import { summaryOf } from '../../../src/node/report/summary.js';
 import type { NightSet } from '../../../src/node/run/keep-set.js';
 import { openSource } from '../../../src/node/sources/open-source.js';
+import { warningsOf } from '../../support/warnings.js';
 import { nothingRead, Stage, setOf } from './night-stage.js';
 
 const { OUTCOME_DONE: done, OUTCOME_PARTLY: partly, OUTCOME_FAILED: failed, OUTCOME_UNCHANGED: unchanged } = Outcome;
@@ -616,16 +617,11 @@ describe('one run at a time', () => {
   });
 
   it('may be listened to by any number of peers without a warning of Node.js, which warns of more than ten', async () => {
-    const warned: string[] = [];
-    const warn = ({ name }: Error): number => warned.push(name);
-    process.on('warning', warn);
     const stopping = new AbortController().signal;
     const set = setOf('backup', 'bytes', () => {
       for (let peer = 0; peer < 20; peer += 1) stopping.addEventListener('abort', () => {});
     });
-    await stage.run([set], { signal: stopping });
-    process.off('warning', warn);
-    expect(warned).toEqual([]);
+    expect(await warningsOf(() => stage.run([set], { signal: stopping }))).toEqual([]);
   });
 
   it('refuses a second run as locked, and takes the next one afterwards', async () => {
