@@ -1,5 +1,5 @@
 import { examiner, type ReceiptCheck } from '../../src/client/survey/examine.js';
-import type { Survey } from '../../src/client/survey/found.js';
+import type { Owed, Survey } from '../../src/client/survey/found.js';
 import type { Holder } from '../../src/client/survey/holders.js';
 import { weigh } from '../../src/client/survey/survey.js';
 import type { HeldBackup } from '../../src/mesh/generated/anemone/backup/v1/backup.js';
@@ -30,20 +30,25 @@ export interface StagedAnswer {
   readonly minimumDays?: MinimumDays | undefined;
 }
 
-/** What comes of these answers. @param now when they are compared; without it, when the newest was made, or before */
+/**
+ * What comes of these answers.
+ * @param now when they are compared; without it, when the newest was made, or before
+ * @param owed what the own node says that it still owes
+ */
 export function surveyOf(
   answers: readonly StagedAnswer[],
   filter: ListFilter,
   owners: ReadonlyMap<string, Identity>,
   receipts: ReceiptCheck = 'read',
   now = 0,
+  owed: Owed = new Map(),
 ): Survey {
   const { whole } = examiner(owners, receipts);
   const examined = answers.map(({ held, ...answer }) => ({
     ...answer,
     held: held.map((entry) => whole(entry, answer.holder)),
   }));
-  return weigh(examined, filter, now);
+  return weigh(examined, filter, { now, owed });
 }
 
 export function stagedHolder(name: string, fetch: Holder['fetch'] = nothing): StagedHolder {

@@ -12,14 +12,18 @@ export function ownSocket(base: string): string {
   return join(base, 'config-backups/.state/node.sock');
 }
 
-/** Answers the own client at a socket out of a vault, as a node does. Backups and the status nobody may ask for. */
+/**
+ * Answers the own client at a socket out of a vault, as a node does. Backups nobody may ask for.
+ * @param status what it answers when it is asked how things stand, which fails without one
+ */
 export async function serveOwn(
   socket: string,
   vault: Vault,
   retention: () => Config['retention'] = () => keepDays(0, 7),
+  status?: OwnRequests['status'],
 ) {
   const log = openThrottledLog(silent, systemClock);
-  const server = await serveOwnClient(socket, { retention } as OwnRequests, vault, systemClock, log);
+  const server = await serveOwnClient(socket, { retention, status } as OwnRequests, vault, systemClock, log);
   return {
     async close(): Promise<void> {
       await server.close(0);

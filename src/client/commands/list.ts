@@ -13,7 +13,7 @@ import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
 import type { Answer, FoundBackup, Survey } from '../survey/found.js';
 import { type Mesh, openMesh } from '../survey/mesh.js';
-import { nobodyAnswered, peersDocument, silence, survey } from '../survey/survey.js';
+import { nobodyAnswered, peersDocument, silence, survey, tellFindings } from '../survey/survey.js';
 
 export interface ListOptions {
   readonly peer?: string;
@@ -39,7 +39,7 @@ export async function listMesh(context: Context, host: string | undefined, optio
     const drill = await lastDrill(stateFolder(await context.loadConfig()));
     screen.result(listDocument(mesh, found, drill), (look) => listText(look, found, clock.now()));
     for (const hint of new Set(silent.flatMap(({ failure }) => failure.hint ?? []))) screen.note(hint);
-    for (const { message } of found.findings) screen.warn(message);
+    tellFindings(context, found.findings);
     screen.note(summary(found));
     screen.note(drillInWords(drill, clock.now()));
     return silent.length > 0 ? 3 : 0;

@@ -1,5 +1,6 @@
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
-import type { Answer, Finding, FoundBackup, Held } from './found.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
+import type { Answer, Finding, FoundBackup, Held, Owed } from './found.js';
 import type { Holder } from './holders.js';
 
 const day = 24 * 3600 * 1000;
@@ -13,21 +14,48 @@ interface Link {
   readonly holders: ReadonlySet<Holder>;
 }
 
+/** What answers are compared with beside each other. */
+export interface Circumstances {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly owed: Owed;
+}
+
 /**
  * What the chains of verified manifests say against the answers: two backups in one place of a chain, a holder whose
  * chain ends earlier than another's, a holder that leaves out recent ones in between, which its retention keeps. A holder that
- * shows nothing of a set is not named here: it may not be one of the peers that keep it.
- * @param now milliseconds since 1970
+ * shows nothing of a set is not named here: it may not be one of the peers that keep it. What a holder is still owed is not
+ * expected of it.
  */
-export function chainFindings(answers: readonly Answer[], backups: readonly FoundBackup[], now: number): Finding[] {
+export function chainFindings(
+  answers: readonly Answer[],
+  backups: readonly FoundBackup[],
+  { now, owed }: Circumstances,
+): Finding[] {
   const findings: Finding[] = [];
+  const lacking = new Map<Holder, Link[]>();
   for (const chain of chainsOf(backups)) {
     findings.push(...forks(chain));
     for (const answer of answers) {
-      if ('held' in answer) findings.push(...omissions(answer, chain, now));
+      if (!('held' in answer)) continue;
+      const { holder } = answer;
+      const isOwed = ({ manifest: { facts }, holders }: Link): boolean =>
+        !holders.has(holder) && owed.get(holder.name)?.backups.has(facts.name) === true;
+      lacking.set(holder, [...(lacking.get(holder) ?? []), ...chain.filter(isOwed)]);
+      const expected = chain.filter((link) => !isOwed(link));
+      findings.push(...omissions(answer, expected, now));
     }
   }
-  return findings;
+  return [...findings, ...[...lacking].flatMap(([holder, links]) => stillOwed(holder, links, owed))];
+}
+
+function stillOwed({ name }: Holder, lacking: readonly Link[], owed: Owed): Finding[] {
+  const owner = lacking[0]?.manifest.facts.owner;
+  if (owner === undefined) return [];
+  const problem = owed.get(name)?.problem;
+  const count = `${lacking.length} ${lacking.length === 1 ? 'backup' : 'backups'}`;
+  const message = `${name} lacks ${count} of ${owner} so far${problem === undefined ? '' : `: ${problem.message}`}`;
+  return [{ peer: name, owner, kind: 'owed', message }];
 }
 
 /** Verified backups by owner and set, each in the order of its sequence. */
@@ -120,5 +148,5 @@ function keptSince({ holder, minimumDays }: Held, { facts }: VerifiedManifest, n
 }
 
 function namesOf(holders: ReadonlySet<Holder>): string {
-  return [...holders].map((holder) => holder.name).join(', ');
+  return fewNames([...holders].map((holder) => holder.name));
 }

@@ -1,4 +1,5 @@
 import type { Manifest } from '../../mesh/generated/anemone/backup/v1/backup.js';
+import type { Problem } from '../../mesh/generated/anemone/node/v1/node.js';
 import type { MinimumDays } from '../../mesh/generated/anemone/peer/v1/peer.js';
 import type { VerifiedManifest } from '../../mesh/manifest/manifest.js';
 import type { BackupName } from '../../mesh/terms/backup-name.js';
@@ -74,10 +75,19 @@ export interface Finding {
   readonly peer: string;
   /** Whose backups it is about; null when nothing says that. */
   readonly owner: string | null;
-  /** `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. */
-  readonly kind: 'forged' | 'conflict' | 'behind' | 'gap';
+  /**
+   * `forged`: an entry that proves nothing. `conflict`: two backups where there can be one. `behind`, `gap`: not shown. `owed`: not
+   * brought yet, which is nobody's lie.
+   */
+  readonly kind: 'forged' | 'conflict' | 'behind' | 'gap' | 'owed';
   readonly message: string;
 }
+
+/** What the node of this server still owes its peers, by their hostnames: names of backups, and why the last delivery failed. */
+export type Owed = ReadonlyMap<
+  string,
+  { readonly backups: ReadonlySet<string>; readonly problem?: Problem | undefined }
+>;
 
 /** What the whole mesh answered. */
 export interface Survey {

@@ -1,12 +1,13 @@
 import type { ListFilter, ListQuestion } from '../../mesh/peers/list-backups.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { askOwnNode } from '../session/ask-own-node.js';
 import { patienceOf } from '../session/ask-peers.js';
 import type { Context } from '../session/context.js';
 import { type AskOptions, askHolder } from './ask-holder.js';
-import { chainFindings } from './chain-findings.js';
+import { type Circumstances, chainFindings } from './chain-findings.js';
 import { EntryFindings } from './entry-findings.js';
 import { examiner, type ReceiptCheck } from './examine.js';
-import type { Answer, Copy, Examined, Finding, FoundBackup, Survey } from './found.js';
+import type { Answer, Copy, Examined, Finding, FoundBackup, Owed, Survey } from './found.js';
 import { ManifestGathering, type Told } from './gather-manifests.js';
 import type { Holder } from './holders.js';
 import type { Mesh } from './mesh.js';
@@ -43,7 +44,24 @@ export async function survey(
   const question = { ...filter, owner: '', brief: receipts === 'brief' };
   const options = { clock, deadline, examiner: examiner(mesh.owners, receipts), signal };
   const answers = await askAll(mesh.holders, question, options);
-  return weigh(answers, filter, clock.now());
+  const now = clock.now();
+  const found = weigh(answers, filter, { now, owed: new Map() });
+  if (!found.findings.some(({ kind }) => kind === 'behind' || kind === 'gap')) return found;
+  return weigh(answers, filter, { now, owed: await owedBy(context, mesh.owner) });
+}
+
+/** Nothing where no node of this server answers. */
+async function owedBy(context: Context, server: string): Promise<Owed> {
+  const config = await context.loadConfig().catch(() => null);
+  if (config?.server.name !== server) return new Map();
+  const node = await askOwnNode(context, config, (own, signal) => own.getStatus(signal));
+  if ('failure' in node) return new Map();
+  return new Map(node.peers.map(({ name, owed, problem }) => [name, { backups: new Set(owed), problem }]));
+}
+
+/** Tells a person what was found: what is only owed does not have to be looked at. */
+export function tellFindings({ screen }: Pick<Context, 'screen'>, findings: readonly Finding[]): void {
+  for (const { kind, message } of findings) screen[kind === 'owed' ? 'note' : 'warn'](message);
 }
 
 /**
@@ -100,11 +118,8 @@ export async function askAll(
   return answers.map((answer) => ('failure' in answer ? answer : manifests.answerOf(answer)));
 }
 
-/**
- * Merges what the holders answered, and compares the answers. Entries that were not asked for are left out.
- * @param now milliseconds since 1970
- */
-export function weigh(answers: readonly Answer[], filter: ListFilter, now: number): Survey {
+/** Merges what the holders answered, and compares the answers. Entries that were not asked for are left out. */
+export function weigh(answers: readonly Answer[], filter: ListFilter, circumstances: Circumstances): Survey {
   const found = new Map<Examined, FoundBackup & { readonly copies: Copy[] }>();
   const entries = new EntryFindings();
   for (const answer of answers) {
@@ -125,7 +140,7 @@ export function weigh(answers: readonly Answer[], filter: ListFilter, now: numbe
     }
   }
   const backups = [...found.values()].sort(newestFirst);
-  return { answers, backups, findings: [...entries.findings(), ...chainFindings(answers, backups, now)] };
+  return { answers, backups, findings: [...entries.findings(), ...chainFindings(answers, backups, circumstances)] };
 }
 
 function matches({ facts }: Examined, filter: ListFilter): boolean {

@@ -12,6 +12,7 @@ import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showBackup } from '../../../src/client/commands/show.js';
 import { showStatus } from '../../../src/client/commands/status.js';
+import { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import {
   loadServerIdentity,
@@ -147,6 +148,29 @@ describe('list', () => {
       expect(await accused()).toEqual([peer]);
       retention = keepDays(7, 0);
       expect(await accused()).toEqual(['server (FR1)', peer]);
+    } finally {
+      await node.close();
+    }
+  });
+
+  it('notes what the node still owes a peer, as a restore does, and warns of no older end', async () => {
+    const previous = second.manifest.digest;
+    const createdAtMs = Date.UTC(2026, 10, 22, 1);
+    const third = await sealTree(fr1, [{ name: 'a', body: 'three' }], { sequence: 3, previous, createdAtMs });
+    await pushTo(us1, fr1, third);
+    const problem = { kind: 'unreachable', message: 'FR2: no connection', hint: '' };
+    const owed = [third.manifest.facts.name];
+    const status = GetStatusResponse.fromPartial({ peers: [{ name: 'FR2', owed, problem }] });
+    const node = await serveOwn(ownSocket(folder), us1.vault, undefined, async () => status);
+    try {
+      const list = trial();
+      await listMesh(list.context, undefined, {});
+      const dryRun = trial({ stdin: `${fr1.recoveryKey}\n` });
+      await restore(dryRun.context, 'latest', { dryRun: true, keyStdin: true, takeover: true });
+      for (const { said } of [list, dryRun]) {
+        expect(said.stderr).toMatch(/^FR2 lacks 1 backup of FR1 so far: FR2: no connection$/m);
+        expect(said.stderr).not.toContain('older end');
+      }
     } finally {
       await node.close();
     }

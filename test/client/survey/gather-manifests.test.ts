@@ -84,7 +84,7 @@ async function survey(
   );
   const answers = await (options.clock === undefined ? asking : clock.runUntil(asking));
   expect(clock.pending()).toBe(0);
-  return weigh(answers, all, clock.now());
+  return weigh(answers, all, { now: clock.now(), owed: new Map() });
 }
 
 /** `1: FR2, US1`, `1 forged: DE1` */

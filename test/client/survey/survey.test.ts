@@ -302,6 +302,28 @@ describe('the chain of a set', () => {
     expect(survey.findings[0]?.message).toContain('number 10, while number 12 is on US1');
   });
 
+  it('names three of those who have the newer one where there are more than four, and counts the others', () => {
+    const ahead = Array.from({ length: 23 }, (_, index) => show(stagedHolder(`P${index + 1}`), 9, 10, 11, 12));
+    const { findings } = surveyOf([show(fr2, 9, 10), ...ahead], all, owners);
+    expect(findings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/while number 12 is on P1, P2, P3 and 20 others$/),
+    ]);
+  });
+
+  it('tells once of a peer, and calmly, what this server still owes it, at the end or in between, and accuses it of the rest', () => {
+    const problem = { kind: 'no-space', message: 'FR2 has no room', hint: '' };
+    const owing = (...numbers: number[]) =>
+      new Map([['FR2', { backups: new Set(pick(made, ...numbers).map(({ facts }) => facts.name)), problem }]]);
+    const told = (...numbers: number[]) =>
+      surveyOf([show(fr2, 8, 9, 11), everything], all, owners, 'read', 0, owing(...numbers)).findings;
+    expect(told(10, 12)).toEqual([
+      { peer: 'FR2', owner: 'FR1', kind: 'owed', message: 'FR2 lacks 2 backups of FR1 so far: FR2 has no room' },
+    ]);
+    expect(told(12).map(({ kind }) => kind)).toEqual(['gap', 'owed']);
+    expect(told(10).map(({ kind }) => kind)).toEqual(['behind', 'owed']);
+    expect(told(1, 11).map(({ kind }) => kind)).toEqual(['behind', 'gap', 'owed']);
+  });
+
   it.each([
     [30, 6],
     [7, 7],

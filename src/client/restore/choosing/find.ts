@@ -7,7 +7,7 @@ import { formatMoment } from '../../render/moments.js';
 import { renderTable } from '../../render/table.js';
 import type { Context } from '../../session/context.js';
 import { type Candidate, candidatesOf, type FoundBackup } from '../../survey/found.js';
-import { findingsAbout, nobodyAnswered, silence, survey } from '../../survey/survey.js';
+import { findingsAbout, nobodyAnswered, silence, survey, tellFindings } from '../../survey/survey.js';
 import type { Source } from '../source/source.js';
 import type { Bare } from '../source/visit.js';
 import { choose, chooseAt, setBySet } from './choose.js';
@@ -46,7 +46,7 @@ export async function findInMesh(context: Context, source: Asked, wanted: Wanted
   }
   const ofOwner = found.backups.filter(({ facts }) => facts.owner === mesh.owner);
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
-  for (const { message } of findingsAbout(found, mesh.owner)) screen.warn(message);
+  tellFindings(context, findingsAbout(found, mesh.owner));
   if (own.length === 0) throw await nothingOfSet(context, source, wanted.set, found.backups);
   const chosen = await chooseAmong(context, own, wanted);
   return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
