@@ -46,14 +46,15 @@ export async function askPeers<T>(
   options: AskOptions,
   ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
 ): Promise<PeerAnswer<T>[]> {
-  const answers = await Promise.all(peers.map((peer) => askPeer(peer, options, ask)));
+  const known = (): readonly Peer[] => peers;
+  const answers = await Promise.all(peers.map((peer) => askPeer(peer, { ...options, known }, ask)));
   if (options.signal.aborted) throw new Failure('interrupted', 'interrupted');
   return answers;
 }
 
 async function askPeer<T>(
   peer: Peer,
-  { self, meet, clock, signal, flags }: AskOptions,
+  { self, meet, known, clock, signal, flags }: AskOptions & { readonly known: () => readonly Peer[] },
   ask: (connection: Connection, signal: AbortSignal) => Promise<T>,
 ): Promise<PeerAnswer<T>> {
   const patience = patienceOf(flags);
@@ -62,7 +63,7 @@ async function askPeer<T>(
   const stop = AbortSignal.any([signal, deadline.signal]);
   let connection: Connection | undefined;
   try {
-    connection = connectTo(peer, self, clock, { meet, patience });
+    connection = connectTo(peer, self, clock, { meet, known, patience });
     return { peer, value: await ask(connection, stop) };
   } catch (thrown) {
     const late = deadline.signal.aborted && !signal.aborted;

@@ -25,7 +25,7 @@ export async function openMesh(context: Context, only?: string): Promise<Mesh> {
   const config = await context.loadConfig();
   const self = await context.self();
   const { clock, flags } = context;
-  const options = { meet: await context.currentOnly(), patience: patienceOf(flags) };
+  const options = { meet: await context.currentOnly(), patience: patienceOf(flags), known: () => knownPeers(config) };
   const named = (name: string): boolean => only === undefined || only === name;
   const peers = enabledPeers(config).filter((peer) => named(peer.name));
   const holders = [

@@ -79,28 +79,33 @@ export function callerOptions(self: ServerIdentity): ConnectionOptions {
   };
 }
 
+/** What a person calls the server of an identity; undefined for one that is not known. */
+type NameOf = (identity: Identity) => string | undefined;
+
 /**
  * Proves that it is this server that answers.
  * @throws Failure `untrusted`, which says who is there instead
  */
-export function proveServer(socket: TLSSocket, expected: Identity): NodeCertificate {
+export function proveServer(socket: TLSSocket, expected: Identity, nameOf: NameOf): NodeCertificate {
   const { raw } = socket.getPeerCertificate();
   let certificate: NodeCertificate;
   try {
     certificate = verifyNodeCertificate(raw, expected);
   } catch (cause) {
-    throw anotherServer(`${whoShows(raw)}, expected ${expected}`, cause);
+    throw instead(raw, expected, nameOf, cause);
   }
-  if (certificate.epoch === visitorEpoch) throw anotherServer('a visitor, which may read and not serve');
+  if (certificate.epoch === visitorEpoch)
+    throw answersThere('another server', 'a visitor, which may read and not serve');
   return certificate;
 }
 
-/** Who answers instead of the one that was called, in words. */
-function whoShows(raw: Buffer): string {
+/** That somebody else answers than the one that was called. */
+function instead(raw: Buffer, expected: Identity, nameOf: NameOf, cause: unknown): Failure {
   try {
-    return `identity ${issuerOf(raw)}`;
+    const identity = issuerOf(raw);
+    return answersThere(nameOf(identity) ?? 'another server', `identity ${identity}, expected ${expected}`, cause);
   } catch (thrown) {
-    return Failure.from(thrown).message;
+    return answersThere('another server', `${Failure.from(thrown).message}, expected ${expected}`, cause);
   }
 }
 
@@ -110,8 +115,8 @@ function issuerOf(raw: Buffer): Identity {
   return verifyNodeCertificate(raw, identity).identity;
 }
 
-function anotherServer(shown: string, cause?: unknown): Failure {
-  return new Failure('untrusted', `another server answers there (${shown})`, {
+function answersThere(who: string, shown: string, cause?: unknown): Failure {
+  return new Failure('untrusted', `${who} answers there (${shown})`, {
     cause,
     // The right one may be there again at the next try.
     retryable: true,

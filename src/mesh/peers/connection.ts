@@ -1,4 +1,5 @@
 import { connect, type TLSSocket } from 'node:tls';
+import type { Identity } from '../identity/identity.js';
 import type { NodeCertificate } from '../identity/node-certificate.js';
 import type { ServerIdentity } from '../identity/server-identity.js';
 import { callerOptions, proveServer } from '../identity/trust.js';
@@ -44,16 +45,20 @@ export interface ConnectOptions {
   readonly meet?: Meet | undefined;
   /** Milliseconds that a small call may take; those of {@link controlPatience} without it. */
   readonly patience?: number;
+  /** The peers of this moment: one that answers in the place of another is named. */
+  readonly known?: () => readonly Peer[];
 }
 
 export function connectTo(
   peer: Peer,
   self: ServerIdentity,
   clock: Clock,
-  { meet = () => {}, patience = controlPatience }: ConnectOptions = {},
+  { meet = () => {}, patience = controlPatience, known = () => [] }: ConnectOptions = {},
 ): Connection {
   const options = { ...peer.address, ...callerOptions(self) };
-  const prove = (socket: TLSSocket): void => meet(peer, proveServer(socket, peer.identity), socket);
+  const nameOf = (identity: Identity): string | undefined =>
+    identity === self.identity ? 'this server itself' : known().find((each) => each.identity === identity)?.name;
+  const prove = (socket: TLSSocket): void => meet(peer, proveServer(socket, peer.identity, nameOf), socket);
   const open = (waits: number): Channel =>
     openChannel({ whom: describePeer(peer), clock, patience: waits }, () => connect(options), prove);
   const openBulk = (): Channel => open(bulkPatience);

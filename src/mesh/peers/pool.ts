@@ -13,6 +13,7 @@ export interface Pool {
 
 export function openPool(self: ServerIdentity, clock: Clock, meet: Meet): Pool {
   let connections = new Map<Hostname, Connection>();
+  const options = { meet, known: () => [...connections.values()].map(({ peer }) => peer) };
   return {
     follow(peers) {
       const next = new Map<Hostname, Connection>();
@@ -20,7 +21,7 @@ export function openPool(self: ServerIdentity, clock: Clock, meet: Meet): Pool {
         const current = connections.get(peer.name);
         next.set(
           peer.name,
-          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock, { meet }),
+          current !== undefined && isSame(current.peer, peer) ? current : connectTo(peer, self, clock, options),
         );
       }
       for (const [name, connection] of connections) if (next.get(name) !== connection) connection.close();

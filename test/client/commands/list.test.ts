@@ -103,6 +103,24 @@ describe('list', () => {
     expect(status.said.stdout).toContain(expected);
   });
 
+  it('names the peer that answers in the place of another, as where two addresses are swapped, and so do status and doctor', async () => {
+    const config = await readFile(join(folder, 'config/config.yaml'), 'utf8');
+    const [here, there] = [formatAddress(fr2.address), formatAddress(us1.address)];
+    await writeFile(
+      join(folder, 'config/config.yaml'),
+      config.replace(there, 'swapped').replace(here, there).replace('swapped', here),
+    );
+    const asked = [trial(), trial(), trial()] as const;
+    await expect(listMesh(asked[0].context, undefined, {})).rejects.toMatchObject({
+      message: expect.stringMatching(/FR2 \(.*\): US1 answers there(.|\n)*US1 \(.*\): FR2 answers there/),
+    });
+    await showStatus(asked[1].context);
+    await examine(asked[2].context);
+    for (const { said } of asked.slice(1)) {
+      expect(said.stdout).toMatch(/FR2 \(.*\): US1 answers there(.|\n)*US1 \(.*\): FR2 answers there/);
+    }
+  });
+
   it('names the lost machine that answers for a server that was rebuilt, as status does', async () => {
     const { epoch } = us1.server.certificate;
     const rebuilt = makeServerIdentity(keysOfUS1, 'US1', epoch + 1);

@@ -6,6 +6,7 @@ import { expect, it, vi } from 'vitest';
 import type { ServerIdentity } from '../../../src/mesh/identity/server-identity.js';
 import { type Connection, connectTo } from '../../../src/mesh/peers/connection.js';
 import { getNode } from '../../../src/mesh/peers/get-node.js';
+import { openPool } from '../../../src/mesh/peers/pool.js';
 import { pushBackup } from '../../../src/mesh/peers/push-backup.js';
 import { formatAddress, parseAddress } from '../../../src/mesh/terms/address.js';
 import { type Clock, systemClock } from '../../../src/mesh/terms/clock.js';
@@ -70,6 +71,34 @@ it('says that another server answers at the address of a peer, and what to look 
   } finally {
     connection.close();
     await node.stop();
+  }
+});
+
+it('names a peer of the same moment, or this server itself, that answers in the place of another', async () => {
+  const self = throwawayServer('FR1');
+  const [own, us1] = await Promise.all([
+    startPeerNode({ name: 'FR1', peers: [], server: self }),
+    startPeerNode({ name: 'US1', peers: [] }),
+  ]);
+  const peerAt = (name: string, { address }: PeerNode) => {
+    const { identity } = throwawayServer(name);
+    return { name: parseHostname(name), address, identity };
+  };
+  const pool = openPool(self, systemClock, () => {});
+  const wrong = [peerAt('FR2', us1), peerAt('DE1', own)];
+  pool.follow(wrong);
+  const connections = pool.follow([...wrong, us1.callAs(self).peer]);
+  try {
+    const told = await Promise.all(
+      connections.slice(0, 2).map((each) => getNode(each).catch((failure: Error) => failure.message)),
+    );
+    expect(told).toEqual([
+      expect.stringContaining(`: US1 answers there (identity ${us1.server.identity}, expected `),
+      expect.stringContaining(`: this server itself answers there (identity ${self.identity}, expected `),
+    ]);
+  } finally {
+    pool.close();
+    await Promise.all([own.stop(), us1.stop()]);
   }
 });
 
