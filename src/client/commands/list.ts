@@ -6,6 +6,7 @@ import { growYoungSpace } from '../../mesh/terms/spare-memory.js';
 import { drillDocument, drillInWords, type LastDrill } from '../render/drill.js';
 import type { Look } from '../render/look.js';
 import { formatMoment } from '../render/moments.js';
+import { peerHints } from '../render/peer-hints.js';
 import { type Cell, renderTable } from '../render/table.js';
 import { lastDrill } from '../server/drills.js';
 import { stateFolder } from '../server/state-folder.js';
@@ -38,7 +39,8 @@ export async function listMesh(context: Context, host: string | undefined, optio
     if (found.backups.length === 0 && (owner !== '' || set !== '')) throw nothing(owner, set, silent);
     const drill = await lastDrill(stateFolder(await context.loadConfig()));
     screen.result(listDocument(mesh, found, drill), (look) => listText(look, found, clock.now()));
-    for (const hint of new Set(silent.flatMap(({ failure }) => failure.hint ?? []))) screen.note(hint);
+    const hints = silent.flatMap(({ holder: { name }, failure: { hint } }) => (hint ? { name, hint } : []));
+    for (const hint of peerHints(hints)) screen.note(hint);
     tellFindings(context, found.findings);
     screen.note(summary(found));
     screen.note(drillInWords(drill, clock.now()));

@@ -10,6 +10,7 @@ import { drillDocument, type LastDrill, provenInWords } from './drill.js';
 import { faultsOf, type Standard } from './faults.js';
 import type { Look } from './look.js';
 import { formatDuration, formatMoment, formatTime } from './moments.js';
+import { peerHints } from './peer-hints.js';
 import { isoTime, outcomeWord, problemDocument, reportDocument } from './report.js';
 import { type Cell, renderTable } from './table.js';
 
@@ -117,12 +118,13 @@ export function statusText(status: MeshStatus, look: Look): string {
 export function statusHints(status: MeshStatus): string[] {
   const { node, peers } = status;
   const isTroubled = !('failure' in node) && faultsOf(node, status).length > 0;
-  const hints = peers.flatMap(({ answer, status }) => [
-    answer !== undefined && 'failure' in answer ? answer.failure.hint : undefined,
-    status !== undefined && status.owed.length > 0 ? status.problem?.hint : undefined,
-  ]);
-  const own = isTroubled ? ['`anemone-peer doctor` tells what to do.'] : [];
-  return [...new Set([...own, ...hints.flatMap((hint) => hint || [])])];
+  const hints = peers.flatMap(({ config: { name }, answer, status }) =>
+    [
+      answer !== undefined && 'failure' in answer ? answer.failure.hint : undefined,
+      status !== undefined && status.owed.length > 0 ? status.problem?.hint : undefined,
+    ].flatMap((hint) => (hint ? { name, hint } : [])),
+  );
+  return [...(isTroubled ? ['`anemone-peer doctor` tells what to do.'] : []), ...peerHints(hints)];
 }
 
 function serverRows(status: MeshStatus, look: Look): Cell[][] {

@@ -213,6 +213,15 @@ describe('the status', () => {
     expect(statusHints(statusOf({ peers }))).toEqual(['Make room.']);
   });
 
+  it('says once, with the names of all peers that it is for, what to do about several', () => {
+    const hintFor = (name: string) => `On ${name}, run the command that is shown here.`;
+    const silent = (name: string, hint = hintFor(name)) =>
+      peer(name, { answer: { failure: new Failure('untrusted', `${name}: it does not know this server`, { hint }) } });
+    const peers = [silent('S1'), silent('S11'), silent('S2', 'Look at S1.'), silent('S9')];
+    expect(statusHints(statusOf({ peers }))).toEqual([hintFor('S1, S11 and S9'), 'Look at S1.']);
+    expect(statusHints(statusOf({ peers: [silent('S1'), silent('S2')] }))).toEqual([hintFor('S1 and S2')]);
+  });
+
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {
     const newestEpochMs = newer.epoch;
     const odd = peer('FR2', {}, { hostname: 'FR7', newestEpochMs, newestCertificate: newer.der }, hour);
