@@ -1,6 +1,7 @@
 import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
 import { parseHostname } from '../../mesh/terms/hostname.js';
 import { growYoungSpace } from '../../mesh/terms/spare-memory.js';
 import { drillDocument, drillInWords, type LastDrill } from '../render/drill.js';
@@ -13,6 +14,7 @@ import { stateFolder } from '../server/state-folder.js';
 import { asUsage } from '../session/as-usage.js';
 import type { Context, ExitCode } from '../session/context.js';
 import type { Answer, FoundBackup, Survey } from '../survey/found.js';
+import { heldBy } from '../survey/held-by.js';
 import { type Mesh, openMesh } from '../survey/mesh.js';
 import { nobodyAnswered, peersDocument, silence, survey, tellFindings } from '../survey/survey.js';
 
@@ -93,7 +95,8 @@ function listRows({ owner }: Mesh, { name, facts, standing, copies }: FoundBacku
 const mostOfStrangers = 50;
 
 /** What is forged is told as a finding; in the table it could stand on top of everything, with a time to come. */
-function listText(look: Look, { answers, backups }: Survey, now: number): string {
+function listText(look: Look, found: Survey, now: number): string {
+  const { answers, backups } = found;
   const headings = ['BACKUP', 'OWNER', 'SIZE', 'AGE', 'HELD BY', 'VERIFIED'];
   const genuine = backups.filter(isGenuine);
   const leftOut = new Set(genuine.filter(({ standing }) => standing.kind === 'unknown-owner').slice(mostOfStrangers));
@@ -101,7 +104,7 @@ function listText(look: Look, { answers, backups }: Survey, now: number): string
   const table = renderTable(
     look,
     headings,
-    shown.map((backup) => backupCells(look, backup, now)),
+    shown.map((backup) => backupCells(look, backup, found, now)),
   );
   const more =
     leftOut.size === 0
@@ -119,15 +122,14 @@ function isGenuine({ standing }: FoundBackup): boolean {
 }
 
 /** A line about a backup: name, owner, size, age, holders, and whether its owner is known here. One that is has signed it. */
-function backupCells(look: Look, { facts, standing, copies }: FoundBackup, now: number): Cell[] {
-  const holders = copies.map(({ holder, doubt }) => (doubt === null ? holder.name : `${holder.name} (unproven)`));
+function backupCells(look: Look, { facts, standing, copies }: FoundBackup, found: Survey, now: number): Cell[] {
   const isVerified = standing.kind === 'verified';
   return [
     facts.name,
     facts.owner,
     formatByteSize(facts.size),
     formatMoment(facts.createdAtMs, now),
-    holders.join(', '),
+    heldBy(copies, found),
     isVerified ? { text: 'yes', dress: look.good } : { text: 'unknown owner', dress: look.warning },
   ];
 }
@@ -135,7 +137,7 @@ function backupCells(look: Look, { facts, standing, copies }: FoundBackup, now: 
 function summary({ answers, backups }: Survey): string {
   const names = answers.filter((answer) => 'held' in answer).map(({ holder }) => holder.name);
   const count = backups.filter(isGenuine).length;
-  return `${count} ${count === 1 ? 'backup' : 'backups'}; asked and answered: ${names.join(', ')}`;
+  return `${count} ${count === 1 ? 'backup' : 'backups'}; asked and answered: ${fewNames(names)}`;
 }
 
 function nothing(owner: string, set: string, silent: readonly Answer[]): Failure {

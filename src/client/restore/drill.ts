@@ -4,6 +4,7 @@ import { enabledPeers } from '../../mesh/peers/configured-peers.js';
 import { kitSet, parseSetName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
 import { type Drill, drillDocument } from '../render/drill.js';
 import { formatDuration } from '../render/moments.js';
 import { recordDrill } from '../server/drills.js';
@@ -171,12 +172,14 @@ function drillText(
   { backup, size, unpacked, entries, finding, fetching, opening, peers }: Drill,
   notTried: readonly string[],
 ): string {
-  const from = Object.entries(peers).map(([name, given]) => `${name} (${formatByteSize(given)})`);
+  const from = Object.entries(peers)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, given]) => `${name} (${formatByteSize(given)})`);
   const rate = fetching < 1 ? '' : `, ${formatByteSize(Math.round((size / fetching) * 1000))} a second`;
   return [
     `${proven} It would take ${formatDuration(finding + fetching + opening)} from here.`,
     `  found     ${backup} in ${formatDuration(finding)}`,
-    `  fetched   ${formatByteSize(size)} in ${formatDuration(fetching)}${rate}, from ${from.join(', ')}`,
+    `  fetched   ${formatByteSize(size)} in ${formatDuration(fetching)}${rate}, from ${fewNames(from)}`,
     `  opened    ${entries} entries, ${formatByteSize(unpacked)}, in ${formatDuration(opening)}`,
     ...notTried.map((set) => `  not tried: the set ${set} (--drill --set ${set})`),
   ].join('\n');

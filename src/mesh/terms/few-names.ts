@@ -1,5 +1,9 @@
-/** Names in a sentence: all of up to four, and of more the first three. */
+/** How many names a sentence or a cell spells out. */
+export const mostNamed = 4;
+
+/** Names in a sentence: all of up to four; of more the first three, and how many others there are. */
 export function fewNames(names: readonly string[]): string {
-  if (names.length <= 4) return names.join(', ');
-  return `${names.slice(0, 3).join(', ')} and ${names.length - 3} others`;
+  if (names.length <= mostNamed) return names.join(', ');
+  const named = names.slice(0, mostNamed - 1);
+  return `${named.join(', ')} and ${names.length - named.length} others`;
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { appendFile, chown, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -75,6 +76,33 @@ it('visits any number of peers without a warning of Node.js, which warns of more
   });
   await appendFile(join(folder, 'config/config.yaml'), away.join(''));
   expect(await warningsOf(drill)).toEqual([]);
+});
+
+it('names of many peers the three that gave most', async () => {
+  const others = await Promise.all(
+    ['DE1', 'DE2', 'DE3', 'DE4', 'DE5'].map((host) =>
+      startPeerNode({ name: host, peers: [peerConfig('FR1', fr1.server)] }),
+    ),
+  );
+  const large = { name: 'config/large', body: randomBytes(8 * 2 ** 20) };
+  const facts = { sequence: 2, previous: Buffer.alloc(32, 7), createdAtMs: Date.UTC(2026, 10, 24) };
+  const newest = await sealTree(fr1, [...treeOf('of the backup', fr2), large], facts);
+  for (const { name: host, address, server } of others) {
+    const peer = `  - { name: ${host}, vpn_ip: "${formatAddress(address)}", identity: "${server.identity}" }\n`;
+    await appendFile(join(folder, 'config/config.yaml'), peer);
+  }
+  try {
+    await Promise.all([fr2, ...others].map((node) => pushTo(node, fr1, newest)));
+    const { said } = await drill();
+    const { peers } = JSON.parse(await recorded()) as { peers: Record<string, number> };
+    const named = Object.keys(peers).sort((a, b) => (peers[b] ?? 0) - (peers[a] ?? 0));
+    expect(named.length).toBeGreaterThan(4);
+    const [first, second, third] = named;
+    const words = `from ${first} \\(.*\\), ${second} \\(.*\\), ${third} \\(.*\\) and ${named.length - 3} others$`;
+    expect(said.stdout).toMatch(new RegExp(words, 'm'));
+  } finally {
+    await Promise.all(others.map((node) => node.stop()));
+  }
 });
 
 it('proves a server whose configuration has another name, which --config gives', async () => {

@@ -6,7 +6,8 @@ import { makeLook } from '../../render/look.js';
 import { formatMoment } from '../../render/moments.js';
 import { renderTable } from '../../render/table.js';
 import type { Context } from '../../session/context.js';
-import { type Candidate, candidatesOf, type FoundBackup } from '../../survey/found.js';
+import { type Candidate, candidatesOf, type FoundBackup, type Survey } from '../../survey/found.js';
+import { heldBy } from '../../survey/held-by.js';
 import { findingsAbout, nobodyAnswered, silence, survey, tellFindings } from '../../survey/survey.js';
 import type { Source } from '../source/source.js';
 import type { Bare } from '../source/visit.js';
@@ -48,17 +49,13 @@ export async function findInMesh(context: Context, source: Asked, wanted: Wanted
   const own = ofOwner.filter(({ facts }) => facts.set !== kitSet);
   tellFindings(context, findingsAbout(found, mesh.owner));
   if (own.length === 0) throw await nothingOfSet(context, source, wanted.set, found.backups);
-  const chosen = await chooseAmong(context, own, wanted);
+  const chosen = await chooseAmong(context, { ...found, backups: own }, wanted);
   return { ...chosen, proven: candidatesOf(ofOwner).map(({ manifest }) => manifest) };
 }
 
-async function chooseAmong(
-  context: Context,
-  backups: readonly FoundBackup[],
-  { at, reference }: Wanted,
-): Promise<Candidate> {
-  if (at !== undefined) return chooseAt(backups, parseMoment(at, context.clock.now()));
-  return reference === undefined ? askWhich(context, backups) : choose(backups, reference);
+async function chooseAmong(context: Context, found: Survey, { at, reference }: Wanted): Promise<Candidate> {
+  if (at !== undefined) return chooseAt(found.backups, parseMoment(at, context.clock.now()));
+  return reference === undefined ? askWhich(context, found) : choose(found.backups, reference);
 }
 
 /** Owners and sets that are named: whoever answers could show any number of them. */
@@ -111,10 +108,10 @@ function ownerOfKey({ keys }: Bare, backups: readonly FoundBackup[]): string | u
 }
 
 /** Shows what can be restored, numbered from the usual set on, and each set from the end of its chain; a person picks one. */
-async function askWhich({ screen, prompts, clock }: Context, backups: readonly FoundBackup[]): Promise<Candidate> {
+async function askWhich({ screen, prompts, clock }: Context, found: Survey): Promise<Candidate> {
   const setOf = ({ manifest }: Candidate): string => manifest.facts.set;
   // The first one is what most people take: a dump, which is often made last, brings no server back.
-  const candidates = setBySet(candidatesOf(backups)).sort(
+  const candidates = setBySet(candidatesOf(found.backups)).sort(
     (a, b) => Number(setOf(a) !== defaultSet) - Number(setOf(b) !== defaultSet),
   );
   const [first] = candidates;
@@ -127,7 +124,7 @@ async function askWhich({ screen, prompts, clock }: Context, backups: readonly F
     ...(hasSets ? [facts.set] : []),
     formatByteSize(facts.size),
     formatMoment(facts.createdAtMs, clock.now()),
-    copies.map(({ holder }) => holder.name).join(', '),
+    heldBy(copies, found),
   ]);
   const headings = ['', 'BACKUP', ...(hasSets ? ['SET'] : []), 'SIZE', 'AGE', 'HELD BY'];
   // Number 1 stands nearest to the question: of a long list the beginning leaves the screen.

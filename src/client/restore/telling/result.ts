@@ -1,6 +1,7 @@
 import { lstat, stat } from 'node:fs/promises';
 import { kitSet } from '../../../mesh/terms/backup-name.js';
 import { printable } from '../../../mesh/terms/clean-text.js';
+import { fewNames } from '../../../mesh/terms/few-names.js';
 import { shellWord } from '../../../mesh/terms/shell-word.js';
 import type { Context } from '../../session/context.js';
 import type { SealedFile } from '../opening/sealed-file.js';
@@ -136,7 +137,7 @@ function tellRebuilt(
   restored: SealedFile,
 ): void {
   const sets = Object.entries(sequences).map(([set, sequence]) => `${set} after number ${sequence}`);
-  const who = accepted.length > 0 ? `Taken by ${accepted.join(', ')}` : 'No peer has taken it yet';
+  const who = accepted.length > 0 ? `Taken by ${fewNames(accepted)}` : 'No peer has taken it yet';
   screen.note(`This machine has a new node key. ${who}; whoever takes it refuses the former one.`);
   for (const peer of refusing) {
     screen.warn(
