@@ -8,6 +8,7 @@ import {
 } from '../../mesh/generated/anemone/node/v1/node.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { printable } from '../../mesh/terms/clean-text.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
 import type { Look } from './look.js';
 import { formatDuration } from './moments.js';
 import { type Cell, renderTable } from './table.js';
@@ -78,7 +79,7 @@ export function problemDocument(problem: Problem | undefined): unknown {
 export function reportText(report: RunReport, look: Look): string {
   const rows: Cell[][] = [
     ...report.sets.map((set) => [`set ${set.set}`, outcomeCell(set.outcome, look), setDetail(set)]),
-    ...report.peers.map((peer) => [peer.peer, outcomeCell(peer.outcome, look), peerDetail(peer)]),
+    ...report.peers.map((peer) => [peer.peer, outcomeCell(peer.outcome, look), peerDetail(peer, excusedIn(report))]),
   ];
   const table = renderTable(look, [], rows);
   const warnings = report.sets.flatMap(({ set, warnings: first, moreWarnings }) => [
@@ -93,7 +94,7 @@ export function reportText(report: RunReport, look: Look): string {
     ...new Set(problems.flatMap(({ hint }) => printable(hint) || [])),
     ...auditLines(report),
     ...(report.removed.length === 0 ? [] : [`Removed by retention here: ${report.removed.length}.`]),
-    `${conclusions[outcomeWord(report.outcome)]} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
+    `${conclusionOf(report)} It took ${formatDuration(report.finishedAtMs - report.startedAtMs)}.`,
   ].join('\n');
 }
 
@@ -129,12 +130,28 @@ function setDetail({ problem, backup, size, warnings, moreWarnings }: SetReport)
   return `${backup}${size === 0 ? '' : `, ${formatByteSize(size)}`}${left}`;
 }
 
-function peerDetail({ problem, delivered, owed, bytes, outcome }: PeerReport): string {
-  const parts = outcome === Outcome.OUTCOME_UNCHANGED ? ['has everything'] : [`took ${delivered.length}`];
+function peerDetail(
+  { peer, problem, delivered, owed, bytes, outcome }: PeerReport,
+  excused: readonly string[],
+): string {
+  const everything = `has everything${excused.includes(peer) ? ' by its receipts' : ''}`;
+  const parts = outcome === Outcome.OUTCOME_UNCHANGED ? [everything] : [`took ${delivered.length}`];
   if (bytes > 0) parts.push(`${formatByteSize(bytes)} sent`);
   if (owed > 0) parts.push(`${owed} still owed`);
   if (problem !== undefined) parts.push(problem.message);
   return parts.join(', ');
+}
+
+/** The peers that gave an excuse in place of a proof: they may be away, or lost everything. */
+function excusedIn({ audit }: RunReport): string[] {
+  return (audit?.peers ?? []).flatMap(({ peer, problem }) => (problem === undefined ? [] : [peer]));
+}
+
+function conclusionOf(report: RunReport): string {
+  const word = outcomeWord(report.outcome);
+  const excused = excusedIn(report);
+  if (word !== 'unchanged' || excused.length === 0) return conclusions[word];
+  return `Nothing changed, and by their receipts every peer has the last backup; ${fewNames(excused)} did not show it.`;
 }
 
 const conclusions: Readonly<Record<OutcomeWord, string>> = {

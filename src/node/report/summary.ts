@@ -30,26 +30,29 @@ export function outcomeOf({ sets, peers, problems }: Parts): Outcome {
 
 /** One plain sentence about a run, for the log, where a long one is cut at its end: what a person has to know comes first. */
 export function summaryOf(report: RunReport): string {
+  const audits = report.audit?.peers ?? [];
+  const excused = audits.flatMap(({ peer, problem }) => (problem === undefined ? [] : [peer]));
   const parts = [
     ...report.problems.map((problem) => problem.message),
     ...report.sets.map(setClause),
-    ...clausesOf(report.peers.map((peer) => [peer.peer, deliveryTo(peer)])),
-    ...clausesOf((report.audit?.peers ?? []).flatMap((audit) => auditOf(audit).map((did) => [audit.peer, did]))),
+    ...clausesOf(report.peers.map((peer) => [peer.peer, deliveryTo(peer, excused)])),
+    ...clausesOf(audits.flatMap((audit) => auditOf(audit).map((did) => [audit.peer, did]))),
     ...(report.audit?.scrub?.checked ? [`${counted(report.audit.scrub.checked, 'backup')} here read again`] : []),
   ];
-  return `${opening(report.outcome)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
+  return `${opening(report.outcome, excused)}${parts.length === 0 ? '' : `: ${parts.join('; ')}`}.`;
 }
 
 function isWhole(outcome: Outcome): boolean {
   return outcome === Outcome.OUTCOME_DONE || outcome === Outcome.OUTCOME_UNCHANGED;
 }
 
-function opening(outcome: Outcome): string {
+/** @param excused peers that gave an excuse in place of a proof */
+function opening(outcome: Outcome, excused: readonly string[]): string {
   switch (outcome) {
     case Outcome.OUTCOME_DONE:
       return 'The backup is done';
     case Outcome.OUTCOME_UNCHANGED:
-      return 'Nothing changed, and every peer has the last backup';
+      return `Nothing changed, and ${excused.length === 0 ? '' : 'by their receipts '}every peer has the last backup`;
     case Outcome.OUTCOME_PARTLY:
       return 'The backup is done in part';
     default:
@@ -72,11 +75,12 @@ function clausesOf(deeds: readonly (readonly [peer: string, did: string])[]): st
   return [...peers].map(([did, who]) => `${who.length > mostNamed ? `${who.length} peers` : who.join(', ')} ${did}`);
 }
 
-function deliveryTo(peer: PeerReport): string {
+function deliveryTo(peer: PeerReport, excused: readonly string[]): string {
   const owed = peer.owed === 0 ? '' : `, ${counted(peer.owed, 'backup')} still owed`;
   const problem = peer.problem === undefined ? '' : ` (${peer.problem.message})`;
   const got = peer.delivered.length === 0 ? 'took nothing' : `took ${counted(peer.delivered.length, 'backup')}`;
-  return `${peer.outcome === Outcome.OUTCOME_UNCHANGED ? 'had everything' : got}${owed}${problem}`;
+  const everything = `had everything${excused.includes(peer.peer) ? ' by its receipts' : ''}`;
+  return `${peer.outcome === Outcome.OUTCOME_UNCHANGED ? everything : got}${owed}${problem}`;
 }
 
 /** What a peer lost is among the problems of the run, and so is that it refuses this server. */

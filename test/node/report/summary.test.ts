@@ -119,4 +119,13 @@ describe('the sentence about a run', () => {
       'Nothing changed, and every peer has the last backup: set backup is unchanged; FR2 had everything.',
     );
   });
+
+  it('says of a peer that gave an excuse in place of a proof that it had everything by its receipts only', () => {
+    const audit = RunReport.fromPartial({ audit: { peers: [{ peer: 'FR2', problem }] } }).audit;
+    const report = { ...base, outcome: unchanged, sets: [], peers: [peer(unchanged)], audit };
+    expect(summaryOf(report)).toBe(
+      'Nothing changed, and by their receipts every peer has the last backup: FR2 had everything by its receipts; ' +
+        'FR2 did not prove everything: the sweep failed.',
+    );
+  });
 });
