@@ -1,6 +1,7 @@
 import type { VerifiedManifest } from '../../../mesh/manifest/manifest.js';
 import { defaultSet, formatBackupName, kitSet } from '../../../mesh/terms/backup-name.js';
 import { Failure } from '../../../mesh/terms/failure.js';
+import { fewNames } from '../../../mesh/terms/few-names.js';
 import { formatTime } from '../../render/moments.js';
 import { type Candidate, candidatesOf, type FoundBackup } from '../../survey/found.js';
 
@@ -90,7 +91,7 @@ function nothing(
   if (refused === undefined || refused.standing.kind === 'verified') {
     return new Failure('not-found', message, { hint: whatElse(reference, oldest) });
   }
-  const holders = refused.copies.map(({ holder }) => holder.described).join(', ');
+  const holders = fewNames(refused.copies.map(({ holder }) => holder.described));
   return new Failure(
     'untrusted',
     `${message}: ${formatBackupName(refused.name)} on ${holders} is not to be believed: ${refused.standing.reason}`,
