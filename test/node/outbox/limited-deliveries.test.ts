@@ -129,7 +129,7 @@ async function follow(peers: readonly string[], slowness: (name: string) => numb
   outbox = openOutbox({
     clock,
     log,
-    receipts: openReceipts(join(await temporaryFolder(), 'receipts'), log),
+    receipts: openReceipts(join(await temporaryFolder(), 'receipts'), log, () => false),
     ownBackups: async () => [backup],
   });
   await outbox.follow(peers.map((name) => outboxPeer(connectionTo(name, slowness(name)), vault, self.identity, limit)));
