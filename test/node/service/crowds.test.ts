@@ -329,12 +329,13 @@ describe('a peer that takes no answer, and sends on', () => {
     });
     await getNode(patient.callAs(bad));
     expect(over).toBe(false);
-    await clock.advance(3 * 60_000);
+    // A chunk has eight leaves.
+    await clock.advance(7 * 60_000);
     expect(peer.came.has(`${frameTypes.rstStream}:1`)).toBe(false);
     await clock.advance(2 * 60_000);
     for (let nth = 0; nth < 16; nth += 1) await peer.until(frameTypes.rstStream, 2 * nth + 1);
     await last;
-    await clock.advance(5 * 60_000);
+    await clock.advance(9 * 60_000);
     await peer.until(frameTypes.rstStream, 33);
     await patient.stop();
   });
