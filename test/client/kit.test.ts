@@ -396,7 +396,8 @@ describe('doctor', () => {
       for (const folder of ['.incoming', 'local', 'FR2', 'lost+found', '.state/receipts/FR2']) {
         await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
       }
-      for (const file of ['.state/runs.jsonl', '.state/receipts/FR2/x', 'FR2/x']) await writeFile(join(data, file), '');
+      for (const file of ['.state/runs.jsonl', '.state/receipts/FR2/x', 'FR2/x'])
+        await writeFile(join(data, file), '', { mode: 0o600 });
       execFileSync('chown', ['-R', `${nodeUser}:${nodeUser}`, cwd]);
       await chown(join(data, 'lost+found'), 0, 0);
     });
@@ -405,6 +406,18 @@ describe('doctor', () => {
       await chown(join(cwd, 'config/config.yaml'), 0, 0);
       expect(await filesOf()).toEqual({ ok: true, findings: [] });
       expect(await asNodeUser(filesOf)).toEqual({ ok: true, findings: [] });
+    });
+
+    it('has nothing to say of what the group or everybody may use, as on a mount that is shared', async () => {
+      for (const [path, uid, gid, mode] of [
+        ['', 0, nodeUser, 0o2770],
+        ['FR2', 0, 0, 0o777],
+        ['FR2/x', 0, 0, 0o644],
+      ] as const) {
+        await chown(join(data, path), uid, gid);
+        await chmod(join(data, path), mode);
+      }
+      expect(await filesOf()).toEqual({ ok: true, findings: [] });
     });
 
     it('names all of it at once, with the one command that gives it back', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../mesh/config/config.js';
 import { addPeer as addToFile, removePeer as removeFromFile } from '../../mesh/config/edit.js';
@@ -47,9 +48,10 @@ export async function removePeer(context: Context, name: string): Promise<ExitCo
   const config = await context.loadConfig();
   await removeFromFile(config.file, name);
   const folder = join(config.server.data, name);
-  const text =
-    `${name} is no longer in ${config.file}. ` +
-    `What it had backed up stays in ${folder}: docs/deploy.md says how to remove it.`;
+  const stays = existsSync(folder)
+    ? ` What it had backed up stays in ${folder}: docs/deploy.md says how to remove it.`
+    : '';
+  const text = `${name} is no longer in ${config.file}.${stays}`;
   return conclude(context, config, { peer: name, changed: true, text });
 }
 

@@ -15,10 +15,10 @@ export async function findForeignFiles({ server, file }: Config): Promise<Foreig
   const user = process.geteuid?.();
   if (state === null || (user !== 0 && user !== state.uid)) return null;
   const { uid, gid } = state;
-  const places = await placesIn(await realpath(server.data), uid);
-  const found = await Promise.all(places.map(async (place) => ({ place, paths: await foreignIn(place, uid) })));
+  const places = await placesIn(await realpath(server.data), state);
+  const found = await Promise.all(places.map(async (place) => ({ place, paths: await foreignIn(place, state) })));
   const configuration = await stat(file).catch(() => null);
-  if (configuration !== null && !mayRead(state, configuration)) found.push({ place: file, paths: [file] });
+  if (configuration !== null && isBarred(configuration, state)) found.push({ place: file, paths: [file] });
   // Root may use what is anybody's.
   const barred = found.filter(({ paths }) => uid !== 0 && paths.length > 0);
   return { uid, gid, paths: barred.flatMap(({ paths }) => paths), places: barred.map(({ place }) => place) };
@@ -27,24 +27,26 @@ export async function findForeignFiles({ server, file }: Config): Promise<Foreig
 /** What a node uses of its data folder. What else may lie there, such as `lost+found`, need not be its user's. */
 const ours = /^(\.incoming|\.quarantine|\.state|[A-Za-z0-9-]+)$/;
 
-async function placesIn(data: string, user: number): Promise<string[]> {
-  if ((await stat(data)).uid !== user) return [data];
+async function placesIn(data: string, user: Stats): Promise<string[]> {
+  if (isBarred(await stat(data), user)) return [data];
   const names = (await readdir(data)).filter((name) => ours.test(name));
   return names.sort().map((name) => join(data, name));
 }
 
-/** The path itself, or what is in the folder, as far as another user has it; not what is in that. */
-async function foreignIn(path: string, user: number): Promise<string[]> {
+/** The path itself, or what is in the folder, as far as another user has it to himself; not what is in that. */
+async function foreignIn(path: string, user: Stats): Promise<string[]> {
   const stats = await lstat(path).catch(() => null);
   if (stats === null) return [];
-  if (stats.uid !== user) return [path];
+  if (isBarred(stats, user)) return [path];
   if (!stats.isDirectory()) return [];
   const names = await readdir(path).catch(() => []);
   return (await Promise.all(names.sort().map((name) => foreignIn(join(path, name), user)))).flat();
 }
 
 /** In which other groups the user of the node is, nobody can tell here; that of root is hardly one. */
-function mayRead(user: Stats, { uid, gid, mode }: Stats): boolean {
-  const isOfGroup = gid === user.gid || gid !== 0;
-  return uid === user.uid || (mode & 0o004) > 0 || (isOfGroup && (mode & 0o040) > 0);
+function isBarred(stats: Stats, user: Stats): boolean {
+  if (stats.uid === user.uid) return false;
+  const wanted = stats.isDirectory() ? 0o7 : 0o4;
+  const isOfGroup = stats.gid === user.gid || stats.gid !== 0;
+  return ![stats.mode, isOfGroup ? stats.mode >> 3 : 0].some((bits) => (bits & wanted) === wanted);
 }

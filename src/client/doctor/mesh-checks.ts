@@ -150,7 +150,7 @@ export const checkBackups: Check = (facts) => {
       return [error(`no peer holds ${what}`, why, again(facts, lacking))];
     }
     // Who refuses it is told among the peers, with the reason.
-    const others = lacking.filter((peer) => refusalBy(peer, facts) === null);
+    const others = lacking.filter((peer) => refusalBy(peer, facts, name) === null);
     if (others.length === 0) return [];
     const problem = `${inWords(others)} ${others.length === 1 ? 'does' : 'do'} not hold ${what}`;
     return [warning(problem, 'Fewer peers than there are can bring it back.', again(facts, []))];

@@ -117,10 +117,14 @@ export function hasOldKey({ node, keys: { certificate } }: DoctorFacts): boolean
   return !('failure' in node) && !(certificate instanceof Failure) && certificate.epoch > node.epochMs;
 }
 
-/** Why a peer does not take what it is owed, where trying again changes nothing as long as that lasts; else null. */
-export function refusalBy(peer: string, facts: DoctorFacts): Problem | null {
+/**
+ * Why a peer does not take what it is owed, where trying again changes nothing as long as that lasts; else null.
+ * @param backup that it is to be owed among others
+ */
+export function refusalBy(peer: string, facts: DoctorFacts, backup?: string): Problem | null {
   const { node } = facts;
   const status = 'failure' in node ? undefined : node.peers.find(({ name }) => name === peer);
   if (status?.problem === undefined || status.owed.length === 0 || status.problemMayPass) return null;
+  if (backup !== undefined && !status.owed.includes(backup)) return null;
   return hasOldKey(facts) ? null : status.problem;
 }

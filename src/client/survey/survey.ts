@@ -50,13 +50,19 @@ export async function survey(
   return weigh(answers, filter, { now, owed: await owedBy(context, mesh.owner) });
 }
 
-/** Nothing where no node of this server answers. */
+/** Nothing where no node of this server answers, and nothing that a peer had and lost: that is no backup on its way. */
 async function owedBy(context: Context, server: string): Promise<Owed> {
   const config = await context.loadConfig().catch(() => null);
   if (config?.server.name !== server) return new Map();
   const node = await askOwnNode(context, config, (own, signal) => own.getStatus(signal));
   if ('failure' in node) return new Map();
-  return new Map(node.peers.map(({ name, owed, problem }) => [name, { backups: new Set(owed), problem }]));
+  const audits = node.lastRun?.audit?.peers ?? [];
+  return new Map(
+    node.peers.map(({ name, owed, problem }) => {
+      const lost = audits.find(({ peer }) => peer === name)?.lost ?? [];
+      return [name, { backups: new Set(owed.filter((backup) => !lost.includes(backup))), problem }];
+    }),
+  );
 }
 
 /** Tells a person what was found: what is only owed does not have to be looked at. */

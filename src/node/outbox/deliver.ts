@@ -120,9 +120,11 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
   const givenUp = new AbortController();
   let over = false;
   let cancelWatch = (): void => {};
+  /** How many channels of it wait here. */
+  let waits = 0;
   const watch = (): void => {
     cancelWatch();
-    if (over || givenUp.signal.aborted) return;
+    if (waits > 0 || over || givenUp.signal.aborted) return;
     cancelWatch = clock.after(bulkPatience, () => givenUp.abort(stalled(backup, peer)));
   };
   const progress = (bytes: number): void => {
@@ -131,8 +133,12 @@ async function attempt(backup: OwnBackup, delivery: Delivery): Promise<SignedRec
     delivery.progress(backup, bytes);
   };
   const waitHere = <T>(wait: Promise<T>): Promise<T> => {
-    cancelWatch();
-    return wait.finally(watch);
+    waits += 1;
+    watch();
+    return wait.finally(() => {
+      waits -= 1;
+      watch();
+    });
   };
   const interrupt = (): void => givenUp.abort(signal.reason);
   signal.addEventListener('abort', interrupt, { once: true });

@@ -30,16 +30,32 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
         length: number,
         wanted: AbortSignal,
       ): LentBytes & AsyncGenerator<Uint8Array> {
-        const place = await waitHere(limit.place(name, wanted));
+        let place = await waitHere(limit.place(name, wanted));
+        const leave = (): void => place.leave();
+        // Also while this disk gives nothing of what was asked for: others wait for the place.
+        wanted.addEventListener('abort', leave, { once: true });
+        const turn = (bytes: number): Promise<void> =>
+          waitHere(limit.take(name, bytes, AbortSignal.any([wanted, place.over])));
+        let isBegun = false;
         try {
-          // It brings something in any case: a range without a byte would be begun in vain.
-          const goesOn = AbortSignal.any([wanted, place.over]);
-          let until = wanted;
           for await (const chunk of vault.read(backup.name, offset, length)) {
             for (let start = 0; start < chunk.length; ) {
               const piece = chunk.subarray(start, start + Math.min(most, limit.piece()));
-              await waitHere(limit.take(name, piece.length, until));
+              // It brings something in any case: a range without a byte would be begun in vain.
+              for (let waits = true; waits; ) {
+                waits = await turn(piece.length).then(
+                  () => false,
+                  (thrown) => {
+                    if (isBegun || thrown !== place.over.reason) throw thrown;
+                    return true;
+                  },
+                );
+                if (!waits) continue;
+                leave();
+                place = await waitHere(limit.place(name, wanted));
+              }
               const begun = clock.monotonic();
+              isBegun = true;
               try {
                 yield piece;
               } finally {
@@ -47,14 +63,14 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
                 most = clock.monotonic() - begun > slow ? little : 2 * most;
               }
               start += piece.length;
-              until = goesOn;
             }
           }
         } catch (thrown) {
           // What is left of the range is sent when there is a place for it again.
           if (thrown !== place.over.reason) throw thrown;
         } finally {
-          place.leave();
+          wanted.removeEventListener('abort', leave);
+          leave();
         }
       }
       // The vault has proven its signature.

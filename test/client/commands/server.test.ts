@@ -297,6 +297,7 @@ describe('peer', () => {
     expect(peers).toEqual([
       { name: 'FR2', address: '10.8.0.2:7443', identity: otherIdentity, enabled: true, quota: 5e9, reads: [] },
     ]);
+    await mkdir(join(cwd, 'config-backups/FR2'));
     const removed = await run('peer', 'remove', 'FR2');
     const stays = `What it had backed up stays in ${join(cwd, 'config-backups/FR2')}: docs/deploy.md says how to remove it.`;
     expect(removed).toMatchObject({ code: 0, stdout: `FR2 is no longer in ${file}. ${stays}\n` });

@@ -517,6 +517,12 @@ const cases: Case[] = [
     [],
   ],
   [
+    'a peer that lacks it, though what it has no room for is another one',
+    checkBackups,
+    { newest: heldBy('US1'), node: storing('FR2', { owed: ['another'], problem: noRoom }) },
+    [['warning', 'FR2 does not hold', 'anemone-peer backup']],
+  ],
+  [
     'a backup that no peer holds, because one of them has no room',
     checkBackups,
     { newest: heldBy(), node: status({ peers: [refusedBy('FR2', noRoom)] }) },

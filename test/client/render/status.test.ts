@@ -220,6 +220,10 @@ describe('the status', () => {
     const peers = [silent('S1'), silent('S11'), silent('S2', 'Look at S1.'), silent('S9')];
     expect(statusHints(statusOf({ peers }))).toEqual([hintFor('S1, S11 and S9'), 'Look at S1.']);
     expect(statusHints(statusOf({ peers: [silent('S1'), silent('S2')] }))).toEqual([hintFor('S1 and S2')]);
+    const full = ['S1', 'S2'].map((name, at) =>
+      silent(name, `${name} (10.8.0.${at}:7443) says: Make room for ${name}.`),
+    );
+    expect(statusHints(statusOf({ peers: full }))).toEqual(['S1 and S2 say: Make room for S1 and S2.']);
   });
 
   it('warns of a clock that is off, of another name, and of a newer key of this very server', () => {

@@ -162,6 +162,14 @@ it('the lowest limit serves a mesh of 24 in the end, and no peer is said to be s
   await expectAllServed();
 });
 
+it.each([1000, 2000, 4000])('a limit that falls %i ms after all have begun accuses none of them', async (ms) => {
+  allowed = 200 * kib;
+  await follow(names(23));
+  await clock.advance(ms);
+  allowed = 8 * kib;
+  await expectAllServed();
+});
+
 it('a limit that falls while all peers are served accuses none of them', { timeout: 30_000 }, async () => {
   allowed = 200 * kib;
   await follow(names(23));

@@ -113,6 +113,7 @@ it('goes on where it was when it has a place again, as often as it has to give i
   const backup = await largeBackup();
   let places = 0;
   let left = 0;
+  let othersWait = (): void => {};
   const limit: RateLimit = {
     ...unlimited,
     piece: () => 2 ** 16,
@@ -121,7 +122,13 @@ it('goes on where it was when it has a place again, as often as it has to give i
       const leave = (): void => {
         left += 1;
       };
-      return { over: AbortSignal.abort(new Error('others wait')), leave };
+      const over = new AbortController();
+      othersWait = () => over.abort(new Error('others wait'));
+      return { over: over.signal, leave };
+    },
+    async take(_, __, signal) {
+      signal.throwIfAborted();
+      othersWait();
     },
   };
   const peer = outboxPeer(node.callAs(servers.FR1), vault, servers.FR1.identity, limit);
