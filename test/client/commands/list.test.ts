@@ -12,7 +12,7 @@ import { listMesh } from '../../../src/client/commands/list.js';
 import { restore } from '../../../src/client/commands/restore.js';
 import { showBackup } from '../../../src/client/commands/show.js';
 import { showStatus } from '../../../src/client/commands/status.js';
-import { GetStatusResponse } from '../../../src/mesh/generated/anemone/node/v1/node.js';
+import { GetStatusResponse, RunReport } from '../../../src/mesh/generated/anemone/node/v1/node.js';
 import { deriveKeys, generateRecoveryKey } from '../../../src/mesh/identity/recovery-key.js';
 import {
   loadServerIdentity,
@@ -171,7 +171,7 @@ describe('list', () => {
     }
   });
 
-  it('notes what the node still owes a peer, as a restore does, and warns of no older end', async () => {
+  it('notes what the node still owes a peer, as a restore does, and warns of an older end only where it has lost that', async () => {
     const previous = second.manifest.digest;
     const createdAtMs = Date.UTC(2026, 10, 22, 1);
     const third = await sealTree(fr1, [{ name: 'a', body: 'three' }], { sequence: 3, previous, createdAtMs });
@@ -189,6 +189,10 @@ describe('list', () => {
         expect(said.stderr).toMatch(/^FR2 lacks 1 backup of FR1 so far: FR2: no connection$/m);
         expect(said.stderr).not.toContain('older end');
       }
+      status.lastRun = RunReport.fromPartial({ audit: { peers: [{ peer: 'FR2', lost: owed }] } });
+      const { context, said } = trial();
+      await listMesh(context, undefined, {});
+      expect(said.stderr).toMatch(/^warning: FR2.* shows an older end/m);
     } finally {
       await node.close();
     }

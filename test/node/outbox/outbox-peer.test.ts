@@ -154,3 +154,31 @@ it('sends 64 KiB at first and once a piece took long, so that each is progress, 
   const chunks = [[1, 2, 4, 1], [1, 1, 2, 4], [8]];
   expect(asked).toEqual(chunks.flat().map((leaves) => leaves * 2 ** 16));
 });
+
+it('gives its place to others when it is given up, though this disk gives nothing of what was asked for', async () => {
+  const [backup] = owed(vault.list(), new Set());
+  if (backup === undefined) throw new Error('nothing is owed');
+  let asked = (): void => {};
+  const isAsked = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const hanging = {
+    held: (name: string) => vault.held(name),
+    async *read() {
+      asked();
+      await new Promise(() => {});
+    },
+  } as unknown as Vault;
+  let left = 0;
+  const leave = (): void => {
+    left += 1;
+  };
+  const limit: RateLimit = { ...unlimited, place: async () => ({ over: new AbortController().signal, leave }) };
+  const givenUp = new AbortController();
+  const peer = outboxPeer(node.callAs(servers.FR1), hanging, servers.FR1.identity, limit);
+  void peer.push(backup, { progress() {}, waitHere, signal: givenUp.signal });
+  await isAsked;
+  expect(left).toBe(0);
+  givenUp.abort();
+  expect(left).toBe(1);
+});

@@ -665,3 +665,17 @@ describe('the outbox', () => {
     expect(fr2.taken).toEqual([]);
   });
 });
+
+it('gives up no push that waits for something of this server, though another part of it made progress meanwhile', async () => {
+  const waiting = asFr2({
+    async push(backup, options) {
+      const turn = options.waitHere(clock.sleep(90_000));
+      options.progress(1);
+      await turn;
+      return fr2.push(backup, options);
+    },
+  });
+  await start();
+  await outbox.follow([waiting]);
+  expect(await clock.runUntil(deliverNow())).toMatchObject([{ owed: 0, problem: undefined }]);
+});
