@@ -105,7 +105,7 @@ export const senderTasks = {
     await Promise.all(
       to.map(async (name) => {
         const connection = connectionTo(name);
-        const failure = await deliver(backups, {
+        const { failure } = await deliver(backups, {
           clock: systemClock,
           peer: outboxPeer(connection, vault, self.identity, limit),
           receipts,
