@@ -36,24 +36,24 @@ export function outboxPeer(connection: Connection, vault: Vault, self: Identity,
         wanted.addEventListener('abort', leave, { once: true });
         const turn = (bytes: number): Promise<void> =>
           waitHere(limit.take(name, bytes, AbortSignal.any([wanted, place.over])));
+        // A range brings something in any case: without a byte it would be begun in vain.
+        const firstTurn = async (bytes: number): Promise<void> => {
+          for (;;) {
+            try {
+              return await turn(bytes);
+            } catch (thrown) {
+              if (thrown !== place.over.reason) throw thrown;
+            }
+            leave();
+            place = await waitHere(limit.place(name, wanted));
+          }
+        };
         let isBegun = false;
         try {
           for await (const chunk of vault.read(backup.name, offset, length)) {
             for (let start = 0; start < chunk.length; ) {
               const piece = chunk.subarray(start, start + Math.min(most, limit.piece()));
-              // It brings something in any case: a range without a byte would be begun in vain.
-              for (let waits = true; waits; ) {
-                waits = await turn(piece.length).then(
-                  () => false,
-                  (thrown) => {
-                    if (isBegun || thrown !== place.over.reason) throw thrown;
-                    return true;
-                  },
-                );
-                if (!waits) continue;
-                leave();
-                place = await waitHere(limit.place(name, wanted));
-              }
+              await (isBegun ? turn(piece.length) : firstTurn(piece.length));
               const begun = clock.monotonic();
               isBegun = true;
               try {
