@@ -426,7 +426,7 @@ describe('doctor', () => {
       const wanted = {
         check: 'files',
         severity: 'error',
-        problem: `${data}/.incoming, ${data}/.state/receipts, ${data}/.state/runs.jsonl and 1 other belong to another user than the node's (uid 65534)`,
+        problem: `${data}/.incoming, ${data}/.state/receipts, ${data}/.state/runs.jsonl, ${data}/FR2/x belong to another user than the node's (uid 65534)`,
         mend: `As root: chown -R 65534:65534 ${data}/.incoming ${data}/.state ${data}/FR2; then restart the node.`,
       };
       for (const found of [await filesOf(), await asNodeUser(filesOf)]) {

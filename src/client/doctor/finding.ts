@@ -23,9 +23,3 @@ const finding =
 export const error = finding('error');
 export const warning = finding('warning');
 export const advice = finding('advice');
-
-/** `FR2`, `FR2, US1`, or `FR2, US1, DE1 and 4 others`. */
-export function inWords(names: readonly string[]): string {
-  const more = names.length - 3;
-  return names.slice(0, 3).join(', ') + (more > 0 ? ` and ${more} other${more === 1 ? '' : 's'}` : '');
-}

@@ -3,10 +3,11 @@ import { isClockOff } from '../../mesh/peers/get-node.js';
 import { formatBackupName } from '../../mesh/terms/backup-name.js';
 import { formatByteSize } from '../../mesh/terms/byte-size.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { formatDuration } from '../render/moments.js';
 import type { DoctorFacts, KeyFile } from './facts.js';
-import { advice, type Check, error, type Finding, inWords, warning } from './finding.js';
+import { advice, type Check, error, type Finding, warning } from './finding.js';
 
 export const checkConfiguration: Check = ({ hints, config, ownRecipient }) => {
   const findings = hints.map((hint) => {
@@ -72,7 +73,7 @@ export const checkFiles: Check = ({ foreign }) => {
   if (foreign === null) return null;
   const { uid, gid, paths, places } = foreign;
   if (paths.length === 0) return [];
-  const problem = `${inWords(paths)} ${paths.length === 1 ? 'belongs' : 'belong'} to another user than the node's (uid ${uid})`;
+  const problem = `${fewNames(paths)} ${paths.length === 1 ? 'belongs' : 'belong'} to another user than the node's (uid ${uid})`;
   const why = 'What the node may not use keeps it from starting, or from taking, finding or delivering backups.';
   const mend = `As root: chown -R ${uid}:${gid} ${places.map(shellWord).join(' ')}; then restart the node.`;
   return [error(problem, why, mend)];

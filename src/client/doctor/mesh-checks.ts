@@ -3,12 +3,13 @@ import { Outcome, type RunReport, type SetStatus } from '../../mesh/generated/an
 import type { MissingVpn } from '../../mesh/kit/kit.js';
 import { unreadable } from '../../mesh/kit/vpn-files.js';
 import { Failure } from '../../mesh/terms/failure.js';
+import { fewNames } from '../../mesh/terms/few-names.js';
 import { shellWord } from '../../mesh/terms/shell-word.js';
 import { lateRun, notSaved } from '../render/faults.js';
 import { formatMoment } from '../render/moments.js';
 import { needsRestart } from '../render/status.js';
 import type { DoctorFacts } from './facts.js';
-import { type Check, error, type Finding, inWords, warning } from './finding.js';
+import { type Check, error, type Finding, warning } from './finding.js';
 import { hasOldKey, refusalBy } from './peer-checks.js';
 
 export const checkNode: Check = (facts) => {
@@ -152,7 +153,7 @@ export const checkBackups: Check = (facts) => {
     // Who refuses it is told among the peers, with the reason.
     const others = lacking.filter((peer) => refusalBy(peer, facts, name) === null);
     if (others.length === 0) return [];
-    const problem = `${inWords(others)} ${others.length === 1 ? 'does' : 'do'} not hold ${what}`;
+    const problem = `${fewNames(others)} ${others.length === 1 ? 'does' : 'do'} not hold ${what}`;
     return [warning(problem, 'Fewer peers than there are can bring it back.', again(facts, []))];
   });
 };
@@ -168,7 +169,7 @@ function again(facts: DoctorFacts, lacking: readonly string[]): string {
   const refusing = lacking.filter((peer) => refusalBy(peer, facts) !== null);
   const first = [
     ...(hasOldKey(facts) ? ['Restart the node.'] : []),
-    ...(refusing.length > 0 ? [`Mend what is said of ${inWords(refusing)}.`] : []),
+    ...(refusing.length > 0 ? [`Mend what is said of ${fewNames(refusing)}.`] : []),
   ];
   return [...first, first.length === 0 ? 'anemone-peer backup' : 'Then: anemone-peer backup'].join(' ');
 }
