@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { ClientHttp2Stream, ServerHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
@@ -137,6 +138,8 @@ async function follow(peers: readonly string[], slowness: (name: string) => numb
 
 const deliverNow = () => {
   const forever = new AbortController().signal;
+  // As a run does: of every peer something listens.
+  setMaxListeners(0, forever);
   return outbox.deliverNow(() => {}, { stop: forever, hurry: forever });
 };
 
