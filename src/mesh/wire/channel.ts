@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Clock } from '../terms/clock.js';
 import { Failure } from '../terms/failure.js';
-import { flowControlWindow, http2Settings } from './http2-settings.js';
+import { http2Settings, openWindows } from './http2-settings.js';
 import { type Link, openLink } from './link.js';
 
 /** Milliseconds that a connection may take to be there. */
@@ -112,7 +112,7 @@ function dial<S extends Socket>(
       // What breaks it later is told by the streams that it had.
       session.on('error', reject).once('close', () => reject(new Error('closed at once')));
       session.once('connect', () => {
-        session.setLocalWindowSize(flowControlWindow);
+        openWindows(session);
         const hangUp = (): void => {
           session.close();
           // Over a dead link it takes long to be closed, for which nobody has to wait.

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Clock } from '../../mesh/terms/clock.js';
-import { flowControlWindow, http2Settings } from '../../mesh/wire/http2-settings.js';
+import { flowControlWindow, http2Settings, openWindows } from '../../mesh/wire/http2-settings.js';
 import { longestMessage } from '../../mesh/wire/limits.js';
 import { peerService } from '../../mesh/wire/methods.js';
 import { boundWaiting } from '../../mesh/wire/waiting.js';
@@ -52,7 +52,7 @@ export function callServer(take: TakeStream): CallServer {
           stopAsking();
           sessions.delete(connection);
         });
-        session.setLocalWindowSize(flowControlWindow);
+        openWindows(session);
         session.on('stream', (stream, headers) => answer(stream, headers, origin));
       };
       // Whom the session answers hangs on it: no other connection may meet what is meant for this one.

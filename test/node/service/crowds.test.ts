@@ -344,7 +344,7 @@ describe('a peer that takes no answer, and sends on', () => {
     const peer = await stall(node, 'BAD', bad, 1);
     await peer.until(frameTypes.headers, 1);
     // What is only kept leaves the window as it is; it is made larger again when half of it was used.
-    for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
+    for (let sent = 0; sent < 3; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
     await peer.until(frameTypes.windowUpdate, 1);
     await answers();
   });
@@ -368,7 +368,7 @@ describe('a peer that takes no answer, and sends on', () => {
     // Until then, frames may not be as large.
     await peer.until(frameTypes.settings, 0);
     peer.call(1, path);
-    const all = [...parts, ...Array.from({ length: 6 }, () => chunk(large))];
+    const all = [...parts, ...Array.from({ length: 3 }, () => chunk(large))];
     peer.data(1, ...all.map((message) => Buffer.concat(requests.toWire(message))));
     await peer.until(frameTypes.windowUpdate, 1);
     await answers();
@@ -397,7 +397,7 @@ describe('a peer that takes no answer, and sends on', () => {
 
   it('more than it may while nobody reads it, has its call broken off', async () => {
     const peer = await asksOnAndOn();
-    for (let sent = 0; sent < 6; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
+    for (let sent = 0; sent < 3; sent += 1) peer.data(1, Buffer.alloc(2 ** 20));
     await peer.until(frameTypes.rstStream, 1);
     await answers();
   });
