@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseByteSize } from '../../src/mesh/terms/byte-size.js';
 import { families } from './families.js';
+import { keepFreeMemory } from './machine/memory.js';
 import { renderRows } from './render.js';
 import type { Bench, Family, Row } from './row.js';
 import { skipped } from './row.js';
@@ -24,7 +25,7 @@ async function measure(family: Family, options: Omit<Bench, 'folder' | 'defer'>)
   const missing = family.missing();
   if (missing !== null) return [skipped(family.name, missing)];
   const folder = await mkdtemp(join(tmpdir(), 'anemone-bench-'));
-  const closers: (() => Promise<unknown> | unknown)[] = [];
+  const closers: (() => Promise<unknown> | unknown)[] = [keepFreeMemory()];
   const close = async (): Promise<void> => {
     for (let next = closers.pop(); next !== undefined; next = closers.pop()) await next();
     await rm(folder, { recursive: true, force: true });
