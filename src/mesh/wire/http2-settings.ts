@@ -10,7 +10,7 @@ const nearWindow = 4 * 2 ** 20;
 /** Milliseconds of a round trip from which on the other side is far: a nearer one may send 160 MiB a second. */
 const far = 25;
 
-/** What both sides tell each other: large windows, and frames that need not be cut into pieces of 16 KiB. */
+/** What both sides tell each other: large windows, and large frames, of which others make use; Node sends 16 KiB in each. */
 export const http2Settings: Settings = { initialWindowSize: nearWindow, maxFrameSize: 2 ** 20 };
 
 /** Opens the windows for what comes over a connection that has just begun: as wide as the way to its other side is long. */
